@@ -1,0 +1,1 @@
+"""Benchmark and score frozen TensorFlow models on CPUs."""

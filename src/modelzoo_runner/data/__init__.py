@@ -1,0 +1,1 @@
+"""Data: from a location, or none, to batches of inputs and truth."""

@@ -1,0 +1,124 @@
+"""What can go wrong, as one tree.
+
+    RunnerError                  one base to catch
+    ├─ RequestError (ValueError) the call can't be: names the argument and the allowed values
+    │  ├─ UnknownModel           … and the near ones
+    │  └─ DataRequired           … and what data would serve
+    ├─ PresetError               file, table, key, what was expected
+    ├─ FetchError                location, status, cause, what to do by hand
+    │  ├─ HashMismatch           expected and found, sizes first
+    │  └─ UnsafeArchive          the member
+    ├─ DataError                 file, record, feature
+    ├─ BindingError              what was asked, what exists, what was got
+    ├─ GraphError                what the file is, which node or tensor, the near ones
+    ├─ ResultError               a saved result that can't be read or compared
+    ├─ MissingDependency         the pip line
+    └─ WorkerError               how the child process ended, its last words
+
+Every message says what, where, the value, what is allowed and what to do next. An error raised in a
+child process is raised again in the parent as the same class (`to_dict`, `from_dict`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RunnerError(Exception):
+    """The base of every error this library raises on purpose."""
+
+
+class RequestError(RunnerError, ValueError):
+    """The call can't be done as asked: an argument is wrong, or two arguments contradict."""
+
+
+class UnknownModel(RequestError):
+    """No preset has this name."""
+
+
+class DataRequired(RequestError):
+    """The call needs real data and none was given."""
+
+
+class PresetError(RunnerError):
+    """A preset file says something it can't say."""
+
+
+class FetchError(RunnerError):
+    """A model or data file can't be had from where it should be."""
+
+
+class HashMismatch(FetchError):
+    """A file came whole but isn't the file it should be."""
+
+
+class UnsafeArchive(FetchError):
+    """An archive has a member that must not be unpacked."""
+
+
+class DataError(RunnerError):
+    """Input data is missing, broken or not what it should be."""
+
+
+class BindingError(RunnerError):
+    """CPUs, threads or memory can't be used as asked."""
+
+
+class GraphError(RunnerError):
+    """A file isn't a graph that can be run here."""
+
+
+class ResultError(RunnerError):
+    """A saved result can't be read, or two results can't be compared."""
+
+
+class MissingDependency(RunnerError):
+    """A package that this call needs isn't installed."""
+
+
+class WorkerError(RunnerError):
+    """The child process that ran the plan ended without an answer."""
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
+    """The names in `known` that `name` was most likely meant to be, best first.
+
+    >>> nearest("resnet5", ["resnet50", "resnet101", "rfcn"])
+    ('resnet50', 'resnet101')
+    """
+    by_folded = {each.casefold(): each for each in known}
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.6)
+    return tuple(by_folded[match] for match in matches)
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str = "known") -> str:
+    """A sentence with the near names, or with all the known ones when none is near.
+
+    >>> did_you_mean("resnet5", ["resnet50", "rfcn"])
+    "Did you mean 'resnet50'?"
+    >>> did_you_mean("zzz", ["resnet50", "rfcn"])
+    'known: resnet50, rfcn'
+    """
+    known = tuple(known)
+    near = nearest(name, known)
+    if near:
+        return f"Did you mean {' or '.join(repr(each) for each in near)}?"
+    return f"{otherwise}: {', '.join(known)}"
+
+
+def to_dict(error: RunnerError) -> dict[str, str]:
+    """An error as JSON can carry it."""
+    return {"class": type(error).__name__, "message": str(error)}
+
+
+def from_dict(record: dict[str, str]) -> RunnerError:
+    """The error that `to_dict` recorded, as an instance of the same class."""
+    return _classes(RunnerError).get(record["class"], RunnerError)(record["message"])
+
+
+def _classes(base: type[RunnerError]) -> dict[str, type[RunnerError]]:
+    found = {base.__name__: base}
+    for child in base.__subclasses__():
+        found |= _classes(child)
+    return found

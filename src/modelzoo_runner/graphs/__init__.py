@@ -1,0 +1,1 @@
+"""Graphs: from a file's bytes to a function that runs one step."""

@@ -1,0 +1,1 @@
+"""The networks themselves, built as GraphDefs with seeded weights."""

@@ -1,0 +1,1 @@
+"""Scores: from outputs and truth to numbers."""

@@ -1,0 +1,1 @@
+"""What was observed, what follows from it, and how it looks."""
