@@ -1,8 +1,8 @@
 """Frozen dataclass <-> plain dict, strictly.
 
-Presets (TOML), plans and results (JSON) all pass through here. Reading is strict: an unknown key, a
-missing key or a value of another type is an error that says where. Nothing is coerced but an integer
-to a float. What the values mean is not known here.
+Presets (TOML), plans and results (JSON) all pass through here. Reading is strict: an unknown key,
+a missing key or a value of another type is an error that says where. Nothing is coerced but a whole
+number to a float. What the values mean is not known here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _is_mapping(cls: Any) -> bool:
 
 
 def _mapping_hook(cls: Any, converter: cattrs.BaseConverter) -> Any:
-    as_dict: Any = dict[cls.__args__]
+    as_dict: Any = dict.__class_getitem__(cls.__args__)
 
     def structure(value: Any, _: Any) -> dict[Any, Any]:
         if not isinstance(value, Mapping):

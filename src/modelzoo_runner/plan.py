@@ -1,8 +1,7 @@
 """What one run is, with nothing left to decide.
 
-A `Plan` prints, compares, travels as JSON and sits inside the result. `resolve` decides every default,
-in the order *argument > preset > machine*, and `Plan.why` says which of them decided. Pure: no file is
-opened and nothing is measured here.
+A `Plan` prints, compares, travels as JSON and sits inside the result. How its values were decided
+is not known here (see `resolve`), nor how they are carried out.
 """
 
 from __future__ import annotations
@@ -11,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modelzoo_runner.preset import Preprocess, Task
+from modelzoo_runner.preset import Goal, Preprocess, Task
 
 Isolation = Literal["auto", "none", "child"]
+Kind = Literal["benchmark", "accuracy"]
+Source = Literal["pretrained", "random", "path"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +37,54 @@ class Placement:
     strict: bool = False
     why: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFile:
+    """The graph that a plan runs: a file on this machine, and what goes in and out.
+
+    `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked.
+    """
+
+    source: Source
+    path: str
+    sha256: str | None = None
+    input: str | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run. Counts are of steps or examples, times are seconds.
+
+    `data_location` is a local path, or `None` for synthetic input made from `seed`; `limit` is the
+    number of examples to stop after. `why` says for each decided field whether the argument, the
+    preset or the library decided.
+    """
+
+    kind: Kind
+    model: str
+    task: Task
+    precision: str
+    goal: Goal
+    graph: GraphFile
+    optimize: bool = True
+    trust: bool = False
+    data_location: str | None = None
+    allow_partial: bool = False
+    limit: int | None = None
+    preprocess: Preprocess | None = None
+    label_offset: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    batch_size: int
+    warmup_steps: int = 0
+    steps: int | None = None
+    min_seconds: float | None = None
+    seed: int = 0
+    placement: Placement
+    isolation: Isolation = "auto"
+    timeout: float | None = None
+    predictions: str | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+    release: str | None = None
+    why: Mapping[str, str] = field(default_factory=dict)

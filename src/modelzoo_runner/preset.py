@@ -1,8 +1,8 @@
 """What a preset file may say, and finding one.
 
-A preset is all that is known about one model, as one TOML file: where its graphs are published, which
-tensors go in and out, how an image becomes its input, and the runs that are recommended. Adding a model
-is adding a file. Nothing here fetches, decides or runs anything.
+A preset is all that is known about one model, as one TOML file: where its graphs are published,
+which tensors go in and out, how an image becomes its input, and the runs that are recommended.
+Adding a model is adding a file. Nothing here fetches, decides or runs anything.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """How an encoded image becomes the array a classifier expects: float32, RGB, [height, width, 3].
+    """How an encoded image becomes a classifier's input: float32 RGB, [height, width, 3].
 
     Decode; if `unit_range`, divide by 255; then either resize the shorter side to `resize_to` and
     cut the centre of `size` out (`resize="shorter_side"`), or cut the central `central_fraction`

@@ -1,0 +1,200 @@
+"""From a request to a plan: every default decided, every bad argument refused.
+
+The order is *argument > preset > library*; `Plan.why` says which of them decided. Pure: no file is
+opened, nothing is fetched and nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
+from modelzoo_runner.plan import GraphFile, Isolation, Kind, Placement, Plan, Source
+from modelzoo_runner.preset import Goal, Preset, Run, Task
+
+WARMUP_STEPS = 10
+STEPS = 50
+"""What the original launch scripts did by default, in all models that had a default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the caller asked for, before anything is decided; `None` is "decide for me"."""
+
+    kind: Kind
+    precision: str = "fp32"
+    goal: str = "throughput"
+    weights: str = "pretrained"
+    data_location: str | None = None
+    allow_partial: bool = False
+    limit: int | None = None
+    batch_size: int | None = None
+    warmup_steps: int | None = None
+    steps: int | None = None
+    min_seconds: float | None = None
+    seed: int = 0
+    input_shape: tuple[int, ...] | None = None
+    optimize: bool = True
+    trust: bool = False
+    isolation: str = "auto"
+    timeout: float | None = None
+    predictions: str | None = None
+
+
+def check(request: Request, preset: Preset) -> Request:
+    """The request with its numbers as plain Python numbers, if it can be done at all.
+
+    Raises:
+        RequestError: naming the argument, its value and what is allowed.
+        DataRequired: an accuracy run without data.
+    """
+    _one_of("precision", request.precision, (*preset.precisions, *_on_the_fly(preset)))
+    _one_of("goal", request.goal, get_args(Goal))
+    _one_of("isolation", request.isolation, get_args(Isolation))
+    if request.kind == "accuracy" and not request.data_location:
+        raise DataRequired(
+            "data_location: accuracy() needs labelled data: a folder of "
+            f"{_DATA_FORMS[preset.task]}, on this machine or at gs://"
+        )
+    if request.timeout is not None and request.isolation == "none":
+        raise RequestError(
+            "timeout: only a child process can be ended from outside; "
+            'use isolation="auto" or "child"'
+        )
+    return dataclasses.replace(
+        request,
+        batch_size=_whole("batch_size", request.batch_size, 1),
+        warmup_steps=_whole("warmup_steps", request.warmup_steps, 0),
+        steps=_whole("steps", request.steps, 1),
+        limit=_whole("limit", request.limit, 1),
+        seed=_whole("seed", request.seed, 0) or 0,
+        min_seconds=_seconds("min_seconds", request.min_seconds),
+        timeout=_seconds("timeout", request.timeout),
+    )
+
+
+def resolve(preset: Preset, request: Request, placement: Placement) -> Plan:
+    """The plan that a checked request comes to, every default decided.
+
+    The graph is still where it was asked for (`GraphFile.path` as given, no hash): fetching comes
+    after resolving, so that a bad argument fails before any download.
+    """
+    graph = preset.graph[graph_precision(request.precision)]
+    run = recommended(preset, request)
+    why: dict[str, str] = {}
+
+    def decide(name: str, asked: Any, from_preset: Any, default: Any) -> Any:
+        for value, who in (
+            (asked, "argument"),
+            (from_preset, "preset"),
+            (default, "library default"),
+        ):
+            if value is not None:
+                why[name] = who
+                return value
+        why[name] = "not limited"
+        return None
+
+    batch_size = decide("batch_size", request.batch_size, run and run.batch_size, 1)
+    is_benchmark = request.kind == "benchmark"
+    source: Source = "path"
+    if request.weights in ("pretrained", "random"):
+        source = "random" if request.weights == "random" else "pretrained"
+    return Plan(
+        kind=request.kind,
+        model=preset.name,
+        task=preset.task,
+        precision=request.precision,
+        goal="accuracy" if request.kind == "accuracy" else _goal(request.goal),
+        graph=GraphFile(
+            source=source,
+            path=request.weights,
+            input=graph.input or None,
+            outputs=graph.outputs,
+        ),
+        optimize=request.optimize,
+        trust=request.trust,
+        data_location=request.data_location or None,
+        allow_partial=request.allow_partial,
+        limit=request.limit,
+        preprocess=preset.preprocess,
+        label_offset=preset.label_offset,
+        input_shape=request.input_shape,
+        batch_size=batch_size,
+        warmup_steps=decide(
+            "warmup_steps", request.warmup_steps, run and run.warmup_steps, WARMUP_STEPS
+        )
+        if is_benchmark
+        else 0,
+        steps=decide("steps", request.steps, run and run.steps, STEPS) if is_benchmark else None,
+        min_seconds=request.min_seconds,
+        seed=request.seed,
+        placement=placement,
+        isolation=request.isolation,  # type: ignore[arg-type] # checked above
+        timeout=request.timeout,
+        predictions=request.predictions,
+        published=graph.published,
+        release=graph.release,
+        why={**why, **{f"placement.{key}": said for key, said in placement.why.items()}},
+    )
+
+
+def recommended(preset: Preset, request: Request) -> Run | None:
+    """The preset's run for this precision and goal, if it recommends one."""
+    goal = "accuracy" if request.kind == "accuracy" else request.goal
+    return preset.run.get(graph_precision(request.precision), {}).get(goal)
+
+
+def graph_precision(precision: str) -> str:
+    """The precision of the graph file behind a run: bfloat16 runs the fp32 graph."""
+    return "fp32" if precision == "bfloat16" else precision
+
+
+def _on_the_fly(preset: Preset) -> tuple[str, ...]:
+    return ("bfloat16",) if "fp32" in preset.graph and "bfloat16" not in preset.graph else ()
+
+
+def _goal(goal: str) -> Goal:
+    return "latency" if goal == "latency" else "throughput"
+
+
+_DATA_FORMS: Mapping[Task, str] = {
+    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
+    "detection": "COCO images, or a COCO TFRecord",
+}
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RequestError(
+            f"{name}={value!r}: not one of the values allowed here. "
+            f"{did_you_mean(str(value), allowed, otherwise='Allowed')}"
+        )
+
+
+def _whole(name: str, value: Any, least: int) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise RequestError(
+            f"{name}={value!r}: should be a whole number of at least {least}, or None to let the "
+            "preset decide"
+        )
+    return number
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < float("inf"):
+        raise RequestError(f"{name}={value!r}: should be a number of seconds above 0, or None")
+    return float(value)

@@ -1,0 +1,197 @@
+"""What was observed, as one plain value.
+
+Raw durations are stored; everything that follows from them is derived when asked, so the two can't
+drift apart. A saved result needs neither TensorFlow nor numpy to be read, printed or compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from modelzoo_runner import atomic, codec
+from modelzoo_runner.errors import ResultError
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.results import stats
+from modelzoo_runner.results.stats import Summary
+
+SCHEMA = 1
+"""The version of the JSON form. It grows when an older reader would misread a newer file."""
+
+R = TypeVar("R", bound="Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What a run found besides its durations: compare it with what the plan asked for.
+
+    `host` is where it ran and `host_reason` why. `graph` says which graph ran: the number of its
+    nodes, and what `prepare` changed (empty when it was off). `threads` are counts by thread pool,
+    `affinity` the CPUs that the threads were allowed. `machine` holds the facts of the machine, the
+    process and TensorFlow. `setup_seconds` are the parts of the cold start.
+    """
+
+    host: Literal["process", "child"] = "process"
+    host_reason: str = ""
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    threads: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    setup_seconds: Mapping[str, float] = field(default_factory=dict)
+    interference: Mapping[str, Any] = field(default_factory=dict)
+    started: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What every kind of result has.
+
+    `step_seconds` and `data_seconds` are, step by step, the time in the step function and the time
+    waited for its batch. `examples` is the number of examples in those steps. `interrupted` marks a
+    result of a run that was ended early; it holds what had been done by then.
+    """
+
+    plan: Plan
+    observed: Observed
+    warmup_seconds: tuple[float, ...] = ()
+    step_seconds: tuple[float, ...]
+    data_seconds: tuple[float, ...]
+    examples: int
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def throughput(self) -> float:
+        """Examples per second of inference: all examples over the sum of the step times."""
+        return self.examples / sum(self.step_seconds)
+
+    @property
+    def end_to_end_throughput(self) -> float:
+        """Examples per second with the wait for the data counted in."""
+        return self.examples / (sum(self.step_seconds) + sum(self.data_seconds))
+
+    @property
+    def latency(self) -> Summary:
+        """The durations of a step in seconds; a step is one call with one whole batch."""
+        return stats.summarize(self.step_seconds)
+
+    @property
+    def data_wait(self) -> Summary:
+        """The durations of the wait for a batch in seconds."""
+        return stats.summarize(self.data_seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        kind = {cls: name for name, cls in _KINDS.items()}[type(self)]
+        return {"schema": SCHEMA, "kind": kind, **codec.to_dict(self)}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result as JSON, whole or not at all, and return the path.
+
+        Raises:
+            ResultError: the path can't be written; says why.
+        """
+        path = Path(path).expanduser()
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        try:
+            atomic.write_text(path, text)
+        except OSError as error:
+            raise ResultError(
+                f"{path}: the result can't be saved there: {error.strerror or error}. The result "
+                "itself is unharmed: save() it to another path."
+            ) from None
+        return path
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import table
+
+        return table.text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import table
+
+        return table.html(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkResult(Result):
+    """How fast one plan ran."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyResult(Result):
+    """How well one plan scored.
+
+    For a classifier `counts` are the exact hits (`top1`, `top5`) among `examples`, and `scores`
+    their shares. For a detector `scores` are COCO's 12 numbers and `per_category` maps category
+    names to their AP. Scores are fractions.
+    """
+
+    scores: Mapping[str, float]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    per_category: Mapping[str, float] = field(default_factory=dict)
+    legacy_scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> dict[str, tuple[float, float]]:
+        """The 95 % confidence interval (Wilson) of each share that is counted."""
+        return {
+            name: stats.wilson_interval(hits, self.examples) for name, hits in self.counts.items()
+        }
+
+    @property
+    def difference(self) -> dict[str, float]:
+        """Each score minus the published one, where there is one."""
+        published = self.plan.published
+        return {
+            name: self.scores[name] - published[name] for name in self.scores if name in published
+        }
+
+
+_KINDS: dict[str, type[Result]] = {"benchmark": BenchmarkResult, "accuracy": AccuracyResult}
+
+
+def from_dict(record: Mapping[str, Any]) -> Result:
+    """The result that `to_dict` recorded.
+
+    Raises:
+        ResultError: another schema version, or not a result at all.
+    """
+    schema, kind = record.get("schema"), record.get("kind")
+    if schema != SCHEMA:
+        raise ResultError(
+            f"schema={schema!r}: this version of modelzoo_runner reads results of schema {SCHEMA}. "
+            "Read the file with the version that wrote it."
+        )
+    if kind not in _KINDS:
+        raise ResultError(f"kind={kind!r}: should be one of {', '.join(_KINDS)}")
+    body = {key: value for key, value in record.items() if key not in ("schema", "kind")}
+    try:
+        return codec.from_dict(body, _KINDS[kind])
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None
+
+
+def load(path: str | Path) -> Result:
+    """The result saved at `path`.
+
+    Raises:
+        ResultError: the file can't be read or isn't a result of a known schema.
+    """
+    path = Path(path).expanduser()
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: can't be read as a saved result: {error}") from None
+    if not isinstance(record, dict):
+        raise ResultError(f"{path}: can't be read as a saved result: not a JSON object")
+    try:
+        return from_dict(record)
+    except ResultError as error:
+        raise ResultError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
