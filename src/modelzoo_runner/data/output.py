@@ -1,0 +1,110 @@
+"""Files and folders that appear whole or not at all.
+
+What is made is made beside its destination, under a hidden name in the same folder, and renamed at
+the end: after an exception, Ctrl-C or a full disk the destination is as it was, and nothing is left
+behind.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from modelzoo_runner.errors import DataError
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[BinaryIO]:
+    """A new file open for writing that becomes `path` when the block ends well.
+
+    A file that is already there is replaced in one step. Errors of the block itself pass unchanged.
+
+    Raises:
+        DataError: when the file can't be made, with the reason the system gave.
+    """
+    path = Path(path)
+    partial = _partial(path)
+    with explained(path):
+        # "x": two writers never share a file. Its mode is the user's umask, as of any file.
+        file = partial.open("xb")
+    try:
+        with file:
+            yield file
+            with explained(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with explained(path):
+            partial.replace(path)
+            _sync_folder(path.absolute().parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """A new folder to write into that becomes `path` when the block ends well.
+
+    The files in it are the caller's to write; `whole_file` does that durably. Errors of the block
+    itself pass unchanged.
+
+    Raises:
+        DataError: when `path` is there and isn't an empty folder, or can't be made.
+    """
+    path = Path(path)
+    check_free(path)
+    partial = _partial(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    try:
+        yield partial
+        with explained(path):
+            # Renaming onto an empty folder is allowed; onto one that got files meanwhile it isn't.
+            partial.rename(path)
+            _sync_folder(path.absolute().parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(path: Path | str) -> None:
+    """Raises a DataError unless `path` is absent or an empty folder."""
+    path = Path(path)
+    with explained(path):
+        if path.is_dir():
+            first = min((each.name for each in path.iterdir()), default=None)
+            if first is not None:
+                raise DataError(
+                    f"{path}: the output folder has files in it already ({first!r} for one). Give "
+                    "a new or an empty folder; nothing is overwritten."
+                )
+        elif path.exists() or path.is_symlink():
+            raise DataError(f"{path}: the output should be a folder, and this is a file.")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what the system says about writing `path` into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        raise DataError(f"{path}: can't be written: {error.strerror or error}{where}") from error
+
+
+def _partial(path: Path) -> Path:
+    # Not made from the name: that may be as long as a name can be.
+    return path.absolute().parent / f".partial-{secrets.token_hex(8)}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,206 @@
+"""TFRecord files: their framing, and what is wrong with a broken one.
+
+A file is a row of frames (`tensorflow/core/lib/io/record_writer.h`)::
+
+    uint64 length | uint32 masked CRC-32C of the length | the record | uint32 masked CRC-32C of it
+
+all little-endian. TensorFlow's own reader is faster in a pipeline and says little when it stops;
+the functions here name the file, the byte and the record. What is inside a record they don't know.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple
+
+from modelzoo_runner.data.output import explained, whole_file
+from modelzoo_runner.errors import DataError
+
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_HEADER = _LENGTH.size + _CRC.size
+_FRAMING = _HEADER + _CRC.size
+
+
+class Entry(NamedTuple):
+    """Where a record is: the byte its frame begins at, and the length of the record in bytes."""
+
+    offset: int
+    length: int
+
+
+def read_records(path: Path | str) -> Iterator[bytes]:
+    """The records of a file, in order, each checked against both of its checksums.
+
+    Raises:
+        DataError: naming file, record and byte where the file is broken: an empty, truncated or
+            compressed file, or a checksum that doesn't fit.
+    """
+    with _opened(path) as (file, size):
+        for number, entry in enumerate(_entries(path, file, size)):
+            record = file.read(entry.length)
+            (expected,) = _CRC.unpack(file.read(_CRC.size))
+            if _masked_crc(record) != expected:
+                raise broken(path, number, entry.offset, "the record's checksum is wrong")
+            yield record
+
+
+def index(path: Path | str) -> list[Entry]:
+    """Where each record of a file is, from the lengths alone: the records are not read.
+
+    Raises:
+        DataError: as `read_records`, but a damaged record with a sound length is not noticed.
+    """
+    with _opened(path, buffering=0) as (file, size):
+        found = []
+        for entry in _entries(path, file, size):
+            found.append(entry)
+            file.seek(entry.length + _CRC.size, os.SEEK_CUR)
+        return found
+
+
+def scan(path: Path | str) -> int:
+    """The number of records in a file, after reading and checking all of them.
+
+    Raises:
+        DataError: as `read_records`.
+    """
+    return sum(1 for _ in read_records(path))
+
+
+class RecordWriter:
+    """Writes a record file that appears whole, and durably, or not at all.
+
+    >>> with RecordWriter("/tmp/two.tfrecord") as writer:
+    ...     writer.write(b"one")
+    ...     writer.write(b"two")
+    >>> list(read_records("/tmp/two.tfrecord"))
+    [b'one', b'two']
+
+    Raises:
+        DataError: when the file can't be written, or nothing was: a file without a record is what
+            an interrupted copy leaves, so none is made on purpose.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.records = 0
+        self._output: AbstractContextManager[BinaryIO] = whole_file(self.path)
+        self._file: BinaryIO
+
+    def write(self, record: bytes) -> None:
+        """Append one record."""
+        length = _LENGTH.pack(len(record))
+        with explained(self.path):
+            self._file.write(length + _CRC.pack(_masked_crc(length)))
+            self._file.write(record)
+            self._file.write(_CRC.pack(_masked_crc(record)))
+        self.records += 1
+
+    def __enter__(self) -> RecordWriter:
+        self._file = self._output.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None and not self.records:
+            nothing = DataError(f"{self.path}: no record was written, so the file is not made.")
+            self._output.__exit__(DataError, nothing, None)
+            raise nothing
+        self._output.__exit__(kind, error, traceback)
+
+
+def broken(path: Path | str, number: int, offset: int, what: str) -> DataError:
+    """The error for a record: `number` counts from 0, `offset` is the byte its frame begins at."""
+    return DataError(
+        f"{path}: record {number} at byte {offset}: {what}. The file is damaged: get or convert it "
+        "again."
+    )
+
+
+def _entries(path: Path | str, file: BinaryIO, size: int) -> Iterator[Entry]:
+    """Each frame's place, with `file` left at the beginning of its record.
+
+    The caller moves `file` on, past the record and its checksum, before asking for the next.
+    """
+    offset = number = 0
+    while offset < size:
+        header = file.read(_HEADER)
+        if len(header) == _HEADER:
+            (length,) = _LENGTH.unpack_from(header)
+            (expected,) = _CRC.unpack_from(header, _LENGTH.size)
+            if _masked_crc(header[: _LENGTH.size]) != expected:
+                raise _not_a_header(path, number, offset, header)
+        # Before anything is read: a damaged length must not become an allocation.
+        left = size - offset
+        if left < _FRAMING or length > left - _FRAMING:
+            needed = f"at least {_FRAMING}" if left < _FRAMING else f"{length + _FRAMING}"
+            raise broken(
+                path, number, offset, f"the file ends in it: {needed} bytes needed, {left} there"
+            )
+        yield Entry(offset, length)
+        offset += _FRAMING + length
+        number += 1
+
+
+def _not_a_header(path: Path | str, number: int, offset: int, header: bytes) -> DataError:
+    """The error for a frame whose length doesn't fit its checksum."""
+    if number == 0:
+        compression = _compression(header)
+        if compression:
+            return DataError(
+                f"{path}: the file is {compression}-compressed. Records are read uncompressed: "
+                "decompress it first."
+            )
+    if not any(header):
+        what = "zeros where its length should be, as an interrupted copy leaves them"
+    else:
+        what = "the length's checksum is wrong"
+    if number == 0:
+        what += ", so this may not be a TFRecord file at all"
+    return broken(path, number, offset, what)
+
+
+def _compression(header: bytes) -> str | None:
+    for name, window_bits in (("gzip", 31), ("zlib", 15)):
+        try:
+            zlib.decompressobj(window_bits).decompress(header)
+        except zlib.error:
+            continue
+        return name
+    return None
+
+
+@contextmanager
+def _opened(path: Path | str, *, buffering: int = 1 << 20) -> Iterator[tuple[BinaryIO, int]]:
+    """A record file open for reading, and its size in bytes."""
+    try:
+        with Path(path).open("rb", buffering) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise DataError(f"{path}: the file is empty (0 bytes): get or convert it again.")
+            yield file, size
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def _masked_crc(data: bytes) -> int:
+    """CRC-32C, rotated and shifted as `tensorflow/core/lib/hash/crc32c.h` does.
+
+    >>> hex(_masked_crc(b"123456789"))
+    '0xc78ab0e5'
+    """
+    import google_crc32c
+
+    crc: int = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
