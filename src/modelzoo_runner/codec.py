@@ -3,21 +3,23 @@
 Presets (TOML), plans and results (JSON) all pass through here. Reading is strict: an unknown key,
 a missing key or a value of another type is an error that says where. Nothing is coerced but a whole
 number to a float. What the values mean is not known here.
+
+A field can be text, a number, a truth value, `Any`, a dataclass, a `Mapping` from text, a `tuple`,
+a `Literal`, or one of these `| None`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from modelzoo_runner.errors import nearest
 
-if TYPE_CHECKING:
-    import cattrs
-
 T = TypeVar("T")
+Tell = Callable[[str], None]
 
 
 class CodecError(ValueError):
@@ -33,7 +35,13 @@ class CodecError(ValueError):
 
 def to_dict(value: Any) -> Any:
     """A dataclass as plain dicts, lists and scalars that JSON can carry."""
-    return _converter().unstructure(value)
+    if is_dataclass(value):
+        return {field.name: to_dict(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_dict(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_dict(each) for each in value]
+    return value
 
 
 def from_dict(record: Mapping[str, Any], cls: type[T]) -> T:
@@ -50,87 +58,83 @@ def from_dict(record: Mapping[str, Any], cls: type[T]) -> T:
     >>> from_dict({"x": 1}, Point)
     Point(x=1.0)
     """
-    try:
-        return _converter().structure(record, cls)
-    except Exception as error:  # noqa: BLE001 - cattrs raises groups of anything a hook raised
-        raise CodecError(tuple(_problems(error, ""))) from None
+    problems: list[str] = []
+    value: T = _read(record, cls, "", problems.append)
+    if problems:
+        raise CodecError(tuple(problems))
+    return value
 
 
-@functools.cache
-def _converter() -> cattrs.Converter:
-    import cattrs
+def _read(value: Any, kind: Any, path: str, tell: Tell) -> Any:
+    """`value` as `kind`. What is wrong with it is told, and the answer is then good for nothing."""
+    origin, args = get_origin(kind), get_args(kind)
 
-    # Extra validation details are what the messages are made from.
-    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    for scalar in (str, int, float, bool):
-        converter.register_structure_hook(scalar, _strictly(scalar))
-    converter.register_structure_hook_factory(_is_mapping, _mapping_hook)
-    converter.register_unstructure_hook(tuple, list)
-    return converter
+    def expected(what: str) -> Any:
+        text = repr(value)
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        tell(f"{path or 'the file'}: {shown} should be {what}")
 
-
-def _is_mapping(cls: Any) -> bool:
-    return getattr(cls, "__origin__", None) is Mapping
-
-
-def _mapping_hook(cls: Any, converter: cattrs.BaseConverter) -> Any:
-    as_dict: Any = dict.__class_getitem__(cls.__args__)
-
-    def structure(value: Any, _: Any) -> dict[Any, Any]:
-        if not isinstance(value, Mapping):
-            raise TypeError(f"{_show(value)} should be a table")
-        return converter.structure(value, as_dict)
-
-    return structure
-
-
-def _strictly(scalar: type) -> Any:
-    def structure(value: Any, _: Any) -> Any:
-        if scalar is float and type(value) is int:
-            return float(value)
-        # Not isinstance: True is an int to Python, and never to a reader of a preset.
-        if type(value) is not scalar:
-            raise TypeError(f"{_show(value)} should be {_NAMES[scalar]}")
+    if kind is Any:
         return value
-
-    return structure
+    if origin in (Union, UnionType):
+        (kind,) = (each for each in args if each is not NoneType)
+        return None if value is None else _read(value, kind, path, tell)
+    if origin is Literal:
+        return value if value in args else expected(f"one of {', '.join(map(str, args))}")
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return expected("a list")
+        kinds = args[:1] * len(value) if args[1:] == (...,) else args
+        if len(value) != len(kinds):
+            return expected(f"a list of {len(kinds)} values")
+        return tuple(
+            _read(each, kind, f"{path}[{index}]", tell)
+            for index, (each, kind) in enumerate(zip(value, kinds, strict=True))
+        )
+    if origin is Mapping or is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            return expected("a table")
+        if is_dataclass(kind):
+            return _read_dataclass(value, kind, path, tell)
+        return {key: _read(each, args[1], _join(path, key), tell) for key, each in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    # Not isinstance: True is an int to Python, and never to a reader of a preset.
+    return value if type(value) is kind else expected(_NAMES[kind])
 
 
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _read_dataclass(record: Mapping[str, Any], cls: Any, path: str, tell: Tell) -> Any:
+    kinds = _field_types(cls)
+    for key in sorted(record.keys() - kinds):
+        near = nearest(key, kinds, count=1)
+        hint = (
+            f"the nearest valid key is '{near[0]}'" if near else f"valid keys: {', '.join(kinds)}"
+        )
+        tell(f"{f'table [{path}]' if path else 'the top table'}: unknown key '{key}'; {hint}")
+    missing = [
+        field.name
+        for field in fields(cls)
+        if field.name not in record and field.default is field.default_factory is MISSING
+    ]
+    for key in missing:
+        tell(f"{_join(path, key)}: the key is missing")
+    given = {
+        key: _read(record[key], kind, _join(path, key), tell)
+        for key, kind in kinds.items()
+        if key in record
+    }
+    return None if missing else cls(**given)
 
 
-def _problems(error: BaseException, path: str) -> list[str]:
-    """One sentence for each leaf of cattrs' exception group, with the path that leads there."""
-    from cattrs import ForbiddenExtraKeysError, IterableValidationNote
-    from cattrs.errors import AttributeValidationNote
-
-    if isinstance(error, ForbiddenExtraKeysError):
-        valid = [field.name for field in fields(error.cl)]
-        return [_unknown(key, path, valid) for key in sorted(error.extra_fields)]
-    if isinstance(error, KeyError) and not isinstance(error, BaseExceptionGroup):
-        return [f"{path or 'the file'}: the key is missing"]
-    if not isinstance(error, BaseExceptionGroup):
-        return [f"{path or 'the file'}: {error}"]
-    found: list[str] = []
-    for each in error.exceptions:
-        here = path
-        for note in getattr(each, "__notes__", ()):
-            if isinstance(note, AttributeValidationNote):
-                here = f"{path}.{note.name}" if path else note.name
-            elif isinstance(note, IterableValidationNote):
-                index = f"[{note.index}]" if isinstance(note.index, int) else f".{note.index}"
-                here = path + index if path else index.lstrip(".")
-        found += _problems(each, here)
-    return found
+@functools.cache
+def _field_types(cls: Any) -> dict[str, Any]:
+    """The types of a dataclass' fields by name: working them out takes a while."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
 
 
-def _unknown(key: str, path: str, valid: list[str]) -> str:
-    where = f"table [{path}]" if path else "the top table"
-    near = nearest(key, valid, count=1)
-    hint = f"the nearest valid key is '{near[0]}'" if near else f"valid keys: {', '.join(valid)}"
-    return f"{where}: unknown key '{key}'; {hint}"
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
