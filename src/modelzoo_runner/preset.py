@@ -153,8 +153,8 @@ def find(name: str) -> Preset:
     """
     if name not in names():
         raise UnknownModel(
-            f"model={name!r}: no such model. {did_you_mean(name, names())} A path to a .pb or to a "
-            "preset of your own (.toml) is taken too."
+            f"model={name!r}: neither the name of a model nor a path to a .pb or a preset (.toml). "
+            + did_you_mean(name, names(), otherwise="Models")
         )
     return read(folder() / f"{name}.toml")
 
