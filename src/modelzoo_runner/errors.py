@@ -15,6 +15,8 @@
     ├─ MissingDependency         the pip line
     └─ WorkerError               how the child process ended, its last words
 
+    Interrupted (KeyboardInterrupt)  Ctrl-C, with the partial result
+
 Every message says what, where, the value, what is allowed and what to do next. An error raised in a
 child process is raised again in the parent as the same class (`to_dict`, `from_dict`).
 """
@@ -23,6 +25,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelzoo_runner.results.result import Result
 
 
 class RunnerError(Exception):
@@ -79,6 +85,17 @@ class MissingDependency(RunnerError):
 
 class WorkerError(RunnerError):
     """The child process that ran the plan ended without an answer."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came while steps were measured.
+
+    `result` is the partial result, marked `interrupted`: save it, or print it.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {len(result.step_seconds)} measured steps")
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
@@ -37,12 +37,24 @@ class Request:
     steps: int | None = None
     min_seconds: float | None = None
     seed: int = 0
+    input: str | None = None
+    outputs: Mapping[str, str] | None = None
     input_shape: tuple[int, ...] | None = None
     optimize: bool = True
     trust: bool = False
+    predictions: str | None = None
+    socket_id: int | None = None
+    numa_node: int | None = None
+    cpus: str | Collection[int] | None = None
+    num_cores: int | None = None
+    num_inter_threads: int | None = None
+    num_intra_threads: int | None = None
+    allocator: str | None = None
+    binding: str = "sched_setaffinity"
+    strict: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
     isolation: str = "auto"
     timeout: float | None = None
-    predictions: str | None = None
 
 
 def check(request: Request, preset: Preset) -> Request:
@@ -113,8 +125,8 @@ def resolve(preset: Preset, request: Request, placement: Placement) -> Plan:
         graph=GraphFile(
             source=source,
             path=request.weights,
-            input=graph.input or None,
-            outputs=graph.outputs,
+            input=request.input or graph.input or None,
+            outputs=request.outputs or graph.outputs,
         ),
         optimize=request.optimize,
         trust=request.trust,

@@ -1,0 +1,301 @@
+"""The two verbs: benchmark() and accuracy(). The order of the steps, and no step's inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+from modelzoo_runner import preset as presets
+from modelzoo_runner import resolve, sources
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.execution import host
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Graph, Preset, Threads
+from modelzoo_runner.resolve import Request
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
+
+Model = str | Path | Preset
+
+
+def benchmark(
+    model: Model,
+    *,
+    precision: str = "fp32",
+    goal: Literal["throughput", "latency"] = "throughput",
+    weights: str | Path = "pretrained",
+    data_location: str | Path | None = None,
+    batch_size: int | None = None,
+    warmup_steps: int | None = None,
+    steps: int | None = None,
+    min_seconds: float | None = None,
+    socket_id: int | None = None,
+    numa_node: int | None = None,
+    cpus: str | Collection[int] | None = None,
+    num_cores: int | None = None,
+    num_inter_threads: int | None = None,
+    num_intra_threads: int | None = None,
+    allocator: Literal["system", "tcmalloc", "jemalloc"] | None = None,
+    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
+    strict: bool = False,
+    isolation: Literal["auto", "none", "child"] = "auto",
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    optimize: bool = True,
+    trust: bool = False,
+    seed: int = 0,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    allow_partial: bool = False,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> BenchmarkResult:
+    """How fast a model runs on this machine.
+
+    `None` means "decide for me": the preset's recommended run first, the library's default then;
+    `result.plan.why` says who decided. See `docs/measuring.md` for what a measured step is.
+
+    Args:
+        model: a model's name (see `models()`), a path to a frozen graph (`.pb`) or to a preset of
+            your own (`.toml`), or a `Preset`.
+        precision: `"fp32"` or `"int8"`, as far as the model has them; `"bfloat16"` runs the fp32
+            graph with TensorFlow's automatic mixed precision.
+        goal: which of the preset's recommended runs: `"throughput"` (a large batch) or `"latency"`
+            (batch 1).
+        weights: `"pretrained"` fetches the published graph, `"random"` builds the same network here
+            with seeded weights, and anything else is the path of a graph.
+        data_location: a folder of TFRecords or images, here or at gs://; `None`: synthetic input.
+        batch_size: examples in a step.
+        warmup_steps: steps before the measured ones; kept in the result, apart.
+        steps: measured steps.
+        min_seconds: measure on after `steps` until it took this long.
+        socket_id: use the CPUs and the memory of one socket.
+        numa_node: use the CPUs and the memory of one memory node.
+        cpus: choose from these CPUs, as `"0-3,8"` or ids.
+        num_cores: use so many physical cores.
+        num_inter_threads: TensorFlow's inter-op threads.
+        num_intra_threads: TensorFlow's intra-op threads.
+        allocator: the malloc to preload; it makes the run a child process.
+        binding: how the run is put on its CPUs.
+        strict: raise where what was asked can't be honoured and a warning would do.
+        isolation: `"auto"` runs in this process where it can honour the plan, else in a child;
+            `"child"` always in a child; `"none"` never.
+        env: variables for the run; they overrule the preset's and the process's own.
+        timeout: seconds after which the run is ended; it makes the run a child process.
+        optimize: prepare the graph for inference at load time (see `docs/graphs.md`).
+        trust: run a graph with operations outside the allow-list. Such a graph can read and write
+            files: trust it like a program.
+        seed: of synthetic input and of random weights.
+        input: the input tensor, where the graph isn't the preset's.
+        outputs: role -> output tensor, where the graph isn't the preset's.
+        input_shape: of one example, where the graph leaves it open.
+        allow_partial: accept a data set with missing shards.
+        offline: never touch the network.
+        progress: called with (what, done, total or None).
+
+    Raises:
+        RequestError: an argument that can't be; nothing has been fetched or run.
+        FetchError: the graph or the data can't be had.
+        GraphError, DataError: they can't be run or read.
+        BindingError: the CPUs, threads or memory can't be had.
+        WorkerError: a child process died.
+        Interrupted: Ctrl-C while measuring; holds the partial result.
+
+    Example:
+        >>> from modelzoo_runner import benchmark
+        >>> result = benchmark("resnet50", weights="random", batch_size=1)  # doctest: +SKIP
+        >>> result.throughput  # doctest: +SKIP
+        16.2
+    """
+    request = Request(
+        kind="benchmark",
+        precision=precision,
+        goal=goal,
+        weights=str(weights),
+        data_location=_text(data_location),
+        allow_partial=allow_partial,
+        batch_size=batch_size,
+        warmup_steps=warmup_steps,
+        steps=steps,
+        min_seconds=min_seconds,
+        seed=seed,
+        input=input,
+        outputs=outputs,
+        input_shape=input_shape,
+        optimize=optimize,
+        trust=trust,
+        socket_id=socket_id,
+        numa_node=numa_node,
+        cpus=cpus,
+        num_cores=num_cores,
+        num_inter_threads=num_inter_threads,
+        num_intra_threads=num_intra_threads,
+        allocator=allocator,
+        binding=binding,
+        strict=strict,
+        env=env or {},
+        isolation=isolation,
+        timeout=timeout,
+    )
+    plan = _plan(model, request, offline=offline, progress=progress)
+    return cast(BenchmarkResult, host.run(plan, progress=progress))
+
+
+def accuracy(
+    model: Model,
+    *,
+    data_location: str | Path | None = None,
+    precision: str = "fp32",
+    weights: str | Path = "pretrained",
+    batch_size: int | None = None,
+    limit: int | None = None,
+    predictions: str | Path | None = None,
+    socket_id: int | None = None,
+    numa_node: int | None = None,
+    cpus: str | Collection[int] | None = None,
+    num_cores: int | None = None,
+    num_inter_threads: int | None = None,
+    num_intra_threads: int | None = None,
+    allocator: Literal["system", "tcmalloc", "jemalloc"] | None = None,
+    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
+    strict: bool = False,
+    isolation: Literal["auto", "none", "child"] = "auto",
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    optimize: bool = True,
+    trust: bool = False,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    allow_partial: bool = False,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> AccuracyResult:
+    """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
+
+    Every example counts once, the last short batch too. Arguments that `benchmark` has as well
+    mean the same there.
+
+    Args:
+        model: as in `benchmark`.
+        data_location: the labelled data, here or at gs://.
+        precision: as in `benchmark`.
+        weights: as in `benchmark`.
+        batch_size: examples in a step; it doesn't change the score.
+        limit: stop after so many examples; the result says that it is of a part of the set.
+        predictions: a CSV file to write, with a line for each example.
+        socket_id: as in `benchmark`.
+        numa_node: as in `benchmark`.
+        cpus: as in `benchmark`.
+        num_cores: as in `benchmark`.
+        num_inter_threads: as in `benchmark`.
+        num_intra_threads: as in `benchmark`.
+        allocator: as in `benchmark`.
+        binding: as in `benchmark`.
+        strict: as in `benchmark`.
+        isolation: as in `benchmark`.
+        env: as in `benchmark`.
+        timeout: as in `benchmark`.
+        optimize: as in `benchmark`.
+        trust: as in `benchmark`.
+        input: as in `benchmark`.
+        outputs: as in `benchmark`.
+        allow_partial: as in `benchmark`.
+        offline: as in `benchmark`.
+        progress: as in `benchmark`.
+
+    Raises:
+        DataRequired: no `data_location`.
+        RunnerError: as `benchmark` does.
+
+    Example:
+        >>> from modelzoo_runner import accuracy
+        >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
+        {'top1': 37150, 'top5': 45940}
+    """
+    request = Request(
+        kind="accuracy",
+        precision=precision,
+        weights=str(weights),
+        data_location=_text(data_location),
+        allow_partial=allow_partial,
+        limit=limit,
+        batch_size=batch_size,
+        predictions=_text(predictions),
+        input=input,
+        outputs=outputs,
+        optimize=optimize,
+        trust=trust,
+        socket_id=socket_id,
+        numa_node=numa_node,
+        cpus=cpus,
+        num_cores=num_cores,
+        num_inter_threads=num_inter_threads,
+        num_intra_threads=num_intra_threads,
+        allocator=allocator,
+        binding=binding,
+        strict=strict,
+        env=env or {},
+        isolation=isolation,
+        timeout=timeout,
+    )
+    plan = _plan(model, request, offline=offline, progress=progress)
+    return cast(AccuracyResult, host.run(plan, progress=progress))
+
+
+def models() -> dict[str, Preset]:
+    """The models that come with the library, by name."""
+    return {each.name: each for each in presets.every()}
+
+
+def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
+    from modelzoo_runner.machine import placement, topology
+
+    preset, request = _preset(model, request)
+    request = resolve.check(request, preset)
+    precision = resolve.graph_precision(request.precision)
+    placed = placement.choose(
+        topology.read(),
+        preset.threads.get(precision, Threads()),
+        preset.env.get(precision, {}),
+        goal="accuracy" if request.kind == "accuracy" else request.goal,  # type: ignore[arg-type]
+        socket_id=request.socket_id,
+        numa_node=request.numa_node,
+        cpus=request.cpus,
+        num_cores=request.num_cores,
+        num_inter_threads=request.num_inter_threads,
+        num_intra_threads=request.num_intra_threads,
+        allocator=request.allocator,  # type: ignore[arg-type]
+        binding=request.binding,  # type: ignore[arg-type]
+        strict=request.strict,
+        env=request.env,
+        environ=os.environ,
+    )
+    plan = resolve.resolve(preset, request, placed)
+    return sources.localize(plan, preset, offline=offline, progress=progress)
+
+
+def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
+    """The preset behind `model`, and the request with the graph's path if `model` is one."""
+    if isinstance(model, Preset):
+        return model, request
+    path = Path(model).expanduser()
+    if path.suffix == ".toml":
+        return presets.read(path), request
+    if path.suffix not in (".pb", ".pbtxt") and os.sep not in str(model):
+        return presets.find(str(model)), request
+    if request.weights != "pretrained":
+        raise RequestError(
+            f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
+            "either a model's name with weights=, or the path alone"
+        )
+    graph = Graph(input=request.input or "", outputs=request.outputs or {})
+    bare = Preset(name=path.stem, task="classification", graph={request.precision: graph})
+    return bare, dataclasses.replace(request, weights=str(path))
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,183 @@
+"""The same verbs as a command: `modelzoo-runner benchmark resnet50 --weights random`.
+
+Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import modelzoo_runner
+from modelzoo_runner import options
+from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.results.result import Result
+
+DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for and return the exit code."""
+    # SIGTERM, as a batch system sends it, ends a run as Ctrl-C does: with what has been measured.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = _parser().parse_args(arguments)
+    try:
+        asked.run(asked)
+    except Interrupted as interrupted:
+        _show(interrupted.result, asked.json)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except RunnerError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modelzoo-runner", description=modelzoo_runner.__doc__.splitlines()[0]
+    )
+    parser.add_argument("--version", action="version", version=modelzoo_runner.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, says in (
+        ("benchmark", modelzoo_runner.benchmark, "measure how fast a model runs here"),
+        ("accuracy", modelzoo_runner.accuracy, "score a model on labelled data"),
+    ):
+        command = _command(commands, name, says, _run_model(function))
+        command.add_argument("model", help=options.described(modelzoo_runner.benchmark)["model"])
+        command.add_argument("--json", metavar="FILE", help="save the result there")
+        options.add(command, function, leave_out=("progress",))
+    command = _command(commands, "models", "list the models", _models)
+    command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
+    command.add_argument("graph", help="path of a frozen graph (.pb)")
+    _add_convert(commands)
+    command = _command(commands, "show", "print saved results", _show_saved)
+    command.add_argument("results", nargs="+", metavar="FILE")
+    command = _command(commands, "compare", "compare two saved results", _compare)
+    command.add_argument("first")
+    command.add_argument("second")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, says: str, run: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=says, description=says)
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_convert(commands: Any) -> None:
+    from modelzoo_runner.data import convert
+
+    command = _command(
+        commands, "convert", "convert a folder of images to TFRecords", _convert_imagenet
+    )
+    said = options.described(convert.convert_imagenet)
+    for name in ("images", "labels", "out"):
+        command.add_argument(name, help=said[name])
+    options.add(command, convert.convert_imagenet, leave_out=("progress",))
+
+
+def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace], None]:
+    def run(asked: argparse.Namespace) -> None:
+        given = vars(asked).copy()
+        model, path = given.pop("model"), given.pop("json")
+        del given["run"]
+        with _bar() as progress:
+            result = function(model, **given, progress=progress)
+        _show(result, path)
+
+    return run
+
+
+def _show(result: Result, path: str | None) -> None:
+    # Printed before it is saved: a path that can't be written doesn't cost the numbers.
+    print(result)
+    if path is not None:
+        print(f"saved to {result.save(path)}", file=sys.stderr)
+
+
+def _models(asked: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "task", "precisions", "batch", "published", "description", box=None)
+    for preset in modelzoo_runner.models().values():
+        runs = [each for runs in preset.run.values() for each in runs.values()]
+        batches = sorted({run.batch_size for run in runs}, reverse=True)
+        scores = [
+            f"{precision} {name} {graph.published[name]:.4f}"
+            for precision, graph in preset.graph.items()
+            for name in ("top1", "AP")
+            if name in graph.published
+        ]
+        table.add_row(
+            preset.name,
+            preset.task,
+            ", ".join(preset.precisions),
+            ", ".join(str(each) for each in batches),
+            "\n".join(scores),
+            preset.description,
+        )
+    Console().print(table)
+
+
+def _inspect(asked: argparse.Namespace) -> None:
+    from modelzoo_runner.graphs import inspect
+
+    print(inspect.inspect_graph(asked.graph))
+
+
+def _convert_imagenet(asked: argparse.Namespace) -> None:
+    from modelzoo_runner.data import convert
+
+    with _bar() as progress:
+        tell = None if progress is None else lambda done, total: progress("images", done, total)
+        report = convert.convert_imagenet(
+            asked.images, asked.labels, asked.out, shards=asked.shards, progress=tell
+        )
+    print(report)
+
+
+def _show_saved(asked: argparse.Namespace) -> None:
+    print("\n\n".join(str(modelzoo_runner.load(path)) for path in asked.results))
+
+
+def _compare(asked: argparse.Namespace) -> None:
+    print(
+        modelzoo_runner.compare(
+            modelzoo_runner.load(asked.first), modelzoo_runner.load(asked.second)
+        )
+    )
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress | None]:
+    """A progress callback that draws a bar for each thing counted; `None` where nobody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def tell(name: str, done: int, total: int | None) -> None:
+        if name not in bars:
+            for bar in bars.values():
+                bar.close()
+            bars[name] = tqdm(desc=name, total=total, leave=False, unit="")
+        bars[name].update(done - bars[name].n)
+
+    try:
+        yield tell
+    finally:
+        for bar in bars.values():
+            bar.close()

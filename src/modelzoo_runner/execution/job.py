@@ -1,0 +1,213 @@
+"""One plan from start to end, in this process.
+
+The order of the steps and what each hands to the next; how a step is done is known to its room.
+This is the in-process runner: whether this process can honour the plan is asked before (`host`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.errors import DataError, Interrupted
+from modelzoo_runner.execution import loop, pool, scoring, source
+from modelzoo_runner.execution.loop import Timings
+from modelzoo_runner.execution.progress import Progress, throttled
+from modelzoo_runner.execution.scoring import Scores
+from modelzoo_runner.graphs import kernels, load, session
+from modelzoo_runner.graphs import prepare as preparation
+from modelzoo_runner.machine import binding, environment, facts
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import ROLES
+from modelzoo_runner.results import checks
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed, Result
+
+if TYPE_CHECKING:
+    from modelzoo_runner.graphs.session import Step
+
+
+def run(plan: Plan, *, progress: Progress | None = None) -> Result:
+    """Do one run and return what was observed.
+
+    Everything that was changed for the run (CPU affinity, memory policy, environment variables) is
+    as before when it returns or raises.
+
+    Raises:
+        Interrupted: Ctrl-C came while steps were measured; it holds the result so far.
+        RunnerError: the graph, the data or the machine doesn't allow the run.
+    """
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with (
+        environment.variables(plan.placement.env),
+        binding.bound(plan.placement) as bound,
+        _Stages() as stages,
+        contextlib.ExitStack() as stack,
+    ):
+        machine = facts.collect()
+        with stages.timed("import"):
+            import tensorflow  # noqa: F401 - its time is a part of the cold start
+
+        pools = pool.make(
+            inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
+        )
+        opened = stack.enter_context(_opened(plan, stages))
+        plan = opened.plan
+        given = stack.enter_context(source.opened(plan, opened.step))
+        scorer = stack.enter_context(scoring.opened(plan)) if plan.kind == "accuracy" else None
+        timings = loop.run(
+            opened.step,
+            given.batches,
+            warmup_steps=plan.warmup_steps,
+            steps=plan.steps,
+            min_seconds=plan.min_seconds,
+            consume=None if scorer is None else scorer.add,
+            on_step=_reporter(plan, given.examples, progress),
+        )
+        _require_steps(plan, timings)
+        observed = Observed(
+            graph=opened.card,
+            threads={**asdict(pools), **bound.read_back()},
+            machine=machine,
+            setup_seconds=stages.seconds,
+            started=started,
+        )
+        scores = None if scorer is None else scorer.result()
+    result = _result(plan, observed, timings, scores, given.examples)
+    if result.interrupted:
+        raise Interrupted(result)
+    return result
+
+
+@dataclass
+class _Stages(contextlib.AbstractContextManager["_Stages"]):
+    """How long each part of the cold start took, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A graph that is ready to run: the plan with its tensors found, and what became of it."""
+
+    plan: Plan
+    step: Step
+    card: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
+    with stages.timed("read"):
+        graph = load.read_graph(plan.graph.path, trust=plan.trust)
+    plan = _with_tensors(plan, graph)
+    source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
+    load.check_tensors(graph, source_tensor, outputs)
+    nodes = len(graph.node)
+    changes: Mapping[str, int] = {}
+    if plan.optimize:
+        with stages.timed("prepare"):
+            prepared = preparation.prepare(
+                graph, input=source_tensor, outputs=list(outputs.values())
+            )
+            graph, changes = prepared.graph_def, prepared.changes
+    kernels.check_kernels(graph)
+    card = {"nodes": nodes, "nodes_run": len(graph.node), "changes": dict(changes)}
+    with stages.timed("session"):
+        step = session.open_step(
+            graph,
+            input=source_tensor,
+            outputs=list(outputs.values()),
+            inter_threads=plan.placement.inter_threads,
+            intra_threads=plan.placement.intra_threads,
+            auto_mixed_precision_bfloat16=plan.precision == "bfloat16",
+        )
+    with step:
+        yield _Opened(plan=plan, step=step, card=card)
+
+
+def _with_tensors(plan: Plan, graph: Any) -> Plan:
+    """The plan with the graph's own tensors where nobody named any."""
+    if plan.graph.input is not None and plan.graph.outputs:
+        return plan
+    found_input, found_outputs = load.guess_tensors(graph)
+    named = replace(
+        plan.graph,
+        input=plan.graph.input or found_input,
+        outputs=plan.graph.outputs or found_outputs,
+    )
+    is_detector = set(ROLES["detection"]) <= set(named.outputs)
+    return replace(plan, graph=named, task="detection" if is_detector else plan.task)
+
+
+def _reporter(plan: Plan, examples: int | None, progress: Progress | None) -> Any:
+    if progress is None:
+        return None
+    if plan.kind == "accuracy":
+        tell = throttled(progress, "examples", examples)
+        return lambda _, done: tell(done)
+    tell = throttled(progress, "steps", plan.steps)
+    return lambda done, _: tell(done)
+
+
+def _require_steps(plan: Plan, timings: Timings) -> None:
+    """There is no result without a measured step."""
+    if timings.step_seconds:
+        return
+    if timings.interrupted:
+        raise KeyboardInterrupt
+    raise DataError(
+        f"{plan.data_location}: the data ended after {len(timings.warmup_seconds)} warm-up steps "
+        f"of {plan.batch_size} examples, before a step could be measured. Ask for fewer "
+        "warmup_steps or a smaller batch_size"
+    )
+
+
+def _result(
+    plan: Plan,
+    observed: Observed,
+    timings: Timings,
+    scores: Scores | None,
+    available: int | None,
+) -> Result:
+    measured = len(timings.step_seconds)
+    cpus = len(plan.placement.cpus) or 1
+    warnings = [
+        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
+        *checks.of_plan(plan),
+        *checks.of_machine(observed.machine, cpus),
+        *observed.threads.get("mismatches", ()),
+    ]
+    common: dict[str, Any] = {
+        "plan": plan,
+        "observed": observed,
+        "warmup_seconds": timings.warmup_seconds,
+        "step_seconds": timings.step_seconds,
+        "data_seconds": timings.data_seconds,
+        "examples": timings.examples,
+        "interrupted": timings.interrupted,
+    }
+    if scores is None:
+        warnings += checks.of_timing(timings.step_seconds)
+        return BenchmarkResult(**common, warnings=tuple(warnings))
+    warnings += scores.warnings
+    warnings += checks.of_scores(plan, timings.examples, available, scores.counts, scores.classes)
+    return AccuracyResult(
+        **common,
+        warnings=tuple(warnings),
+        scores=scores.scores,
+        counts=scores.counts,
+        per_category=scores.per_category,
+        legacy_scores=scores.legacy_scores,
+    )

@@ -1,0 +1,82 @@
+"""What can't be changed in this process any more: TensorFlow's thread pools.
+
+TensorFlow sizes its pools when the first session (or eager context) of a process is made, and
+later settings are ignored without a word. So it matters whether that has happened, and who asked
+for what. This is state of the process, not of a run, which is why it is kept in a module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The sizes of the pools: as asked for, and as counted in the process afterwards.
+
+    `intra_found` and `inter_found` are counts of threads. An OpenMP build makes its intra-op
+    threads elsewhere and later, so that `intra_found` is 0 there.
+    """
+
+    inter_threads: int
+    intra_threads: int
+    inter_found: int
+    intra_found: int
+
+
+_made_by_us: Pool | None = None
+
+
+def made() -> bool:
+    """Whether TensorFlow has made its pools in this process, whoever asked for it."""
+    return _count()["tf_Compute"] > 0
+
+
+def known() -> Pool | None:
+    """The pools, if this library made them; `None` before that and where somebody else did."""
+    return _made_by_us
+
+
+def make(*, inter_threads: int, intra_threads: int) -> Pool:
+    """Make TensorFlow's pools with these sizes, or say which sizes they already have.
+
+    Raises:
+        RuntimeError: somebody else made them. Callers look at `made` and `known` first.
+    """
+    global _made_by_us
+    if _made_by_us is not None:
+        return _made_by_us
+    if made():
+        raise RuntimeError("TensorFlow's thread pools were made before")
+    import tensorflow as tf
+
+    # For the eager context, which runs the input pipeline, as well as for sessions.
+    tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
+    tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
+    before = _count()
+    config = tf.compat.v1.ConfigProto(
+        inter_op_parallelism_threads=inter_threads, intra_op_parallelism_threads=intra_threads
+    )
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=config):
+        after = _count()
+    new = after - before
+    _made_by_us = Pool(
+        inter_threads=inter_threads,
+        intra_threads=intra_threads,
+        inter_found=new["tf_Compute"],
+        intra_found=sum(n for name, n in new.items() if not name.startswith("tf_")),
+    )
+    return _made_by_us
+
+
+def _count() -> Counter[str]:
+    """How many threads of each name this process has; intra-op threads bear the process's own."""
+    found: Counter[str] = Counter()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found[(task / "comm").read_text(encoding="utf-8", errors="replace").strip()] += 1
+        except FileNotFoundError:
+            continue  # the thread has ended meanwhile
+    return found

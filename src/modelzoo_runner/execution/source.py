@@ -1,0 +1,93 @@
+"""Where a plan's batches come from: real data by its task, or none at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.data import batches as synthetic_batches
+from modelzoo_runner.data import imagenet
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.plan import Plan
+
+if TYPE_CHECKING:
+    from modelzoo_runner.data.batches import Batch
+    from modelzoo_runner.graphs.session import Step
+
+DETECTOR_IMAGE = (480, 640)
+"""Height and width of a synthetic image for a detector: COCO's most common size."""
+
+VALUE_RANGES = {"uint8": (0.0, 255.0)}
+"""Of inputs whose preprocessing nobody has described; a float is taken to be in 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Batches, and how many examples there are before they end (`None`: they don't, or unknown)."""
+
+    batches: Iterator[Batch]
+    examples: int | None
+
+
+@contextlib.contextmanager
+def opened(plan: Plan, step: Step) -> Iterator[Source]:
+    """The plan's batches, closed at the end.
+
+    Raises:
+        DataError: the data isn't there or isn't what it should be.
+        RequestError: the graph leaves the shape of its input open, and so does the call.
+    """
+    if plan.data_location is None:
+        yield Source(batches=_synthetic(plan, step), examples=None)
+        return
+    if plan.preprocess is None:
+        raise RequestError(
+            f"data_location={plan.data_location!r}: how images become this graph's input isn't "
+            "known; give a preset with [preprocess] and the graph as weights="
+        )
+    shards = imagenet.find(plan.data_location, allow_partial=plan.allow_partial)
+    with contextlib.closing(
+        imagenet.batches(
+            shards,
+            plan.preprocess,
+            batch_size=plan.batch_size,
+            limit=plan.limit,
+            threads=max(1, len(plan.placement.cpus) or plan.placement.intra_threads),
+            # A benchmark of fewer images than it has steps goes over them again.
+            repeat=plan.kind == "benchmark",
+        )
+    ) as found:
+        yield Source(batches=found, examples=plan.limit)
+
+
+def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
+    if plan.preprocess is not None:
+        value_range = plan.preprocess.value_range
+    else:
+        value_range = VALUE_RANGES.get(step.input_dtype, (0.0, 1.0))
+    return synthetic_batches.synthetic(
+        shape=(plan.batch_size, *_example_shape(plan, step)),
+        dtype=step.input_dtype,
+        value_range=value_range,
+        seed=plan.seed,
+    )
+
+
+def _example_shape(plan: Plan, step: Step) -> tuple[int, ...]:
+    if plan.input_shape is not None:
+        return plan.input_shape
+    if plan.preprocess is not None:
+        return (*plan.preprocess.size, 3)
+    wanted: tuple[Any, ...] = step.input_shape[1:]
+    if plan.task == "detection":
+        wanted = tuple(
+            known or default for known, default in zip(wanted, (*DETECTOR_IMAGE, 3), strict=False)
+        )
+    if not step.input_shape or None in wanted:
+        raise RequestError(
+            f"input_shape: the graph's input {plan.graph.input} has shape {step.input_shape}; "
+            "say the shape of one example, as input_shape=(224, 224, 3)"
+        )
+    return wanted

@@ -1,0 +1,58 @@
+"""The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
+
+A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`.
+Nothing that TensorFlow or anybody else prints can get between them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import IO, Any
+
+from modelzoo_runner import codec, errors
+from modelzoo_runner.plan import Plan
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: the signal this process gets when its parent dies."""
+
+
+def main() -> int:
+    """Run the plan on standard input; answer on the file descriptor given as the only argument."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
+        try:
+            _answer(answers, **_run(answers))
+        except errors.RunnerError as error:
+            _answer(answers, error=errors.to_dict(error))
+        except KeyboardInterrupt:
+            _answer(answers, interrupted=True)
+        except Exception:  # noqa: BLE001 - the parent has to hear of whatever it was
+            said = f"the child process failed in a way nobody foresaw:\n{traceback.format_exc()}"
+            _answer(answers, error={"class": "WorkerError", "message": said})
+            return 1
+    return 0
+
+
+def _run(answers: IO[str]) -> dict[str, Any]:
+    from modelzoo_runner.execution import job
+
+    plan = codec.from_dict(json.load(sys.stdin), Plan)
+    try:
+        result = job.run(plan, progress=lambda *said: _answer(answers, progress=said))
+    except errors.Interrupted as interrupted:
+        result = interrupted.result
+    return {"result": result.to_dict()}
+
+
+def _answer(answers: IO[str], **message: Any) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

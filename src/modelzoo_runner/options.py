@@ -1,0 +1,102 @@
+"""A function's keyword arguments as command-line options.
+
+Names, defaults and help come from the function's signature and docstring, so that the command and
+the library can't say different things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add(
+    parser: argparse.ArgumentParser, function: Callable[..., Any], *, leave_out: tuple[str, ...]
+) -> None:
+    """Add an option to `parser` for each keyword argument of `function`."""
+    said = described(function)
+    hints = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in leave_out or parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        default = parameter.default
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            default=default,
+            help=_help(said.get(name, ""), default),
+            **_how(hints[name]),
+        )
+
+
+def described(function: Callable[..., Any]) -> dict[str, str]:
+    """What the function's docstring says of each argument, on one line each."""
+    doc = inspect.getdoc(function) or ""
+    section = re.search(r"^Args:\n((?:    .*\n|\n)+)", doc + "\n", re.MULTILINE)
+    found: dict[str, str] = {}
+    name = ""
+    for line in section.group(1).splitlines() if section else ():
+        start = re.match(r"    (\w+): (.*)", line)
+        if start:
+            name = start.group(1)
+            found[name] = start.group(2)
+        elif line.strip():
+            found[name] += " " + line.strip()
+    return found
+
+
+def _how(hint: Any) -> dict[str, Any]:
+    """How argparse reads a value of this type."""
+    kinds = [kind for kind in _members(hint) if kind is not types.NoneType]
+    if kinds == [bool]:
+        return {"action": argparse.BooleanOptionalAction}
+    if kinds == [int]:
+        return {"type": int, "metavar": "N"}
+    if kinds == [float]:
+        return {"type": float, "metavar": "X"}
+    if any(typing.get_origin(kind) is Mapping or kind is Mapping for kind in kinds):
+        return {"action": _Pairs, "metavar": "NAME=VALUE"}
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        return {"type": _numbers, "metavar": "N,N,..."}
+    if any(kind is Path for kind in kinds):
+        return {"metavar": "PATH"}
+    return {"metavar": "NAME" if kinds == [str] else "VALUE"}
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+class _Pairs(argparse.Action):
+    """`--env A=1 --env B=2`: a name, the first `=`, and the rest as it is."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        name, equals, value = values.partition("=")
+        if not name or not equals:
+            parser.error(f"{option_string} {values!r}: should be NAME=VALUE")
+        pairs = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**pairs, name: value})
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def _help(said: str, default: Any) -> str:
+    # argparse reads % as the start of a format.
+    text = said.replace("`", "").replace("%", "%%")
+    shown = default not in (None, False) and not isinstance(default, bool)
+    return f"{text} (default: {default})" if shown else text

@@ -1,0 +1,106 @@
+"""What a reader should know before trusting a result: warnings, each with what to do about it.
+
+Pure: from the plan and what was observed to sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.results import stats
+
+SPREAD = 0.10
+"""A standard deviation of over 10 % of the mean: pyperf's limit too (its `format_checks`)."""
+
+DRIFT = 0.05
+LOAD_PER_CPU = 0.1
+FEWEST_STEPS = 10
+
+
+def of_timing(step_seconds: Sequence[float]) -> Iterator[str]:
+    """What the durations of the measured steps themselves give away."""
+    if len(step_seconds) < FEWEST_STEPS:
+        yield (
+            f"only {len(step_seconds)} steps were measured; ask for at least {FEWEST_STEPS} "
+            "(steps=) for a number to compare with"
+        )
+    if len(step_seconds) > 1:
+        spread = stdev(step_seconds) / fmean(step_seconds)
+        if spread > SPREAD:
+            yield (
+                f"the steps spread by {spread:.0%} of their mean (limit {SPREAD:.0%}): something "
+                "else used the machine, or the steps are too short; compare medians, or measure "
+                "longer (min_seconds=)"
+            )
+    drift = stats.drift(step_seconds)
+    if drift is not None and abs(drift) > DRIFT:
+        direction = "slower" if drift > 0 else "faster"
+        advice = "the clock frequency may have dropped" if drift > 0 else "use more warmup_steps"
+        yield (
+            f"the last third of the steps was {abs(drift):.0%} {direction} than the first: {advice}"
+        )
+
+
+def of_plan(plan: Plan) -> Iterator[str]:
+    """What the plan itself makes doubtful."""
+    yield from plan.placement.warnings
+    if plan.data_location is None:
+        yield (
+            "synthetic input: the step time of a detector depends on what is in the images"
+            if plan.task == "detection"
+            else "synthetic input: random values in the model's real range, ready in memory"
+        )
+
+
+def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
+    """What the state of the machine at the start makes doubtful."""
+    load = machine.get("load_average")
+    if load and load[0] / cpus_usable > LOAD_PER_CPU:
+        yield (
+            f"the machine was busy at the start: load average {load[0]:.2f} on {cpus_usable} "
+            "usable CPUs"
+        )
+
+
+def of_steps(plan: Plan, measured: int, exhausted: bool, interrupted: bool) -> Iterator[str]:
+    """Where less was done than asked for."""
+    if interrupted:
+        yield f"interrupted after {measured} measured steps: this is a partial result"
+    elif exhausted and plan.steps is not None and measured < plan.steps:
+        yield (
+            f"the data ended after {measured} of {plan.steps} steps (after {plan.warmup_steps} "
+            "warm-up steps): ask for fewer or smaller steps"
+        )
+
+
+def of_scores(
+    plan: Plan, examples: int, available: int | None, counts: Mapping[str, int], classes: int | None
+) -> Iterator[str]:
+    """What makes a score doubtful, or not comparable with the published one."""
+    if plan.limit is not None and (available is None or examples < available):
+        yield f"a part of the set: {examples} examples, because of limit={plan.limit}"
+    if plan.published and plan.task == "classification" and examples != IMAGENET_VALIDATION:
+        yield (
+            f"{examples} examples; the published score is of all {IMAGENET_VALIDATION} of "
+            "ImageNet's validation set, so the difference is only a hint"
+        )
+    top1 = counts.get("top1")
+    if top1 is not None and classes is not None and _looks_like_chance(top1, examples, classes):
+        yield (
+            f"top-1 is {top1} of {examples}: no better than chance for {classes} classes. Labels "
+            "or preprocessing don't belong to this graph: look at label_offset and [preprocess]"
+        )
+
+
+IMAGENET_VALIDATION = 50_000
+
+
+def _looks_like_chance(hits: int, examples: int, classes: int) -> bool:
+    """Whether chance is within the 95 % interval of the share, given enough examples to tell."""
+    if examples < 100:
+        return False
+    low, _ = stats.wilson_interval(hits, examples)
+    return low <= 1 / classes

@@ -1,0 +1,124 @@
+"""How a result looks: six lines of text, or a small table in a notebook."""
+
+from __future__ import annotations
+
+import html as markup
+
+from modelzoo_runner.results.result import AccuracyResult, Result
+
+
+def rows(result: Result) -> list[tuple[str, str]]:
+    """What a person wants to know first, as (name, value) pairs."""
+    plan = result.plan
+    what = f"{plan.model} {plan.precision}, batch {plan.batch_size}, {_input(result)}"
+    found = [("accuracy" if isinstance(result, AccuracyResult) else "benchmark", what)]
+    if isinstance(result, AccuracyResult):
+        found += [("scores", _scores(result)), ("examples", _examples(result))]
+    else:
+        found += [("throughput", _throughput(result)), ("latency", _latency(result))]
+    found += [("steps", _steps(result)), ("ran", _ran(result))]
+    said = result.warnings
+    found.append(("warnings", "none" if not said else f"{len(said)}: {'; '.join(said)}"))
+    return found
+
+
+def text(result: Result) -> str:
+    """The rows as six aligned lines."""
+    return "\n".join(f"{name:<11}{value}" for name, value in rows(result))
+
+
+def html(result: Result) -> str:
+    """The rows as an HTML table."""
+    body = "".join(
+        f"<tr><th style='text-align:left'>{markup.escape(name)}</th>"
+        f"<td style='text-align:left'>{markup.escape(value)}</td></tr>"
+        for name, value in rows(result)
+    )
+    return f"<table>{body}</table>"
+
+
+def seconds(value: float) -> str:
+    """A duration with three digits, in the unit that suits it.
+
+    >>> seconds(0.01234), seconds(2.5), seconds(0.0000042)
+    ('12.3 ms', '2.50 s', '4.20 µs')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e-9)} ns"
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f}"
+
+
+def _input(result: Result) -> str:
+    plan = result.plan
+    if plan.data_location is None:
+        return "synthetic input"
+    return plan.data_location
+
+
+def _throughput(result: Result) -> str:
+    return (
+        f"{result.throughput:.1f} examples/s inference only, "
+        f"{result.end_to_end_throughput:.1f} with data wait"
+    )
+
+
+def _latency(result: Result) -> str:
+    latency = result.latency
+    parts = [f"median {seconds(latency.p50)} per step"]
+    if latency.p50_interval is not None:
+        low, high = latency.p50_interval
+        parts.append(f"(95 % sure: {seconds(low)} to {seconds(high)})")
+    for name in ("p90", "p99"):
+        value = getattr(latency, name)
+        if value is not None:
+            parts.append(f"{name} {seconds(value)}")
+    parts.append(f"max {seconds(latency.max)}")
+    return ", ".join(parts).replace(", (", " (")
+
+
+def _scores(result: AccuracyResult) -> str:
+    parts = []
+    interval, difference = result.interval, result.difference
+    for name, score in result.scores.items():
+        part = f"{name} {score:.4f}"
+        notes = []
+        if name in interval:
+            low, high = interval[name]
+            notes.append(f"95 % sure: {low:.4f} to {high:.4f}")
+        if name in difference:
+            notes.append(f"{difference[name]:+.4f} from published")
+        parts.append(part + (f" ({'; '.join(notes)})" if notes else ""))
+    return ", ".join(parts)
+
+
+def _examples(result: AccuracyResult) -> str:
+    hits = ", ".join(f"{name} {count}" for name, count in result.counts.items())
+    return f"{result.examples}" + (f", hits: {hits}" if hits else "")
+
+
+def _steps(result: Result) -> str:
+    warmup = result.warmup_seconds
+    cold = f" (first {seconds(warmup[0])})" if warmup else ""
+    return (
+        f"{len(result.step_seconds)} measured in {seconds(sum(result.step_seconds))}, "
+        f"data wait {seconds(sum(result.data_seconds))}, {len(warmup)} warm-up{cold}"
+    )
+
+
+def _ran(result: Result) -> str:
+    plan, observed = result.plan, result.observed
+    placement = plan.placement
+    where = "in this process" if observed.host == "process" else "in a child process"
+    build = observed.machine.get("tensorflow", {})
+    version = build.get("version", "?") if isinstance(build, dict) else "?"
+    graph = "optimized graph" if plan.optimize else "graph as it is"
+    return (
+        f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
+        f"threads on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"
+    )

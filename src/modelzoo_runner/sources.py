@@ -1,0 +1,71 @@
+"""From what a plan names to files that are on this machine.
+
+A graph is published, built here with random weights, or given as a file; data is a local path or at
+gs://. The stores and the topologies know how; this only knows which of them to ask.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.preset import Preset
+from modelzoo_runner.resolve import graph_precision
+
+
+def localize(
+    plan: Plan, preset: Preset, *, offline: bool = False, progress: Progress | None = None
+) -> Plan:
+    """The plan with its graph and its data on this machine, and the hash of the graph's bytes.
+
+    Raises:
+        FetchError: a file can't be had.
+        GraphError: the graph's file isn't there.
+    """
+    path = _graph(plan, preset, offline, progress)
+    graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
+    data = plan.data_location
+    if data is not None:
+        data = str(_data(data, plan, offline, progress))
+    return dataclasses.replace(plan, graph=graph, data_location=data)
+
+
+def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
+    graph: GraphFile = plan.graph
+    if graph.source == "path":
+        return Path(graph.path).expanduser().absolute()
+    if graph.source == "random":
+        return _random(plan, preset)
+    from modelzoo_runner.storage import fetch
+
+    return fetch.first_of(
+        preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
+    )
+
+
+def _random(plan: Plan, preset: Preset) -> Path:
+    if preset.topology is None:
+        raise RequestError(
+            f'weights="random": the preset {preset.name!r} names no topology to build'
+        )
+    raise NotImplementedError
+
+
+def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:
+    if "://" not in location:
+        return Path(location).expanduser().absolute()
+    from modelzoo_runner.storage import fetch
+
+    return fetch.local(location, offline=offline, progress=progress)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GraphError(f"{path}: the graph can't be read: {error.strerror}") from None
