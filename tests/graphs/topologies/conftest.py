@@ -1,0 +1,109 @@
+"""What the tests of the topologies share: build once, run, count."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelzoo_runner.graphs.topologies import catalog
+
+GraphDef = Any
+TRAINED = ("weights", "depthwise_weights", "biases", "gamma", "beta")
+
+
+@pytest.fixture(scope="session")
+def built() -> Callable[..., GraphDef]:
+    """`catalog.build`, each call's graph kept for the next test that wants the same."""
+    return functools.cache(catalog.build)
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., list[np.ndarray]]:
+    return _run
+
+
+@pytest.fixture(scope="session")
+def arrays() -> Callable[[GraphDef], dict[str, np.ndarray]]:
+    return _arrays
+
+
+@pytest.fixture(scope="session")
+def parameter_count() -> Callable[[GraphDef], int]:
+    """The number of trained weights: not the batch norms' statistics, which nothing trains."""
+    return lambda graph_def: sum(
+        math.prod(dim.size for dim in node.attr["value"].tensor.tensor_shape.dim)
+        for node in graph_def.node
+        if node.op == "Const" and node.name.rpartition("/")[2] in TRAINED
+    )
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Callable[..., dict[str, tuple[int | None, ...]]]:
+    return _shapes
+
+
+@pytest.fixture(scope="session")
+def multiply_adds() -> Callable[..., int]:
+    return _multiply_adds
+
+
+def _run(
+    graph_def: GraphDef, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]
+) -> list[np.ndarray]:
+    """The values of the tensors `fetches`."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+    with tf.compat.v1.Session(graph=graph) as session:
+        return session.run(list(fetches), dict(feeds))
+
+
+def _arrays(graph_def: GraphDef) -> dict[str, np.ndarray]:
+    """The float constants by node name: the variables, as a checkpoint has them."""
+    import tensorflow as tf
+
+    return {
+        node.name: tf.make_ndarray(node.attr["value"].tensor)
+        for node in graph_def.node
+        if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum
+    }
+
+
+def _imported(graph_def: GraphDef, feeds: Mapping[str, Sequence[int]]) -> Any:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        inputs = {
+            name: tf.raw_ops.Placeholder(dtype=tf.float32, shape=shape)
+            for name, shape in feeds.items()
+        }
+        tf.graph_util.import_graph_def(graph_def, name="", input_map=inputs)
+    return graph
+
+
+def _shapes(graph_def: GraphDef, **feeds: Sequence[int]) -> dict[str, tuple[int | None, ...]]:
+    """The static shape of each operation's first output when the inputs have these shapes."""
+    return {
+        operation.name: tuple(operation.outputs[0].shape)
+        for operation in _imported(graph_def, feeds).get_operations()
+        if operation.outputs and operation.outputs[0].shape.rank is not None
+    }
+
+
+def _multiply_adds(graph_def: GraphDef, **feeds: Sequence[int]) -> int:
+    """The multiply-adds of all convolutions and matrix products."""
+    total = 0
+    for operation in _imported(graph_def, feeds).get_operations():
+        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+            kernel = operation.inputs[1].shape
+            outputs = math.prod(operation.outputs[0].shape)
+            total += outputs * math.prod(kernel[:3] if operation.type == "Conv2D" else kernel[:2])
+        elif operation.type == "MatMul":
+            total += math.prod(operation.outputs[0].shape) * operation.inputs[1].shape[0]
+    return total
