@@ -1,0 +1,147 @@
+"""What this process's control groups let it use: CPUs, memory nodes, CPU time.
+
+Version 1, version 2 and the mixture are read alike: each controller is looked up in the hierarchy
+it is mounted in, from the process's own group up to the top that can be seen from here, because a
+limit of any parent binds too. Where a file can't be read there is no limit that this process could
+know of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.machine.cpulist import parse_cpu_list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What control groups allow; `None` where they say nothing.
+
+    `quota` is in CPUs: 2.5 is two and a half seconds of CPU time in each second.
+    """
+
+    cpus: tuple[int, ...] | None = None
+    memory_nodes: tuple[int, ...] | None = None
+    quota: float | None = None
+
+
+def limits(root: Path = Path("/")) -> Limits:
+    """The limits of this process, read below `root`."""
+    quotas = [quota for folder in _folders(root, "cpu") if (quota := _quota(folder)) is not None]
+    return Limits(
+        cpus=_first_list(root, ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")),
+        memory_nodes=_first_list(
+            root, ("cpuset.mems.effective", "cpuset.effective_mems", "cpuset.mems")
+        ),
+        quota=min(quotas, default=None),
+    )
+
+
+def throttling(root: Path = Path("/")) -> tuple[int, float] | None:
+    """How many periods this process's groups were throttled in, and for how many seconds.
+
+    Both only ever grow, so two readings make a measurement. The group that was throttled most is
+    told: a parent's throttling holds its children up too. `None` where nothing can be read.
+    """
+    found: list[tuple[int, float]] = []
+    for folder in _folders(root, "cpu"):
+        pairs = (line.split() for line in _text(folder / "cpu.stat").splitlines())
+        numbers = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+        if "nr_throttled" in numbers:
+            nanoseconds = numbers.get("throttled_time", numbers.get("throttled_usec", 0) * 1000)
+            found.append((numbers["nr_throttled"], nanoseconds / 1e9))
+    return max(found, default=None)
+
+
+def _folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's groups for one controller, innermost first."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controller in controllers.split(","):
+            mounts = _mounts(root, "cgroup", controller)
+            break
+    else:
+        # Not among version 1's hierarchies, so it can only be in version 2's, whose line is `0::`.
+        group = next(
+            (
+                line[3:]
+                for line in _text(root / "proc/self/cgroup").splitlines()
+                if line.startswith("0::")
+            ),
+            "/",
+        )
+        mounts = _mounts(root, "cgroup2", controller)
+    for top, mounted_group in mounts:
+        inside = _below(mounted_group, group)
+        yield from (top / each for each in (inside, *inside.parents))
+
+
+def _below(mounted_group: str, group: str) -> PurePosixPath:
+    """Where `group` is inside a mount that shows the tree from `mounted_group` down.
+
+    A container often sees its own group as the top of the mount, under a path that doesn't exist
+    there; then the top is its group.
+    """
+    parts = PurePosixPath(group).parts
+    if ".." in parts:
+        return PurePosixPath(".")
+    try:
+        return PurePosixPath(group).relative_to(mounted_group)
+    except ValueError:
+        return PurePosixPath(".")
+
+
+def _mounts(root: Path, kind: str, controller: str) -> list[tuple[Path, str]]:
+    """Where a hierarchy is mounted, and which of its groups is at the top there."""
+    found = []
+    for line in _text(root / "proc/self/mountinfo").splitlines():
+        # man 5 proc: id parent device root mount-point options... - type source super-options
+        place, _, what = line.partition(" - ")
+        fields, system = place.split(), what.split()
+        if len(fields) < 5 or len(system) < 3 or system[0] != kind:
+            continue
+        if kind == "cgroup" and controller not in system[2].split(","):
+            continue
+        found.append((root / _unescape(fields[4]).lstrip("/"), _unescape(fields[3])))
+    if found:
+        return found
+    usual = root / "sys/fs/cgroup"
+    places = [usual / controller] if kind == "cgroup" else [usual, usual / "unified"]
+    return [(place, "/") for place in places if place.is_dir()]
+
+
+def _unescape(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+def _quota(folder: Path) -> float | None:
+    both = _text(folder / "cpu.max").split()  # version 2: "max 100000" or "250000 100000"
+    if len(both) != 2:
+        both = [_text(folder / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period")]
+    if not all(each.isdigit() for each in both) or int(both[1]) == 0:
+        return None  # "max" in version 2, -1 in version 1
+    return int(both[0]) / int(both[1])
+
+
+def _first_list(root: Path, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    for folder in _folders(root, "cpuset"):
+        for name in names:
+            text = _text(folder / name).strip()
+            if text:
+                try:
+                    return parse_cpu_list(text)
+                except RequestError:
+                    return None
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,96 @@
+"""The environment variables of a run: set, restored, and known for when they are read.
+
+Setting a variable is no use once the library it is for has read it. Most of those that matter here
+are read once: by the dynamic loader and malloc when the process starts, by TensorFlow and oneDNN
+when they are loaded or first used, by an OpenMP runtime at its first parallel region.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+READ_AT_START = (
+    "GLIBC_TUNABLES",
+    "LD_",
+    "MALLOC_",  # glibc's MALLOC_ARENA_MAX and the like, and jemalloc's MALLOC_CONF
+    "PYTHON",
+    "TCMALLOC_",
+)
+"""Prefixes of what is read when a process starts, so that a running one is always too late."""
+
+READ_BY_TENSORFLOW = ("DNNL_", "EIGEN_", "ITEX_", "MKL_", "ONEDNN_", "TF_", "XLA_")
+"""Prefixes of what TensorFlow or oneDNN read when they are loaded or first used, and keep.
+
+By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG_LEVEL` and
+`ONEDNN_VERBOSE`
+do nothing once the first operation ran."""
+
+READ_BY_OPENMP = ("GOMP_", "KMP_", "OMP_")
+"""Prefixes of what an OpenMP runtime reads at its first parallel region. TensorFlow's own builds
+use a thread pool of their own and never read them; Intel's builds bring `libiomp5`."""
+
+OPENMP_RUNTIMES = ("libiomp5", "libomp.so", "libomp5")
+"""The runtimes that a TensorFlow for CPUs was ever linked with, as they appear among the files that
+a process maps. Another one (scikit-learn's `libgomp`) doesn't run TensorFlow's operations."""
+
+
+@contextlib.contextmanager
+def variables(env: Mapping[str, str]) -> Iterator[None]:
+    """Set `env` in this process; on leaving each of its variables is as it was before.
+
+    What else changed meanwhile stays. Libraries see the values as well as Python does.
+    """
+    before = {name: os.environ.get(name) for name in env}
+    try:
+        os.environ.update(env)
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def read_once(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of `env` that this process can't honour any more, sorted.
+
+    Each has another value in `environ` and was read already by what is loaded here.
+    """
+    too_late: tuple[str, ...] = READ_AT_START
+    if "tensorflow" in sys.modules:
+        too_late += READ_BY_TENSORFLOW
+    if openmp_runtime() is not None:
+        too_late += READ_BY_OPENMP
+    return tuple(
+        sorted(
+            name
+            for name, value in env.items()
+            if name.startswith(too_late) and environ.get(name) != value
+        )
+    )
+
+
+def openmp_runtime() -> str | None:
+    """The file of the OpenMP runtime that this process has loaded, if any.
+
+    Where there is none, `OMP_NUM_THREADS` and `KMP_*` have no effect.
+    """
+    return next(
+        (path for path in mapped_files() if Path(path).name.startswith(OPENMP_RUNTIMES)), None
+    )
+
+
+def mapped_files() -> tuple[str, ...]:
+    """The files mapped into this process, its libraries among them, in the order of addresses."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    # man 5 proc: address permissions offset device inode path
+    paths = (line.split(maxsplit=5)[5] for line in lines if line.count(" /"))
+    return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))

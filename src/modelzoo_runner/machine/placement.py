@@ -1,0 +1,252 @@
+"""Which CPUs a run gets, how many threads, and which variables. Pure.
+
+The default is the rule of Intel's launch scripts (`base_model_init.py`, release 1.4.1): on one
+socket, 1 inter-op thread and as many intra-op threads as the socket has physical cores; on the
+whole machine, one inter-op thread for each socket and as many intra-op threads as there are
+physical cores. A preset may depart from it (`preset.Threads`), an argument overrules both. Two
+things differ from the scripts on purpose: `num_cores` restricts the CPUs (there it only set the
+thread count), and what counts is what this process may use, not what the machine has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from modelzoo_runner.errors import BindingError, RequestError
+from modelzoo_runner.machine import selection
+from modelzoo_runner.machine.selection import Pool
+from modelzoo_runner.machine.topology import Topology
+from modelzoo_runner.plan import Placement
+from modelzoo_runner.preset import Goal, Threads
+
+MOST_THREADS = 1024
+"""A thread count above this is taken for a slip; each thread costs memory and start-up time."""
+
+Malloc = Literal["system", "tcmalloc", "jemalloc"]
+
+Decision = tuple[int, str]
+"""A number, and who decided it."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+DEFAULT_RULE = Threads()
+
+
+def choose(
+    topology: Topology,
+    threads: Threads = DEFAULT_RULE,
+    preset_env: Mapping[str, str] = NOTHING,
+    *,
+    goal: Goal = "throughput",
+    socket_id: int | None = None,
+    numa_node: int | None = None,
+    cpus: str | Collection[int] | None = None,
+    num_cores: int | None = None,
+    num_inter_threads: int | None = None,
+    num_intra_threads: int | None = None,
+    allocator: Malloc | None = None,
+    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
+    strict: bool = False,
+    env: Mapping[str, str] = NOTHING,
+    environ: Mapping[str, str] = NOTHING,
+    allocators: Collection[str] | None = None,
+) -> Placement:
+    """The part of the machine that a run gets, with who decided each field in `why`.
+
+    Wherever `None` is the default, -1 means the same.
+
+    Args:
+        topology: the machine as this process sees it.
+        threads: how the model departs from the default rule.
+        preset_env: the preset's variables for this precision.
+        goal: an accuracy run may take its OMP_NUM_THREADS from elsewhere.
+        socket_id: one socket, by the kernel's id.
+        numa_node: one memory node.
+        cpus: the CPUs to choose from, as `"0-3,8"` or ids.
+        num_cores: how many physical cores; beyond them a second CPU of a core counts as one.
+        num_inter_threads: TensorFlow's inter-op threads.
+        num_intra_threads: TensorFlow's intra-op threads.
+        allocator: the malloc for a child process.
+        binding: how the process is put on the CPUs.
+        strict: make an error of what can't be honoured where it would be a warning.
+        env: the call's own variables; they overrule all others.
+        environ: what the user has set in the process's environment; it overrules the preset.
+        allocators: those found on this system, so that a preset's wish for another one becomes a
+            warning; `None` when nobody has looked.
+
+    Raises:
+        RequestError: an argument that no machine could honour.
+        BindingError: a wish that this machine, or this process's part of it, can't honour.
+
+    >>> from modelzoo_runner.machine.topology import read
+    >>> choose(read(), num_cores=1).intra_threads
+    1
+    """
+    asked = {
+        "num_cores": _count("num_cores", num_cores, most=None),
+        "num_inter_threads": _count("num_inter_threads", num_inter_threads),
+        "num_intra_threads": _count("num_intra_threads", num_intra_threads),
+    }
+    pool = selection.pool(topology, socket_id=socket_id, numa_node=numa_node, cpus=cpus)
+    chosen, why_cpus = selection.take(topology, pool, asked["num_cores"])
+    inter, why_inter = _inter(pool, threads, asked["num_inter_threads"])
+    intra, why_intra = _intra(pool, threads, asked["num_intra_threads"], len(chosen))
+    source = (goal == "accuracy" and threads.omp_from_accuracy) or threads.omp_from
+    if source == "logical_cpus":
+        chosen = selection.with_siblings(pool, chosen)
+        why_cpus += ", with all CPUs of each core"
+    omp = _omp(pool, source, asked["num_cores"], intra, len(chosen))
+    variables, why_variables = _variables(preset_env, omp, environ, env)
+    nodes, why_nodes = selection.memory_nodes(topology, pool, chosen)
+    malloc, why_malloc, warnings = _allocator(allocator, threads.allocator, allocators)
+    warnings += tuple(
+        _warnings(
+            topology,
+            pool,
+            len(chosen),
+            asked,
+            (inter, intra),
+            variables["OMP_NUM_THREADS"],
+            environ.get("OMP_NUM_THREADS"),
+        )
+    )
+    if strict and warnings:
+        raise BindingError("; ".join(warnings))
+    if binding == "none":
+        chosen, nodes = (), ()
+        why_cpus = why_nodes = "argument: binding='none'"
+    return Placement(
+        cpus=chosen,
+        memory_nodes=nodes,
+        inter_threads=inter,
+        intra_threads=intra,
+        env=variables,
+        allocator=malloc,
+        binding=binding,
+        strict=strict,
+        why={
+            "cpus": why_cpus,
+            "memory_nodes": why_nodes,
+            "inter_threads": why_inter,
+            "intra_threads": why_intra,
+            "allocator": why_malloc,
+            **why_variables,
+        },
+        warnings=warnings,
+    )
+
+
+def _inter(pool: Pool, threads: Threads, asked: int | None) -> Decision:
+    if asked is not None:
+        return asked, f"argument: num_inter_threads={asked}"
+    if threads.inter_threads is not None:
+        return threads.inter_threads, f"preset: inter_threads = {threads.inter_threads}"
+    if threads.inter_threads_from == "threads_per_core":
+        return pool.cpus_per_core, 'preset: inter_threads_from = "threads_per_core"'
+    if pool.asked:
+        return 1, f"argument: {pool.asked}: 1"
+    return pool.sockets, "machine: the number of sockets"
+
+
+def _intra(pool: Pool, threads: Threads, asked: int | None, cpus: int) -> Decision:
+    if asked is not None:
+        return asked, f"argument: num_intra_threads={asked}"
+    if threads.intra_threads_from == "cores_per_socket":
+        why = 'preset: intra_threads_from = "cores_per_socket"'
+        if pool.cores_per_socket > cpus:
+            why += f", which is {pool.cores_per_socket}, but only {cpus} CPUs were chosen"
+        return min(pool.cores_per_socket, cpus), why
+    return cpus, "machine: one for each CPU chosen"
+
+
+def _omp(pool: Pool, source: str, asked_cores: int | None, intra: int, cpus: int) -> Decision:
+    if source == "intra_threads":
+        return intra, "machine: as many as intra-op threads"
+    count = asked_cores or pool.cores_per_socket
+    if source == "logical_cpus":
+        count = pool.cores_per_socket * pool.cpus_per_core
+    return min(count, cpus), f'preset: omp_from = "{source}"'
+
+
+def _variables(
+    preset_env: Mapping[str, str],
+    omp: Decision,
+    environ: Mapping[str, str],
+    env: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables to set, and who decided each; an empty value in `environ` counts as unset."""
+    values = {"OMP_NUM_THREADS": str(omp[0]), **preset_env}
+    why = {"OMP_NUM_THREADS": omp[1]} | dict.fromkeys(preset_env, "preset: env")
+    for name in values:
+        if environ.get(name):
+            why[name] = f"environment: set in the process (else {values[name]}; {why[name]})"
+            values[name] = environ[name]
+    values |= env
+    why |= {name: f"argument: env[{name!r}]" for name in env}
+    return values, {f"env.{name}": reason for name, reason in why.items()}
+
+
+def _allocator(
+    asked: Malloc | None, preset: Malloc | None, found: Collection[str] | None
+) -> tuple[Malloc, str, tuple[str, ...]]:
+    """The malloc, who decided it, and what is missing for the preset's wish."""
+    if asked is not None:
+        return asked, f"argument: allocator={asked!r}", ()
+    if preset is None:
+        return "system", "machine: the system's own", ()
+    wish = f'preset: allocator = "{preset}"'
+    if found is not None and preset not in found:
+        missing = (
+            f"{preset}, which the preset asks for, isn't installed: the system's malloc is used"
+        )
+        return "system", f"machine: {preset} isn't installed ({wish})", (missing,)
+    return preset, wish, ()
+
+
+def _warnings(
+    topology: Topology,
+    pool: Pool,
+    cpus: int,
+    asked: Mapping[str, int | None],
+    threads: tuple[int, int],
+    omp: str,
+    omp_in_process: str | None,
+) -> Iterator[str]:
+    """What the run will suffer from although it can go on."""
+    cores, num_cores = len(pool.cores), asked["num_cores"] or 0
+    if num_cores > cores:
+        yield (
+            f"num_cores={num_cores}: {pool.where} has {cores} usable physical cores, "
+            f"so {num_cores - cores} of the CPUs chosen share a core with another"
+        )
+    for name, count in zip(("num_inter_threads", "num_intra_threads"), threads, strict=True):
+        if asked[name] is not None and count > cpus:
+            yield f"oversubscribed: {name}={count} on {cpus} CPU{'' if cpus == 1 else 's'}"
+    busy = min(threads[1], cpus)
+    if topology.quota is not None and topology.quota < busy:
+        yield (
+            f"a control group gives this process {topology.quota:g} CPUs of time and {busy} "
+            f"thread{' wants one' if busy == 1 else 's want one each'}: the run will be throttled, "
+            "and its slow steps say nothing about the model"
+        )
+    if omp_in_process == omp and omp != str(threads[1]):
+        yield (
+            f"OMP_NUM_THREADS={omp} is set in this process and there are {threads[1]} intra-op "
+            "threads: a TensorFlow built with OpenMP takes the former, any other the latter"
+        )
+    elif omp.isdigit() and int(omp) > max(cpus, threads[1]):
+        yield f"oversubscribed: OMP_NUM_THREADS={omp} on {cpus} CPUs"
+
+
+def _count(name: str, value: int | None, *, most: int | None = MOST_THREADS) -> int | None:
+    """The count that was given; `None` for `None` and -1."""
+    if value is None or (type(value) is int and value == -1):
+        return None
+    if type(value) is not int or value < 1 or (most is not None and value > most):
+        allowed = "of at least 1" if most is None else f"from 1 to {most}"
+        raise RequestError(
+            f"{name}={value!r}: give a whole number {allowed}, "
+            "or None (or -1) to leave it to the default"
+        )
+    return value

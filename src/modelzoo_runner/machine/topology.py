@@ -1,0 +1,228 @@
+"""The CPUs, cores, sockets and memory nodes of this machine, and what this process may use of it.
+
+Read from `/sys`, the process's affinity and its control groups, so it is true in a container too.
+A *core* is a physical one; its hardware threads are *CPUs*. A *socket* isn't a *memory node*: one
+socket may have several (sub-NUMA clustering), and a virtual machine may have none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from modelzoo_runner.errors import BindingError
+from modelzoo_runner.machine import cgroup, drawing
+from modelzoo_runner.machine.cpulist import format_cpu_list, parse_cpu_list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    """One CPU as the kernel counts them. `core` is the lowest id among the threads of its core."""
+
+    id: int
+    core: int
+    socket: int
+    node: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNode:
+    """A NUMA node. It may have no memory, or no CPUs; `distances` are to each node, by id."""
+
+    id: int
+    cpus: tuple[int, ...]
+    memory_bytes: int | None
+    distances: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """A machine as one process sees it.
+
+    `usable` is what is left after `affinity` (the process's own mask), `cpuset` (its control
+    groups) and what is online. `quota` is CPU time in CPUs, which may be a fraction.
+    `memory_nodes_allowed` is `None` when nothing restricts them. `notes` says what couldn't be
+    read and what was assumed.
+    """
+
+    cpus: tuple[Cpu, ...]
+    offline: tuple[int, ...] = ()
+    memory_nodes: tuple[MemoryNode, ...] = ()
+    memory_nodes_allowed: tuple[int, ...] | None = None
+    affinity: tuple[int, ...]
+    cpuset: tuple[int, ...] | None = None
+    quota: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def usable(self) -> tuple[int, ...]:
+        """The CPUs this process may run on, sorted."""
+        allowed = set(self.affinity)
+        if self.cpuset is not None:
+            allowed &= set(self.cpuset)
+        return tuple(cpu.id for cpu in self.cpus if cpu.id in allowed)
+
+    @cached_property
+    def sockets(self) -> tuple[int, ...]:
+        """The ids of the sockets, which need not be 0, 1, ..."""
+        return tuple(sorted({cpu.socket for cpu in self.cpus}))
+
+    @property
+    def usable_sockets(self) -> tuple[int, ...]:
+        """The ids of the sockets that have a usable CPU."""
+        return tuple(sorted({self.cpu(each).socket for each in self.usable}))
+
+    def cpu(self, id: int) -> Cpu:
+        """The CPU of that id."""
+        return self._by_id[id]
+
+    def cores(self, cpus: Iterable[int] | None = None) -> tuple[tuple[int, ...], ...]:
+        """The usable cores, or those of `cpus`, each as its CPUs, by socket, node and core."""
+        found: dict[tuple[int, int, int], list[int]] = {}
+        for id in sorted(self.usable if cpus is None else cpus):
+            cpu = self.cpu(id)
+            place = (cpu.socket, -1 if cpu.node is None else cpu.node, cpu.core)
+            found.setdefault(place, []).append(id)
+        return tuple(tuple(found[place]) for place in sorted(found))
+
+    def on_socket(self, socket: int) -> tuple[int, ...]:
+        """The usable CPUs of one socket."""
+        return tuple(each for each in self.usable if self.cpu(each).socket == socket)
+
+    def on_node(self, node: int) -> tuple[int, ...]:
+        """The usable CPUs of one memory node."""
+        return tuple(each for each in self.usable if self.cpu(each).node == node)
+
+    def restricted(self, cpus: Collection[int]) -> Topology:
+        """The same machine for a process that may use `cpus` only.
+
+        Raises:
+            BindingError: when one of them isn't usable, or there is none.
+        """
+        outside = set(cpus) - set(self.usable)
+        if outside or not cpus:
+            what = f"{format_cpu_list(outside)} can't be used" if outside else "the list is empty"
+            raise BindingError(
+                f"cpus={format_cpu_list(cpus)!r}: {what}; "
+                f"usable by this process: {format_cpu_list(self.usable)}"
+            )
+        return replace(self, affinity=tuple(sorted(cpus)))
+
+    @cached_property
+    def _by_id(self) -> dict[int, Cpu]:
+        return {cpu.id: cpu for cpu in self.cpus}
+
+    def __str__(self) -> str:
+        """The machine as a table and a picture."""
+        return drawing.draw(self)
+
+
+def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> Topology:
+    """This machine as this process sees it.
+
+    Args:
+        root: the folder that holds `sys` and `proc`; another one than `/` is a recorded machine.
+        affinity: the CPUs the process is bound to. Default: of the calling thread, which the
+            threads it starts inherit; for a recorded machine, every CPU that is online.
+
+    Raises:
+        BindingError: when the process may not run on any CPU found.
+
+    >>> len(read().usable) >= 1
+    True
+    """
+    notes: list[str] = []
+    if affinity is None and root == Path("/"):
+        affinity = os.sched_getaffinity(0)
+    folder = root / "sys/devices/system/cpu"
+    online = _list(folder / "online") or _cpu_folders(folder)
+    if not online:
+        online = tuple(sorted(affinity or ()))
+        notes.append(f"{folder} can't be read: each usable CPU is taken for a core of one socket")
+    nodes = _memory_nodes(root / "sys/devices/system/node")
+    node_of = {cpu: node.id for node in nodes for cpu in node.cpus}
+    limits = cgroup.limits(root)
+    found = Topology(
+        cpus=tuple(_cpu(folder, cpu, node_of.get(cpu)) for cpu in online),
+        offline=tuple(sorted(set(_list(folder / "present")) - set(online))),
+        memory_nodes=nodes,
+        memory_nodes_allowed=_allowed_nodes(root) or limits.memory_nodes,
+        affinity=tuple(sorted(online if affinity is None else affinity)),
+        cpuset=limits.cpus,
+        quota=limits.quota,
+        notes=tuple(notes),
+    )
+    if not found.usable:
+        raise BindingError(
+            "no CPU is left for this process: "
+            f"online {format_cpu_list(online)!r}, affinity {format_cpu_list(found.affinity)!r}, "
+            f"control group {format_cpu_list(found.cpuset or ())!r}"
+        )
+    return found
+
+
+def _cpu(folder: Path, id: int, node: int | None) -> Cpu:
+    topology = folder / f"cpu{id}/topology"
+    # core_id is unique neither over sockets nor over dies; the list of siblings is.
+    siblings = _list(topology / "core_cpus_list") or _list(topology / "thread_siblings_list")
+    package = _text(topology / "physical_package_id")
+    socket = int(package) if package.isdigit() else 0  # -1 where firmware doesn't tell
+    return Cpu(id=id, core=min(siblings, default=id), socket=socket, node=node)
+
+
+def _memory_nodes(folder: Path) -> tuple[MemoryNode, ...]:
+    ids = _list(folder / "online") or _numbered(folder, "node")
+    return tuple(
+        MemoryNode(
+            id=id,
+            cpus=_list(folder / f"node{id}/cpulist"),
+            memory_bytes=_memory_bytes(folder / f"node{id}/meminfo"),
+            distances=_distances(folder / f"node{id}/distance", ids),
+        )
+        for id in ids
+    )
+
+
+def _memory_bytes(path: Path) -> int | None:
+    match = re.search(r"MemTotal:\s*(\d+) kB", _text(path))
+    return int(match[1]) * 1024 if match else None
+
+
+def _distances(path: Path, ids: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    numbers = [int(each) for each in _text(path).split() if each.isdigit()]
+    return tuple(zip(ids, numbers, strict=True)) if len(numbers) == len(ids) else ()
+
+
+def _allowed_nodes(root: Path) -> tuple[int, ...]:
+    match = re.search(r"^Mems_allowed_list:\s*(\S+)$", _text(root / "proc/self/status"), re.M)
+    return parse_cpu_list(match[1]) if match else ()
+
+
+def _cpu_folders(folder: Path) -> tuple[int, ...]:
+    """The CPUs of a kernel that has no list of them; one without a file `online` can't be off."""
+    return tuple(
+        id for id in _numbered(folder, "cpu") if _text(folder / f"cpu{id}/online") in ("", "1")
+    )
+
+
+def _numbered(folder: Path, name: str) -> tuple[int, ...]:
+    if not folder.is_dir():
+        return ()
+    matches = (re.fullmatch(rf"{name}(\d+)", path.name) for path in folder.iterdir())
+    return tuple(sorted(int(match[1]) for match in matches if match))
+
+
+def _list(path: Path) -> tuple[int, ...]:
+    text = _text(path)
+    return parse_cpu_list(text) if text else ()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
