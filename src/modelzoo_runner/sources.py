@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from types import ModuleType
 
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner import atomic
+from modelzoo_runner.errors import FetchError, GraphError, RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import GraphFile, Plan
 from modelzoo_runner.preset import Preset
@@ -48,11 +50,36 @@ def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None)
 
 
 def _random(plan: Plan, preset: Preset) -> Path:
+    """The preset's topology with seeded weights: built once, then kept in the cache."""
     if preset.topology is None:
         raise RequestError(
             f'weights="random": the preset {preset.name!r} names no topology to build'
         )
-    raise NotImplementedError
+    from modelzoo_runner.graphs.topologies import catalog
+    from modelzoo_runner.storage import settings
+
+    folder = settings.cache_folder() / "random" / _fingerprint(catalog)
+    path = folder / f"{preset.topology}_seed{plan.seed}.pb"
+    if not path.exists():
+        graph = catalog.build(preset.topology, seed=plan.seed)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic.writing(path) as file:
+                file.write(graph.SerializeToString(deterministic=True))
+        except OSError as error:
+            raise FetchError(
+                f"{path}: the graph that was built can't be kept there: {error.strerror}. "
+                "MODELZOO_RUNNER_CACHE names another folder"
+            ) from None
+    return path
+
+
+def _fingerprint(module: ModuleType) -> str:
+    """A name for what the topologies build: another one when their code is another."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(module.__file__ or "").parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from typing import TypeVar
 
 from modelzoo_runner.errors import BindingError, Interrupted
@@ -61,10 +60,9 @@ def why_not_here(plan: Plan) -> str | None:
         return f"{placement.allocator} has to be loaded before anything else is"
     if placement.binding == "numactl":
         return "numactl starts a process of its own"
-    if "tensorflow" in sys.modules:
-        changed = environment.read_once(placement.env, os.environ)
-        if changed:
-            return f"TensorFlow is loaded here and has read {', '.join(changed)} already"
+    too_late = environment.read_once(placement.env, os.environ)
+    if too_late:
+        return f"this process has read {', '.join(too_late)} already"
     if pool.made():
         have = pool.known()
         if have is None:
@@ -73,7 +71,7 @@ def why_not_here(plan: Plan) -> str | None:
         if (have.inter_threads, have.intra_threads) != asked:
             return (
                 f"TensorFlow's thread pools were made here with {have.inter_threads} inter-op and "
-                f"{have.intra_threads} intra-op threads, not the {asked[0]} and {asked[1]} asked for"
+                f"{have.intra_threads} intra-op threads, not with {asked[0]} and {asked[1]}"
             )
     return None
 
