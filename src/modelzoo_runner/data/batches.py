@@ -1,0 +1,131 @@
+"""Batches: what a step is fed with, and made ones when there is no data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ALIGNMENT = 64
+"""Bytes. TensorFlow takes an array whose memory begins at a multiple of this without copying it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step gets, and what is known about it.
+
+    `inputs` has one row for each example; the last batch of a data set may be shorter. `truth` is
+    the int64 class index 0..999 of each for ImageNet, the ground truth for COCO, `None` for made
+    inputs. `names` are the images' file names, as far as the data has them.
+    """
+
+    inputs: np.ndarray[Any, Any]
+    truth: Any | None = None
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.inputs)
+
+
+def synthetic(
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    value_range: tuple[float, float],
+    seed: int,
+    distinct: int = 4,
+) -> Iterator[Batch]:
+    """Made batches without end: `distinct` different ones, ready in memory, over and over.
+
+    The values are uniform over `value_range`, both ends included for whole numbers, and depend on
+    nothing but the arguments. More than one batch, so that nothing can be remembered from step to
+    step; made before the first is handed out, so that no step waits for one.
+
+    Args:
+        shape: of a batch, its size first.
+        dtype: of numpy, a float or an integer, such as "float32" or "uint8".
+        value_range: the smallest and the largest value, those of the model's real input.
+        seed: any whole number from 0.
+        distinct: how many different batches; each takes its memory.
+
+    Raises:
+        RequestError: naming the argument that can't be.
+
+    >>> batch = next(synthetic(shape=(2, 3), dtype="uint8", value_range=(0, 255), seed=1))
+    >>> batch.inputs.shape, str(batch.inputs.dtype), batch.truth
+    ((2, 3), 'uint8', None)
+    """
+    import numpy as np
+
+    _check(shape, np.dtype(dtype), value_range, distinct)
+    generator = np.random.default_rng(seed)
+    made = [_made(generator, shape, np.dtype(dtype), value_range) for _ in range(distinct)]
+    # Not a generator function: a wrong argument fails here, not at the first step.
+    return itertools.cycle(made)
+
+
+def _check(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    value_range: tuple[float, float],
+    distinct: int,
+) -> None:
+    import numpy as np
+
+    if not shape or min(shape) < 1:
+        raise RequestError(f"shape={shape}: every side of a batch should be 1 or more")
+    if distinct < 1:
+        raise RequestError(f"distinct={distinct}: should be 1 or more")
+    if dtype.kind not in "fiu":
+        raise RequestError(f"dtype={dtype.name!r}: should be a float or an integer type")
+    low, high = value_range
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise RequestError(f"value_range={value_range}: should be two numbers, the smaller first")
+    if dtype.kind in "iu":
+        # Below this, casting would make every input the same number: 0, for [0, 1) as uint8.
+        limits = np.iinfo(dtype)
+        if not (limits.min <= low and high <= limits.max and np.floor(high) > np.ceil(low)):
+            raise RequestError(
+                f"value_range={value_range}: should hold two whole numbers or more, between "
+                f"{limits.min} and {limits.max}, for dtype {dtype.name!r}"
+            )
+
+
+def _made(
+    generator: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    value_range: tuple[float, float],
+) -> Batch:
+    import numpy as np
+
+    low, high = value_range
+    inputs = aligned_empty(shape, dtype)
+    if dtype.kind in "iu":
+        inputs[...] = generator.integers(
+            int(np.ceil(low)), int(np.floor(high)), shape, dtype, endpoint=True
+        )
+    else:
+        # Row by row: a draw is in double precision, and a whole batch of them is twice its size.
+        for row in range(shape[0]):
+            inputs[row] = generator.uniform(low, high, shape[1:])
+    inputs.setflags(write=False)
+    return Batch(inputs)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """An array, not filled, whose memory begins at a multiple of `ALIGNMENT` bytes."""
+    import numpy as np
+
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    array: np.ndarray[Any, Any] = memory[start : start + count].view(dtype).reshape(shape)
+    return array
