@@ -1,0 +1,181 @@
+"""What a gs:// location is on disk: a file, or a folder with the tree that is in the bucket.
+
+Each object is in the cache once, under its own location; a folder is made of links to them
+(`trees`). What a location stood for is noted in `<cache>/listings`, and the bucket isn't asked
+again as long as all of it is in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from modelzoo_runner import atomic
+from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
+from modelzoo_runner.storage import cache, disk, gcs, trees
+from modelzoo_runner.storage.access import Access
+from modelzoo_runner.storage.cache import Expected
+from modelzoo_runner.storage.gcs import Listing, StoredObject
+from modelzoo_runner.storage.locations import BucketPlace
+from modelzoo_runner.storage.obtain import Source, obtain
+from modelzoo_runner.storage.settings import Progress, Settings
+
+_AT_ONCE = 8
+
+Enough = Callable[[Path], bool]
+
+
+def local(
+    place: BucketPlace, expected: Expected, settings: Settings, enough: Enough | None = None
+) -> Path:
+    """The file or the folder of a gs:// location.
+
+    With `enough`, the files of a folder are fetched one by one, in the order of their names, until
+    it says that this was the last one needed; the folder then holds those.
+
+    Raises:
+        FetchError: nothing is there, it may not be read, or it can't be fetched.
+        RequestError: a hash or a size is given for what turns out to be a folder.
+    """
+    one = not place.is_folder and not place.is_pattern
+    if one and (file := cache.find(settings.cache, place.url, expected)) is not None:
+        return file
+    noted = _noted(settings.cache, place)
+    if noted is not None and (paths := _from_cache(noted, settings, enough)) is not None:
+        return trees.folder(settings.cache, noted, paths)
+    if settings.offline:
+        raise FetchError(_missing(place, noted, settings))
+    access = Access(settings)
+    listing = gcs.resolve(place, access)
+    if listing.base is None:
+        return _object(listing.objects[0], expected, settings, access)
+    if expected != Expected():
+        raise RequestError(f"{place.url}: sha256 and size are of one file, and this is a folder.")
+    try:
+        _note(settings.cache, place, listing)
+        paths = _fetched(place, listing, settings, access, enough)
+        return trees.folder(settings.cache, listing, paths)
+    except OSError as error:
+        needed = sum(each.size for each in listing.objects)
+        raise disk.trouble(error, settings.cache, place.url, needed) from None
+
+
+def _object(stored: StoredObject, expected: Expected, settings: Settings, access: Access) -> Path:
+    if expected.size not in (None, stored.size):
+        raise HashMismatch(
+            f"{stored.url}: the object is {stored.size:,} bytes and should be "
+            f"{expected.size:,}; it is not the file this location is known for."
+        )
+    source = Source(
+        location=stored.url,
+        name=stored.name.rpartition("/")[2],
+        write=lambda part: gcs.download(stored, part, access),
+    )
+    wanted = replace(expected, size=stored.size, version=stored.generation)
+    return obtain(source, wanted, settings)
+
+
+def _fetched(
+    place: BucketPlace,
+    listing: Listing,
+    settings: Settings,
+    access: Access,
+    enough: Enough | None,
+) -> list[Path]:
+    """The objects as files, in the order of the listing."""
+    together = _Together(place.url, listing, settings.progress)
+
+    def fetch(stored: StoredObject) -> Path:
+        path = _object(stored, Expected(), together.settings_for(stored, settings), access)
+        together.report(stored, stored.size)
+        return path
+
+    if enough is not None:
+        paths = []
+        for stored in listing.objects:
+            paths.append(fetch(stored))
+            if enough(paths[-1]):
+                break
+        return paths
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
+        under_way = [pool.submit(fetch, stored) for stored in listing.objects]
+        try:
+            return [each.result() for each in under_way]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Together:
+    """The progress of many files as that of one."""
+
+    def __init__(self, name: str, listing: Listing, progress: Progress | None) -> None:
+        self._name = name
+        self._progress = progress
+        self._total = sum(each.size for each in listing.objects)
+        self._done: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def report(self, stored: StoredObject, done: int) -> None:
+        if self._progress is not None:
+            with self._lock:
+                self._done[stored.name] = done
+                self._progress(self._name, sum(self._done.values()), self._total)
+
+    def settings_for(self, stored: StoredObject, settings: Settings) -> Settings:
+        return replace(settings, progress=lambda _, done, __: self.report(stored, done))
+
+
+def _from_cache(listing: Listing, settings: Settings, enough: Enough | None) -> list[Path] | None:
+    """The files of a listing if all that are needed are in the cache, else None."""
+    paths = []
+    for stored in listing.objects:
+        expected = Expected(size=stored.size, version=stored.generation)
+        path = cache.find(settings.cache, stored.url, expected)
+        if path is None:
+            return None
+        paths.append(path)
+        if enough is not None and enough(path):
+            break
+    return paths
+
+
+def _missing(place: BucketPlace, noted: Listing | None, settings: Settings) -> str:
+    if noted is None:
+        what = "it is not in the cache"
+    else:
+        absent = [
+            each.name
+            for each in noted.objects
+            if cache.find(settings.cache, each.url, Expected(version=each.generation)) is None
+        ]
+        what = f"{len(absent)} of its {len(noted.objects)} objects are not in the cache"
+        what += f" ({', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''})"
+    return (
+        f"{place.url}: {what} {settings.cache}, and offline nothing is fetched. Fetch it once "
+        "without offline=True and MODELZOO_RUNNER_OFFLINE, or give the path of a folder."
+    )
+
+
+def _listing_path(folder: Path, place: BucketPlace) -> Path:
+    return folder / "listings" / f"{cache.key(place.url)}.json"
+
+
+def _note(folder: Path, place: BucketPlace, listing: Listing) -> None:
+    path = _listing_path(folder, place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"location": place.url} | asdict(listing)
+    atomic.write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def _noted(folder: Path, place: BucketPlace) -> Listing | None:
+    try:
+        record = json.loads(_listing_path(folder, place).read_text(encoding="utf-8"))
+        objects = tuple(StoredObject(**each) for each in record["objects"])
+        return Listing(base=record["base"], objects=objects)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,165 @@
+"""The cache: one folder a location, a record beside each file, and nothing trusted without it.
+
+    <cache>/files/<key>/content/<name>     the file; <key> is the hash of its location
+    <cache>/files/<key>/record.json        what it is: written after the file, removed before it
+    <cache>/files/<key>/*.part             files on their way (see `partial`)
+
+A file counts as there when its record is, and size and modification time are as recorded. When only
+the time differs it is read and hashed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelzoo_runner import atomic
+from modelzoo_runner.storage.partial import Partial
+
+log = logging.getLogger("modelzoo_runner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What is known about a file before it comes. `version` is its ETag or generation."""
+
+    sha256: str | None = None
+    size: int | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheEntry:
+    """One file in the cache: where it is from, where it is, and what it was when it came."""
+
+    location: str
+    path: Path
+    size: int
+    sha256: str
+    version: str | None
+    modified_ns: int
+    fetched_at: str
+
+
+def key(location: str) -> str:
+    """The name of a location's folder. 128 bits of a hash: two locations never share one."""
+    return hashlib.sha256(location.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def folder_of(cache: Path, location: str) -> Path:
+    """The folder of one location in the cache."""
+    return cache / "files" / key(location)
+
+
+def find(cache: Path, location: str, expected: Expected) -> Path | None:
+    """The file of that location if it is there, whole, untouched and the one expected.
+
+    Nothing is written, so a cache that somebody else filled can be read-only.
+    """
+    entry = _recorded(folder_of(cache, location))
+    if entry is None or entry.location != location:
+        return None
+    wanted = (expected.sha256, expected.size, expected.version)
+    there = (entry.sha256, entry.size, entry.version)
+    if any(want not in (None, have) for want, have in zip(wanted, there, strict=True)):
+        log.info("%s: another version than the one in the cache is wanted now", location)
+        return None
+    trouble = damage(entry, thorough=False)
+    if trouble is not None:
+        log.warning("%s: the cached file %s is not used: %s", location, entry.path, trouble)
+        return None
+    return entry.path
+
+
+def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
+    """Put a file that came whole into the cache, and record it."""
+    folder = folder_of(cache, location)
+    path = folder / "content" / name
+    path.parent.mkdir(exist_ok=True)
+    (folder / _RECORD).unlink(missing_ok=True)
+    part.publish(path)
+    entry = CacheEntry(
+        location=location,
+        path=path,
+        size=part.done,
+        sha256=part.sha256,
+        version=part.version,
+        modified_ns=path.stat().st_mtime_ns,
+        fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    record = asdict(entry) | {"path": name}
+    atomic.write_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def entries(cache: Path) -> tuple[CacheEntry, ...]:
+    """The files in the cache, by location."""
+    recorded = (_recorded(folder) for folder in (cache / "files").glob("*"))
+    return tuple(sorted((each for each in recorded if each), key=lambda each: each.location))
+
+
+def damage(entry: CacheEntry, *, thorough: bool) -> str | None:
+    """What is wrong with a file in the cache, or None.
+
+    It is read and hashed when `thorough`, or when its modification time isn't the recorded one.
+    """
+    try:
+        status = entry.path.stat()
+        if status.st_size != entry.size:
+            return f"it has {status.st_size:,} bytes and had {entry.size:,} when it came"
+        if not thorough and status.st_mtime_ns == entry.modified_ns:
+            return None
+        found = sha256_of(entry.path)
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+    if found != entry.sha256:
+        return f"its sha256 is {found} and was {entry.sha256} when it came"
+    return None
+
+
+def remove(cache: Path, location: str) -> int:
+    """Remove a location's file and what belongs to it; return the bytes freed."""
+    folder = folder_of(cache, location)
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    # The record first: whatever stops the rest, a file without a record isn't used.
+    (folder / _RECORD).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+    return freed
+
+
+def tidy(folder: Path) -> None:
+    """Remove a location's folder if there is nothing in it."""
+    for each in (folder / "content", folder):
+        with contextlib.suppress(OSError):
+            each.rmdir()
+
+
+def sha256_of(path: Path, report: Callable[[int], None] = lambda done: None) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    done = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            done += len(block)
+            report(done)
+    return digest.hexdigest()
+
+
+_RECORD = "record.json"
+
+
+def _recorded(folder: Path) -> CacheEntry | None:
+    """What the record of a folder says; None when there is none, or not one that can be read."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return CacheEntry(**record | {"path": folder / "content" / record["path"]})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,86 @@
+"""Hashes nobody published: what a file was when it first came here, held against it ever after.
+
+They are kept in one file of the cache, `hashes.json`, which outlives the files themselves and can
+be copied to another machine::
+
+    {"https://example.org/resnet50.pb": {"sha256": "7c18...", "size": 102170160}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner import atomic
+from modelzoo_runner.errors import FetchError
+from modelzoo_runner.storage.cache import Expected
+
+_NAME = "hashes.json"
+
+
+def path_in(cache: Path) -> Path:
+    """The file the hashes are in."""
+    return cache / _NAME
+
+
+def expected(cache: Path, location: str) -> Expected | None:
+    """What came from `location` the first time; None if nothing did.
+
+    Raises:
+        FetchError: the file of hashes can't be read: it is never skipped.
+    """
+    seen = _read(path_in(cache)).get(location)
+    if seen is None:
+        return None
+    try:
+        return Expected(sha256=str(seen["sha256"]), size=int(seen["size"]))
+    except (KeyError, TypeError, ValueError):
+        raise _unreadable(path_in(cache), f"the entry of {location}") from None
+
+
+def remember(cache: Path, location: str, *, sha256: str, size: int) -> None:
+    """Note what came from `location`, unless something was noted before."""
+    if expected(cache, location) is None:
+        _change(cache, lambda seen: {location: {"sha256": sha256, "size": size}, **seen})
+
+
+def forget(cache: Path, location: str) -> None:
+    """Take whatever comes next from `location` as its first file."""
+    if expected(cache, location) is not None:
+        _change(cache, lambda seen: {key: value for key, value in seen.items() if key != location})
+
+
+def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    import filelock
+
+    path = path_in(cache)
+    try:
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=30):
+            changed = change(_read(path))
+            atomic.write_text(path, json.dumps(changed, indent=1, sort_keys=True) + "\n")
+    except filelock.Timeout:
+        raise FetchError(
+            f"{path}: another process has held its lock for 30 s; end that process, or remove "
+            f"{path.with_suffix('.lock')} if there is none."
+        ) from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        seen = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from None
+    if not isinstance(seen, dict):
+        raise _unreadable(path, "it should be one table of locations")
+    return seen
+
+
+def _unreadable(path: Path, reason: str) -> FetchError:
+    return FetchError(
+        f"{path}: the hashes of what was fetched before can't be read: {reason}. Repair the file, "
+        "or remove it to take the next files as they come."
+    )

@@ -1,0 +1,187 @@
+"""Files behind https: getting one whole, and asking whether it is there.
+
+A download goes on where it broke off only when the server names the version of the file (its ETag,
+or Google's generation) and that is still the same. What a server may do wrong is named: an error
+page in place of a file, fewer or other bytes than it announced, a redirect to another host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from modelzoo_runner._version import __version__
+from modelzoo_runner.errors import FetchError, HashMismatch
+from modelzoo_runner.storage import answers, retrying
+from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage.retrying import Interrupted
+from modelzoo_runner.storage.settings import Patience, Settings
+
+if TYPE_CHECKING:
+    import requests
+
+_CHUNK = 1 << 20
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def download(url: str, part: Partial, settings: Settings, *, size: int | None = None) -> None:
+    """Write the file behind `url` to `part`, as often as it takes.
+
+    Raises:
+        FetchError: naming the URL and the status, or what the server did wrong.
+        HashMismatch: it isn't as large as `size`, or not what the server's own checksum says.
+    """
+    with _session() as session:
+        retrying.until_done(
+            lambda: _attempt(session, url, part, settings.patience, size),
+            done=lambda: part.done,
+            patience=settings.patience,
+            what=f"GET {url}",
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a server says of a file without sending it: a status, `200` when it is there."""
+
+    status: int
+    reason: str
+    size: int | None
+
+
+def look(url: str, settings: Settings) -> Look:
+    """What the server says of the file behind `url`.
+
+    Raises:
+        FetchError: there is no answer, or a redirect that isn't followed.
+    """
+    try:
+        with _session() as session, _answer(session, "HEAD", url, {}, settings.patience) as answer:
+            size = None if answer.status_code != 200 else answers.facts(answer).size
+            return Look(answer.status_code, answer.reason or "", size)
+    except Interrupted as error:
+        raise FetchError(f"HEAD {url}: {error}") from None
+
+
+def _attempt(
+    session: requests.Session, url: str, part: Partial, patience: Patience, size: int | None
+) -> None:
+    """One request, from the byte the last one ended at if that can be."""
+    headers = {"Range": f"bytes={part.done}-"} if part.done and part.version else {}
+    with _answer(session, "GET", url, headers, patience) as answer:
+        if answer.status_code == 416 and headers:
+            part.restart(None)
+            raise Interrupted("416: the file is shorter than what came of it before", wait=0)
+        answers.refuse_status(answer, url)
+        answers.refuse_page_type(answer, url)
+        facts = answers.facts(answer)
+        if answer.status_code == 206:
+            if facts.version != part.version or facts.start != part.done:
+                part.restart(None)
+                raise Interrupted("the file changed while it was fetched", wait=0)
+        else:
+            part.restart(facts.version)
+        if size is not None and facts.size is not None and facts.size != size:
+            raise HashMismatch(
+                f"GET {url}: the file is {facts.size:,} bytes and should be {size:,}; it is not "
+                "the file this location is known for."
+            )
+        part.expect(facts.size)
+        for block in _body(answer, patience):
+            if part.done == 0:
+                answers.refuse_page(answer, url, block)
+            part.write(block)
+    if facts.size is not None and part.done != facts.size:
+        raise Interrupted(f"{part.done:,} of {facts.size:,} bytes came")
+    if facts.crc32c is not None and facts.crc32c != part.crc32c:
+        part.restart(None)
+        raise Interrupted("what came does not fit the checksum the server sent with it")
+
+
+def _body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
+    """The bytes of an answer, as long as they come at a useful rate."""
+    import requests
+
+    since, came = time.monotonic(), 0
+    try:
+        for block in answer.iter_content(_CHUNK):
+            yield block
+            came += len(block)
+            if (passed := time.monotonic() - since) > patience.slow_after:
+                if came < patience.slowest * passed:
+                    raise Interrupted(f"only {came:,} bytes came in {passed:.0f} s")
+                since, came = time.monotonic(), 0
+    except requests.RequestException as error:
+        raise Interrupted(answers.cause(error)) from None
+
+
+@contextmanager
+def _answer(
+    session: requests.Session, method: str, url: str, headers: dict[str, str], patience: Patience
+) -> Iterator[requests.Response]:
+    """The answer to a request, after the redirects that may be followed.
+
+    Raises:
+        Interrupted: no answer, or one that says to try again.
+        FetchError: another try would not help.
+    """
+    import requests
+
+    here = url
+    for _ in range(6):
+        try:
+            answer = session.request(
+                method,
+                here,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(patience.connect, patience.read),
+            )
+        except requests.exceptions.SSLError as error:
+            raise FetchError(
+                f"{method} {here}: the server's certificate can't be trusted: "
+                f"{answers.cause(error)}."
+            ) from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise Interrupted(answers.cause(error)) from None
+        except requests.RequestException as error:
+            raise FetchError(f"{method} {here}: {answers.cause(error)}.") from None
+        with answer:
+            if answer.status_code not in _REDIRECTS:
+                answers.ask_again_later(answer)
+                yield answer
+                return
+            here = _next_hop(here, answer.headers.get("Location", ""))
+    raise FetchError(f"{method} {url}: the server redirects in a circle, at last to {here}.")
+
+
+def _next_hop(url: str, target: str) -> str:
+    """Where a redirect leads, if it may be followed."""
+    there = urljoin(url, target)
+    old, new = urlsplit(url), urlsplit(there)
+    if not target or new.scheme not in ("https", old.scheme):
+        raise FetchError(
+            f"GET {url}: redirects to {there!r}, where anybody on the way could change the file; "
+            "not followed."
+        )
+    if new.hostname != old.hostname:
+        raise FetchError(
+            f"GET {url}: redirects to another host, {there}; not followed. If you trust it, give "
+            "that URL, or download the file yourself and give its path."
+        )
+    return there
+
+
+def _session() -> requests.Session:
+    import requests
+
+    session = requests.Session()
+    session.headers["User-Agent"] = f"modelzoo_runner/{__version__}"
+    # Compressed on the way, neither its length nor a part of it could be compared.
+    session.headers["Accept-Encoding"] = "identity"
+    return session

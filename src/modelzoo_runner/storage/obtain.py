@@ -1,0 +1,114 @@
+"""One file, from the cache or from its source: the order of the steps that make it trusted.
+
+Look in the cache; wait for whoever fetches it just now, and look again; write it under a name of
+its own; compare it with what is known of it; only then give it its name, and record it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelzoo_runner.errors import FetchError, HashMismatch
+from modelzoo_runner.storage import cache, disk, firstseen, leftovers, locks
+from modelzoo_runner.storage.cache import Expected
+from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage.settings import Settings
+
+log = logging.getLogger("modelzoo_runner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where one file comes from: its location, its name on disk, and what writes it to a part.
+
+    `derived` files are made of another file here: without the network, and without a hash of their
+    own to be held to.
+    """
+
+    location: str
+    name: str
+    write: Callable[[Partial], None]
+    derived: bool = False
+
+
+def obtain(source: Source, expected: Expected, settings: Settings) -> Path:
+    """The file, from the cache if it is there.
+
+    Raises:
+        FetchError: it isn't in the cache and can't be fetched, or the cache can't be written.
+        HashMismatch: what came is not what is known of it.
+    """
+    if (found := cache.find(settings.cache, source.location, expected)) is not None:
+        return found
+    if settings.offline and not source.derived:
+        raise FetchError(
+            f"{source.location}: not in the cache {settings.cache}, and offline nothing is "
+            "fetched. Fetch it once without offline=True and MODELZOO_RUNNER_OFFLINE, or give "
+            "the path of a file."
+        )
+    try:
+        return _fetched(source, expected, settings)
+    except OSError as error:
+        raise disk.trouble(error, settings.cache, source.location, expected.size) from None
+
+
+def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
+    folder = cache.folder_of(settings.cache, source.location)
+    lock = settings.cache / "locks" / f"{folder.name}.lock"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(exist_ok=True)
+    try:
+        with locks.one_at_a_time(
+            lock, progress=lambda: leftovers.growth(folder), stalled=settings.patience.stalled
+        ):
+            found = cache.find(settings.cache, source.location, expected)
+            return found or _written(source, expected, settings, folder)
+    finally:
+        cache.tidy(folder)
+
+
+def _written(source: Source, expected: Expected, settings: Settings, folder: Path) -> Path:
+    log.info("%s: fetching", source.location)
+
+    def report(done: int, total: int | None) -> None:
+        if settings.progress is not None:
+            settings.progress(source.name, done, total)
+
+    largest = settings.largest if expected.size is None else expected.size
+    with leftovers.incoming(folder, largest=largest, report=report) as part:
+        source.write(part)
+        if expected.sha256 is not None:
+            _compare(source, part, expected, "as published for this location")
+        elif not source.derived:
+            _compare_with_first(source, part, settings)
+        return cache.keep(settings.cache, source.location, source.name, part)
+
+
+def _compare_with_first(source: Source, part: Partial, settings: Settings) -> None:
+    first = firstseen.expected(settings.cache, source.location)
+    if first is None:
+        firstseen.remember(settings.cache, source.location, sha256=part.sha256, size=part.done)
+    else:
+        _compare(
+            source,
+            part,
+            first,
+            f"as it was the first time (kept in {firstseen.path_in(settings.cache)}; "
+            "`modelzoo-runner cache clear --hashes` takes a change that is meant)",
+        )
+
+
+def _compare(source: Source, part: Partial, known: Expected, why: str) -> None:
+    if part.sha256 == known.sha256:
+        return
+    # The size first: it says more about what happened than two hashes do.
+    size = f"{known.size:,} bytes, " if known.size is not None else ""
+    raise HashMismatch(
+        f"{source.location}: not the file it should be. "
+        f"Expected: {size}sha256 {known.sha256}, {why}. "
+        f"Found: {part.done:,} bytes, sha256 {part.sha256}. "
+        "What came was removed; what was in the cache before is still there."
+    )
