@@ -1,0 +1,226 @@
+"""Put this process on its CPUs and memory, look whether it is there, and put it back.
+
+A thread inherits its CPUs from the one that starts it, so what is set before TensorFlow starts its
+threads reaches them all. Threads that exist already are moved one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner.errors import BindingError, MissingDependency
+from modelzoo_runner.machine import memory
+from modelzoo_runner.machine.cpulist import format_cpu_list
+from modelzoo_runner.plan import Placement
+
+logger = logging.getLogger("modelzoo_runner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """What was set: how many threads were moved, and what couldn't be had."""
+
+    placement: Placement
+    moved: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def read_back(self) -> dict[str, Any]:
+        """Where the threads are now, as JSON can carry it.
+
+        `found` maps a thread's name to how many there are and on which CPUs and memory;
+        `mismatches` are sentences on what differs from what was asked.
+        """
+        now = read_back(self.placement)
+        return {"found": now.summary(), "mismatches": list(now.warnings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """A thread of this process as the kernel sees it now.
+
+    `memory` is its memory policy in the kernel's words (`default`, `bind:0`), `None` if not told.
+    """
+
+    id: int
+    name: str
+    cpus: tuple[int, ...]
+    memory: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadBack:
+    """The threads found after a run, and where they differ from what was asked."""
+
+    threads: tuple[Thread, ...]
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Thread name -> how many there are, and on which CPUs and memory, as JSON can carry it."""
+        found: dict[str, Any] = {}
+        for name in dict.fromkeys(thread.name for thread in self.threads):
+            alike = [thread for thread in self.threads if thread.name == name]
+            found[name] = {
+                "count": len(alike),
+                "cpus": sorted({format_cpu_list(thread.cpus) for thread in alike}),
+                "memory": sorted({thread.memory or "unknown" for thread in alike}),
+            }
+        return found
+
+
+@contextlib.contextmanager
+def bound(placement: Placement) -> Iterator[Binding]:
+    """Run on the placement's CPUs and memory; on leaving every thread is where it was before.
+
+    Threads that were started meanwhile get the CPUs that the calling thread had. The memory policy
+    is that of the calling thread and of those it starts. With `binding="numactl"` the process was
+    started in place, and nothing is set.
+
+    Raises:
+        BindingError: none of the CPUs, or a memory node that isn't there; with
+            `placement.strict` also what would be a warning.
+    """
+    if placement.binding != "sched_setaffinity":
+        yield Binding(placement=placement)
+        return
+    before: dict[int, set[int]] = {}
+    try:
+        warnings = _bind(placement, before) if placement.cpus else ()
+        with memory.bound_memory(placement.memory_nodes, strict=placement.strict) as refused:
+            yield Binding(placement=placement, moved=len(before), warnings=warnings + refused)
+    finally:
+        _restore(before)
+
+
+def read_back(placement: Placement) -> ReadBack:
+    """Each thread of this process with its CPUs and memory policy, compared with the placement."""
+    threads = tuple(_threads())
+    asked = set(placement.cpus)
+    elsewhere = [each for each in threads if asked and not set(each.cpus) <= asked]
+    warnings = [
+        f"asked for CPUs {format_cpu_list(asked)}, but {_named(group)} may run on {cpus}"
+        for cpus, group in _grouped((format_cpu_list(each.cpus), each) for each in elsewhere)
+    ]
+    if placement.memory_nodes:
+        policy = f"bind:{format_cpu_list(placement.memory_nodes)}"
+        others = [each for each in threads if each.memory not in (policy, None)]
+        warnings += [
+            f"asked for memory policy {policy}, but {_named(group)} has {found}"
+            for found, group in _grouped((each.memory or "", each) for each in others)
+        ]
+    return ReadBack(threads=threads, warnings=tuple(warnings))
+
+
+def too_late(placement: Placement) -> str | None:
+    """Why the memory policy would miss TensorFlow's threads in this process, or `None`.
+
+    They keep the policy that was in force when they were started; no other thread can change it.
+    """
+    nodes = format_cpu_list(placement.memory_nodes)
+    wanted = f"bind:{nodes}" if nodes else memory.policy_of_thread(threading.get_native_id())
+    have = {each.memory for each in _threads() if each.name.startswith("tf_")} - {wanted, None}
+    if placement.binding == "none" or not have:
+        return None
+    return (
+        "TensorFlow's threads were started here with the memory policy "
+        f"{', '.join(sorted(map(str, have)))}, which can't become {wanted}"
+    )
+
+
+def numactl_prefix(placement: Placement) -> list[str]:
+    """The words in front of a child's command that make `numactl` put it in place.
+
+    Raises:
+        MissingDependency: there is no such program here.
+    """
+    program = shutil.which("numactl")
+    if program is None:
+        raise MissingDependency(
+            "binding='numactl': there is no program numactl on PATH. Install the system's package "
+            "numactl (Debian, Ubuntu: apt-get install numactl), or leave binding= away: the "
+            "default needs no program"
+        )
+    words = [program]
+    if placement.cpus:
+        words.append(f"--physcpubind={format_cpu_list(placement.cpus)}")
+    if placement.memory_nodes:
+        words.append(f"--membind={format_cpu_list(placement.memory_nodes)}")
+    return words if len(words) > 1 else []
+
+
+def _bind(placement: Placement, before: dict[int, set[int]]) -> tuple[str, ...]:
+    """Move every thread, noting in `before` where each was; what couldn't be had, as sentences."""
+    asked = set(placement.cpus)
+    try:
+        _move(asked, before)
+    except OSError as error:
+        raise BindingError(
+            f"CPUs {format_cpu_list(asked)}: {error.strerror}; this process may use "
+            f"{format_cpu_list(os.sched_getaffinity(0))}"
+        ) from None
+    got = os.sched_getaffinity(0)
+    if got == asked:
+        return ()
+    partly = (
+        f"CPUs {format_cpu_list(asked)} were asked for; this process may use only "
+        f"{format_cpu_list(got)} of them"
+    )
+    if placement.strict:
+        raise BindingError(partly)
+    return (partly,)
+
+
+def _move(cpus: Collection[int], before: dict[int, set[int]]) -> None:
+    while new := [thread for thread in _thread_ids() if thread not in before]:
+        for thread in new:
+            try:
+                before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, cpus)
+            except ProcessLookupError:
+                before[thread] = set()  # it has ended meanwhile
+
+
+def _restore(before: dict[int, set[int]]) -> None:
+    if not before:
+        return
+    own = before.get(threading.get_native_id(), set())
+    for thread in _thread_ids():
+        try:
+            os.sched_setaffinity(thread, before.get(thread) or own)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            logger.warning("thread %d can't go back to its CPUs: %s", thread, error.strerror)
+
+
+def _thread_ids() -> list[int]:
+    return sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
+
+
+def _threads() -> Iterator[Thread]:
+    for thread in _thread_ids():
+        try:
+            name = Path(f"/proc/self/task/{thread}/comm").read_text(encoding="utf-8").strip()
+            cpus = tuple(sorted(os.sched_getaffinity(thread)))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        yield Thread(id=thread, name=name, cpus=cpus, memory=memory.policy_of_thread(thread))
+
+
+def _grouped(pairs: Iterable[tuple[str, Thread]]) -> list[tuple[str, list[Thread]]]:
+    found: dict[str, list[Thread]] = {}
+    for key, thread in pairs:
+        found.setdefault(key, []).append(thread)
+    return list(found.items())
+
+
+def _named(threads: list[Thread]) -> str:
+    names = ", ".join(sorted({thread.name for thread in threads}))
+    return f"{len(threads)} thread{'' if len(threads) == 1 else 's'} ({names})"

@@ -1,0 +1,112 @@
+"""Which oneDNN TensorFlow computes with, and which instruction set that takes here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+LEVELS: Mapping[str, frozenset[str]] = {
+    "sse41": frozenset({"sse4_1"}),
+    "avx": frozenset({"avx"}),
+    "avx2": frozenset({"avx2"}),
+    "avx2_vnni": frozenset({"avx2", "avx_vnni"}),
+    "avx2_vnni_2": frozenset({"avx2", "avx_vnni", "avx_vnni_int8", "avx_ne_convert"}),
+    "avx512_core": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
+    "avx512_core_vnni": frozenset({"avx512f", "avx512vl", "avx512_vnni"}),
+    "avx512_core_bf16": frozenset({"avx512_vnni", "avx512_bf16"}),
+    "avx512_core_fp16": frozenset({"avx512_vnni", "avx512_bf16", "avx512_fp16"}),
+    "avx512_core_amx": frozenset({"avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"}),
+    "avx512_core_amx_fp16": frozenset({"avx512_fp16", "amx_tile", "amx_int8", "amx_fp16"}),
+}
+"""oneDNN's instruction sets, lowest first, and the flags of the kernel that each needs; from "CPU
+Dispatcher Control" in oneDNN's developer guide (3.7)."""
+
+ALIASES = {
+    "avx10_1_512": "avx512_core_fp16",
+    "avx10_1_512_amx": "avx512_core_amx",
+    "avx10_1_512_amx_fp16": "avx512_core_amx_fp16",
+}
+
+
+def instruction_set(flags: Collection[str], environ: Mapping[str, str]) -> str | None:
+    """The highest instruction set that oneDNN dispatches to; `None` if it has none for these flags.
+
+    Args:
+        flags: of the processor, as the kernel calls them.
+        environ: `ONEDNN_MAX_CPU_ISA` (or the older `DNNL_MAX_CPU_ISA`) lowers it.
+
+    >>> instruction_set({"sse4_1", "avx", "avx2"}, {})
+    'avx2'
+    """
+    cap = (environ.get("ONEDNN_MAX_CPU_ISA") or environ.get("DNNL_MAX_CPU_ISA") or "").lower()
+    cap = ALIASES.get(cap, cap)
+    names = list(LEVELS)
+    if cap in LEVELS:
+        names = names[: names.index(cap) + 1]
+    return next((name for name in reversed(names) if LEVELS[name] <= set(flags)), None)
+
+
+def enabled() -> bool | None:
+    """Whether TensorFlow, which is loaded here, computes with oneDNN; `None` if it isn't loaded.
+
+    Stock builds have it on by default only on processors with AVX-512 VNNI, AVX-VNNI, BF16 or AMX;
+    `TF_ENABLE_ONEDNN_OPTS` decides otherwise.
+    """
+    if "tensorflow" not in sys.modules:
+        return None
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def version(tensorflow_folder: Path) -> str | None:
+    """The version of the oneDNN in a TensorFlow, from the header that comes with it."""
+    for path in sorted(
+        tensorflow_folder.glob("include/external/*/include/oneapi/dnnl/dnnl_version.h")
+    ):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        parts = re.findall(r"#define DNNL_VERSION_(?:MAJOR|MINOR|PATCH)\s+(\d+)", text)
+        if len(parts) == 3:
+            return ".".join(parts)
+    return None
+
+
+@functools.cache
+def probe() -> Mapping[str, str]:
+    """What oneDNN says of itself when it runs one small operation in a child process.
+
+    Keys `version`, `runtime`, `isa`, as far as it tells them. Takes the seconds that TensorFlow
+    takes to load; the answer is kept.
+    """
+    program = "import tensorflow as tf; tf.linalg.matmul(tf.ones([64, 64]), tf.ones([64, 64]))"
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"ONEDNN_VERBOSE": "1", "TF_ENABLE_ONEDNN_OPTS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return parse(said)
+
+
+def parse(verbose: str) -> Mapping[str, str]:
+    """The version, runtime and instruction set in the head of oneDNN's verbose output.
+
+    >>> parse("onednn_verbose,v1,info,cpu,isa:Intel AVX2")
+    {'isa': 'Intel AVX2'}
+    """
+    patterns = {
+        "version": r"info,oneDNN v(\S+)",
+        "runtime": r"info,cpu,runtime:([^,\n]+)",
+        "isa": r"info,cpu,isa:([^\n]+)",
+    }
+    found = {name: re.search(pattern, verbose) for name, pattern in patterns.items()}
+    return {name: match[1].strip() for name, match in found.items() if match}
