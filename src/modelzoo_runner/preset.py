@@ -145,16 +145,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 
-def find(name: str) -> Preset:
-    """The preset of that name.
+def find(name: str, *, argument: str = "model") -> Preset:
+    """The preset of that name, which the caller took as the value of `argument`.
 
     Raises:
         UnknownModel: with the near names.
     """
     if name not in names():
         raise UnknownModel(
-            f"model={name!r}: neither the name of a model nor a path to a .pb or a preset (.toml). "
-            + did_you_mean(name, names(), otherwise="Models")
+            f"{argument}={name!r}: neither the name of a model nor a path to a .pb or a preset "
+            f"(.toml). {did_you_mean(name, names(), otherwise='Models')}"
         )
     return read(folder() / f"{name}.toml")
 
