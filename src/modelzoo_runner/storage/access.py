@@ -139,12 +139,15 @@ class Access:
         from google.cloud import storage
 
         endpoint = self.settings.endpoint
-        return storage.Client(
+        client = storage.Client(
             # Only creating and listing buckets needs a project; nothing here does.
             project=project or "<none>",
             credentials=credentials,
             client_options={"api_endpoint": endpoint} if endpoint else None,
         )
+        # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
+        client._bucket_metadata_cache = None
+        return client
 
 
 def _refused(url: str, refusal: Any, who: str) -> str:

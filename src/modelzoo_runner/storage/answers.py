@@ -76,12 +76,16 @@ def ask_again_later(answer: requests.Response) -> None:
     raise Interrupted(f"{reason}: {said}" if said else reason, wait=wait)
 
 
+def page_type(answer: requests.Response) -> str | None:
+    """The content type of an answer that calls itself a web page or an XML message, else None."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind if kind in _PAGE_TYPES else None
+
+
 def refuse_page_type(answer: requests.Response, url: str) -> None:
     """Raise if the answer calls itself a web page or an XML message."""
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _PAGE_TYPES:
-        start = next(answer.iter_content(200), b"")
-        raise _not_a_file(url, kind, start)
+    if (kind := page_type(answer)) is not None:
+        raise _not_a_file(url, kind, next(answer.iter_content(200), b""))
 
 
 def refuse_page(answer: requests.Response, url: str, start: bytes) -> None:

@@ -24,6 +24,7 @@ from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.storage.obtain import Source, obtain
 from modelzoo_runner.storage.settings import Progress, Settings
 
+_LISTINGS = "listings"
 _AT_ONCE = 8
 
 Enough = Callable[[Path], bool]
@@ -62,6 +63,12 @@ def local(
     except OSError as error:
         needed = sum(each.size for each in listing.objects)
         raise disk.trouble(error, settings.cache, place.url, needed) from None
+
+
+def forget_listings(folder: Path) -> None:
+    """Forget what locations stood for: the buckets are asked again."""
+    for path in (folder / _LISTINGS).glob("*.json"):
+        path.unlink(missing_ok=True)
 
 
 def _object(stored: StoredObject, expected: Expected, settings: Settings, access: Access) -> Path:
@@ -162,7 +169,7 @@ def _missing(place: BucketPlace, noted: Listing | None, settings: Settings) -> s
 
 
 def _listing_path(folder: Path, place: BucketPlace) -> Path:
-    return folder / "listings" / f"{cache.key(place.url)}.json"
+    return folder / _LISTINGS / f"{cache.key(place.url)}.json"
 
 
 def _note(folder: Path, place: BucketPlace, listing: Listing) -> None:

@@ -17,10 +17,11 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modelzoo_runner import atomic
+from modelzoo_runner.storage import leftovers
 from modelzoo_runner.storage.partial import Partial
 
 log = logging.getLogger("modelzoo_runner")
@@ -61,7 +62,7 @@ def folder_of(cache: Path, location: str) -> Path:
 def find(cache: Path, location: str, expected: Expected) -> Path | None:
     """The file of that location if it is there, whole, untouched and the one expected.
 
-    Nothing is written, so a cache that somebody else filled can be read-only.
+    Nothing has to be written for it, so a cache that somebody else filled can be read-only.
     """
     entry = _recorded(folder_of(cache, location))
     if entry is None or entry.location != location:
@@ -75,6 +76,11 @@ def find(cache: Path, location: str, expected: Expected) -> Path | None:
     if trouble is not None:
         log.warning("%s: the cached file %s is not used: %s", location, entry.path, trouble)
         return None
+    with contextlib.suppress(OSError):
+        modified = entry.path.stat().st_mtime_ns
+        if modified != entry.modified_ns:
+            # It was read and is right, only touched; next time it need not be read again.
+            _record(replace(entry, modified_ns=modified))
     return entry.path
 
 
@@ -94,8 +100,7 @@ def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
         modified_ns=path.stat().st_mtime_ns,
         fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    record = asdict(entry) | {"path": name}
-    atomic.write_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+    _record(entry)
     return path
 
 
@@ -124,13 +129,19 @@ def damage(entry: CacheEntry, *, thorough: bool) -> str | None:
     return None
 
 
-def remove(cache: Path, location: str) -> int:
-    """Remove a location's file and what belongs to it; return the bytes freed."""
-    folder = folder_of(cache, location)
-    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def remove(folder: Path) -> int:
+    """Remove what is in a location's folder, but not what somebody writes there just now.
+
+    Returns the bytes freed.
+    """
+    content = folder / "content"
+    freed = sum(path.stat().st_size for path in content.glob("*"))
     # The record first: whatever stops the rest, a file without a record isn't used.
     (folder / _RECORD).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    if content.is_dir():
+        shutil.rmtree(content)
+    freed += leftovers.remove(folder)
+    tidy(folder)
     return freed
 
 
@@ -154,6 +165,11 @@ def sha256_of(path: Path, report: Callable[[int], None] = lambda done: None) -> 
 
 
 _RECORD = "record.json"
+
+
+def _record(entry: CacheEntry) -> None:
+    record = asdict(entry) | {"path": entry.path.name}
+    atomic.write_text(entry.path.parents[1] / _RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _recorded(folder: Path) -> CacheEntry | None:

@@ -40,6 +40,11 @@ def expected(cache: Path, location: str) -> Expected | None:
         raise _unreadable(path_in(cache), f"the entry of {location}") from None
 
 
+def locations(cache: Path) -> tuple[str, ...]:
+    """The locations something came from."""
+    return tuple(_read(path_in(cache)))
+
+
 def remember(cache: Path, location: str, *, sha256: str, size: int) -> None:
     """Note what came from `location`, unless something was noted before."""
     if expected(cache, location) is None:

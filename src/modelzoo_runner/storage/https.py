@@ -44,13 +44,13 @@ def download(url: str, part: Partial, settings: Settings, *, size: int | None = 
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a server says of a file without sending it: a status, `200` when it is there."""
+    """What a server says of a file without sending it; `problem` is None when it is there."""
 
     status: int
-    reason: str
     size: int | None
+    problem: str | None
 
 
 def look(url: str, settings: Settings) -> Look:
@@ -61,10 +61,14 @@ def look(url: str, settings: Settings) -> Look:
     """
     try:
         with _session() as session, _answer(session, "HEAD", url, {}, settings.patience) as answer:
-            size = None if answer.status_code != 200 else answers.facts(answer).size
-            return Look(answer.status_code, answer.reason or "", size)
+            there = answer.status_code == 200
+            problem = None if there else f"{answer.status_code} {answer.reason or ''}".rstrip()
+            if there and (kind := answers.page_type(answer)) is not None:
+                problem = f"a page ({kind}) and not the file"
+            size = answers.facts(answer).size if there else None
+            return Look(status=answer.status_code, size=size, problem=problem)
     except Interrupted as error:
-        raise FetchError(f"HEAD {url}: {error}") from None
+        raise FetchError(f"HEAD {url}: {error}.") from None
 
 
 def _attempt(

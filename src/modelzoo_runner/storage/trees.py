@@ -17,6 +17,8 @@ from pathlib import Path
 from modelzoo_runner.storage import cache
 from modelzoo_runner.storage.gcs import Listing
 
+_FOLDERS = "folders"
+
 
 def folder(root: Path, listing: Listing, paths: Sequence[Path]) -> Path:
     """The folder with `paths`, which are the first objects of `listing` as files."""
@@ -24,11 +26,18 @@ def folder(root: Path, listing: Listing, paths: Sequence[Path]) -> Path:
     chosen = listing.objects[: len(paths)]
     links = {each.name.removeprefix(base): path for each, path in zip(chosen, paths, strict=True)}
     versions = "\n".join(f"{each.url}#{each.generation}" for each in chosen)
-    home = root / "folders" / cache.key(f"{base}\n{versions}")
+    home = root / _FOLDERS / cache.key(f"{base}\n{versions}")
     name = base.rstrip("/").rpartition("/")[2] or chosen[0].bucket
     if not _is_whole(home / name, links):
         _make(home, name, links)
     return home / name
+
+
+def remove_broken(root: Path) -> None:
+    """Remove the folders that link to a file that is no longer there."""
+    for home in (root / _FOLDERS).glob("*"):
+        if any(link.is_symlink() and not link.exists() for link in home.rglob("*")):
+            shutil.rmtree(home)
 
 
 def _is_whole(tree: Path, links: dict[str, Path]) -> bool:
