@@ -32,7 +32,7 @@ PLAN = Plan(
 def benchmark_result(**changes: Any) -> BenchmarkResult:
     values: dict[str, Any] = {
         "plan": PLAN,
-        "observed": Observed(machine={"tensorflow": {"version": "2.21.0"}}),
+        "observed": Observed(machine={"software": {"tensorflow": {"version": "2.21.0"}}}),
         "warmup_seconds": (0.9,),
         "step_seconds": (0.1, 0.2, 0.1),
         "data_seconds": (0.1, 0.0, 0.0),
@@ -216,9 +216,9 @@ class TestChecks:
         assert list(checks.of_plan(dataclasses.replace(PLAN, data_location="/d"))) == []
 
     def test_load(self) -> None:
-        (said,) = checks.of_machine({"load_average": [1.0, 0, 0]}, 2)
+        (said,) = checks.of_machine({"load_average_before": [1.0, 0, 0]}, 2)
         assert said == ("the machine was busy at the start: load average 1.00 on 2 usable CPUs")
-        assert list(checks.of_machine({"load_average": [0.1, 0, 0]}, 2)) == []
+        assert list(checks.of_machine({"load_average_before": [0.1, 0, 0]}, 2)) == []
 
     def test_partial_data(self) -> None:
         (said,) = checks.of_steps(PLAN, 2, exhausted=True, interrupted=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -41,13 +42,13 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         RunnerError: the graph, the data or the machine doesn't allow the run.
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    load_average = os.getloadavg()
+    stages = _Stages()
     with (
         environment.variables(plan.placement.env),
         binding.bound(plan.placement) as bound,
-        _Stages() as stages,
         contextlib.ExitStack() as stack,
     ):
-        machine = facts.collect()
         with stages.timed("import"):
             import tensorflow  # noqa: F401 - its time is a part of the cold start
 
@@ -68,22 +69,24 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             on_step=_reporter(plan, given.examples, progress),
         )
         _require_steps(plan, timings)
+        found = binding.read_back(plan.placement)
         observed = Observed(
             graph=opened.card,
-            threads={**asdict(pools), **bound.read_back()},
-            machine=machine,
+            threads={**asdict(pools), "found": found.summary()},
+            machine={**facts.collect(), "load_average_before": load_average},
             setup_seconds=stages.seconds,
             started=started,
         )
         scores = None if scorer is None else scorer.result()
     result = _result(plan, observed, timings, scores, given.examples)
+    result = replace(result, warnings=(*result.warnings, *bound.warnings, *found.warnings))
     if result.interrupted:
         raise Interrupted(result)
     return result
 
 
 @dataclass
-class _Stages(contextlib.AbstractContextManager["_Stages"]):
+class _Stages:
     """How long each part of the cold start took, in seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -93,9 +96,6 @@ class _Stages(contextlib.AbstractContextManager["_Stages"]):
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,6 @@ def _result(
         *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
         *checks.of_plan(plan),
         *checks.of_machine(observed.machine, cpus),
-        *observed.threads.get("mismatches", ()),
     ]
     common: dict[str, Any] = {
         "plan": plan,

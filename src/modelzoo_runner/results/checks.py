@@ -57,7 +57,7 @@ def of_plan(plan: Plan) -> Iterator[str]:
 
 def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
     """What the state of the machine at the start makes doubtful."""
-    load = machine.get("load_average")
+    load = machine.get("load_average_before")
     if load and load[0] / cpus_usable > LOAD_PER_CPU:
         yield (
             f"the machine was busy at the start: load average {load[0]:.2f} on {cpus_usable} "

@@ -115,8 +115,7 @@ def _ran(result: Result) -> str:
     plan, observed = result.plan, result.observed
     placement = plan.placement
     where = "in this process" if observed.host == "process" else "in a child process"
-    build = observed.machine.get("tensorflow", {})
-    version = build.get("version", "?") if isinstance(build, dict) else "?"
+    version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
