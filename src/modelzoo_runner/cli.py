@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -75,15 +76,17 @@ def _command(
 
 
 def _add_convert(commands: Any) -> None:
-    from modelzoo_runner.data import convert
+    from modelzoo_runner.data.convert import convert_imagenet
 
-    command = _command(
-        commands, "convert", "convert a folder of images to TFRecords", _convert_imagenet
-    )
-    said = options.described(convert.convert_imagenet)
-    for name in ("images", "labels", "out"):
-        command.add_argument(name, help=said[name])
-    options.add(command, convert.convert_imagenet, leave_out=("progress",))
+    says = "convert a folder of images to TFRecords"
+    command: argparse.ArgumentParser = commands.add_parser("convert", help=says, description=says)
+    kinds = command.add_subparsers(required=True, metavar="KIND")
+    for name, function, places in (("imagenet", convert_imagenet, ("images", "labels", "out")),):
+        kind = _command(kinds, name, says, _convert(function, places))
+        said = options.described(function)
+        for place in places:
+            kind.add_argument(place, help=said[place])
+        options.add(kind, function, leave_out=("progress",))
 
 
 def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace], None]:
@@ -136,15 +139,19 @@ def _inspect(asked: argparse.Namespace) -> None:
     print(inspect.inspect_graph(asked.graph))
 
 
-def _convert_imagenet(asked: argparse.Namespace) -> None:
-    from modelzoo_runner.data import convert
+def _convert(
+    function: Callable[..., object], places: Sequence[str]
+) -> Callable[[argparse.Namespace], None]:
+    def run(asked: argparse.Namespace) -> None:
+        given = vars(asked).copy()
+        del given["run"]
+        where = [given.pop(place) for place in places]
+        with _bar() as progress:
+            tell = None if progress is None else functools.partial(progress, "images")
+            report = function(*where, **given, progress=tell)
+        print(report)
 
-    with _bar() as progress:
-        tell = None if progress is None else lambda done, total: progress("images", done, total)
-        report = convert.convert_imagenet(
-            asked.images, asked.labels, asked.out, shards=asked.shards, progress=tell
-        )
-    print(report)
+    return run
 
 
 def _show_saved(asked: argparse.Namespace) -> None:

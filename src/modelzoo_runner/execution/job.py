@@ -79,7 +79,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         )
         scores = None if scorer is None else scorer.result()
     result = _result(plan, observed, timings, scores, given.examples)
-    result = replace(result, warnings=(*result.warnings, *bound.warnings, *found.warnings))
+    warnings = (*result.warnings, *given.warnings, *bound.warnings, *found.warnings)
+    result = replace(result, warnings=warnings)
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -155,7 +156,8 @@ def _reporter(plan: Plan, examples: int | None, progress: Progress | None) -> An
     if progress is None:
         return None
     if plan.kind == "accuracy":
-        tell = throttled(progress, "examples", examples)
+        known = [each for each in (examples, plan.limit) if each is not None]
+        tell = throttled(progress, "examples", min(known, default=None))
         return lambda _, done: tell(done)
     tell = throttled(progress, "steps", plan.steps)
     return lambda done, _: tell(done)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelzoo_runner import atomic
-from modelzoo_runner.data import imagenet
+from modelzoo_runner.data import labels
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.metrics import topk
 from modelzoo_runner.plan import Plan
@@ -71,7 +71,7 @@ class Classification:
                 f"{len(batch.inputs)}; scores should be [batch, classes]"
             )
         self._width = scores.shape[1]
-        targets = imagenet.score_index(batch.truth, self._width, self._plan.label_offset)
+        targets = labels.score_index(batch.truth, self._width, self._plan.label_offset)
         self._hits.add(scores, targets)
         if self._rows is not None:
             for name, target, best in zip(batch.names, targets, topk.best(scores), strict=True):

@@ -25,10 +25,11 @@ VALUE_RANGES = {"uint8": (0.0, 255.0)}
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Batches, and how many examples there are before they end (`None`: they don't, or unknown)."""
+    """Batches, how many examples there are (`None`: without end), and what a reader should know."""
 
     batches: Iterator[Batch]
-    examples: int | None
+    examples: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def opened(plan: Plan, step: Step) -> Iterator[Source]:
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
-        yield Source(batches=_synthetic(plan, step), examples=None)
+        yield Source(batches=_synthetic(plan, step))
         return
     if plan.preprocess is None:
         raise RequestError(
@@ -48,18 +49,23 @@ def opened(plan: Plan, step: Step) -> Iterator[Source]:
             "known; give a preset with [preprocess] and the graph as weights="
         )
     shards = imagenet.find(plan.data_location, allow_partial=plan.allow_partial)
+    missing = ", ".join(map(str, shards.missing))
     with contextlib.closing(
         imagenet.batches(
             shards,
             plan.preprocess,
             batch_size=plan.batch_size,
             limit=plan.limit,
-            threads=max(1, len(plan.placement.cpus) or plan.placement.intra_threads),
+            threads=len(plan.placement.cpus) or plan.placement.intra_threads,
             # A benchmark of fewer images than it has steps goes over them again.
             repeat=plan.kind == "benchmark",
         )
-    ) as found:
-        yield Source(batches=found, examples=plan.limit)
+    ) as batches:
+        yield Source(
+            batches=batches,
+            examples=imagenet.count_examples(shards),
+            warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
+        )
 
 
 def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
