@@ -123,7 +123,7 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
                 graph, input=source_tensor, outputs=list(outputs.values())
             )
             graph, changes = prepared.graph_def, prepared.changes
-    kernels.check_kernels(graph)
+    kernels.check_kernels(graph, outputs=outputs.values())
     card = {"nodes": nodes, "nodes_run": len(graph.node), "changes": dict(changes)}
     with stages.timed("session"):
         step = session.open_step(

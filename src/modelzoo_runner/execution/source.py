@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelzoo_runner.data import batches as synthetic_batches
 from modelzoo_runner.data import imagenet
@@ -86,14 +86,14 @@ def _example_shape(plan: Plan, step: Step) -> tuple[int, ...]:
         return plan.input_shape
     if plan.preprocess is not None:
         return (*plan.preprocess.size, 3)
-    wanted: tuple[Any, ...] = step.input_shape[1:]
+    wanted = (step.input_shape or ())[1:]
     if plan.task == "detection":
-        wanted = tuple(
-            known or default for known, default in zip(wanted, (*DETECTOR_IMAGE, 3), strict=False)
-        )
-    if not step.input_shape or None in wanted:
+        usual = (*DETECTOR_IMAGE, 3)
+        wanted = tuple(size or default for size, default in zip(wanted, usual, strict=False))
+    shape = tuple(size for size in wanted if size is not None)
+    if not shape or len(shape) < len(wanted):
         raise RequestError(
             f"input_shape: the graph's input {plan.graph.input} has shape {step.input_shape}; "
             "say the shape of one example, as input_shape=(224, 224, 3)"
         )
-    return wanted
+    return shape

@@ -44,7 +44,7 @@ class Observed:
     started: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
     """What every kind of result has.
 
@@ -104,6 +104,11 @@ class Result:
             ) from None
         return path
 
+    def __repr__(self) -> str:
+        plan = self.plan
+        what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
+        return f"<{type(self).__name__}: {what}, {self.throughput:.1f} examples/s>"
+
     def __str__(self) -> str:
         from modelzoo_runner.results import table
 
@@ -115,12 +120,12 @@ class Result:
         return table.html(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BenchmarkResult(Result):
     """How fast one plan ran."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AccuracyResult(Result):
     """How well one plan scored.
 

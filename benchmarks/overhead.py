@@ -1,0 +1,103 @@
+"""What the harness costs: benchmark() beside a bare make_callable loop, and a step of nothing.
+
+    python benchmarks/overhead.py GRAPH.pb [--batch-size 1] [--steps 400] [--rounds 5]
+
+Prints the throughput of `benchmark()` divided by that of the bare loop on the same graph as it is,
+with the same threads, in one process, the two in turn; and the harness's own microseconds for each
+step, measured on a step function that does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from modelzoo_runner import benchmark
+from modelzoo_runner.data.batches import Batch
+from modelzoo_runner.execution import loop
+
+
+def bare(path: str, batch: np.ndarray, threads: int) -> Callable[[int], float]:
+    """A loop around make_callable and nothing else: steps -> examples per second."""
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef()
+    with open(path, "rb") as file:  # noqa: PTH123 - as bare as it gets
+        graph_def.ParseFromString(file.read())
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(graph_def, name="")
+    sinks = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
+    (output,) = (node.name for node in graph_def.node if node.name not in sinks)
+    (source,) = (node.name for node in graph_def.node if node.op == "Placeholder")
+    config = tf.compat.v1.ConfigProto(
+        inter_op_parallelism_threads=1, intra_op_parallelism_threads=threads
+    )
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    call = session.make_callable([f"{output}:0"], [f"{source}:0"])
+    for _ in range(10):
+        call(batch)
+
+    def measure(steps: int) -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            call(batch)
+        return steps * len(batch) / (time.perf_counter() - start)
+
+    return measure
+
+
+def harness_microseconds(steps: int = 200_000) -> float:
+    """The time of the measuring loop around a step of nothing, for each step."""
+    batches = itertools.cycle([Batch(np.zeros((1, 1), np.float32))])
+    start = time.perf_counter()
+    loop.run(lambda inputs: None, batches, steps=steps)
+    return (time.perf_counter() - start) / steps * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("graph")
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+
+    def ours() -> float:
+        result = benchmark(
+            asked.graph,
+            batch_size=asked.batch_size,
+            steps=asked.steps,
+            warmup_steps=10,
+            num_inter_threads=1,
+            optimize=False,
+            isolation="none",
+        )
+        threads.append(result.plan.placement.intra_threads)
+        # From the start of the first measured step to the end of the last, as the bare loop counts.
+        return result.end_to_end_throughput
+
+    threads: list[int] = []
+    ours()
+    shape = (asked.batch_size, 224, 224, 3)
+    batch = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    theirs = bare(asked.graph, batch, threads[0])
+    ratios = []
+    for _ in range(asked.rounds):
+        # A B B A, so that a drift of the machine falls on both.
+        first, second = ours(), theirs(asked.steps)
+        third, fourth = theirs(asked.steps), ours()
+        ratios.append((first + fourth) / (second + third))
+    print(f"benchmark() / bare make_callable loop: {statistics.median(ratios):.3f}")
+    print(f"  rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+    print(f"harness on a step of nothing: {harness_microseconds():.2f} µs per step")
+
+
+if __name__ == "__main__":
+    main()

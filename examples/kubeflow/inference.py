@@ -1,0 +1,23 @@
+"""The original's pipeline, for a cluster of your own.
+
+    python inference.py inference.yaml
+
+Upload the file in Kubeflow's UI: it asks for the parameters of old when a run is started.
+"""
+
+import sys
+
+from modelzoo_runner.scale import kubeflow
+
+pipeline = kubeflow.inference_pipeline(
+    kubeflow.Pod(
+        image="registry.example.org/modelzoo-runner:latest",
+        cpu="24",
+        memory="50G",
+        node_selector={"node.kubernetes.io/instance-type": "cpu-large"},
+        volumes={"imagenet": "/root/imagenet_dataset", "coco": "/root/coco_dataset"},
+    )
+)
+
+if __name__ == "__main__":
+    print(kubeflow.write(pipeline, sys.argv[1]))

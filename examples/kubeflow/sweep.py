@@ -1,0 +1,26 @@
+"""All recommended runs of all models, one after the other, each a step with its own result.
+
+python sweep.py sweep.yaml
+"""
+
+import sys
+
+from modelzoo_runner.scale import kubeflow
+
+runs = kubeflow.recommended(
+    imagenet="/root/imagenet_dataset",
+    coco="gs://my-bucket/coco/val2017",
+)
+
+pipeline = kubeflow.sweep_pipeline(
+    runs,
+    kubeflow.Pod(
+        image="registry.example.org/modelzoo-runner:latest",
+        cpu="24",
+        memory="50G",
+        volumes={"imagenet": "/root/imagenet_dataset"},
+    ),
+)
+
+if __name__ == "__main__":
+    print(kubeflow.write(pipeline, sys.argv[1]))
