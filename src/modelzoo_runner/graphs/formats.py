@@ -1,0 +1,174 @@
+"""What a file that isn't a frozen graph is instead, told from its bytes.
+
+People hand over whatever a download or a training run left behind. `foreign` recognises the usual
+formats and knows what to do with each; `explain` says what is wrong with bytes that were meant to
+be a frozen graph. TensorFlow isn't needed, and nothing is unpacked or run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A format that isn't a frozen graph, and what to do with a file of it."""
+
+    name: str
+    advice: str
+
+
+_UNPACK = "Unpack it and give the .pb inside."
+_FREEZE = (
+    "Freeze it first: tf.compat.v1.graph_util.convert_variables_to_constants, or for TensorFlow 2 "
+    "convert_variables_to_constants_v2, writes one .pb."
+)
+SAVED_MODEL = Foreign("a SavedModel", _FREEZE)
+_META_GRAPH = Foreign("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
+CHECKPOINT = Foreign("a checkpoint, which has weights and no frozen graph", _FREEZE)
+_ONNX = Foreign("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
+_TFLITE = Foreign(
+    "a TensorFlow Lite model", "It can't be turned back: give the .pb it was made from."
+)
+_PAGE = Foreign(
+    "a web page or an XML/JSON answer, most likely a server's error message",
+    "Delete it and download the graph again; look at the file to see what the server said.",
+)
+_LFS = Foreign("a Git LFS pointer, not the file it points to", "Fetch the file: git lfs pull.")
+
+# (offset, bytes there, format), the most telling first.
+_SIGNATURES: tuple[tuple[int, bytes, Foreign], ...] = (
+    (0, b"\x1f\x8b", Foreign("a gzip archive", _UNPACK)),
+    (0, b"PK\x03\x04", Foreign("a zip archive (a .keras or .pt file is one too)", _UNPACK)),
+    (0, b"BZh", Foreign("a bzip2 archive", _UNPACK)),
+    (0, b"\xfd7zXZ\x00", Foreign("an xz archive", _UNPACK)),
+    (0, b"\x28\xb5\x2f\xfd", Foreign("a zstd archive", _UNPACK)),
+    (257, b"ustar", Foreign("a tar archive", _UNPACK)),
+    (0, b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file (Keras weights)", _FREEZE)),
+    (4, b"TFL3", _TFLITE),
+    (0, b"\x93NUMPY", Foreign("a NumPy array", "A graph is needed, not its data.")),
+    (0, b"\xff\xd8\xff", Foreign("a JPEG image", "A graph is needed, not its input.")),
+    (0, b"\x89PNG", Foreign("a PNG image", "A graph is needed, not its input.")),
+    (0, b"version https://git-lfs", _LFS),
+)
+
+_HEAD = 4096  # bytes in which a text has to show what it is
+_PAGE_START = re.compile(rb"\s*(<!doctype|<\?xml|<html|<head|<error|\{\s*\")", re.IGNORECASE)
+_TEXT_GRAPH_START = re.compile(rb"(\s|#[^\n]*\n)*(node|versions|library|version)\s*[:{<]")
+_LEVELDB_TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+
+# Protobuf wire types, https://protobuf.dev/programming-guides/encoding/.
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+# GraphDef's own fields: node, library, version, versions, debug_info.
+_GRAPH_FIELDS = {1: _LENGTH, 2: _LENGTH, 3: _VARINT, 4: _LENGTH, 5: _LENGTH}
+_NODE = b"\x0a"
+
+# A file of empty fields must not take minutes to look through.
+_FIELDS_TO_SEE = 100_000
+
+
+def foreign(data: bytes, name: str = "") -> Foreign | None:
+    r"""The format of these bytes, if it is a known one and not a frozen graph.
+
+    The data part of a checkpoint is bare numbers, so it is told from the file's `name`.
+
+    >>> foreign(b"\x1f\x8b\x08").name
+    'a gzip archive'
+    >>> foreign(b"node { name: 'x' op: 'Placeholder' }") is None
+    True
+    """
+    # A frozen graph starts with a node, whose name may look like anybody's signature.
+    if not data.startswith(_NODE):
+        for offset, magic, format_ in _SIGNATURES:
+            if data.startswith(magic, offset):
+                return format_
+    if _PAGE_START.match(data[:_HEAD].removeprefix(b"\xef\xbb\xbf")):
+        return _PAGE
+    if data.endswith(_LEVELDB_TABLE_END) or data.startswith(b"model_checkpoint_path:"):
+        return CHECKPOINT
+    if ".data-0" in name:
+        return CHECKPOINT
+    return _foreign_protobuf(data)
+
+
+def is_text_graph(data: bytes) -> bool:
+    """Whether these bytes are a GraphDef in protobuf's text form (.pbtxt)."""
+    return _TEXT_GRAPH_START.match(data[:_HEAD]) is not None
+
+
+def explain(data: bytes) -> str:
+    """Why these bytes, which were meant to be a frozen graph, aren't one."""
+    for field in _fields(data):
+        if _GRAPH_FIELDS.get(field.number) != field.wire_type:
+            return f"it starts with {show(data)}"
+        if field.end > len(data):
+            return (
+                f"it is cut off: the part that starts at byte {field.start:,} ends at byte "
+                f"{field.end:,}, the file at {len(data):,}; get it again"
+            )
+    return f"a part inside it is damaged; it starts with {show(data)}"
+
+
+def show(data: bytes, count: int = 60) -> str:
+    """The first bytes, safe to print."""
+    return repr(data[:count]) + ("..." if len(data) > count else "")
+
+
+def _foreign_protobuf(data: bytes) -> Foreign | None:
+    """A protobuf message of another type, told from its top fields.
+
+    SavedModel starts with a number (1) and goes on with messages (2); ONNX has its graph in 7 and
+    its opsets in 8; a MetaGraph has a message where GraphDef has a number (3).
+    """
+    seen = {field.number: field.wire_type for field in _fields(data)}
+    if seen.get(1) == _VARINT:
+        if _LENGTH in (seen.get(7), seen.get(8)):
+            return _ONNX
+        return SAVED_MODEL if seen == {1: _VARINT, 2: _LENGTH} else None
+    return _META_GRAPH if seen.get(1) == seen.get(3) == _LENGTH else None
+
+
+class _Field(NamedTuple):
+    number: int
+    wire_type: int
+    start: int
+    end: int
+
+
+def _fields(data: bytes) -> Iterator[_Field]:
+    """The top fields of a protobuf message, as far as the bytes are one.
+
+    The last one may end behind the data. What isn't a field comes as field 0 of wire type -1.
+    """
+    position = 0
+    for _ in range(_FIELDS_TO_SEE):
+        if position >= len(data):
+            return
+        start = position
+        key, position = _varint(data, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == _VARINT:
+            _, position = _varint(data, position)
+        elif wire_type == _LENGTH:
+            length, position = _varint(data, position)
+            position += length
+        elif wire_type in (_FIXED64, _FIXED32):
+            position += 8 if wire_type == _FIXED64 else 4
+        if number == 0 or wire_type not in (_VARINT, _LENGTH, _FIXED64, _FIXED32):
+            yield _Field(0, -1, start, start)
+            return
+        yield _Field(number, wire_type, start, position)
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A base-128 number and the position after it; behind the data if it is cut off there."""
+    value = 0
+    for count, byte in enumerate(data[position : position + 10]):
+        value |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return value, position + count + 1
+    return value, min(position + 10, len(data) + 1)

@@ -1,0 +1,70 @@
+"""What TensorFlow knows of a node's operation: its arguments, its outputs, its types.
+
+A NodeDef holds its inputs as one flat list and leaves out attributes that have their default. The
+operation's OpDef, from TensorFlow's registry or from the graph's own library, says what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+    from tensorflow.core.framework.op_def_pb2 import OpDef
+
+
+def find(op: str, graph_def: GraphDef | None = None) -> OpDef | None:
+    """The definition of an operation, or of a function in the graph's library."""
+    from tensorflow.python.framework import op_def_registry
+
+    for function in graph_def.library.function if graph_def is not None else ():
+        if function.signature.name == op:
+            return function.signature
+    return op_def_registry.get(op)
+
+
+def attribute(node: NodeDef, name: str, op_def: OpDef | None = None) -> AttrValue | None:
+    """A node's attribute, or the operation's default for it, or nothing."""
+    if name in node.attr:
+        return node.attr[name]
+    op_def = op_def or find(node.op)
+    for attr in op_def.attr if op_def is not None else ():
+        if attr.name == name and attr.HasField("default_value"):
+            return attr.default_value
+    return None
+
+
+def output_count(node: NodeDef, op_def: OpDef) -> int:
+    """How many tensors a node puts out."""
+    return sum(_width(node, argument, op_def) for argument in op_def.output_arg)
+
+
+def input_named(node: NodeDef, op_def: OpDef, name: str) -> str | None:
+    """The tensor that goes in as the argument `name` (the first, where the argument is a list)."""
+    position = 0
+    for argument in op_def.input_arg:
+        if argument.name == name:
+            return node.input[position] if position < len(node.input) else None
+        position += _width(node, argument, op_def)
+    return None
+
+
+def type_names(numbers: Sequence[int]) -> str:
+    """Type numbers as a person reads them: `float32`, `qint8 and quint8`."""
+    from tensorflow.python.framework.dtypes import as_dtype
+
+    return " and ".join(as_dtype(number).name for number in numbers)
+
+
+def _width(node: NodeDef, argument: OpDef.ArgDef, op_def: OpDef) -> int:
+    """How many tensors one argument stands for."""
+    if argument.number_attr:
+        value = attribute(node, argument.number_attr, op_def)
+        return value.i if value is not None else 1
+    if argument.type_list_attr:
+        value = attribute(node, argument.type_list_attr, op_def)
+        return len(value.list.type) if value is not None else 1
+    return 1
