@@ -1,4 +1,4 @@
-"""Servers for the tests of this room: a real fake of Google Cloud Storage, and a stub of the web."""
+"""Servers for this room's tests: the real fake-gcs-server, and a stub of the web."""
 
 from __future__ import annotations
 

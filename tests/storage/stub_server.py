@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from requests.structures import CaseInsensitiveDict
+
 Answer = Callable[["Handler"], None]
 
 
@@ -21,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         stub = self.server.stub
         with stub.lock:
-            stub.seen.append((self.command, self.path, dict(self.headers)))
+            stub.seen.append((self.command, self.path, CaseInsensitiveDict(self.headers)))
             answers = stub.answers.get(self.path.partition("?")[0]) or [not_found]
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
         length = int(self.headers.get("Content-Length", 0))
@@ -29,9 +31,12 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             answer(self)
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the names http.server calls
+    do_POST = do_GET  # noqa: N815
 
-    def send(self, status: int, body: bytes = b"", *, length: int | None = None, **headers: str):
+    def send(
+        self, status: int, body: bytes = b"", *, length: int | None = None, **headers: str
+    ) -> None:
         """A whole answer; `length` is what it says its length is."""
         self.send_response(status)
         for name, value in headers.items():
@@ -62,7 +67,7 @@ class Stub:
 
     url: str = ""
     answers: dict[str, list[Answer]] = field(default_factory=dict)
-    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    seen: list[tuple[str, str, CaseInsensitiveDict[str]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def at(self, path: str, *answers: Answer) -> str:

@@ -100,6 +100,9 @@ class Access:
             raise Interrupted(f"{error.code}: {_said(error)}", wait=wait) from None
         except api.GoogleAPICallError as error:
             raise FetchError(f"{url}: {error.code}: {_said(error)} ({self.who}).") from None
+        except auth.InvalidOperation:
+            # What becomes of a 401 when nobody's credentials can't be renewed.
+            raise api.Unauthorized("it wants credentials") from None
         except auth.RefreshError as error:
             raise FetchError(
                 f"{url}: the credentials of {self.who} are not taken: {error.args[0]}."

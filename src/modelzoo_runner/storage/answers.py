@@ -104,8 +104,8 @@ def cause(error: BaseException) -> str:
             break
         error = inner
     text = str(error) or type(error).__name__
-    # urllib3 puts its own objects in front: "<...Connection object at 0x7f...>: ".
-    return re.sub(r"^[^:]*\bConnection(Pool)?\([^)]*\):?\s*|^<[^>]*>:\s*", "", text).rstrip(".")
+    # urllib3 puts its own objects in front: "HTTPSConnection(host=...): " or "<... at 0x7f...>: ".
+    return re.sub(r"^\w*Connection(Pool)?\([^)]*\):?\s*|^<[^>]*>:\s*", "", text).rstrip(".")
 
 
 def plain_text(text: str) -> str:

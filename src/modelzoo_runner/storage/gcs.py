@@ -10,6 +10,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import FetchError, did_you_mean
@@ -172,16 +173,15 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _refuse_unsafe(place: BucketPlace, base: str, found: Sequence[StoredObject]) -> None:
     """Raise if the names can't all be files below one folder."""
-    names = {each.name.removeprefix(base) for each in found}
+    names = {each.name for each in found}
     for name in sorted(names):
         if reason := unsafe_reason(name):
-            raise FetchError(f"{place.url}: the object {base + name!r} is refused: {reason}.")
-        parents = name.split("/")[:-1]
-        for count in range(1, len(parents) + 1):
-            if (parent := "/".join(parents[:count])) in names:
+            raise FetchError(f"{place.url}: the object {name!r} is refused: {reason}.")
+        for parent in map(str, PurePosixPath(name.removeprefix(base)).parents):
+            if base + parent in names:
                 raise FetchError(
                     f"{place.url}: {base + parent!r} is an object and also the folder of "
-                    f"{base + name!r}; on disk it can't be both."
+                    f"{name!r}; on disk it can't be both."
                 )
 
 

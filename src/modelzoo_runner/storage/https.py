@@ -7,6 +7,7 @@ page in place of a file, fewer or other bytes than it announced, a redirect to a
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,15 +90,17 @@ def _attempt(
                 raise Interrupted("the file changed while it was fetched", wait=0)
         else:
             part.restart(facts.version)
+        blocks = _body(answer, patience)
+        first = next(blocks, b"")
+        if part.done == 0:
+            answers.refuse_page(answer, url, first)
         if size is not None and facts.size is not None and facts.size != size:
             raise HashMismatch(
                 f"GET {url}: the file is {facts.size:,} bytes and should be {size:,}; it is not "
                 "the file this location is known for."
             )
         part.expect(facts.size)
-        for block in _body(answer, patience):
-            if part.done == 0:
-                answers.refuse_page(answer, url, block)
+        for block in itertools.chain([first], blocks):
             part.write(block)
     if facts.size is not None and part.done != facts.size:
         raise Interrupted(f"{part.done:,} of {facts.size:,} bytes came")
@@ -120,7 +123,7 @@ def _body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
                     raise Interrupted(f"only {came:,} bytes came in {passed:.0f} s")
                 since, came = time.monotonic(), 0
     except requests.RequestException as error:
-        raise Interrupted(answers.cause(error)) from None
+        raise Interrupted(f"the answer broke off: {answers.cause(error)}") from None
 
 
 @contextmanager
@@ -166,9 +169,11 @@ def _answer(
 
 def _next_hop(url: str, target: str) -> str:
     """Where a redirect leads, if it may be followed."""
+    if not target:
+        raise FetchError(f"GET {url}: redirects to nowhere: the answer has no Location.")
     there = urljoin(url, target)
     old, new = urlsplit(url), urlsplit(there)
-    if not target or new.scheme not in ("https", old.scheme):
+    if new.scheme not in ("https", old.scheme):
         raise FetchError(
             f"GET {url}: redirects to {there!r}, where anybody on the way could change the file; "
             "not followed."

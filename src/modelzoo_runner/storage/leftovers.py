@@ -25,13 +25,14 @@ _DAY = 24 * 3600
 
 
 @contextlib.contextmanager
-def incoming(folder: Path, *, largest: int, report: Report) -> Iterator[Partial]:
+def incoming(folder: Path, *, location: str, largest: int, report: Report) -> Iterator[Partial]:
     """A `Partial` in `folder`, beginning with what was left there, if anything was.
 
     When the block fails its bytes stay for the next attempt, unless they are known to be wrong or
     the disk is what failed. After `publish` there is nothing to stay.
     """
-    part = Partial(folder / f"{uuid.uuid4().hex}{_SUFFIX}", largest=largest, report=report)
+    path = folder / f"{uuid.uuid4().hex}{_SUFFIX}"
+    part = Partial(path, location=location, largest=largest, report=report)
     keep = False
     try:
         _take_over(folder, part)

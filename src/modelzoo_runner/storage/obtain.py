@@ -78,7 +78,9 @@ def _written(source: Source, expected: Expected, settings: Settings, folder: Pat
             settings.progress(source.name, done, total)
 
     largest = settings.largest if expected.size is None else expected.size
-    with leftovers.incoming(folder, largest=largest, report=report) as part:
+    with leftovers.incoming(
+        folder, location=source.location, largest=largest, report=report
+    ) as part:
         source.write(part)
         if expected.sha256 is not None:
             _compare(source, part, expected, "as published for this location")

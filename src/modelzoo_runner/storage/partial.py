@@ -25,8 +25,9 @@ class Partial:
     It has `write`, so that whatever writes to a file can write to it.
     """
 
-    def __init__(self, path: Path, *, largest: int, report: Report) -> None:
+    def __init__(self, path: Path, *, location: str, largest: int, report: Report) -> None:
         self.path = path
+        self.location = location
         self.largest = largest
         self.total: int | None = None
         self.version: str | None = None
@@ -64,7 +65,8 @@ class Partial:
         if total is not None:
             if total > self.largest:
                 raise FetchError(
-                    f"the file is {total:,} bytes, more than the {self.largest:,} it may have"
+                    f"{self.location}: the file is {total:,} bytes, more than the "
+                    f"{self.largest:,} it may have."
                 )
             disk.need_room(self.path.parent, total - self.done)
 
@@ -77,7 +79,9 @@ class Partial:
         """
         if self.done + len(data) > self.largest:
             self.restart(None)
-            raise FetchError(f"more came than the {self.largest:,} bytes the file may have")
+            raise FetchError(
+                f"{self.location}: more came than the {self.largest:,} bytes the file may have."
+            )
         self.done += len(data)
         if not self._waiting and len(data) >= _BLOCK:
             self._store(data)
