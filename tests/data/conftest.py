@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from modelzoo_runner.data.convert import convert_imagenet
 
 Encode = Callable[..., bytes]
 
@@ -44,3 +47,38 @@ def made_pixels(height: int, width: int, seed: int) -> np.ndarray[Any, np.dtype[
     ]
     pixels = np.stack(waves, -1) + generator.normal(0, 8, (height, width, 3))
     return pixels.clip(0, 255).astype(np.uint8)
+
+
+Example = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def example() -> Example:
+    """Serializes a tf.train.Example: bytes, whole numbers, floats or lists of them by key."""
+    import tensorflow as tf
+
+    def feature(value: Any) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            return tf.train.Feature()
+        if isinstance(values[0], bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+        if isinstance(values[0], float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def example(values: dict[str, Any]) -> bytes:
+        features = {key: feature(value) for key, value in values.items()}
+        made = tf.train.Example(features=tf.train.Features(feature=features))
+        return bytes(made.SerializeToString(deterministic=True))
+
+    return example
+
+
+@pytest.fixture(scope="session")
+def real_shards(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real images, converted: 500 of them in three shards."""
+    out = tmp_path_factory.mktemp("real") / "shards"
+    labels = samples / "labels" / "imagenet_lsvrc_2015_synsets_from_filenames.txt"
+    convert_imagenet(samples / "imagenet" / "images", labels, out, shards=3)
+    return out

@@ -93,7 +93,7 @@ def _decode(
     def png() -> tf.Tensor:
         # Without this decode_png would take a GIF, a WebP or another stranger.
         start = tf.strings.substr(encoded, 0, len(PNG_START))
-        strange = tf.debugging.Assert(start == PNG_START, ["neither JPEG nor PNG"])
+        strange = tf.debugging.Assert(tf.equal(start, PNG_START), ["neither JPEG nor PNG"])
         with tf.control_dependencies([strange]):
             header = tf.strings.substr(encoded, 16, 8)
         sides = tf.io.decode_raw(header, tf.int32, little_endian=False)
@@ -102,7 +102,7 @@ def _decode(
             pixels = tf.io.decode_png(encoded, channels=3)
         return pixels if window is None else _cut(pixels, *window(shape))
 
-    is_jpeg = tf.strings.substr(encoded, 0, len(JPEG_START)) == JPEG_START
+    is_jpeg = tf.equal(tf.strings.substr(encoded, 0, len(JPEG_START)), JPEG_START)
     return tf.cond(is_jpeg, jpeg, png)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_records(path: Path | str) -> Iterator[bytes]:
+def read_records(path: Path | str) -> Generator[bytes, None, None]:
     """The records of a file, in order, each checked against both of its checksums.
 
     Raises:
@@ -47,7 +47,7 @@ def read_records(path: Path | str) -> Iterator[bytes]:
             record = file.read(entry.length)
             (expected,) = _CRC.unpack(file.read(_CRC.size))
             if _masked_crc(record) != expected:
-                raise broken(path, number, entry.offset, "the record's checksum is wrong")
+                raise _broken(path, number, entry.offset, "the record's checksum is wrong")
             yield record
 
 
@@ -120,11 +120,19 @@ class RecordWriter:
         self._output.__exit__(kind, error, traceback)
 
 
-def broken(path: Path | str, number: int, offset: int, what: str) -> DataError:
-    """The error for a record: `number` counts from 0, `offset` is the byte its frame begins at."""
+def place(path: Path | str, number: int, offset: int) -> str:
+    """How a record is named: `number` counts from 0, `offset` is the byte its frame begins at."""
+    return f"{path}: record {number} at byte {offset}"
+
+
+def record_error(path: Path | str, number: int, what: str) -> DataError:
+    """The error for what is inside a record of a file whose framing is sound."""
+    return DataError(f"{place(path, number, index(path)[number].offset)}: {what}")
+
+
+def _broken(path: Path | str, number: int, offset: int, what: str) -> DataError:
     return DataError(
-        f"{path}: record {number} at byte {offset}: {what}. The file is damaged: get or convert it "
-        "again."
+        f"{place(path, number, offset)}: {what}. The file is damaged: get or convert it again."
     )
 
 
@@ -145,7 +153,7 @@ def _entries(path: Path | str, file: BinaryIO, size: int) -> Iterator[Entry]:
         left = size - offset
         if left < _FRAMING or length > left - _FRAMING:
             needed = f"at least {_FRAMING}" if left < _FRAMING else f"{length + _FRAMING}"
-            raise broken(
+            raise _broken(
                 path, number, offset, f"the file ends in it: {needed} bytes needed, {left} there"
             )
         yield Entry(offset, length)
@@ -168,7 +176,7 @@ def _not_a_header(path: Path | str, number: int, offset: int, header: bytes) -> 
         what = "the length's checksum is wrong"
     if number == 0:
         what += ", so this may not be a TFRecord file at all"
-    return broken(path, number, offset, what)
+    return _broken(path, number, offset, what)
 
 
 def _compression(header: bytes) -> str | None:

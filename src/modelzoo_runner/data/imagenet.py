@@ -1,0 +1,242 @@
+"""ImageNet's validation images as record files, in each of the forms they come in."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.data import images, labels, shards
+from modelzoo_runner.data.batches import Batch
+from modelzoo_runner.data.examples import (
+    Features,
+    features_of,
+    optional_value_problem,
+    value_problem,
+)
+from modelzoo_runner.data.labels import LabelError, Variant
+from modelzoo_runner.data.pipeline import array_batches
+from modelzoo_runner.data.preprocess import image_function
+from modelzoo_runner.data.records import index, read_records, record_error
+from modelzoo_runner.errors import DataError
+from modelzoo_runner.preset import Preprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tensorflow as tf
+
+_SHARD = re.compile(r"(validation|\w+-validation\.tfrecord)-\d+-of-\d+")
+_TRAINING = re.compile(r"train(-\d+-of-|\.tfrecord-)")
+_LOOKED_AT = 10_000  # names, to say what a wrong folder is: it may be the root of a large disk
+
+WANTED = (
+    "validation-*-of-* (TF-slim's and Intel's converters, and ours), "
+    "imagenet2012-validation.tfrecord-*-of-* (TensorFlow Datasets), there or in a folder "
+    "'validation' in it; or a single record file"
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How one variant calls what is needed; `synset` may be missing from the records."""
+
+    encoded: str
+    label: str
+    filename: str
+    synset: str | None
+
+
+KEYS: Mapping[Variant, Keys] = {
+    "slim": Keys("image/encoded", "image/class/label", "image/filename", "image/class/synset"),
+    "tfds": Keys("image", "label", "file_name", None),
+}
+
+
+@dataclass(frozen=True)
+class ImageNetShards:
+    """The record files of a data set, in order.
+
+    `variant` is whose keys and labels the records have: "slim" or "tfds" (TensorFlow Datasets).
+    `missing` are the numbers of the shards that aren't there, when that was allowed.
+    """
+
+    location: Path
+    files: tuple[Path, ...]
+    variant: Variant
+    missing: tuple[int, ...] = ()
+
+
+def find(location: Path | str, *, allow_partial: bool = False) -> ImageNetShards:
+    """The validation records at a location: a folder of shards, or one record file.
+
+    Args:
+        location: a folder (with the shards in it or in its folder `validation`) or a file.
+        allow_partial: accept that shards are missing, and say which in the result.
+
+    Raises:
+        DataError: saying what was looked for and what was found: no such folder, no shards,
+            training shards, a shard missing or there twice, shards of several sets, or a first
+            record that isn't one of ImageNet's.
+    """
+    location = Path(location).expanduser()
+    if location.is_file():
+        found = shards.Shards((location,))
+    elif location.is_dir():
+        folders = (location, location / "validation")
+        files = [path for folder in folders for path in _shards_in(folder)]
+        if not files:
+            raise _nothing_found(location)
+        found = shards.in_order(files, allow_partial=allow_partial)
+    else:
+        raise DataError(f"{location}: there is no such file or folder. Looked for {WANTED}.")
+    return ImageNetShards(location, found.files, _variant(found.files[0]), found.missing)
+
+
+def count_examples(imagenet: ImageNetShards) -> int:
+    """The number of images, counted from the record files' framing without reading the images.
+
+    Raises:
+        DataError: for a file that is truncated or isn't a record file.
+    """
+    return sum(len(index(path)) for path in imagenet.files)
+
+
+def batches(
+    imagenet: ImageNetShards,
+    preprocess: Preprocess,
+    *,
+    batch_size: int,
+    threads: int,
+    limit: int | None = None,
+    repeat: bool = False,
+) -> Generator[Batch, None, None]:
+    """Batches of preprocessed images, always in the same order; the last may be shorter.
+
+    `inputs` are float32 [n, height, width, 3], read-only and aligned as TensorFlow likes them;
+    `truth` is the class index 0..999 of each, int64 [n]; `names` are the images' file names.
+    The next batches are made while one is used. `close()` on the iterator ends its threads. See
+    `pipeline.array_batches` for the arguments and for when to open it.
+
+    Raises:
+        RequestError: for a number that isn't positive.
+        DataError: while iterating: naming file, record, byte, image and problem.
+    """
+    keys = KEYS[imagenet.variant]
+    function = image_function(preprocess)
+    arrays = array_batches(
+        imagenet.files,
+        _parse(keys, function),
+        lambda record: _problem(record, keys, function),
+        batch_size=batch_size,
+        threads=threads,
+        limit=limit,
+        repeat=repeat,
+    )
+    return _checked(arrays, imagenet)
+
+
+def _checked(
+    arrays: Generator[dict[str, Any], None, None], imagenet: ImageNetShards
+) -> Generator[Batch, None, None]:
+    """The batches, with their labels held against the convention and the synsets."""
+    known = labels.ENDS
+    with closing(arrays):
+        for each in arrays:
+            names = tuple(name.decode("utf-8", "replace") for name in each["filename"])
+            stored = (synset.decode("utf-8", "replace") for synset in each["synset"])
+            synsets = [s or labels.synset_in(n) for s, n in zip(stored, names, strict=True)]
+            try:
+                truth = labels.label_rule(
+                    imagenet.variant, each["label"], synsets=synsets, names=names, known=known
+                )
+            except LabelError as error:
+                file, record = each["file"][error.position], each["record"][error.position]
+                what = f"{names[error.position] or 'the image'}: {error}."
+                raise record_error(imagenet.files[file], int(record), what) from None
+            known = labels.learned(truth, synsets, known)
+            yield Batch(each["image"], truth, names)
+
+
+def _parse(
+    keys: Keys, function: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        import tensorflow as tf
+
+        features = {
+            keys.encoded: tf.io.FixedLenFeature([], tf.string),
+            keys.label: tf.io.FixedLenFeature([], tf.int64),
+            keys.filename: tf.io.FixedLenFeature([], tf.string, ""),
+        }
+        if keys.synset is not None:
+            features[keys.synset] = tf.io.FixedLenFeature([], tf.string, "")
+        parsed = tf.io.parse_single_example(record, features)
+        return {
+            "image": function(parsed[keys.encoded]),
+            "label": parsed[keys.label],
+            "filename": parsed[keys.filename],
+            "synset": tf.constant("") if keys.synset is None else parsed[keys.synset],
+        }
+
+    return parse
+
+
+def _problem(
+    record: bytes, keys: Keys, function: Callable[[tf.Tensor], tf.Tensor] | None
+) -> str | None:
+    """What is wrong with a record, as the end of a sentence; its image only with `function`."""
+    features = features_of(record)
+    if features is None:
+        return "it isn't a tf.train.Example"
+    optional = [key for key in (keys.filename, keys.synset) if key is not None]
+    what = (
+        value_problem(features, keys.encoded, "bytes")
+        or value_problem(features, keys.label, "int64")
+        or next(filter(None, (optional_value_problem(features, key) for key in optional)), None)
+    )
+    if what or function is None:
+        return what
+    what = images.problem(features[keys.encoded].bytes_list.value[0], function)
+    name = b"".join(features[keys.filename].bytes_list.value) if keys.filename in features else b""
+    return f"{name.decode('utf-8', 'replace')}: {what}" if what and name else what
+
+
+def _variant(path: Path) -> Variant:
+    """Whose records these are, by the keys of the first."""
+    with closing(read_records(path)) as records:
+        first = next(records)
+    features: Features = features_of(first) or {}
+    for variant, keys in KEYS.items():
+        if keys.encoded in features:
+            if what := _problem(first, keys, None):
+                raise record_error(path, 0, what)
+            return variant
+    if not features:
+        raise record_error(path, 0, "it isn't a tf.train.Example")
+    wanted = " or ".join(f"{keys.encoded!r} and {keys.label!r}" for keys in KEYS.values())
+    there = ", ".join(sorted(features))
+    raise record_error(path, 0, f"not an image of ImageNet: needs {wanted}; keys there: {there}")
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name))
+
+
+def _nothing_found(location: Path) -> DataError:
+    text = f"{location}: no validation records. Looked for {WANTED}. Found: "
+    text += shards.listing(location) + "."
+    near = list(
+        itertools.islice(itertools.chain(location.glob("*"), location.glob("*/*")), _LOOKED_AT)
+    )
+    if any(_TRAINING.search(path.name) for path in near):
+        text += " Those are training images, whose accuracy says little: give the validation set."
+    elif any(path.suffix.lower() in (".jpeg", ".jpg") for path in near):
+        text += " Images are turned into record files by convert_imagenet()."
+    return DataError(text)

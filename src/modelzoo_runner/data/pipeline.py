@@ -1,0 +1,171 @@
+"""Record files -> batches of arrays, by tf.data, in an order that is always the same.
+
+The files are read a few at a time, in turn; records are parsed by several threads and batched, and
+the next batches are made while one is used. Nothing is shuffled, and the order depends on the files
+alone, not on the threads, so the first hundred examples are the same hundred everywhere.
+
+When TensorFlow stops at a broken record it says neither which nor where. The same order makes it
+possible to find it: it is among the batch that didn't come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.data.records import record_error, scan
+from modelzoo_runner.errors import DataError, RequestError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Arrays = dict[str, Any]
+    Parse = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
+    Problem = Callable[[bytes], str | None]
+
+INTERLEAVED_FILES = 4
+"""How many files are read in turn, one record each: part of the order, so not to be tuned."""
+
+READY_BATCHES = 2
+"""How many batches may wait in memory while one is used."""
+
+
+def array_batches(
+    files: Sequence[Path],
+    parse: Parse,
+    problem: Problem,
+    *,
+    batch_size: int,
+    threads: int,
+    limit: int | None = None,
+    repeat: bool = False,
+) -> Generator[Arrays, None, None]:
+    """Batches of what `parse` makes of each record, as read-only arrays by name.
+
+    Beside the names of `parse` there are `file` (the position in `files`) and `record` (the number
+    in that file), both int64 [n], so that whoever finds an example wrong can name it. The last
+    batch may be shorter. `close()` on the iterator ends its threads.
+
+    TensorFlow's eager context is used, and the first one fixes the size of the thread pool that
+    sessions share: open the session first, or set `tf.config.threading`.
+
+    Args:
+        files: record files.
+        parse: a TensorFlow function of one record (a string scalar).
+        problem: what is wrong with a record, as the end of a sentence, or `None`; only asked when
+            TensorFlow has failed.
+        batch_size: examples in a batch.
+        threads: at most so many threads parse; each keeps to one core.
+        limit: use the first so many examples only.
+        repeat: begin again at the end, without end.
+
+    Raises:
+        RequestError: for a number that isn't positive.
+        DataError: while iterating, naming file, record, byte and problem.
+    """
+    for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
+        if value is not None and value < 1:
+            raise RequestError(f"{name}={value}: should be 1 or more")
+    return _iterate(tuple(files), parse, problem, batch_size, threads, limit, repeat)
+
+
+def _iterate(
+    files: tuple[Path, ...],
+    parse: Parse,
+    problem: Problem,
+    batch_size: int,
+    threads: int,
+    limit: int | None,
+    repeat: bool,
+) -> Generator[Arrays, None, None]:
+    import tensorflow as tf
+
+    with _eagerly():
+        source = _records(files, limit)
+        batches = _batched(source, parse, batch_size, threads, repeat).as_numpy_iterator()
+    delivered = 0
+    while True:
+        try:
+            with _eagerly():
+                arrays = next(batches, None)
+        except tf.errors.OpError as error:
+            with _eagerly():
+                waiting = source.skip(delivered).take(batch_size)
+                raise _located(error, files, waiting, problem) from error
+        if arrays is None:
+            return
+        delivered += len(arrays["file"])
+        yield arrays
+
+
+def _eagerly() -> AbstractContextManager[None]:
+    """Iterating works also where a graph of somebody's own is the current one."""
+    import tensorflow as tf
+
+    mode: AbstractContextManager[None] = tf.__internal__.eager_context.eager_mode()
+    return mode
+
+
+def _records(files: tuple[Path, ...], limit: int | None) -> tf.data.Dataset:
+    """(position of the file, number in it, record), each a scalar."""
+    import tensorflow as tf
+
+    def of_file(file: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path).enumerate()
+        return records.map(_unconverted(lambda number, record: (file, number, record)))
+
+    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in files]).enumerate()
+    cycle = min(INTERLEAVED_FILES, len(files))
+    records = paths.interleave(
+        _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
+    )
+    return records if limit is None else records.take(limit)
+
+
+def _batched(
+    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int, repeat: bool
+) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    def example(file: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"file": file, "record": number, **parse(record)}
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False  # it takes what threads and memory it likes
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    examples = (source.repeat() if repeat else source).map(
+        _unconverted(example), num_parallel_calls=threads, deterministic=True
+    )
+    return examples.batch(batch_size).prefetch(READY_BATCHES).with_options(options)
+
+
+def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is: there is no Python control flow in it to turn into a graph's."""
+    import tensorflow as tf
+
+    converted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return converted
+
+
+def _located(
+    error: tf.errors.OpError, files: tuple[Path, ...], waiting: tf.data.Dataset, problem: Problem
+) -> DataError:
+    """The error that names the record which made TensorFlow stop."""
+    import tensorflow as tf
+
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        for file, number, record in waiting.as_numpy_iterator():
+            what = problem(record)
+            if what is not None:
+                return record_error(files[file], int(number), what)
+    try:
+        for path in files:
+            scan(path)
+    except DataError as found:
+        return found
+    said = error.message.splitlines()[0] if error.message else type(error).__name__
+    return DataError(f"{files[0].parent}: TensorFlow can't read or decode a record: {said}")
