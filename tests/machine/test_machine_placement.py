@@ -89,6 +89,7 @@ def test_a_socket_is_its_first_cpus_and_its_memory(zoo):
         "intra_threads": "machine: one for each CPU chosen",
         "allocator": "machine: the system's own",
         "env.OMP_NUM_THREADS": "machine: as many as intra-op threads",
+        "env.TF_ENABLE_ONEDNN_OPTS": "machine: the library's own default",
     }
 
 
@@ -342,6 +343,14 @@ def test_variables_argument_before_process_before_preset(zoo):
         "env.KMP_SETTINGS": "argument: env['KMP_SETTINGS']",
         "env.TF_ENABLE_ONEDNN_OPTS": "argument: env['TF_ENABLE_ONEDNN_OPTS']",
     }
+
+
+def test_onednn_is_on_unless_somebody_says_otherwise(zoo):
+    assert choose(zoo).env["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    off = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert choose(zoo, environ=off).env["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert choose(zoo, Threads(), off).env["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert choose(zoo, env=off).env["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
 def test_the_users_own_openmp_threads_win_and_the_difference_is_told(zoo):

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from modelzoo_runner.machine import onednn
+
 READ_AT_START = (
     "GLIBC_TUNABLES",
     "LD_",
@@ -66,11 +68,16 @@ def read_once(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, 
         too_late += READ_BY_TENSORFLOW
     if openmp_runtime() is not None:
         too_late += READ_BY_OPENMP
+    now = dict(environ)
+    computes_with_onednn = onednn.enabled()
+    if computes_with_onednn is not None:
+        # Without the variable TensorFlow decides by the processor: what it decided is what counts.
+        now["TF_ENABLE_ONEDNN_OPTS"] = str(int(computes_with_onednn))
     return tuple(
         sorted(
             name
             for name, value in env.items()
-            if name.startswith(too_late) and environ.get(name) != value
+            if name.startswith(too_late) and now.get(name) != value
         )
     )
 
