@@ -17,6 +17,13 @@ from typing import Literal
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import selection
 from modelzoo_runner.machine.selection import Pool
+from modelzoo_runner.machine.thread_counts import (
+    Decision,
+    inter_threads,
+    intra_threads,
+    openmp_source,
+    openmp_threads,
+)
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.plan import Placement
 from modelzoo_runner.preset import Goal, Threads
@@ -25,9 +32,6 @@ MOST_THREADS = 1024
 """A thread count above this is taken for a slip; each thread costs memory and start-up time."""
 
 Malloc = Literal["system", "tcmalloc", "jemalloc"]
-
-Decision = tuple[int, str]
-"""A number, and who decided it."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -96,13 +100,15 @@ def choose(
     }
     pool = selection.pool(topology, socket_id=socket_id, numa_node=numa_node, cpus=cpus)
     chosen, why_cpus = selection.take(topology, pool, asked["num_cores"])
-    inter, why_inter = _inter(pool, threads, asked["num_inter_threads"])
-    intra, why_intra = _intra(pool, threads, asked["num_intra_threads"], len(chosen))
-    source = (goal == "accuracy" and threads.omp_from_accuracy) or threads.omp_from
+    inter, why_inter = inter_threads(pool, threads, asked["num_inter_threads"])
+    intra, why_intra = intra_threads(pool, threads, asked["num_intra_threads"], len(chosen))
+    source = openmp_source(threads, goal)
     if source == "logical_cpus":
         chosen = selection.with_siblings(pool, chosen)
         why_cpus += ", with all CPUs of each core"
-    omp = _omp(pool, source, asked["num_cores"], intra, len(chosen))
+    omp = openmp_threads(
+        pool, source, asked_cores=asked["num_cores"], intra=intra, cpus=len(chosen)
+    )
     variables, why_variables = _variables(preset_env, omp, environ, env)
     nodes, why_nodes = selection.memory_nodes(topology, pool, chosen)
     malloc, why_malloc, warnings = _allocator(allocator, threads.allocator, allocators)
@@ -141,38 +147,6 @@ def choose(
         },
         warnings=warnings,
     )
-
-
-def _inter(pool: Pool, threads: Threads, asked: int | None) -> Decision:
-    if asked is not None:
-        return asked, f"argument: num_inter_threads={asked}"
-    if threads.inter_threads is not None:
-        return threads.inter_threads, f"preset: inter_threads = {threads.inter_threads}"
-    if threads.inter_threads_from == "threads_per_core":
-        return pool.cpus_per_core, 'preset: inter_threads_from = "threads_per_core"'
-    if pool.asked:
-        return 1, f"argument: {pool.asked}: 1"
-    return pool.sockets, "machine: the number of sockets"
-
-
-def _intra(pool: Pool, threads: Threads, asked: int | None, cpus: int) -> Decision:
-    if asked is not None:
-        return asked, f"argument: num_intra_threads={asked}"
-    if threads.intra_threads_from == "cores_per_socket":
-        why = 'preset: intra_threads_from = "cores_per_socket"'
-        if pool.cores_per_socket > cpus:
-            why += f", which is {pool.cores_per_socket}, but only {cpus} CPUs were chosen"
-        return min(pool.cores_per_socket, cpus), why
-    return cpus, "machine: one for each CPU chosen"
-
-
-def _omp(pool: Pool, source: str, asked_cores: int | None, intra: int, cpus: int) -> Decision:
-    if source == "intra_threads":
-        return intra, "machine: as many as intra-op threads"
-    count = asked_cores or pool.cores_per_socket
-    if source == "logical_cpus":
-        count = pool.cores_per_socket * pool.cpus_per_core
-    return min(count, cpus), f'preset: omp_from = "{source}"'
 
 
 def _variables(
