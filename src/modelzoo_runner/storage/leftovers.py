@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,6 @@ from modelzoo_runner.storage.partial import Partial, Report, note_of
 
 _SUFFIX = ".part"
 _BLOCK = 1 << 20
-_DAY = 24 * 3600
 
 
 @contextlib.contextmanager
@@ -66,7 +63,11 @@ def growth(folder: Path) -> int:
 
 def _take_over(folder: Path, part: Partial) -> None:
     """Copy the longest part that was left into `part`, and remove them all."""
-    for path in sorted(_left(folder), key=lambda each: each.stat().st_size, reverse=True):
+    left = _left(folder)
+    if part.path in left:
+        # Our own looks as if nobody wrote to it: locks mean nothing on this file system.
+        return
+    for path in sorted(left, key=lambda each: each.stat().st_size, reverse=True):
         version = _noted_version(path)
         if part.done == 0 and version is not None and path.stat().st_size <= part.largest:
             part.restart(version)
@@ -77,24 +78,13 @@ def _take_over(folder: Path, part: Partial) -> None:
 
 
 def _left(folder: Path) -> list[Path]:
-    """The parts in `folder` whose writers are gone."""
+    """The parts in `folder` whose writers are gone: nobody holds their lock."""
     found = []
     for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            if _writer_is_gone(file.fileno()):
-                found.append(path)
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.append(path)
     return found
-
-
-def _writer_is_gone(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # A file system without locks: only time can tell.
-        return time.time() - os.fstat(descriptor).st_mtime > _DAY
-    return True
 
 
 def _noted_version(path: Path) -> str | None:

@@ -108,7 +108,13 @@ class Partial:
         """Give the file its name, once it is on the disk."""
         self._flush()
         os.fsync(self._file.fileno())
-        self.path.replace(path)
+        try:
+            self.path.replace(path)
+        except FileNotFoundError:
+            raise FetchError(
+                f"{self.location}: what came was removed from {path.parent} while it came, as by "
+                "`modelzoo-runner cache clear`. Fetch it again."
+            ) from None
         self._note.unlink(missing_ok=True)
         _sync_folder(path.parent)
 
