@@ -260,7 +260,7 @@ def _plan(model: Model, request: Request, *, offline: bool, progress: Progress |
     placed = placement.choose(
         topology.read(),
         preset.threads.get(precision, Threads()),
-        {**resolve.NEEDED_ENV.get(request.precision, {}), **preset.env.get(precision, {})},
+        preset.env.get(precision, {}),
         goal="accuracy" if request.kind == "accuracy" else request.goal,  # type: ignore[arg-type]
         socket_id=request.socket_id,
         numa_node=request.numa_node,

@@ -21,14 +21,6 @@ STEPS = 50
 """What the original launch scripts did by default, in all models that had a default."""
 
 
-NEEDED_ENV: Mapping[str, Mapping[str, str]] = {
-    "int8": {"TF_ENABLE_ONEDNN_OPTS": "1"},
-    "bfloat16": {"TF_ENABLE_ONEDNN_OPTS": "1"},
-}
-"""Variables without which a precision can't run: its kernels are oneDNN's, and TensorFlow turns it
-on by itself only on processors with AVX-512 VNNI or better."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What the caller asked for, before anything is decided; `None` is "decide for me"."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.execution import pool
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.machine import binding, environment, onednn
+from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Result
 
@@ -60,11 +60,7 @@ def why_not_here(plan: Plan) -> str | None:
         return f"{placement.allocator} has to be loaded before anything else is"
     if placement.binding == "numactl":
         return "numactl starts a process of its own"
-    too_late = [
-        name
-        for name in environment.read_once(placement.env, os.environ)
-        if not _in_force(name, placement.env[name])
-    ]
+    too_late = environment.read_once(placement.env, os.environ)
     if too_late:
         return f"this process has read {', '.join(too_late)} already"
     late = binding.too_late(placement)
@@ -81,11 +77,6 @@ def why_not_here(plan: Plan) -> str | None:
                 f"{have.intra_threads} intra-op threads, not with {asked[0]} and {asked[1]}"
             )
     return None
-
-
-def _in_force(name: str, value: str) -> bool:
-    """Whether what the variable asks for is so here already, whatever its value was when read."""
-    return name == "TF_ENABLE_ONEDNN_OPTS" and onednn.enabled() is (value == "1")
 
 
 def _hosted(result: R, host: str, reason: str) -> R:
