@@ -90,7 +90,7 @@ def _iterate(
         try:
             with _eagerly():
                 arrays = next(batches, None)
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
             with _eagerly():
                 waiting = source.skip(delivered).take(batch_size)
                 raise _located(error, files, waiting, problem) from error
@@ -152,12 +152,16 @@ def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _located(
-    error: tf.errors.OpError, files: tuple[Path, ...], waiting: tf.data.Dataset, problem: Problem
+    error: tf.errors.OpError | UnicodeDecodeError,
+    files: tuple[Path, ...],
+    waiting: tf.data.Dataset,
+    problem: Problem,
 ) -> DataError:
     """The error that names the record which made TensorFlow stop."""
     import tensorflow as tf
 
-    if isinstance(error, tf.errors.InvalidArgumentError):
+    # Parsing quotes the record, and a quotation that isn't UTF-8 hides the error itself.
+    if isinstance(error, (tf.errors.InvalidArgumentError, UnicodeDecodeError)):
         for file, number, record in waiting.as_numpy_iterator():
             what = problem(record)
             if what is not None:
@@ -167,5 +171,5 @@ def _located(
             scan(path)
     except DataError as found:
         return found
-    said = error.message.splitlines()[0] if error.message else type(error).__name__
+    said = str(error).partition("\n")[0] or type(error).__name__
     return DataError(f"{files[0].parent}: TensorFlow can't read or decode a record: {said}")
