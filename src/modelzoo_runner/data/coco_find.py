@@ -1,0 +1,242 @@
+"""Where COCO's images and annotations are, from whatever part of them a user names.
+
+Data comes as TFRecords (one file or shards) or as a folder of images, with an `instances_*.json`
+beside either. Nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from modelzoo_runner.coco_categories import IDS
+from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
+from modelzoo_runner.data.coco_label_map import read_label_map
+from modelzoo_runner.errors import DataError, did_you_mean
+
+WANTED = (
+    "a COCO TFRecord (coco_val.record, coco_val.record-00000-of-00010 or "
+    "val-00000-of-00010.tfrecord), the folder that holds one, or a folder of images such as val2017"
+)
+
+_SHARD = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<suffix>\.\w+)?")
+_RECORD_SUFFIXES = (".record", ".tfrecord", ".tfrecords")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CocoSource:
+    """Images, and what is known of the objects in them.
+
+    Attributes:
+        kind: what `files` are: record files, or the images themselves.
+        files: in the order of the data.
+        image_ids: COCO's number of each image; of records, which know it themselves, empty.
+        annotations: what the JSON file beside them says, `None` when there is none.
+        annotations_file: that file.
+        label_map: category name -> id, for records that give only names.
+        warnings: what is doubtful about the data.
+    """
+
+    kind: Literal["records", "images"]
+    files: tuple[Path, ...]
+    image_ids: tuple[int, ...] = ()
+    annotations: Annotations | None = None
+    annotations_file: Path | None = None
+    label_map: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+def find(
+    location: Path | str,
+    annotations: Path | str | None = None,
+    *,
+    label_map: Path | str | None = None,
+    allow_partial: bool = False,
+) -> CocoSource:
+    """The COCO data at a location.
+
+    Args:
+        location: a record file (one shard of a set stands for the set), a folder of images, or the
+            folder that holds either.
+        annotations: an `instances_*.json`; by default the one beside the data, if there is one.
+        label_map: an `mscoco_label_map.pbtxt` for records of categories that aren't COCO's.
+        allow_partial: go on, with a warning, though shards or annotated images are missing.
+
+    Raises:
+        DataError: there is no such data: says what was looked for and what was found; or more
+            than one could be meant; or a part is missing or broken.
+    """
+    location = Path(location).expanduser()
+    if location.is_dir():
+        place = _in_folder(location)
+    elif location.is_file():
+        place = location
+    else:
+        parent = location.parent
+        around = [each.name for each in parent.iterdir()] if parent.is_dir() else []
+        hint = did_you_mean(location.name, around, otherwise=f"{parent} holds") if around else ""
+        raise DataError(f"{location}: no such file or folder. Needed: {WANTED}. {hint}".rstrip())
+    data_folder = place if place.is_dir() else place.parent
+    instances = _instances(Path(annotations)) if annotations else _beside(data_folder, place.name)
+    truth = read_annotations(instances) if instances else None
+    ids_by_name = IDS if label_map is None else read_label_map(label_map)
+    if place.is_dir():
+        files, image_ids, warnings = _images(place, truth, allow_partial)
+    else:
+        files, warnings = _shards(place, allow_partial)
+        image_ids = ()
+    return CocoSource(
+        kind="images" if place.is_dir() else "records",
+        files=files,
+        image_ids=image_ids,
+        annotations=truth,
+        annotations_file=instances,
+        label_map=ids_by_name,
+        warnings=warnings,
+    )
+
+
+def _in_folder(folder: Path) -> Path:
+    """The record file or the folder of images that a folder holds or is."""
+    if records := _record_sets(folder):
+        return _the_one(records, folder, "record files")
+    if _has_images(folder):
+        return folder
+    below = [each for each in sorted(folder.iterdir()) if each.is_dir()]
+    if below := [each for each in below if _record_sets(each) or _has_images(each)]:
+        return _in_folder(_the_one(below, folder, "folders with data"))
+    names = sorted(each.name for each in folder.iterdir())
+    found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    raise DataError(f"{folder}: no COCO data in it. Needed: {WANTED}. Found: {found or 'nothing'}.")
+
+
+def _the_one(candidates: list[Path], folder: Path, what: str) -> Path:
+    """The only candidate, or the only one for validation."""
+    chosen = candidates
+    if len(candidates) > 1:
+        chosen = [each for each in candidates if _split(each.name) == "val"]
+    if len(chosen) != 1:
+        listed = ", ".join(each.name for each in candidates)
+        raise DataError(f"{folder}: several {what} could be meant: {listed}. Name one of them.")
+    return chosen[0]
+
+
+def _record_sets(folder: Path) -> list[Path]:
+    """One file of each set of records, by name; what is empty is a converter's by-product."""
+    sets: dict[tuple[str, ...], Path] = {}
+    for path in sorted(folder.iterdir()):
+        if _is_record(path) and path.stat().st_size:
+            sets.setdefault(_set_of(path), path)
+    return list(sets.values())
+
+
+def _is_record(path: Path) -> bool:
+    is_shard = _SHARD.fullmatch(path.name) is not None
+    return (is_shard or path.suffix in _RECORD_SUFFIXES) and path.is_file()
+
+
+def _set_of(path: Path) -> tuple[str, ...]:
+    """What the shards of one set have in common."""
+    shard = _SHARD.fullmatch(path.name)
+    if shard is None:
+        return (path.name,)
+    return shard["prefix"], shard["total"], shard["suffix"] or ""
+
+
+def _shards(path: Path, allow_partial: bool) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The files of the set that a record file is of, and what is doubtful about it."""
+    shard = _SHARD.fullmatch(path.name)
+    if shard is None:
+        if not _is_record(path):
+            raise DataError(
+                f"{path}: not the name of a COCO TFRecord. Needed: {WANTED}. A file of annotations "
+                "goes into annotations=, beside the data."
+            )
+        return (path,), ()
+    there = {
+        int(match["number"]): each
+        for each in sorted(path.parent.iterdir())
+        if _set_of(each) == _set_of(path) and (match := _SHARD.fullmatch(each.name))
+    }
+    total = int(shard["total"])
+    missing = [str(number) for number in range(total) if number not in there]
+    if not missing:
+        return tuple(there.values()), ()
+    said = (
+        f"{path.parent}: {len(missing)} of the {total} shards of {shard['prefix']} are missing "
+        f"({', '.join(missing[:5])})"
+    )
+    if not allow_partial:
+        raise DataError(f"{said}. Get them, or allow_partial=True to go on without them.")
+    return tuple(there.values()), (said,)
+
+
+def _has_images(folder: Path) -> bool:
+    return any(each.suffix.lower() in _IMAGE_SUFFIXES for each in folder.iterdir())
+
+
+def _images(
+    folder: Path, truth: Annotations | None, allow_partial: bool
+) -> tuple[tuple[Path, ...], tuple[int, ...], tuple[str, ...]]:
+    """The annotated images, or all of the folder; their ids; and what is doubtful about them."""
+    if truth is None:
+        files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _IMAGE_SUFFIXES)
+        numbered = all(each.stem.isdecimal() for each in files)
+        ids = (int(each.stem) if numbered else place for place, each in enumerate(files, start=1))
+        return tuple(files), tuple(ids), ()
+    places = {image["id"]: _place(folder, image["file_name"]) for image in truth["images"]}
+    found = {image_id: path for image_id, path in places.items() if path is not None}
+    missing = [image["file_name"] for image in truth["images"] if image["id"] not in found]
+    if not missing:
+        return tuple(found.values()), tuple(found), ()
+    said = (
+        f"{folder}: {len(missing)} of {len(places)} annotated images are missing "
+        f"({', '.join(missing[:3])})"
+    )
+    if not allow_partial or not found:
+        raise DataError(
+            f"{said}. Get them or other annotations, or allow_partial=True to go on without them."
+        )
+    return tuple(found.values()), tuple(found), (said,)
+
+
+def _place(folder: Path, file_name: str) -> Path | None:
+    """Where an image is: some annotations put its folder into the name."""
+    name = PurePosixPath(file_name)
+    # A name must not lead out of the folder.
+    inside = not name.is_absolute() and ".." not in name.parts
+    candidates = (folder / name, folder / name.name) if inside else (folder / name.name,)
+    return next((each for each in candidates if each.is_file()), None)
+
+
+def _instances(path: Path) -> Path:
+    """The annotations file that a user named, or that is in the folder they named."""
+    path = path.expanduser()
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("instances_*.json"))
+    if not found:
+        raise DataError(f"{path}: no instances_*.json in this folder.")
+    return _the_one(found, path, "annotation files")
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The annotations file beside the data of that name, if there is one."""
+    split = _split(name)
+    for place in (folder, folder / "annotations", folder.parent, folder.parent / "annotations"):
+        found = sorted(place.glob("instances_*.json"))
+        # Validation images with the annotations of the training set would be worse than none.
+        fitting = [each for each in found if split in (None, _split(each.name))]
+        exact = [each for each in fitting if each.stem == f"instances_{name}"]
+        if fitting:
+            return exact[0] if exact else _the_one(fitting, place, "annotation files")
+    return None
+
+
+def _split(name: str) -> str | None:
+    return next((split for split in _SPLITS if split in name.lower()), None)

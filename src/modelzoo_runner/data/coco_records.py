@@ -1,0 +1,203 @@
+"""What is inside a COCO TFRecord: an image and the objects in it, both ways.
+
+The features are those of the TensorFlow Object Detection API's `create_coco_tf_record.py`, in its
+older form (categories by name only) and its newer one. They hold boxes as shares of the image in
+single precision, so records written here also carry each annotation as it was, in a feature of
+their own that other readers pass over. Files and framing are not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelzoo_runner.coco_categories import NAMES
+from modelzoo_runner.data.coco_features import Features, text
+from modelzoo_runner.data.images import kind
+from modelzoo_runner.errors import did_you_mean
+
+EXACT = "annotation"
+"""The feature of our own, below `image/object/`: each annotation as JSON."""
+
+_KEPT = ("id", "category_id", "bbox", "area", "iscrowd")
+_SIDES = ("ymin", "xmin", "ymax", "xmax")
+
+
+def read_image(features: Features) -> tuple[bytes, dict[str, Any]]:
+    """The encoded image of a record, and what COCO's JSON would say of it.
+
+    Raises:
+        DataError: a feature is missing or can't be.
+    """
+    source = text(features.value("image/source_id", "bytes_list"))
+    if not source.strip().isdecimal():
+        raise features.error(
+            f"'image/source_id' is {source!r}, and should be COCO's number of the image"
+        )
+    names = features.values("image/filename", "bytes_list", optional=True)
+    image = {
+        "id": int(source),
+        "file_name": text(names[0]) if names else source,
+        "width": features.value("image/width", "int64_list"),
+        "height": features.value("image/height", "int64_list"),
+    }
+    if min(image["width"], image["height"]) < 1:
+        raise features.error(f"the image is {image['width']} x {image['height']} pixels")
+    return features.value("image/encoded", "bytes_list"), image
+
+
+def read_objects(
+    features: Features, image: Mapping[str, Any], label_map: Mapping[str, int]
+) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """The annotations of a record as in COCO's JSON, and the names of their categories by id.
+
+    An annotation has an `id` if the record gives it. Without an area it is the box's, and without a
+    crowd flag none is a crowd.
+
+    Args:
+        features: of the record.
+        image: what `read_image` found.
+        label_map: category name -> id, for records with names only.
+
+    Raises:
+        DataError: lists of different lengths, a name that isn't in the label map, a number that
+            isn't finite.
+    """
+    sides = [features.per_object(f"bbox/{side}", "float_list") for side in _SIDES]
+    count = max(map(len, sides))
+    if any(len(side) != count for side in sides):
+        lengths = ", ".join(f"{len(side)} {name}" for name, side in zip(_SIDES, sides, strict=True))
+        raise features.error(f"the lists of the boxes' sides differ in length: {lengths}")
+    texts = features.per_object("class/text", "bytes_list", count)
+    labels = features.per_object("class/label", "int64_list", count)
+    if not labels and count:
+        labels = [_label(each, label_map, features) for each in texts]
+        if not labels:
+            raise features.error(
+                "neither 'image/object/class/label' nor 'image/object/class/text' says what is in "
+                "the boxes"
+            )
+    names = {label: NAMES.get(label, str(label)) for label in labels}
+    names |= dict(zip(labels, texts, strict=False))
+    exact = features.per_object(EXACT, "bytes_list", count)
+    if exact:
+        found = [_exact(each, features) for each in exact]
+    else:
+        found = _annotations(features, image, sides, labels)
+    return [{"image_id": image["id"], **each} for each in found], names
+
+
+def _annotations(
+    features: Features, image: Mapping[str, Any], sides: Sequence[list[float]], labels: list[int]
+) -> list[dict[str, Any]]:
+    areas = features.per_object("area", "float_list", len(labels))
+    crowds = features.per_object("is_crowd", "int64_list", len(labels))
+    found = []
+    for place, (ymin, xmin, ymax, xmax) in enumerate(zip(*sides, strict=True)):
+        width, height = (xmax - xmin) * image["width"], (ymax - ymin) * image["height"]
+        area = areas[place] if areas else width * height
+        box = [xmin * image["width"], ymin * image["height"], width, height]
+        if not all(map(math.isfinite, (*box, area))):
+            raise features.error(f"the box or area of object {place} isn't finite: {box}, {area}")
+        found.append(
+            {
+                "category_id": labels[place],
+                "bbox": box,
+                "area": area,
+                "iscrowd": int(crowds[place]) if crowds else 0,
+            }
+        )
+    return found
+
+
+def _label(name: str, label_map: Mapping[str, int], features: Features) -> int:
+    if name not in label_map:
+        near = did_you_mean(name, label_map, otherwise=f"The map's {len(label_map)} names")
+        raise features.error(
+            f"'image/object/class/text' has {name!r}, which isn't in the label map. {near} Give "
+            "the label map the records were made with"
+        )
+    return label_map[name]
+
+
+def _exact(annotation: str, features: Features) -> dict[str, Any]:
+    try:
+        found = json.loads(annotation)
+        return {key: found[key] for key in _KEPT}
+    except (ValueError, KeyError, TypeError):
+        raise features.error(
+            f"'image/object/{EXACT}' has {annotation[:60]!r}: not an annotation as JSON"
+        ) from None
+
+
+def to_record(
+    encoded: bytes,
+    image: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    names: Mapping[int, str],
+) -> bytes:
+    """The record of an image: `read_image` and `read_objects` give back exactly what went in.
+
+    Boxes are clipped at the border in the features that other readers use.
+
+    Args:
+        encoded: the bytes of the image's file.
+        image: `id`, `file_name`, `width` and `height`.
+        annotations: of this image, as in COCO's JSON.
+        names: category id -> name.
+    """
+    from tensorflow.train import Example
+
+    width, height = image["width"], image["height"]
+    boxes = [clipped(each["bbox"], width, height) for each in annotations]
+    categories = [each["category_id"] for each in annotations]
+    found_in = "image/object"
+    values: dict[str, dict[str, list[Any]]] = {
+        "bytes_list": {
+            "image/encoded": [encoded],
+            "image/format": [(kind(encoded) or "unknown").lower().encode()],
+            "image/filename": [image["file_name"].encode()],
+            "image/source_id": [str(image["id"]).encode()],
+            "image/key/sha256": [hashlib.sha256(encoded).hexdigest().encode()],
+            f"{found_in}/class/text": [names.get(each, str(each)).encode() for each in categories],
+            f"{found_in}/{EXACT}": [
+                json.dumps({key: each[key] for key in _KEPT}).encode() for each in annotations
+            ],
+        },
+        "int64_list": {
+            "image/height": [height],
+            "image/width": [width],
+            f"{found_in}/class/label": categories,
+            f"{found_in}/is_crowd": [each["iscrowd"] for each in annotations],
+        },
+        "float_list": {
+            f"{found_in}/bbox/xmin": [left / width for left, _, _, _ in boxes],
+            f"{found_in}/bbox/xmax": [right / width for _, _, right, _ in boxes],
+            f"{found_in}/bbox/ymin": [top / height for _, top, _, _ in boxes],
+            f"{found_in}/bbox/ymax": [bottom / height for _, _, _, bottom in boxes],
+            f"{found_in}/area": [each["area"] for each in annotations],
+        },
+    }
+    example = Example()
+    for list_kind, features in values.items():
+        for key, items in features.items():
+            found = getattr(example.features.feature[key], list_kind)
+            # Older evaluations skip an image whose empty lists are left out.
+            found.SetInParent()
+            found.value.extend(items)
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def clipped(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a box (x, y, width, height), moved into the image.
+
+    >>> clipped([-5, 10, 20, 100], 640, 100)
+    (0, 10, 15, 100)
+    """
+    x, y, across, down = box
+    left, right = (min(max(edge, 0), width) for edge in (x, x + across))
+    top, bottom = (min(max(edge, 0), height) for edge in (y, y + down))
+    return left, top, right, bottom
