@@ -67,6 +67,7 @@ VALUES = {
     "atomic",
     "codec",
     "errors",
+    "parameters",
     "plan",
     "preset",
     "resolve",
