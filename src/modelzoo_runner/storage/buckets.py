@@ -61,8 +61,7 @@ def local(
         paths = _fetched(place, listing, settings, access, enough)
         return trees.folder(settings.cache, listing, paths)
     except OSError as error:
-        needed = sum(each.size for each in listing.objects)
-        raise disk.trouble(error, settings.cache, place.url, needed) from None
+        raise disk.trouble(error, settings.cache, place.url) from None
 
 
 def forget_listings(folder: Path) -> None:

@@ -52,7 +52,7 @@ def obtain(source: Source, expected: Expected, settings: Settings) -> Path:
     try:
         return _fetched(source, expected, settings)
     except OSError as error:
-        raise disk.trouble(error, settings.cache, source.location, expected.size) from None
+        raise disk.trouble(error, settings.cache, source.location) from None
 
 
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
