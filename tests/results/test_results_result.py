@@ -220,6 +220,16 @@ class TestChecks:
         assert said == ("the machine was busy at the start: load average 1.00 on 2 usable CPUs")
         assert list(checks.of_machine({"load_average_before": [0.1, 0, 0]}, 2)) == []
 
+    @pytest.mark.parametrize("name", ["avx2", "avx512_core", "avx512_core_vnni"])
+    def test_int8_without_vnni(self, name: str) -> None:
+        machine = {"software": {"onednn": {"instruction_set": name}}}
+        said = list(checks.of_precision(PLAN, machine))
+        assert bool(said) is not name.endswith("vnni")
+        assert all(
+            f"int8 without VNNI ({name}): sums of two products saturate" in each for each in said
+        )
+        assert list(checks.of_precision(dataclasses.replace(PLAN, precision="fp32"), machine)) == []
+
     def test_partial_data(self) -> None:
         (said,) = checks.of_steps(PLAN, 2, exhausted=True, interrupted=False)
         assert "the data ended after 2 of 3 steps" in said

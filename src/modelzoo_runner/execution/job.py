@@ -189,6 +189,7 @@ def _result(
         *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
         *checks.of_plan(plan),
         *checks.of_machine(observed.machine, cpus),
+        *checks.of_precision(plan, observed.machine),
     ]
     common: dict[str, Any] = {
         "plan": plan,

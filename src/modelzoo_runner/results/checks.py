@@ -65,6 +65,21 @@ def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
         )
 
 
+def of_precision(plan: Plan, machine: Mapping[str, Any]) -> Iterator[str]:
+    """Where the processor computes a precision otherwise than it was meant to be."""
+    instruction_set = machine["software"]["onednn"]["instruction_set"]
+    if plan.precision == "int8" and instruction_set in WITHOUT_VNNI:
+        yield (
+            f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits here, "
+            "so scores can be points lower than on a processor with VNNI, and it is slower"
+        )
+
+
+WITHOUT_VNNI = ("sse41", "avx", "avx2", "avx512_core")
+"""oneDNN's instruction sets that multiply u8 by s8 with `vpmaddubsw`, which saturates: see "Nuances
+of int8 Computations" in oneDNN's developer guide."""
+
+
 def of_steps(plan: Plan, measured: int, exhausted: bool, interrupted: bool) -> Iterator[str]:
     """Where less was done than asked for."""
     if interrupted:
