@@ -48,6 +48,11 @@ def shapes() -> Callable[..., dict[str, tuple[int | None, ...]]]:
 
 
 @pytest.fixture(scope="session")
+def transplant() -> Callable[..., dict[str, np.ndarray]]:
+    return _transplant
+
+
+@pytest.fixture(scope="session")
 def multiply_adds() -> Callable[..., int]:
     return _multiply_adds
 
@@ -75,7 +80,50 @@ def _arrays(graph_def: GraphDef) -> dict[str, np.ndarray]:
     }
 
 
+def _transplant(
+    keras: Any,
+    layers: Mapping[str, tuple[str, str | None]],
+    graph_def: GraphDef,
+) -> dict[str, np.ndarray]:
+    """Gives a Keras model the weights of our graph; returns what it then computes by our names.
+
+    Keras's own initial batch norms do nothing and its biases are zero, so that a comparison could
+    not see them in a wrong place: they get values. Where Keras has a bias before a batch norm it is
+    returned as what it is, a shift of the batch norm's mean.
+
+    Args:
+        keras: the model.
+        layers: the scope of each layer of ours, and the names of Keras's layer and batch norm.
+        graph_def: the graph with our weights.
+    """
+    drawn = _arrays(graph_def)
+    held = {}
+    for scope, (name, norm) in layers.items():
+        kernel_name = next(
+            each for each in (f"{scope}/weights", f"{scope}/depthwise_weights") if each in drawn
+        )
+        kernel = drawn[kernel_name]
+        layer = keras.get_layer(name)
+        shapes = [weight.shape for weight in layer.weights]
+        rng = np.random.default_rng(len(held))
+        biases = [rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes[1:]]
+        layer.set_weights([kernel.reshape(shapes[0]), *biases])
+        held[kernel_name] = kernel
+        if norm is None:
+            held[f"{scope}/biases"] = biases[0]
+            continue
+        kinds = ("gamma", "beta", "moving_mean", "moving_variance")
+        names = [f"{scope}/BatchNorm/{kind}" for kind in kinds]
+        statistics = {each: drawn[each] for each in names if each in drawn}
+        keras.get_layer(norm).set_weights(list(statistics.values()))
+        held |= statistics
+        if biases:
+            held[names[2]] = statistics[names[2]] - biases[0]
+    return held
+
+
 def _imported(graph_def: GraphDef, feeds: Mapping[str, Sequence[int]]) -> Any:
+    """The graph with inputs of these shapes, so that the shapes of all the rest follow."""
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:

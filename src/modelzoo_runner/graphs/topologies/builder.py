@@ -44,6 +44,10 @@ class Layers:
             self, scope=f"{self.scope}{scope}/", node_scope=f"{self.node_scope}{scope}/"
         )
 
+    def again(self, scope: str) -> Layers:
+        """The same with the nodes one scope deeper and the variables where they are."""
+        return dataclasses.replace(self, node_scope=f"{self.node_scope}{scope}/")
+
     def variable(self, name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
         """A frozen variable: a Const and the Identity through which it is read."""
         import tensorflow as tf
@@ -96,6 +100,14 @@ class Layers:
             name=f"{self.node_scope}{name}/depthwise",
         )
         return self.finish(x, name, "batch", activate=True)
+
+    def dense(self, x: Tensor, name: str, units: int, *, gain: float = 1.0) -> Tensor:
+        """A matrix product and its bias: [n, inputs] to [n, units]."""
+        import tensorflow as tf
+
+        weights = self.variable(f"{name}/weights", (x.shape[-1], units), gain)
+        x = tf.raw_ops.MatMul(a=x, b=weights, name=f"{self.node_scope}{name}/MatMul")
+        return self.bias(x, name)
 
     def finish(self, x: Tensor, name: str, norm: Norm, *, activate: bool) -> Tensor:
         """What follows a convolution or a matrix product."""

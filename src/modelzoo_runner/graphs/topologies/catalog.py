@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
-from modelzoo_runner.graphs.topologies import resnet_v1
+from modelzoo_runner.graphs.topologies import (
+    inception_resnet_v2,
+    inception_v3,
+    inception_v4,
+    mobilenet_v1,
+    resnet_v1,
+)
 from modelzoo_runner.graphs.topologies.builder import GraphDef
 
 _TOPOLOGIES: Mapping[str, Callable[..., GraphDef]] = {
+    "inception_resnet_v2": inception_resnet_v2.inception_resnet_v2,
+    "inception_v3": inception_v3.inception_v3,
+    "inception_v4": inception_v4.inception_v4,
+    "mobilenet_v1": mobilenet_v1.mobilenet_v1,
     "resnet_v1_50": resnet_v1.resnet_v1_50,
     "resnet_v1_101": resnet_v1.resnet_v1_101,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.graphs.topologies.builder import Tensor
+from modelzoo_runner.graphs.topologies.builder import Layers, Tensor
 
 
 def image_input(size: int, *, least: int) -> Tensor:
@@ -37,3 +37,30 @@ def slim_predictions(logits: Tensor, name: str) -> Tensor:
     )
     shape = tf.raw_ops.Shape(input=logits, name=f"{name}/Shape")
     return tf.raw_ops.Reshape(tensor=scores, shape=shape, name=f"{name}/Reshape_1")
+
+
+def conv_logits(layers: Layers, x: Tensor, classes: int, *, pool: str) -> Tensor:
+    """Average over the image, a 1x1 convolution, the two sides of length 1 squeezed out."""
+    import tensorflow as tf
+
+    layers = layers.within("Logits")
+    x = _average(layers, x, pool)
+    x = layers.conv(x, "Conv2d_1c_1x1", classes, norm="bias", activate=False)
+    return tf.raw_ops.Squeeze(input=x, axis=[1, 2], name=f"{layers.node_scope}SpatialSqueeze")
+
+
+def dense_logits(layers: Layers, x: Tensor, classes: int, *, pool: str) -> Tensor:
+    """Average over the image, flattened, a matrix product."""
+    import tensorflow as tf
+
+    layers = layers.within("Logits")
+    x = _average(layers, x, pool)
+    name = f"{layers.node_scope}PreLogitsFlatten"
+    shape = tf.constant([-1, x.shape[-1]], name=f"{name}/shape")
+    x = tf.raw_ops.Reshape(tensor=x, shape=shape, name=f"{name}/Reshape")
+    return layers.dense(x, "Logits", classes)
+
+
+def _average(layers: Layers, x: Tensor, name: str) -> Tensor:
+    height, width = x.shape[1:3]
+    return layers.pool(x, name, "AvgPool", (height, width), 1, "VALID")
