@@ -82,10 +82,11 @@ def _kernel(
     import numpy as np
 
     kernel = random.standard_normal(shape, dtype=np.float32)
-    kernel -= kernel.mean(axis=inputs, keepdims=True, dtype=np.float64).astype(np.float32)
+    count = math.prod(shape[axis] for axis in inputs)
+    if count > 1:
+        kernel -= kernel.mean(axis=inputs, keepdims=True, dtype=np.float64).astype(np.float32)
     # Without its mean a kernel has one degree of freedom less.
-    freedom = math.prod(shape[axis] for axis in inputs) - 1
-    return kernel * np.float32(gain * math.sqrt(_PRESERVING / freedom))
+    return kernel * np.float32(gain * math.sqrt(_PRESERVING / max(count - 1, 1)))
 
 
 def _look_up(given: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
