@@ -45,6 +45,10 @@ def test_every_image_and_every_box_is_kept_and_counted(folder: Path, tmp_path: P
         empty=1,
         unlisted=1,
     )
+    assert str(report) == (
+        "3 images, 1 of them without objects, and 4 boxes: 1 crowds, 2 over the border, 1 without "
+        f"area; 1 of no listed image, left out\n{out}: 1 files, coco_val.record first"
+    )
     assert seen == [(1, 3), (2, 3), (3, 3)]
     truth = ground_truth(find(out))
     assert truth["images"] == TRUTH["images"]
@@ -78,8 +82,9 @@ def test_nothing_is_overwritten(folder: Path) -> None:
 def test_what_fails_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
     path = folder / "000000000003.jpg"
     for data, message in {
-        encoded(9, 9): f"{path}: the image is 9 x 9 pixels, its annotation says 8 x 6: they are of",
-        b"hello": f"{path}: not a JPEG or PNG image, or its header is damaged.",
+        encoded(9, 9): f"{path}: the image is 9 x 9 pixels, its annotation says 8 x 6: boxes",
+        b"hello": f"{path}: the image is of no known format (it begins with b'hello'); it",
+        encoded(8, 6)[:-20]: f"{path}: the image is a JPEG of 8 x 6 that is truncated or damaged.",
     }.items():
         path.write_bytes(data)
         with pytest.raises(DataError) as caught:

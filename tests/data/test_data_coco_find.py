@@ -185,7 +185,7 @@ def test_a_wrong_location_is_answered_with_what_was_needed_and_what_is_there(
     assert str(caught.value) == f"{empty}: no COCO data in it. Needed: {WANTED}. Found: nothing."
     for name in "abcdefg":
         (empty / name).touch()
-    with pytest.raises(DataError, match=r"Found: a, b, c, d, e and 2 more\."):
+    with pytest.raises(DataError, match=r"Found: a, b, c, d, e, and 2 more\."):
         find(empty)
 
 

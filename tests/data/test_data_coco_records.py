@@ -127,24 +127,24 @@ def test_without_area_and_crowd_flag_they_follow_from_the_box() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source_id": []}, "no 'image/source_id'; it has image/encoded, image/filename, "),
+        ({"source_id": []}, "the key 'image/source_id' is missing; keys there: image/encoded, "),
         (
             {"source_id": "dog"},
             "'image/source_id' is 'dog', and should be COCO's number of the image",
         ),
-        ({"source_id": 7}, "'image/source_id' is a int64_list, and should be a bytes_list"),
-        ({"source_id": ["7", "8"]}, "'image/source_id' has 2 values, and should have 1"),
+        ({"source_id": 7}, "the key 'image/source_id' holds a int64_list, should be a bytes_list"),
+        ({"source_id": ["7", "8"]}, "the key 'image/source_id' holds 2 values, should be 1"),
         ({"width": 0}, "the image is 0 x 6 pixels"),
-        ({"encoded": []}, "no 'image/encoded'; it has image/filename, "),
+        ({"encoded": []}, "the key 'image/encoded' is missing; keys there: image/filename, "),
         (
             {"object__bbox__xmin": [0.1, 0.2]},
             "the lists of the boxes' sides differ in length: 1 ymin, 2 xmin, 1 ymax, 1 xmax",
         ),
         (
             {"object__class__text": ["dog", "cat"]},
-            "'image/object/class/text' has 2 values for 1 boxes",
+            "the key 'image/object/class/text' holds 2 values for 1 boxes",
         ),
-        ({"object__area": [1.0, 2.0]}, "'image/object/area' has 2 values for 1 boxes"),
+        ({"object__area": [1.0, 2.0]}, "the key 'image/object/area' holds 2 values for 1 boxes"),
         (
             {"object__bbox__xmin": [float("nan")]},
             "the box or area of object 0 isn't finite: [nan, 3",
@@ -180,9 +180,11 @@ def test_what_is_no_example_is_named(record: bytes) -> None:
 
 
 def test_a_record_of_something_else_shows_what_it_has() -> None:
-    with pytest.raises(DataError, match="no 'image/source_id'; it has image/class/label"):
+    with pytest.raises(
+        DataError, match="'image/source_id' is missing; keys there: image/class/label"
+    ):
         objects(example(class__label=3))
-    with pytest.raises(DataError, match="no 'image/source_id'; it has no feature at all"):
+    with pytest.raises(DataError, match="the key 'image/source_id' is missing; keys there: none"):
         objects(b"")
 
 

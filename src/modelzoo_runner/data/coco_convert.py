@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.data import images as encoded_images
 from modelzoo_runner.data import output
 from modelzoo_runner.data.coco_find import find
+from modelzoo_runner.data.coco_images import Encoded, ahead, decode
 from modelzoo_runner.data.coco_records import clipped, to_record
 from modelzoo_runner.data.records import RecordWriter
 from modelzoo_runner.errors import DataError, RequestError
@@ -33,6 +35,15 @@ class CocoConversion:
     empty: int
     unlisted: int
 
+    def __str__(self) -> str:
+        """Two lines for people."""
+        return (
+            f"{self.images} images, {self.images_without_objects} of them without objects, and "
+            f"{self.annotations} boxes: {self.crowds} crowds, {self.clipped} over the border, "
+            f"{self.empty} without area; {self.unlisted} of no listed image, left out\n"
+            f"{self.files[0].parent}: {len(self.files)} files, {self.files[0].name} first"
+        )
+
 
 def convert_coco(
     images: Path | str,
@@ -46,8 +57,8 @@ def convert_coco(
     """Write COCO's images and annotations as TFRecords.
 
     Every annotated image becomes a record, in the order of the annotations, and every annotation
-    is kept: scores from the records are exactly those from the JSON. The folder appears whole or
-    not at all.
+    is kept: scores from the records are exactly those from the JSON. Every image is decoded once to
+    see that it can be; its own bytes are kept. The folder appears whole or not at all.
 
     Args:
         images: the folder of images, such as val2017.
@@ -59,9 +70,10 @@ def convert_coco(
 
     Raises:
         RequestError: `shards` isn't between 1 and the number of images.
-        DataError: an image is missing, or isn't the image its annotation is about; the annotations
-            are broken; `out` has files in it or can't be written.
+        DataError: an image is missing, can't be decoded or isn't of the size its annotation says;
+            the annotations are broken; `out` has files in it or can't be written.
     """
+    out = Path(out).expanduser()
     output.check_free(out)
     source = find(images, annotations)
     if source.kind != "images" or source.annotations is None:
@@ -76,36 +88,35 @@ def convert_coco(
         objects[each["image_id"]].append(each)
     paths = dict(zip(source.image_ids, source.files, strict=True))
     file_names = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
-    written = 0
-    with output.whole_folder(out) as folder:
+
+    def record(image: Mapping[str, Any]) -> bytes:
+        return to_record(_whole(paths[image["id"]], image), image, objects[image["id"]], names)
+
+    threads = len(os.sched_getaffinity(0))
+    with (
+        output.whole_folder(out) as folder,
+        closing(ahead(record, truth["images"], threads=threads, window=3 * threads)) as made,
+    ):
+        written = 0
         for shard, file_name in enumerate(file_names):
             with RecordWriter(folder / file_name) as writer:
-                for image in truth["images"][
-                    total * shard // shards : total * (shard + 1) // shards
-                ]:
-                    encoded = _read(paths[image["id"]], image)
-                    writer.write(to_record(encoded, image, objects[image["id"]], names))
+                while written < total * (shard + 1) // shards:
+                    writer.write(next(made))
                     written += 1
                     if progress is not None:
                         progress(written, total)
-    return _report(tuple(Path(out) / each for each in file_names), truth, objects)
+    return _report(tuple(out / each for each in file_names), truth, objects)
 
 
-def _read(path: Path, image: Mapping[str, Any]) -> bytes:
-    """The bytes of an image, once they are seen to begin as the annotated image."""
+def _whole(path: Path, image: Mapping[str, Any]) -> bytes:
+    """The bytes of an image, once they are seen to decode to the size its annotation says."""
+    size = image["height"], image["width"]
     try:
-        encoded = path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    found = encoded_images.size(encoded)
-    if found is None:
-        raise DataError(f"{path}: not a JPEG or PNG image, or its header is damaged.")
-    if found != (image["height"], image["width"]):
-        raise DataError(
-            f"{path}: the image is {found[1]} x {found[0]} pixels, its annotation says "
-            f"{image['width']} x {image['height']}: they are of different images."
-        )
-    return encoded
+    decode(Encoded(name=path.name, image_id=image["id"], where=str(path), data=data, size=size))
+    return data
 
 
 def _report(

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from modelzoo_runner.coco_categories import IDS
+from modelzoo_runner.data import shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
 from modelzoo_runner.data.coco_label_map import read_label_map
 from modelzoo_runner.errors import DataError, did_you_mean
@@ -110,9 +111,9 @@ def _in_folder(folder: Path) -> Path:
     below = [each for each in sorted(folder.iterdir()) if each.is_dir()]
     if below := [each for each in below if _record_sets(each) or _has_images(each)]:
         return _in_folder(_the_one(below, folder, "folders with data"))
-    names = sorted(each.name for each in folder.iterdir())
-    found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    raise DataError(f"{folder}: no COCO data in it. Needed: {WANTED}. Found: {found or 'nothing'}.")
+    raise DataError(
+        f"{folder}: no COCO data in it. Needed: {WANTED}. Found: {shards.listing(folder)}."
+    )
 
 
 def _the_one(candidates: list[Path], folder: Path, what: str) -> Path:
@@ -164,12 +165,12 @@ def _shards(path: Path, allow_partial: bool) -> tuple[tuple[Path, ...], tuple[st
         if _set_of(each) == _set_of(path) and (match := _SHARD.fullmatch(each.name))
     }
     total = int(shard["total"])
-    missing = [str(number) for number in range(total) if number not in there]
+    missing = [number for number in range(total) if number not in there]
     if not missing:
         return tuple(there.values()), ()
     said = (
         f"{path.parent}: {len(missing)} of the {total} shards of {shard['prefix']} are missing "
-        f"({', '.join(missing[:5])})"
+        f"({shards.ranges(missing)})"
     )
     if not allow_partial:
         raise DataError(f"{said}. Get them, or allow_partial=True to go on without them.")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelzoo_runner.coco_categories import NAMES
-from modelzoo_runner.data.coco_features import Features, text
+from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.images import kind
 from modelzoo_runner.errors import did_you_mean
 
@@ -32,21 +32,20 @@ def read_image(features: Features) -> tuple[bytes, dict[str, Any]]:
     Raises:
         DataError: a feature is missing or can't be.
     """
-    source = text(features.value("image/source_id", "bytes_list"))
+    source = features.value("image/source_id", "bytes")
     if not source.strip().isdecimal():
         raise features.error(
             f"'image/source_id' is {source!r}, and should be COCO's number of the image"
         )
-    names = features.values("image/filename", "bytes_list", optional=True)
     image = {
         "id": int(source),
-        "file_name": text(names[0]) if names else source,
-        "width": features.value("image/width", "int64_list"),
-        "height": features.value("image/height", "int64_list"),
+        "file_name": features.optional("image/filename", "bytes") or source,
+        "width": features.value("image/width", "int64"),
+        "height": features.value("image/height", "int64"),
     }
     if min(image["width"], image["height"]) < 1:
         raise features.error(f"the image is {image['width']} x {image['height']} pixels")
-    return features.value("image/encoded", "bytes_list"), image
+    return features.encoded(), image
 
 
 def read_objects(
@@ -66,13 +65,13 @@ def read_objects(
         DataError: lists of different lengths, a name that isn't in the label map, a number that
             isn't finite.
     """
-    sides = [features.per_object(f"bbox/{side}", "float_list") for side in _SIDES]
+    sides = [features.per_object(f"bbox/{side}", "float") for side in _SIDES]
     count = max(map(len, sides))
     if any(len(side) != count for side in sides):
         lengths = ", ".join(f"{len(side)} {name}" for name, side in zip(_SIDES, sides, strict=True))
         raise features.error(f"the lists of the boxes' sides differ in length: {lengths}")
-    texts = features.per_object("class/text", "bytes_list", count)
-    labels = features.per_object("class/label", "int64_list", count)
+    texts = features.per_object("class/text", "bytes", count)
+    labels = features.per_object("class/label", "int64", count)
     if not labels and count:
         labels = [_label(each, label_map, features) for each in texts]
         if not labels:
@@ -82,7 +81,7 @@ def read_objects(
             )
     names = {label: NAMES.get(label, str(label)) for label in labels}
     names |= dict(zip(labels, texts, strict=False))
-    exact = features.per_object(EXACT, "bytes_list", count)
+    exact = features.per_object(EXACT, "bytes", count)
     if exact:
         found = [_exact(each, features) for each in exact]
     else:
@@ -93,8 +92,8 @@ def read_objects(
 def _annotations(
     features: Features, image: Mapping[str, Any], sides: Sequence[list[float]], labels: list[int]
 ) -> list[dict[str, Any]]:
-    areas = features.per_object("area", "float_list", len(labels))
-    crowds = features.per_object("is_crowd", "int64_list", len(labels))
+    areas = features.per_object("area", "float", len(labels))
+    crowds = features.per_object("is_crowd", "int64", len(labels))
     found = []
     for place, (ymin, xmin, ymax, xmax) in enumerate(zip(*sides, strict=True)):
         width, height = (xmax - xmin) * image["width"], (ymax - ymin) * image["height"]
