@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -44,7 +44,7 @@ def check(graph_def: GraphDef) -> None:
     _check_frozen(graph_def)
     for where, nodes, arguments in bodies(graph_def):
         _check_names(nodes, arguments, where)
-        _check_circles(_waits_for(nodes), f"nodes feed themselves{where}")
+        _check_circles(waits_for(nodes), f"nodes feed themselves{where}")
     _check_circles(_calls(graph_def), "functions call themselves")
     _check_fills(graph_def)
 
@@ -65,6 +65,16 @@ def source(tensor: str) -> str:
     ('init', 'split', 'relu')
     """
     return tensor.removeprefix("^").partition(":")[0]
+
+
+def waits_for(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
+    """For each node those that run before it; the way back of a TensorFlow 1 loop isn't one."""
+    way_back = {node.name for node in nodes if node.op in ("NextIteration", "RefNextIteration")}
+    before = {node.name: [source(tensor) for tensor in node.input] for node in nodes}
+    for node in nodes:
+        if node.op in ("Merge", "RefMerge"):
+            before[node.name] = [name for name in before[node.name] if name not in way_back]
+    return before
 
 
 def _check_frozen(graph_def: GraphDef) -> None:
@@ -98,16 +108,6 @@ def _check_names(nodes: Sequence[NodeDef], arguments: Sequence[str], where: str)
                     f"node {node.name!r}{where} takes its input from {source(tensor)!r}, and there "
                     "is no such node: the file is damaged or cut off"
                 )
-
-
-def _waits_for(nodes: Sequence[NodeDef]) -> dict[str, list[str]]:
-    """For each node those that run before it; the way back of a TensorFlow 1 loop isn't one."""
-    way_back = {node.name for node in nodes if node.op in ("NextIteration", "RefNextIteration")}
-    before = {node.name: [source(tensor) for tensor in node.input] for node in nodes}
-    for node in nodes:
-        if node.op in ("Merge", "RefMerge"):
-            before[node.name] = [name for name in before[node.name] if name not in way_back]
-    return before
 
 
 def _calls(graph_def: GraphDef) -> dict[str, list[str]]:

@@ -34,8 +34,7 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
     for role, tensor in {"input": input, **outputs}.items():
         _check_tensor(graph_def, nodes, role, tensor)
     needed = upstream(nodes, outputs.values(), stop=source(input))
-    unfed = [name for name in sorted(needed) if nodes[name].op in ("Placeholder", "PlaceholderV2")]
-    unfed = [name for name in unfed if name != source(input)]
+    unfed = sorted(needed.intersection(placeholders(graph_def)) - {source(input)})
     if unfed:
         raise GraphError(
             f"the outputs need {_some(unfed)} fed too, and only {input!r} is. Name the tensor that "
@@ -57,13 +56,26 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     Raises:
         GraphError: listing the candidates where there is none or more than one.
     """
-    placeholders = [node.name for node in graph_def.node if node.op == "Placeholder"]
-    input = f"{_only(placeholders, 'placeholder', 'input')}:0"
+    input = f"{_only(placeholders(graph_def), 'placeholder', 'input')}:0"
     names = {node.name for node in graph_def.node}
     if names.issuperset(DETECTION_ROLES):
         return input, {role: f"{role}:0" for role in DETECTION_ROLES}
-    ends = _unfollowed(graph_def)
-    return input, {"scores": f"{_only(ends, 'node that nothing follows', 'output')}:0"}
+    return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+
+
+def placeholders(graph_def: GraphDef) -> list[str]:
+    """The nodes that have to be fed."""
+    return [node.name for node in graph_def.node if node.op in ("Placeholder", "PlaceholderV2")]
+
+
+def ends(graph_def: GraphDef) -> list[str]:
+    """The nodes whose result nobody takes, as an output's is."""
+    followed = {source(tensor) for node in graph_def.node for tensor in node.input}
+    return [
+        node.name
+        for node in graph_def.node
+        if node.name not in followed and node.op not in _NO_RESULT
+    ]
 
 
 def upstream(
@@ -109,20 +121,10 @@ def _check_tensor(
 def _instead(graph_def: GraphDef, role: str) -> str:
     """What there is in place of a tensor that has no near name."""
     if role == "input":
-        found = [node.name for node in graph_def.node if node.op.startswith("Placeholder")]
+        found = placeholders(graph_def)
         return f"Placeholders: {_some(found) if found else 'none'}"
-    found = _unfollowed(graph_def)
+    found = ends(graph_def)
     return f"Nodes that nothing follows: {_some(found) if found else 'none'}"
-
-
-def _unfollowed(graph_def: GraphDef) -> list[str]:
-    """The nodes whose result nobody takes, as an output's is."""
-    followed = {source(tensor) for node in graph_def.node for tensor in node.input}
-    return [
-        node.name
-        for node in graph_def.node
-        if node.name not in followed and node.op not in _NO_RESULT
-    ]
 
 
 def _only(names: list[str], what: str, role: str) -> str:
