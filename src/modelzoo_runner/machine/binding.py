@@ -23,6 +23,9 @@ from modelzoo_runner.plan import Placement
 
 logger = logging.getLogger("modelzoo_runner")
 
+_in_use = threading.Lock()
+"""Held while this process is bound: what each of two runs at once restored would be the other's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
@@ -84,19 +87,27 @@ def bound(placement: Placement) -> Iterator[Binding]:
     started in place, and nothing is set.
 
     Raises:
-        BindingError: none of the CPUs, or a memory node that isn't there; with
-            `placement.strict` also what would be a warning.
+        BindingError: none of the CPUs, or a memory node that isn't there; another run in this
+            process is bound; with `placement.strict` also what would be a warning.
     """
     if placement.binding != "sched_setaffinity":
         yield Binding(placement=placement)
         return
+    if not _in_use.acquire(blocking=False):
+        raise BindingError(
+            "another run in this process is under way, and two at once would move and disturb each "
+            "other: run them one after the other"
+        )
     before: dict[int, set[int]] = {}
     try:
         warnings = _bind(placement, before) if placement.cpus else ()
         with memory.bound_memory(placement.memory_nodes, strict=placement.strict) as refused:
             yield Binding(placement=placement, moved=len(before), warnings=warnings + refused)
     finally:
-        _restore(before)
+        try:
+            _restore(before)
+        finally:
+            _in_use.release()
 
 
 def read_back(placement: Placement) -> ReadBack:
