@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -29,8 +30,11 @@ def placement(*cpus, **more):
 
 
 def affinities():
-    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
-    return {thread: os.sched_getaffinity(thread) for thread in threads}
+    found = {}
+    for path in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            found[int(path.name)] = os.sched_getaffinity(int(path.name))
+    return found
 
 
 def assert_as_before(before):
