@@ -14,32 +14,30 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from modelzoo_runner import benchmark
+from modelzoo_runner import Plan, benchmark
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.execution import loop
 
 
-def bare(path: str, batch: np.ndarray, threads: int) -> Callable[[int], float]:
+def bare(plan: Plan, batch: np.ndarray) -> Callable[[int], float]:
     """A loop around make_callable and nothing else: steps -> examples per second."""
     import tensorflow as tf
 
     graph_def = tf.compat.v1.GraphDef()
-    with open(path, "rb") as file:  # noqa: PTH123 - as bare as it gets
-        graph_def.ParseFromString(file.read())
+    graph_def.ParseFromString(Path(plan.graph.path).read_bytes())
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
-    sinks = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
-    (output,) = (node.name for node in graph_def.node if node.name not in sinks)
-    (source,) = (node.name for node in graph_def.node if node.op == "Placeholder")
     config = tf.compat.v1.ConfigProto(
-        inter_op_parallelism_threads=1, intra_op_parallelism_threads=threads
+        inter_op_parallelism_threads=plan.placement.inter_threads,
+        intra_op_parallelism_threads=plan.placement.intra_threads,
     )
     session = tf.compat.v1.Session(graph=graph, config=config)
-    call = session.make_callable([f"{output}:0"], [f"{source}:0"])
+    call = session.make_callable(list(plan.graph.outputs.values()), [plan.graph.input])
     for _ in range(10):
         call(batch)
 
@@ -75,19 +73,18 @@ def main() -> None:
             batch_size=asked.batch_size,
             steps=asked.steps,
             warmup_steps=10,
-            num_inter_threads=1,
             optimize=False,
             isolation="none",
         )
-        threads.append(result.plan.placement.intra_threads)
+        plans.append(result.plan)
         # From the start of the first measured step to the end of the last, as the bare loop counts.
         return result.end_to_end_throughput
 
-    threads: list[int] = []
+    plans: list[Plan] = []
     ours()
     shape = (asked.batch_size, 224, 224, 3)
     batch = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    theirs = bare(asked.graph, batch, threads[0])
+    theirs = bare(plans[0], batch)
     ratios = []
     for _ in range(asked.rounds):
         # A B B A, so that a drift of the machine falls on both.

@@ -9,6 +9,7 @@ import pytest
 
 # TensorFlow reads these once, at import, in this process and in every child a test starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 SAMPLES = Path(
     os.environ.get("MODELZOO_RUNNER_SAMPLES") or Path(__file__).parents[2] / "shared" / "data"

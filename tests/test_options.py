@@ -51,10 +51,8 @@ def parser() -> argparse.ArgumentParser:
 def test_options_have_the_arguments_names_types_and_defaults(
     parser: argparse.ArgumentParser,
 ) -> None:
-    asked = parser.parse_args(
-        ["--steps", "3", "--seconds", "2", "--no-quick", "--goal", "b", "--shape", "2,3"]
-        + ["--place", "x", "--env", "A=1=2", "--env", "B="]
-    )
+    words = "--steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --env A=1=2 --env B="
+    asked = parser.parse_args(words.split())
     assert vars(asked) == {
         "steps": 3,
         "seconds": 2.0,

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from modelzoo_runner.execution.progress import Progress, throttled
 from modelzoo_runner.execution.scoring import Scores
 from modelzoo_runner.graphs import kernels, load, session
 from modelzoo_runner.graphs import prepare as preparation
-from modelzoo_runner.machine import binding, environment, facts
+from modelzoo_runner.machine import binding, environment, facts, interference
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import ROLES
 from modelzoo_runner.results import checks
@@ -59,6 +59,13 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         plan = opened.plan
         given = stack.enter_context(source.opened(plan, opened.step))
         scorer = stack.enter_context(scoring.opened(plan)) if plan.kind == "accuracy" else None
+        watch = interference.Watch(plan.placement.cpus)
+        report = _reporter(plan, given.examples, progress)
+
+        def on_step(steps: int, examples: int) -> None:
+            watch.step()
+            report(steps, examples)
+
         timings = loop.run(
             opened.step,
             given.batches,
@@ -66,8 +73,10 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             steps=plan.steps,
             min_seconds=plan.min_seconds,
             consume=None if scorer is None else scorer.add,
-            on_step=_reporter(plan, given.examples, progress),
+            on_measure=watch.start,
+            on_step=on_step,
         )
+        counters = watch.stop()
         _require_steps(plan, timings)
         found = binding.read_back(plan.placement)
         observed = Observed(
@@ -75,6 +84,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             threads={**asdict(pools), "found": found.summary()},
             machine={**facts.collect(), "load_average_before": load_average},
             setup_seconds=stages.seconds,
+            interference=counters.summary(),
             started=started,
         )
         scores = None if scorer is None else scorer.result()
@@ -152,9 +162,11 @@ def _with_tensors(plan: Plan, graph: Any) -> Plan:
     return replace(plan, graph=named, task="detection" if is_detector else plan.task)
 
 
-def _reporter(plan: Plan, examples: int | None, progress: Progress | None) -> Any:
+def _reporter(
+    plan: Plan, examples: int | None, progress: Progress | None
+) -> Callable[[int, int], None]:
     if progress is None:
-        return None
+        return lambda *_: None
     if plan.kind == "accuracy":
         known = [each for each in (examples, plan.limit) if each is not None]
         tell = throttled(progress, "examples", min(known, default=None))

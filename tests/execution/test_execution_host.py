@@ -1,0 +1,231 @@
+"""Where a run happens, in processes of their own: each begins without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny
+from modelzoo_runner import WorkerError, benchmark
+from modelzoo_runner.errors import BindingError
+
+CPUS = len(os.sched_getaffinity(0))
+needs_two_cpus = pytest.mark.skipif(CPUS < 2, reason="this process may use one CPU only")
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.classifier(tmp_path_factory.mktemp("graph") / "it's a; graph.pb")
+
+
+@pytest.fixture(scope="module")
+def busy_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.classifier(tmp_path_factory.mktemp("busy") / "busy.pb", work=40)
+
+
+def in_fresh_process(code: str, *arguments: object) -> Any:
+    """What `code` leaves in `answer`, run by an interpreter that has loaded nothing yet."""
+    start = "import json, os, sys\nfrom modelzoo_runner import *\nGRAPH = sys.argv[1]\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{start}{code}\nprint(json.dumps(answer))", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_first_run_is_here_a_second_with_the_same_threads_too_and_one_with_others_is_not(
+    graph: Path,
+) -> None:
+    code = """
+runs = [benchmark(GRAPH, steps=3, num_intra_threads=n, num_inter_threads=1) for n in (1, 1, 2)]
+answer = [
+    (run.observed.host, run.observed.host_reason, run.observed.threads["intra_found"])
+    for run in runs
+]
+"""
+    first, second, third = in_fresh_process(code, graph)
+    assert first[0] == second[0] == "process" and first[2] == second[2] == 1
+    assert third == [
+        "child",
+        "TensorFlow's thread pools were made here with 1 inter-op and 1 intra-op threads, not with "
+        "1 and 2",
+        2,
+    ]
+
+
+def test_pools_that_somebody_else_made_are_not_trusted(graph: Path) -> None:
+    code = """
+import tensorflow as tf
+tf.constant(1) + 1
+run = benchmark(GRAPH, steps=3)
+answer = [run.observed.host, run.observed.host_reason]
+"""
+    host, reason = in_fresh_process(code, graph)
+    assert host == "child" and "made here before, by other code" in reason
+
+
+def test_a_variable_that_has_been_read_makes_a_child(graph: Path) -> None:
+    code = """
+first = benchmark(GRAPH, steps=3)
+run = benchmark(GRAPH, steps=3, env={"TF_ENABLE_ONEDNN_OPTS": "0"})
+answer = [run.observed.host, run.observed.host_reason, os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+          run.observed.machine["software"]["onednn"]["enabled"]]
+"""
+    host, reason, after, enabled = in_fresh_process(code, graph)
+    assert host == "child" and "TF_ENABLE_ONEDNN_OPTS" in reason
+    assert after == os.environ["TF_ENABLE_ONEDNN_OPTS"] and enabled is False
+
+
+def test_isolation_none_refuses_instead_of_pretending(graph: Path) -> None:
+    code = """
+benchmark(GRAPH, steps=3, num_intra_threads=1)
+try:
+    benchmark(GRAPH, steps=3, num_intra_threads=2, isolation="none")
+except BindingError as error:
+    answer = str(error)
+"""
+    said = in_fresh_process(code, graph)
+    assert said.startswith("isolation=\"none\": this process can't honour the plan: TensorFlow's")
+    assert 'Use isolation="auto"' in said
+
+
+def test_isolation_child(graph: Path) -> None:
+    result = benchmark(graph, steps=3, isolation="child")
+    assert result.observed.host == "child"
+    assert result.observed.host_reason == 'isolation="child"'
+    assert len(result.step_seconds) == 3
+
+
+@needs_two_cpus
+@pytest.mark.parametrize(("threads", "low", "high"), [(1, 0.0, 1.35), (2, 1.35, 2.5)])
+def test_a_second_run_with_other_threads_really_uses_them(
+    busy_graph: Path, threads: int, low: float, high: float
+) -> None:
+    """CPU time over wall time of the measured part, in a child after a run with other threads."""
+    code = f"""
+benchmark(GRAPH, steps=3, num_intra_threads={3 - threads}, num_inter_threads=1)
+ratios = []
+for attempt in range(3):
+    run = benchmark(GRAPH, steps=40, num_intra_threads={threads}, num_inter_threads=1)
+    counted = run.observed.interference
+    ratios.append(counted["cpu_seconds"] / counted["wall_seconds"])
+answer = [run.observed.host, run.observed.threads["intra_found"], sorted(ratios)]
+"""
+    host, found, ratios = in_fresh_process(code, busy_graph)
+    assert host == "child" and found == threads
+    # Others may take CPUs away, never add any: the largest is what the run was able to use.
+    assert low < ratios[-1] < high, ratios
+
+
+def test_an_error_of_the_child_is_raised_here_as_the_same_class(tmp_path: Path) -> None:
+    graph = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+    with pytest.raises(ValueError, match=r"batch size of 2") as raised:
+        benchmark(graph, batch_size=3, steps=3, isolation="child")
+    assert type(raised.value).__name__ == "RequestError"
+
+
+def test_a_timeout_ends_the_child_and_says_so(busy_graph: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(WorkerError, match=r"timeout=8\.0: the run had not ended by then"):
+        benchmark(busy_graph, steps=10**9, timeout=8)
+    assert time.monotonic() - start < 60
+
+
+def child_of(parent: int) -> int:
+    """The process id of the worker that `parent` has started, once there is one."""
+    for _ in range(600):
+        text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        if text.split():
+            return int(text.split()[0])
+        time.sleep(0.1)
+    raise AssertionError("no child was started")
+
+
+def test_a_child_that_is_killed_ends_the_run_with_an_error_and_not_with_a_hang(
+    busy_graph: Path,
+) -> None:
+    code = """
+import threading, time, signal
+from pathlib import Path
+def kill():
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while not children.read_text().split():
+        time.sleep(0.05)
+    time.sleep(1)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+threading.Thread(target=kill, daemon=True).start()
+try:
+    benchmark(GRAPH, steps=10**9, isolation="child", batch_size=4)
+except WorkerError as error:
+    answer = str(error)
+"""
+    said = in_fresh_process(code, busy_graph)
+    assert "was killed by SIGKILL, as the system does when memory runs out" in said
+    assert "batch_size=4: try 2" in said
+
+
+@pytest.mark.parametrize("isolation", ["none", "child"])
+def test_ctrl_c_gives_the_partial_result_and_leaves_everything_as_it_was(
+    busy_graph: Path, isolation: str
+) -> None:
+    code = f"""
+import threading, time, signal
+def interrupt(what, done, total):
+    if done > 2:
+        os.kill(os.getpid(), signal.SIGINT)
+before = [sorted(os.sched_getaffinity(0)), dict(os.environ)]
+try:
+    benchmark(GRAPH, steps=10**9, isolation="{isolation}", progress=interrupt, num_cores=1,
+              env={{"SOME_VARIABLE": "1"}})
+except Interrupted as interrupted:
+    result = interrupted.result
+    answer = [result.interrupted, len(result.step_seconds) > 2, result.warnings[0],
+              before == [sorted(os.sched_getaffinity(0)), dict(os.environ)], result.observed.host]
+"""
+    marked, measured, said, restored, host = in_fresh_process(code, busy_graph)
+    assert marked and measured and restored
+    assert said.startswith("interrupted after") and "partial result" in said
+    assert host == ("process" if isolation == "none" else "child")
+
+
+def test_no_child_is_left_when_its_parent_dies(busy_graph: Path) -> None:
+    code = (
+        "import sys; from modelzoo_runner import benchmark;"
+        "benchmark(sys.argv[1], steps=10**9, isolation='child')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(busy_graph)])
+    try:
+        child = child_of(parent.pid)
+        time.sleep(1)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError("the child lives on")
+
+
+def test_a_failed_run_restores_affinity_and_environment(tmp_path: Path) -> None:
+    graph = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+    before = (os.sched_getaffinity(0), dict(os.environ))
+    with pytest.raises(ValueError):
+        benchmark(graph, batch_size=3, num_cores=1, env={"SOME_VARIABLE": "1"})
+    assert (os.sched_getaffinity(0), dict(os.environ)) == before
+
+
+def test_binding_errors_are_about_this_machine(graph: Path) -> None:
+    with pytest.raises(BindingError, match="socket_id=9"):
+        benchmark(graph, socket_id=9)

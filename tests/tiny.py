@@ -1,0 +1,92 @@
+"""Small frozen graphs and small data, made in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def classifier(
+    path: Path,
+    *,
+    input: str = "input:0",
+    output: str = "scores:0",
+    size: Sequence[int] = (8, 8),
+    classes: int = 1001,
+    batch: int | None = None,
+    work: int = 0,
+) -> Path:
+    """A graph whose scores depend on its input: a mean over the pixels, times a matrix, softmax.
+
+    `work` multiplies so many 512 x 512 matrices besides, to keep the CPUs busy.
+    """
+    import tensorflow as tf
+
+    tf1 = tf.compat.v1
+    generator = np.random.default_rng(0)
+    with tf.Graph().as_default() as graph:
+        images = tf1.placeholder(tf.float32, (batch, *size, 3), name=input.partition(":")[0])
+        means = tf.reduce_mean(images, axis=(1, 2))
+        weights = tf.constant(generator.standard_normal((3, classes)), tf.float32)
+        scores = means @ weights
+        square = tf.constant(generator.standard_normal((512, 512)), tf.float32)
+        product = square * tf.reduce_mean(images)
+        for _ in range(work):
+            product = tf.tanh(product @ square)
+        tf.nn.softmax(scores + tf.reduce_mean(product), name=output.partition(":")[0])
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def detector(path: Path, preset_outputs: dict[str, str], *, input: str = "image_tensor:0") -> Path:
+    """A graph that finds one box, the same in every image, with the detectors' outputs."""
+    import tensorflow as tf
+
+    tf1 = tf.compat.v1
+    values: dict[str, Any] = {
+        "num_detections": lambda n: tf.ones(n[None]),
+        "detection_boxes": lambda n: tf.tile([[[0.1, 0.1, 0.5, 0.5]]], [n, 1, 1]),
+        "detection_scores": lambda n: tf.fill([n, 1], 0.9),
+        "detection_classes": lambda n: tf.ones([n, 1]),
+    }
+    with tf.Graph().as_default() as graph:
+        images = tf1.placeholder(tf.uint8, (None, None, None, 3), name=input.partition(":")[0])
+        # The outputs hang on the input, as a real detector's do.
+        nothing = tf.reduce_sum(tf.cast(images[:, :1, :1, :1], tf.float32)) * 0
+        for role, name in preset_outputs.items():
+            if role in values:
+                tf.add(values[role](tf.shape(images)[0]), nothing, name=name.partition(":")[0])
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def shards(folder: Path, *, images: int = 12, files: int = 2) -> Path:
+    """ImageNet-like shards of small images, each of another class."""
+    import tensorflow as tf
+
+    folder.mkdir()
+    generator = np.random.default_rng(1)
+    for file in range(files):
+        with tf.io.TFRecordWriter(str(folder / f"validation-{file:05}-of-{files:05}")) as writer:
+            for number in range(file, images, files):
+                pixels = generator.integers(0, 256, (20, 24, 3), np.uint8)
+                writer.write(_record(tf.io.encode_jpeg(pixels).numpy(), number + 1))
+    return folder
+
+
+def _record(jpeg: bytes, label: int) -> bytes:
+    import tensorflow as tf
+
+    def of_bytes(value: bytes) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = {
+        "image/encoded": of_bytes(jpeg),
+        "image/filename": of_bytes(b"image_%03d.JPEG" % label),
+        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return bytes(example.SerializeToString())
