@@ -42,13 +42,23 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def records(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each detection as COCO's results format has it."""
         columns = (self.image_ids, self.category_ids, self.boxes, self.scores)
         for image_id, category_id, box, score in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             yield {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
+
+    def of(self, image_id: int) -> Detections:
+        """The detections in one image."""
+        chosen = self.image_ids == image_id
+        return Detections(
+            image_ids=self.image_ids[chosen],
+            category_ids=self.category_ids[chosen],
+            boxes=self.boxes[chosen],
+            scores=self.scores[chosen],
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write the detections in COCO's results format, whole or not at all; return the path.
@@ -60,7 +70,7 @@ class Detections:
         try:
             with atomic.writing(path) as file:
                 separator = b"["
-                for record in self.records():
+                for record in self:
                     file.write(separator + json.dumps(record, allow_nan=False).encode())
                     separator = b",\n"
                 file.write(b"]\n" if len(self) else b"[]\n")
@@ -77,7 +87,7 @@ class Collector:
     >>> import numpy as np
     >>> found, box = Collector(), np.array([[0.0, 0.0, 0.5, 0.25]])
     >>> found.add(139, box, np.array([0.9]), np.array([18.0]), (80, 40))
-    >>> list(found.detections().records())
+    >>> list(found.detections())
     [{'image_id': 139, 'category_id': 18, 'bbox': [0.0, 0.0, 10.0, 40.0], 'score': 0.9}]
     """
 
