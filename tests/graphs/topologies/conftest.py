@@ -126,9 +126,10 @@ def _imported(graph_def: GraphDef, feeds: Mapping[str, Sequence[int]]) -> Any:
     """The graph with inputs of these shapes, so that the shapes of all the rest follow."""
     import tensorflow as tf
 
+    types = {node.name: node.attr["dtype"].type for node in graph_def.node if node.name in feeds}
     with tf.Graph().as_default() as graph:
         inputs = {
-            name: tf.raw_ops.Placeholder(dtype=tf.float32, shape=shape)
+            name: tf.raw_ops.Placeholder(dtype=types[name], shape=shape)
             for name, shape in feeds.items()
         }
         tf.graph_util.import_graph_def(graph_def, name="", input_map=inputs)

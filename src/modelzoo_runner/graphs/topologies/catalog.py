@@ -13,6 +13,7 @@ from modelzoo_runner.graphs.topologies import (
     inception_v4,
     mobilenet_v1,
     resnet_v1,
+    ssd,
 )
 from modelzoo_runner.graphs.topologies.builder import GraphDef
 
@@ -22,6 +23,7 @@ _TOPOLOGIES: Mapping[str, Callable[..., GraphDef]] = {
     "inception_v4": inception_v4.inception_v4,
     "mobilenet_v1": mobilenet_v1.mobilenet_v1,
     "resnet_v1_50": resnet_v1.resnet_v1_50,
+    "ssd_mobilenet_v1": ssd.ssd_mobilenet_v1,
     "resnet_v1_101": resnet_v1.resnet_v1_101,
 }
 
