@@ -141,5 +141,6 @@ def _what_folder(path: Path) -> str:
     if (path / "checkpoint").exists() or any(path.glob("*.index")):
         return f"{formats.CHECKPOINT.name}. {formats.CHECKPOINT.advice}"
     graphs = sorted(each.name for each in path.glob("*.pb"))[:5]
-    inside = f"; in it are: {', '.join(graphs)}" if graphs else " without a .pb in it"
-    return f"not a file: give the path of the .pb{inside}"
+    if not graphs:
+        return "not a file, and there is no .pb in it"
+    return f"not a file: give the path of a .pb in it ({', '.join(graphs)})"
