@@ -1,6 +1,5 @@
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
@@ -235,82 +234,3 @@ def test_no_numactl(monkeypatch, tmp_path):
         "numactl (Debian, Ubuntu: apt-get install numactl), or leave binding= away: the default "
         "needs no program"
     )
-
-
-TENSORFLOW = """
-import json, os, signal, sys, threading
-
-import tensorflow as tf
-
-from modelzoo_runner.machine import binding, environment
-from modelzoo_runner.plan import Placement
-
-cpu = max(os.sched_getaffinity(0))
-asked = Placement(cpus=(cpu,), inter_threads=2, intra_threads=2, env={"OMP_NUM_THREADS": "2"})
-
-
-def state():
-    threads = {id: sorted(os.sched_getaffinity(int(id))) for id in os.listdir("/proc/self/task")}
-    return {"threads": threads, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
-
-
-def run(then=None):
-    with environment.variables(asked.env), binding.bound(asked) as bound:
-        config = tf.compat.v1.ConfigProto(
-            inter_op_parallelism_threads=2, intra_op_parallelism_threads=2
-        )
-        with tf.Graph().as_default() as graph:
-            product = tf.linalg.matmul(tf.ones([64, 64]), tf.ones([64, 64]))
-        with tf.compat.v1.Session(graph=graph, config=config) as session:
-            session.run(product)
-            if then is not None:
-                then()
-        return bound.read_back()
-
-
-def fail():
-    raise ValueError
-
-
-said = {"too_late": binding.too_late(asked), "first": run(), "after_first": state()}
-said["second"] = run()
-for name, end, error in (
-    ("failed", fail, ValueError),
-    ("interrupted", lambda: signal.raise_signal(signal.SIGINT), KeyboardInterrupt),
-):
-    try:
-        run(end)
-    except error:
-        said[name] = state()
-said["same_policy"] = binding.too_late(asked)
-elsewhere = Placement(cpus=(cpu,), memory_nodes=(0,), inter_threads=2, intra_threads=2)
-said["other_policy"] = binding.too_late(elsewhere)
-print(json.dumps(said))
-"""
-
-
-def test_tensorflows_threads_are_where_they_were_asked_to_be(one_of_several):
-    """One process and several runs: pools are made in the first and moved in the others."""
-    child = subprocess.run(
-        [sys.executable, "-c", TENSORFLOW],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    said = json.loads(child.stdout)
-    for turn in ("first", "second"):
-        assert said[turn]["mismatches"] == []
-        assert said[turn]["found"]["tf_Compute"]["count"] == 2
-        assert said[turn]["found"]["tf_Compute"]["cpus"] == [str(one_of_several)]
-    after = said["after_first"]
-    assert set(map(tuple, after["threads"].values())) == {tuple(USABLE)}
-    assert after["OMP_NUM_THREADS"] == os.environ.get("OMP_NUM_THREADS")
-    assert said["failed"] == said["interrupted"] == after
-    assert said["too_late"] is None
-    assert said["same_policy"] is None
-    if said["second"]["found"]["tf_Compute"]["memory"] != ["unknown"]:
-        assert said["other_policy"] == (
-            "TensorFlow's threads were started here with the memory policy default, which can't "
-            "become bind:0"
-        )

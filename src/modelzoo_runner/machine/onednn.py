@@ -1,11 +1,12 @@
-"""Which oneDNN TensorFlow computes with, and which instruction set that takes here."""
+"""Which oneDNN TensorFlow computes with, and which instruction set that takes here.
+
+Concluded from headers and flags, in no time. To hear it from oneDNN itself, with every operation it
+runs, call with `env={"ONEDNN_VERBOSE": "1"}`.
+"""
 
 from __future__ import annotations
 
-import functools
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -74,39 +75,3 @@ def version(tensorflow_folder: Path) -> str | None:
         if len(parts) == 3:
             return ".".join(parts)
     return None
-
-
-@functools.cache
-def probe() -> Mapping[str, str]:
-    """What oneDNN says of itself when it runs one small operation in a child process.
-
-    Keys `version`, `runtime`, `isa`, as far as it tells them. Takes the seconds that TensorFlow
-    takes to load; the answer is kept.
-    """
-    program = "import tensorflow as tf; tf.linalg.matmul(tf.ones([64, 64]), tf.ones([64, 64]))"
-    try:
-        said = subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"ONEDNN_VERBOSE": "1", "TF_ENABLE_ONEDNN_OPTS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return parse(said)
-
-
-def parse(verbose: str) -> Mapping[str, str]:
-    """The version, runtime and instruction set in the head of oneDNN's verbose output.
-
-    >>> parse("onednn_verbose,v1,info,cpu,isa:Intel AVX2")
-    {'isa': 'Intel AVX2'}
-    """
-    patterns = {
-        "version": r"info,oneDNN v(\S+)",
-        "runtime": r"info,cpu,runtime:([^,\n]+)",
-        "isa": r"info,cpu,isa:([^\n]+)",
-    }
-    found = {name: re.search(pattern, verbose) for name, pattern in patterns.items()}
-    return {name: match[1].strip() for name, match in found.items() if match}
