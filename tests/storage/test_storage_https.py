@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import email.utils
+import gzip
 import hashlib
 import os
 import ssl
@@ -22,6 +23,7 @@ from modelzoo_runner.storage.settings import Patience
 
 CONTENT = os.urandom(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+LENGTH = ("Content-Length", str(len(CONTENT)))
 
 
 def left(cache: Path) -> list[str]:
@@ -287,18 +289,27 @@ def test_a_server_that_stops_in_the_middle_is_left(web: Stub, impatient: Patienc
     assert web.seen[-1][2]["Range"] == f"bytes={1 << 20}-"
 
 
-def test_a_server_that_only_trickles_is_left(web: Stub, impatient: Patience) -> None:
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_server_that_only_trickles_is_left(web: Stub, impatient: Patience, chunked: bool) -> None:
     def trickle(handler: Handler) -> None:
         handler.send_response(200)
-        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header(*(("Transfer-Encoding", "chunked") if chunked else LENGTH))
         handler.end_headers()
         for _ in range(100):
-            handler.wfile.write(b"1\r\nx\r\n")
+            handler.wfile.write(b"1\r\nx\r\n" if chunked else b"x")
             time.sleep(0.1)
 
     url = web.at("/m.pb", trickle)
     words = message(url, impatient)
     assert ": only " in words and words.endswith("s, after 3 tries.")
+
+
+def test_what_is_sent_is_what_is_kept(web: Stub) -> None:
+    """Some servers call an archive's own compression one that is for the way."""
+    archive = gzip.compress(b"a tar archive")
+    url = web.at("/m.tar.gz", file(archive, Content_Encoding="gzip"))
+    assert fetch.local(url).read_bytes() == archive
+    assert web.seen[-1][2]["Accept-Encoding"] == "identity"
 
 
 def test_redirects_on_the_same_host_are_followed(web: Stub) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.errors import FetchError
@@ -17,6 +18,7 @@ from modelzoo_runner.storage.retrying import Interrupted
 from modelzoo_runner.storage.settings import Settings
 
 if TYPE_CHECKING:
+    import requests
     from google.cloud import storage
 
 T = TypeVar("T")
@@ -24,18 +26,26 @@ T = TypeVar("T")
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
+@dataclass(frozen=True)
+class Account:
+    """Somebody who asks: Google's client for facts, and a session for bytes."""
+
+    who: str
+    client: storage.Client
+    session: requests.Session
+
+
 class Access:
-    """A client for the store, anonymous until that is refused. Threads may share it."""
+    """The account to ask as: anonymous until that is refused. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
         from google.auth.credentials import AnonymousCredentials
 
         self.settings = settings
-        self.who = "anonymous"
+        self.account = _account("anonymous", AnonymousCredentials(), None, settings.endpoint)
         self._lock = threading.Lock()
-        self._client = self._client_for(AnonymousCredentials(), None)
 
-    def ask(self, url: str, action: Callable[[storage.Client], T]) -> T:
+    def ask(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried again when that may help.
 
         Raises:
@@ -50,79 +60,34 @@ class Access:
         )
         return answer[0]
 
-    def once(self, url: str, action: Callable[[storage.Client], T]) -> T:
+    def once(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried once for each account there is.
 
         Raises:
             Interrupted: another try may help.
             FetchError: it would not.
         """
-        from google.api_core import exceptions as api
+        from google.api_core.exceptions import Forbidden, Unauthorized
 
-        client, who = self._client, self.who
+        account = self.account
         try:
-            return self._translated(url, client, action)
-        except (api.Unauthorized, api.Forbidden) as refusal:
-            if who != "anonymous":
-                raise FetchError(_refused(url, refusal, who)) from None
-            self._use_credentials(url, refusal)
+            return _translated(url, account, action)
+        except (Unauthorized, Forbidden) as refusal:
+            if account.who != "anonymous":
+                raise FetchError(_refused(url, refusal, account.who)) from None
+            account = self._with_credentials(url, refusal)
         try:
-            return self._translated(url, self._client, action)
-        except (api.Unauthorized, api.Forbidden) as refusal:
-            raise FetchError(_refused(url, refusal, self.who)) from None
+            return _translated(url, account, action)
+        except (Unauthorized, Forbidden) as refusal:
+            raise FetchError(_refused(url, refusal, account.who)) from None
 
-    @property
-    def timeout(self) -> tuple[float, float]:
-        """Seconds to connect, and seconds between two pieces of an answer."""
-        return self.settings.patience.connect, self.settings.patience.read
-
-    def _translated(
-        self, url: str, client: storage.Client, action: Callable[[storage.Client], T]
-    ) -> T:
-        import http.client
-
-        import requests
-        import urllib3
-        from google.api_core import exceptions as api
-        from google.auth import exceptions as auth
-
-        try:
-            return action(client)
-        except (api.Unauthorized, api.Forbidden):
-            raise
-        except api.NotFound as error:
-            raise FetchError(
-                f"{url}: 404: {_said(error)}. No bucket or object of that name that {self.who} "
-                "may see, or it was overwritten while it was fetched."
-            ) from None
-        except (api.TooManyRequests, api.ServerError) as error:
-            wait = answers.retry_after(error.response) if error.response is not None else None
-            raise Interrupted(f"{error.code}: {_said(error)}", wait=wait) from None
-        except api.GoogleAPICallError as error:
-            raise FetchError(f"{url}: {error.code}: {_said(error)} ({self.who}).") from None
-        except auth.InvalidOperation:
-            # What becomes of a 401 when nobody's credentials can't be renewed.
-            raise api.Unauthorized("it wants credentials") from None
-        except auth.RefreshError as error:
-            raise FetchError(
-                f"{url}: the credentials of {self.who} are not taken: {error.args[0]}."
-            ) from None
-        except (
-            auth.TransportError,
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            http.client.HTTPException,
-            ConnectionError,
-        ) as error:
-            raise Interrupted(answers.cause(error)) from None
-
-    def _use_credentials(self, url: str, refusal: Any) -> None:
+    def _with_credentials(self, url: str, refusal: Any) -> Account:
         import google.auth
         from google.auth.exceptions import DefaultCredentialsError
 
         with self._lock:
-            if self.who != "anonymous":
-                return
+            if self.account.who != "anonymous":
+                return self.account
             try:
                 credentials, project = google.auth.default(scopes=[_SCOPE])
             except DefaultCredentialsError:
@@ -131,26 +96,62 @@ class Access:
                     "environment has no credentials. Run `gcloud auth application-default login`, "
                     "or set GOOGLE_APPLICATION_CREDENTIALS to a key file of an account that may."
                 ) from None
-            self.who = (
+            who = (
                 getattr(credentials, "service_account_email", None)
                 or getattr(credentials, "account", None)
-                or "the environment's credentials"
+                or "the environment's account"
             )
-            self._client = self._client_for(credentials, project)
+            self.account = _account(who, credentials, project, self.settings.endpoint)
+            return self.account
 
-    def _client_for(self, credentials: Any, project: str | None) -> storage.Client:
-        from google.cloud import storage
 
-        endpoint = self.settings.endpoint
-        client = storage.Client(
-            # Only creating and listing buckets needs a project; nothing here does.
-            project=project or "<none>",
-            credentials=credentials,
-            client_options={"api_endpoint": endpoint} if endpoint else None,
-        )
-        # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
-        client._bucket_metadata_cache = None
-        return client
+def _account(who: str, credentials: Any, project: str | None, endpoint: str | None) -> Account:
+    from google.auth.transport.requests import AuthorizedSession
+    from google.cloud import storage
+
+    client = storage.Client(
+        # Only creating and listing buckets needs a project; nothing here does.
+        project=project or "<none>",
+        credentials=credentials,
+        client_options={"api_endpoint": endpoint} if endpoint else None,
+    )
+    # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
+    client._bucket_metadata_cache = None
+    return Account(who, client, AuthorizedSession(credentials))
+
+
+def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T:
+    """What `action` returns; whatever Google's libraries raise, as one of ours.
+
+    Only a refusal stays as it is: somebody else may be let in.
+    """
+    import requests
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+
+    try:
+        return action(account)
+    except (api.Unauthorized, api.Forbidden):
+        raise
+    except auth.InvalidOperation:
+        # What becomes of a 401 when nobody's credentials can't be renewed.
+        raise api.Unauthorized("it wants credentials") from None
+    except api.NotFound as error:
+        raise FetchError(
+            f"{url}: 404: {_said(error)}. No bucket or object of that name that {account.who} may "
+            "see, or it was overwritten while it was fetched."
+        ) from None
+    except (api.TooManyRequests, api.ServerError) as error:
+        wait = answers.retry_after(error.response) if error.response is not None else None
+        raise Interrupted(f"{error.code}: {_said(error)}", wait=wait) from None
+    except api.GoogleAPICallError as error:
+        raise FetchError(f"{url}: {error.code}: {_said(error)} ({account.who}).") from None
+    except auth.RefreshError as error:
+        raise FetchError(
+            f"{url}: the credentials of {account.who} are not taken: {error.args[0]}."
+        ) from None
+    except (auth.TransportError, requests.RequestException) as error:
+        raise Interrupted(answers.cause(error)) from None
 
 
 def _refused(url: str, refusal: Any, who: str) -> str:
@@ -161,7 +162,6 @@ def _refused(url: str, refusal: Any, who: str) -> str:
 
 
 def _said(error: Any) -> str:
-    """What the server said, without the request and the library's own words around it."""
+    """What the server said, without the request that Google's libraries put in front of it."""
     text = re.sub(r"^(GET|POST) \S+: ", "", str(error.message))
-    text = text.partition(": ('Request failed with status code'")[0]
     return answers.plain_text(text).rstrip(".") or "no further word"

@@ -36,9 +36,6 @@ class Facts:
 def facts(answer: requests.Response) -> Facts:
     """What the headers say of the file."""
     headers = answer.headers
-    if headers.get("Content-Encoding", "identity") != "identity":
-        # Compressed in spite of what was asked: the numbers are of the compressed bytes.
-        return Facts(size=None, version=None, crc32c=None, start=0)
     start, size = 0, None
     if part := _RANGE.fullmatch(headers.get("Content-Range", "")):
         start, size = int(part[1]), int(part[3])

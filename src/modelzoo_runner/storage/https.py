@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     import requests
 
 _CHUNK = 1 << 20
+_HEADERS = {
+    "User-Agent": f"modelzoo_runner/{__version__}",
+    # Compressed on the way, neither its length nor a part of it could be compared.
+    "Accept-Encoding": "identity",
+}
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -36,9 +41,11 @@ def download(url: str, part: Partial, settings: Settings, *, size: int | None = 
         FetchError: naming the URL and the status, or what the server did wrong.
         HashMismatch: it isn't as large as `size`, or not what the server's own checksum says.
     """
-    with _session() as session:
+    import requests
+
+    with requests.Session() as session:
         retrying.until_done(
-            lambda: _attempt(session, url, part, settings.patience, size),
+            lambda: attempt(session, url, part, settings.patience, size=size),
             done=lambda: part.done,
             patience=settings.patience,
             what=f"GET {url}",
@@ -60,8 +67,13 @@ def look(url: str, settings: Settings) -> Look:
     Raises:
         FetchError: there is no answer, or a redirect that isn't followed.
     """
+    import requests
+
     try:
-        with _session() as session, _answer(session, "HEAD", url, {}, settings.patience) as answer:
+        with (
+            requests.Session() as session,
+            asked(session, "HEAD", url, {}, settings.patience) as answer,
+        ):
             there = answer.status_code == 200
             problem = None if there else f"{answer.status_code} {answer.reason or ''}".rstrip()
             if there and (kind := answers.page_type(answer)) is not None:
@@ -72,12 +84,26 @@ def look(url: str, settings: Settings) -> Look:
         raise FetchError(f"HEAD {url}: {error}.") from None
 
 
-def _attempt(
-    session: requests.Session, url: str, part: Partial, patience: Patience, size: int | None
+def attempt(
+    session: requests.Session,
+    url: str,
+    part: Partial,
+    patience: Patience,
+    *,
+    size: int | None = None,
+    refuse: Callable[[requests.Response], None] = lambda answer: None,
 ) -> None:
-    """One request, from the byte the last one ended at if that can be."""
+    """One request, from the byte the last one ended at if that can be.
+
+    `refuse` sees the answer first, and raises if it has better words for it.
+
+    Raises:
+        Interrupted: another attempt may bring the rest.
+        FetchError: it would not.
+    """
     headers = {"Range": f"bytes={part.done}-"} if part.done and part.version else {}
-    with _answer(session, "GET", url, headers, patience) as answer:
+    with asked(session, "GET", url, headers, patience) as answer:
+        refuse(answer)
         if answer.status_code == 416 and headers:
             part.restart(None)
             raise Interrupted("416: the file is shorter than what came of it before", wait=0)
@@ -90,7 +116,7 @@ def _attempt(
                 raise Interrupted("the file changed while it was fetched", wait=0)
         else:
             part.restart(facts.version)
-        blocks = _body(answer, patience)
+        blocks = body(answer, patience)
         first = next(blocks, b"")
         if part.done == 0:
             answers.refuse_page(answer, url, first)
@@ -109,25 +135,30 @@ def _attempt(
         raise Interrupted("what came does not fit the checksum the server sent with it")
 
 
-def _body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
-    """The bytes of an answer, as long as they come at a useful rate."""
-    import requests
+def body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
+    """The bytes of an answer as they come, as long as they come at a useful rate.
+
+    Raises:
+        Interrupted: they don't, or they break off.
+    """
+    import urllib3
 
     since, came = time.monotonic(), 0
     try:
-        for block in answer.iter_content(_CHUNK):
+        # As they are sent: some servers call an archive's own compression one for the way.
+        while block := answer.raw.read1(_CHUNK, decode_content=False):
             yield block
             came += len(block)
             if (passed := time.monotonic() - since) > patience.slow_after:
                 if came < patience.slowest * passed:
                     raise Interrupted(f"only {came:,} bytes came in {passed:.0f} s")
                 since, came = time.monotonic(), 0
-    except requests.RequestException as error:
+    except urllib3.exceptions.HTTPError as error:
         raise Interrupted(f"the answer broke off: {answers.cause(error)}") from None
 
 
 @contextmanager
-def _answer(
+def asked(
     session: requests.Session, method: str, url: str, headers: dict[str, str], patience: Patience
 ) -> Iterator[requests.Response]:
     """The answer to a request, after the redirects that may be followed.
@@ -144,7 +175,7 @@ def _answer(
             answer = session.request(
                 method,
                 here,
-                headers=headers,
+                headers=_HEADERS | headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(patience.connect, patience.read),
@@ -184,13 +215,3 @@ def _next_hop(url: str, target: str) -> str:
             "that URL, or download the file yourself and give its path."
         )
     return there
-
-
-def _session() -> requests.Session:
-    import requests
-
-    session = requests.Session()
-    session.headers["User-Agent"] = f"modelzoo_runner/{__version__}"
-    # Compressed on the way, neither its length nor a part of it could be compared.
-    session.headers["Accept-Encoding"] = "identity"
-    return session
