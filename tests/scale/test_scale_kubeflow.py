@@ -258,18 +258,18 @@ def local(kfp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+    """A result's JSON without what differs from process to process and moment to moment."""
+    kept = {name: value for name, value in record.items() if not name.endswith("_seconds")}
+    return {**kept, "observed": record["observed"]["graph"], "warnings": None}
+
+
 needs_run = pytest.mark.skipif(
     not hasattr(modelzoo_runner, "run"), reason="modelzoo_runner.run isn't there yet"
 )
 
 # The local runner warns that it runs a step here and not in its image, which is what it is for.
 in_this_place = pytest.mark.filterwarnings("ignore:You may be attemping to run:RuntimeWarning")
-
-
-def without_times(record: dict[str, Any]) -> dict[str, Any]:
-    """A result's JSON without what another process or moment makes differ."""
-    kept = {name: value for name, value in record.items() if not name.endswith("_seconds")}
-    return {**kept, "observed": sorted(record["observed"]), "warnings": None}
 
 
 @in_this_place
