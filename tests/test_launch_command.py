@@ -28,7 +28,7 @@ PRINTED = [
             --mode inference \
             --batch-size=128 \
             --socket-id 0 \
-            --docker-image gcr.io/deeplearning-platform-release/tf-cpu.1-14
+            --docker-image registry.example.org/release/tf-cpu.1-14
         """,
         'benchmark("resnet50", precision="fp32", batch_size=128, socket_id=0, '
         'weights="/home/me/resnet50_fp32_pretrained_model.pb")',

@@ -273,9 +273,9 @@ def test_an_accuracy_run_without_data_is_refused_before_anything_is_fetched() ->
         planned(call)
 
 
-@pytest.mark.parametrize("model", ["my/graph.pb", "graph.pb", "./mine.toml", "mine.toml"])
-def test_a_model_can_be_a_path(model: str) -> None:
-    assert pipeline.translate(model_name=model).model == model
+@pytest.mark.parametrize("model", ["my/graph.pb", "graph.pb", Path("mine.toml"), "./mine.toml"])
+def test_a_model_can_be_a_path(model: str | Path) -> None:
+    assert pipeline.translate(model_name=model).model == str(model)
 
 
 def test_bfloat16_is_a_precision() -> None:
@@ -291,10 +291,10 @@ def test_an_image_of_your_own() -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        "registry.example.org/intel-tf-image-recognition:latest",
-        "registry.example.org/intel-tf-object-detection:latest",
-        "gcr.io/deeplearning-platform-release/tf-cpu.1-14",
-        "intelaipg/intel-optimized-tensorflow:PR25765-devel-mkl",
+        "registry.example.org/team/intel-tf-image-recognition:latest",
+        "intel-tf-object-detection",
+        "registry.example.org:5000/tf-cpu.1-14",
+        "some/intel-optimized-tensorflow:latest-devel-mkl",
     ],
 )
 def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None:
@@ -378,6 +378,13 @@ def test_the_accuracy_of_a_classifier_means_what_it_did() -> None:
             "resnet_50",
             "model_name='resnet_50': neither the name of a model nor a path to a .pb or a preset "
             "(.toml). Did you mean 'resnet50' or 'resnet101'?",
+        ),
+        (
+            "model_name",
+            None,
+            "model_name='None': neither the name of a model nor a path to a .pb or a preset "
+            "(.toml). Models: faster_rcnn, inception_resnet_v2, inceptionv3, inceptionv4, "
+            "mobilenet_v1, resnet101, resnet50, rfcn, ssd-mobilenet",
         ),
         ("precision", "fp16", "precision='fp16': should be fp32 or int8 or bfloat16"),
         ("mode", "training", "mode='training': should be inference"),

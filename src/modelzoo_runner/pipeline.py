@@ -50,7 +50,7 @@ class Call:
 def translate(
     *,
     data_location: str | Path | None = "",
-    model_name: str = "resnet50",
+    model_name: str | Path = "resnet50",
     precision: str = "int8",
     mode: str = "inference",
     batch_size: str | int | None = "-1",
@@ -88,6 +88,7 @@ def translate(
     precision = one_of("precision", precision, PRECISIONS)
     verb = one_of("benchmark_or_accuracy", benchmark_or_accuracy, ("benchmark", "accuracy"))
     is_benchmark = verb == "benchmark"
+    model_name = str(model_name)
     preset = _preset(model_name)
     extra, extra_notes = model_args.translate(
         model_args.parse(extra_model_args),
@@ -161,7 +162,8 @@ def _image(value: str | None) -> tuple[str | None, list[str]]:
             f"docker_image={value!r}: should be the name of an image, such as "
             "registry.example.org/modelzoo-runner:1"
         )
-    if value.startswith(_ORIGINAL_IMAGES):
+    repository = re.split("[:@]", value.rsplit("/", 1)[-1])[0]
+    if _ORIGINAL_IMAGES.fullmatch(repository):
         return None, [
             f"docker_image={value}: holds what the original's scripts needed and not this library, "
             "so the run doesn't happen in it."
@@ -169,11 +171,8 @@ def _image(value: str | None) -> tuple[str | None, list[str]]:
     return value, []
 
 
-_ORIGINAL_IMAGES = (
-    "registry.example.org/intel-tf-",
-    "gcr.io/deeplearning-platform-release/tf-cpu",
-    "intelaipg/intel-optimized-tensorflow",
-    "intel/intel-optimized-tensorflow",
+_ORIGINAL_IMAGES = re.compile(
+    r"intel-tf-(image-recognition|object-detection)|intel-optimized-tensorflow|tf-cpu[0-9.-]*"
 )
 
 
