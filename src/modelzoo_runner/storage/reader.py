@@ -1,0 +1,112 @@
+"""One object of a bucket as a file that is read from its start to its end, where it is."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from modelzoo_runner.errors import FetchError, HashMismatch
+from modelzoo_runner.storage import answers, gcs, https, retrying
+from modelzoo_runner.storage.access import Access, Account
+from modelzoo_runner.storage.gcs import StoredObject
+from modelzoo_runner.storage.retrying import Interrupted
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class ObjectReader(io.RawIOBase):
+    """The bytes of an object at its generation, asked for again from where they broke off.
+
+    At the end they are compared with the object's CRC-32C.
+    """
+
+    def __init__(self, stored: StoredObject, access: Access) -> None:
+        import google_crc32c
+
+        super().__init__()
+        self._stored = stored
+        self._access = access
+        self._blocks: Generator[bytes, None, None] | None = None
+        self._block = memoryview(b"")
+        self._crc32c = google_crc32c.Checksum()
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+        return self._position - len(self._block)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill some of `buffer`; 0 at the end."""
+        if not self._block and self._position < self._stored.size:
+            self._block = memoryview(self._next_block())
+            if self._position == self._stored.size:
+                self._compare()
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._block))
+        into[:count] = self._block[:count]
+        self._block = self._block[count:]
+        return count
+
+    def close(self) -> None:
+        """Hang up."""
+        self._hang_up()
+        super().close()
+
+    def _next_block(self) -> bytes:
+        came: list[bytes] = []
+
+        def attempt() -> None:
+            came.append(self._access.once(self._stored.url, self._advance))
+
+        retrying.until_done(
+            attempt,
+            done=lambda: self._position,
+            patience=self._access.settings.patience,
+            what=self._stored.url,
+        )
+        return came[0]
+
+    def _advance(self, account: Account) -> bytes:
+        try:
+            if self._blocks is None:
+                self._blocks = self._opened(account)
+            block = next(self._blocks, b"")
+            if not block:
+                raise Interrupted(f"{self._position:,} of {self._stored.size:,} bytes came")
+        except BaseException:
+            self._hang_up()
+            raise
+        self._position += len(block)
+        self._crc32c.update(block)
+        return block
+
+    def _opened(self, account: Account) -> Generator[bytes, None, None]:
+        url = gcs.media_url(self._stored, self._access.settings.endpoint)
+        patience = self._access.settings.patience
+        headers = {"Range": f"bytes={self._position}-"} if self._position else {}
+        with https.asked(account.session, "GET", url, headers, patience) as answer:
+            gcs.refuse(answer)
+            answers.refuse_status(answer, url)
+            if answers.facts(answer).start != self._position:
+                raise FetchError(f"{self._stored.url}: the server doesn't send parts of a file.")
+            yield from https.body(answer, patience)
+
+    def _hang_up(self) -> None:
+        if self._blocks is not None:
+            self._blocks.close()
+            self._blocks = None
+
+    def _compare(self) -> None:
+        stated = self._stored.crc32c
+        if stated is not None and base64.b64decode(stated) != self._crc32c.digest():
+            raise HashMismatch(
+                f"{self._stored.url}: what was read does not fit the object's crc32c. It was "
+                "damaged on the way: read it again."
+            )
