@@ -192,3 +192,50 @@ def furthest(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float
         float(np.abs(a.astype("f8") - b).max() / (np.ptp(a) or 1.0))
         for a, b in zip(before, after, strict=True)
     )
+
+
+def int8_residual(summand: str = "first") -> GraphDef:
+    """Three quantised convolutions, the last of which adds `summand` to its result.
+
+    `input` [?, 8, 8, 4] in 0..6 -> quantize -> first -> second -> sum -> `output`.
+    """
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    graph_def = made(lambda: placeholder(None, 8, 8, 4))
+
+    def add(name: str, op: str, *inputs: str, **attributes: Any) -> None:
+        made_node = graph_def.node.add(name=name, op=op, input=inputs)
+        for key, value in attributes.items():
+            if isinstance(value, tf.DType):
+                made_node.attr[key].type = value.as_datatype_enum
+            elif isinstance(value, list):
+                made_node.attr[key].list.i.extend(value)
+            else:
+                made_node.attr[key].s = value
+
+    def add_constant(name: str, value: np.ndarray, dtype: tf.DType) -> None:
+        add(name, "Const", dtype=dtype)
+        tensor = tf.make_tensor_proto(value)
+        tensor.dtype = dtype.as_datatype_enum
+        graph_def.node[-1].attr["value"].tensor.CopyFrom(tensor)
+
+    types = {"Tinput": tf.quint8, "Tfilter": tf.qint8, "Tbias": tf.float32, "out_type": tf.quint8}
+    ranges = ("zero", "six", "minus", "one", "zero", "six")
+
+    def convolve(name: str, image: str, op: str, *more: str, **attributes: Any) -> None:
+        inputs = (image, "filter", "bias", *ranges, *more)
+        add(name, op, *inputs, strides=[1, 1, 1, 1], padding=b"SAME", **types, **attributes)
+
+    for name, value in {"zero": 0.0, "six": 6.0, "minus": -1.0, "one": 1.0}.items():
+        add_constant(name, np.float32(value), tf.float32)
+    add_constant("filter", rng.integers(-99, 99, (3, 3, 4, 4)).astype("i1"), tf.qint8)
+    add_constant("bias", np.zeros(4, "f4"), tf.float32)
+    add("quantize", "QuantizeV2", "input", "zero", "six", T=tf.quint8, mode=b"SCALED")
+    plain = "QuantizedConv2DWithBiasAndReluAndRequantize"
+    convolve("first", "quantize", plain)
+    convolve("second", "first", plain)
+    adding = "QuantizedConv2DWithBiasSumAndReluAndRequantize"
+    convolve("sum", "second", adding, summand, "zero", "six", Tsummand=tf.quint8)
+    add("output", "Dequantize", "sum", "sum:1", "sum:2", T=tf.quint8, mode=b"SCALED")
+    return graph_def
