@@ -22,3 +22,21 @@ def samples() -> Path:
     if not SAMPLES.is_dir():
         pytest.skip(f"no real graphs and images here: {SAMPLES} is not a folder")
     return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def same_pools() -> None:
+    """For tests whose runs are to stay in this process: see `pools`."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pools(request: pytest.FixtureRequest) -> None:
+    """TensorFlow's thread pools, made by the library before any test can make others.
+
+    The first use of TensorFlow in a process sizes them; the library starts a child rather than use
+    pools that somebody else made. Only where a test asks for it: it loads TensorFlow.
+    """
+    if any("same_pools" in item.fixturenames for item in request.session.items):  # type: ignore[attr-defined]
+        from modelzoo_runner.execution import pool
+
+        pool.make(inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))

@@ -18,6 +18,11 @@ from modelzoo_runner.data.convert import convert_imagenet
 FP32 = "mobilenet_v1_1.0_224_frozen.pb"
 INT8 = "mobilenet_v1_1.0_224_int8_inc.pb"
 
+HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
+"""What keeps a run in this process: the same pools for all, and nothing to preload."""
+
+pytestmark = pytest.mark.usefixtures("same_pools")
+
 PLAIN = """
 # Nothing but TensorFlow: the records, slim's Inception preprocessing, one image at a time.
 import json, sys
@@ -85,6 +90,7 @@ def test_accuracy_counts_are_those_of_a_plain_loop(
         data_location=shards,
         batch_size=32,
         predictions=tmp_path / "predictions.csv",
+        **HERE,
     )
     expected = plainly(graph, shards, tmp_path)
     assert result.examples == expected.pop("examples") == 500
@@ -104,6 +110,7 @@ def test_int8_is_close_to_fp32(samples: Path, shards: Path) -> None:
             weights=samples / "graphs" / name,
             data_location=shards,
             batch_size=50,
+            **HERE,
         )
         for precision, name in (("fp32", FP32), ("int8", INT8))
     )
@@ -123,6 +130,7 @@ def test_the_score_does_not_depend_on_the_batch(
             data_location=shards,
             batch_size=size,
             limit=50,
+            **HERE,
         )
 
     result = run(batch_size)
@@ -143,6 +151,7 @@ def test_benchmark(
         batch_size=8,
         warmup_steps=2,
         steps=5,
+        **HERE,
     )
     assert len(result.warmup_seconds) == 2 and len(result.step_seconds) == 5
     assert result.examples == 40 and result.throughput > 0
@@ -158,6 +167,7 @@ def test_steps_beyond_the_data_go_over_it_again(samples: Path, shards: Path) -> 
         batch_size=64,
         warmup_steps=0,
         steps=9,
+        **HERE,
     )
     assert result.examples == 9 * 64
 
@@ -171,6 +181,7 @@ def test_the_prepared_graph_gives_the_same_answers(samples: Path, shards: Path) 
             limit=100,
             batch_size=50,
             optimize=optimize,
+            **HERE,
         )
         for optimize in (True, False)
     )

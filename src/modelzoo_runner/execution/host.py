@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TypeVar
 
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.execution import pool
-from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Result
-
-R = TypeVar("R", bound=Result)
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
@@ -35,20 +32,22 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         )
     if plan.isolation == "child":
         obstacle = 'isolation="child"'
+    told = None if progress is None else Guarded(progress)
+    try:
+        result = _run(plan, obstacle, told)
+    except Interrupted as interrupted:
+        raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
+    return _hosted(result, obstacle, told)
+
+
+def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        reason = "this process can honour the plan"
-        try:
-            return _hosted(job.run(plan, progress=progress), "process", reason)
-        except Interrupted as interrupted:
-            raise Interrupted(_hosted(interrupted.result, "process", reason)) from None
+        return job.run(plan, progress=progress)
     from modelzoo_runner.execution import launch
 
-    try:
-        return _hosted(launch.run(plan, progress=progress), "child", obstacle)
-    except Interrupted as interrupted:
-        raise Interrupted(_hosted(interrupted.result, "child", obstacle)) from None
+    return launch.run(plan, progress=progress)
 
 
 def why_not_here(plan: Plan) -> str | None:
@@ -79,6 +78,12 @@ def why_not_here(plan: Plan) -> str | None:
     return None
 
 
-def _hosted(result: R, host: str, reason: str) -> R:
-    observed = dataclasses.replace(result.observed, host=host, host_reason=reason)  # type: ignore[arg-type]
-    return dataclasses.replace(result, observed=observed)
+def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
+    """The result with where it was had and why, and with what went wrong on the way here."""
+    observed = dataclasses.replace(
+        result.observed,
+        host="process" if obstacle is None else "child",
+        host_reason=obstacle or "this process can honour the plan",
+    )
+    problems = () if told is None or told.problem is None else (told.problem,)
+    return dataclasses.replace(result, observed=observed, warnings=result.warnings + problems)

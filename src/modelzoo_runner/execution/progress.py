@@ -23,3 +23,25 @@ def throttled(progress: Progress, name: str, total: int | None) -> Callable[[int
             progress(name, done, total)
 
     return tell
+
+
+class Guarded:
+    """A caller's callback that can't cost a measurement.
+
+    If it raises, it isn't called again, and `problem` says what it was. Ctrl-C passes.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.problem: str | None = None
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        if self.problem is not None:
+            return
+        try:
+            self._progress(name, done, total)
+        except Exception as error:  # noqa: BLE001 - whatever somebody else's code raises
+            self.problem = (
+                f"the progress callback raised {type(error).__name__}: {error}; it was not called "
+                "again"
+            )
