@@ -152,6 +152,8 @@ def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_folder("~/x") == Path.home() / "x"
     assert settings.cache_folder(tmp_path) == tmp_path
+    with pytest.raises(RequestError, match=r"^'~nobody-here/x': no home folder to put the cache"):
+        settings.cache_folder("~nobody-here/x")
     monkeypatch.setenv("MODELZOO_RUNNER_CACHE", "relative")
     assert settings.cache_folder() == Path.cwd() / "relative"
     monkeypatch.setenv("MODELZOO_RUNNER_CACHE", "")

@@ -250,6 +250,21 @@ def test_an_endpoint_can_be_an_argument(gcs_server: FakeGcs) -> None:
     assert path.read_bytes() == CONTENT
 
 
+def test_what_ends_one_object_ends_the_others(gcs: FakeGcs, cache_folder: Path) -> None:
+    for number in range(12):
+        gcs.put("interrupted", f"data/{number:02}", os.urandom(2 << 20))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch.local("gs://interrupted/data/", progress=interrupt)
+    assert len(gcs.requests("/download/storage/v1/b/interrupted/")) < 12
+    folder = fetch.local("gs://interrupted/data/")
+    assert len(tree(folder)) == 12
+    assert not list(cache_folder.rglob("*.part"))
+
+
 # From here on a stub of the few calls of Google's API that are made, for what the fake can't do.
 
 

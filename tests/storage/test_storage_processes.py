@@ -18,6 +18,7 @@ import stub_server
 from fake_gcs import FakeGcs
 from stub_server import Handler, Stub
 
+from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import fetch, leftovers, locks, partial
 from modelzoo_runner.storage.settings import Patience
 
@@ -218,3 +219,26 @@ def test_threads_of_one_process_fetch_once(web: Stub) -> None:
     assert len(found) == 4 and len(set(found)) == 1
     assert found[0].read_bytes() == CONTENT
     assert web.count("/m.pb") == 1
+
+
+def test_when_the_first_fails_the_one_that_waits_still_can(web: Stub, cache_folder: Path) -> None:
+    def late_refusal(handler: Handler) -> None:
+        time.sleep(0.2)
+        handler.send(404)
+
+    url = web.at("/m.pb", late_refusal, stub_server.file(CONTENT))
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(fetch.local(url).read_bytes())
+        except FetchError as error:
+            found.append(type(error))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(repr, found)) == sorted(map(repr, [FetchError, CONTENT, CONTENT]))
+    assert files_in(cache_folder) == ["m.pb", "record.json"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -112,12 +112,13 @@ def _fetched(
         try:
             return [each.result() for each in under_way]
         except BaseException:
+            together.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 class _Together:
-    """The progress of many files as that of one."""
+    """The progress of many files as that of one, and the end of all when one ends badly."""
 
     def __init__(self, name: str, listing: Listing, progress: Progress | None) -> None:
         self._name = name
@@ -125,8 +126,15 @@ class _Together:
         self._total = sum(each.size for each in listing.objects)
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
 
     def report(self, stored: StoredObject, done: int) -> None:
+        if self._stopped:
+            # Out of the thread that fetches; what came of the file stays for the next time.
+            raise CancelledError
         if self._progress is not None:
             with self._lock:
                 self._done[stored.name] = done

@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -100,7 +99,11 @@ def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
         modified_ns=path.stat().st_mtime_ns,
         fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    _record(entry)
+    try:
+        _record(entry)
+    except OSError:
+        path.unlink()
+        raise
     return path
 
 
@@ -152,16 +155,10 @@ def tidy(folder: Path) -> None:
             each.rmdir()
 
 
-def sha256_of(path: Path, report: Callable[[int], None] = lambda done: None) -> str:
+def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    done = 0
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            done += len(block)
-            report(done)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _RECORD = "record.json"

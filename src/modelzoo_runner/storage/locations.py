@@ -65,12 +65,12 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
         RequestError: a scheme nobody here speaks, or a URL without what it needs.
     """
     if isinstance(location, Path):
-        return location.expanduser()
+        return _at_home(location)
     if "\0" in location or not location:
         raise RequestError(f"{location!r}: not a location; {_ALLOWED}.")
     scheme, separator, rest = location.partition("://")
     if not separator:
-        return Path(location).expanduser()
+        return _at_home(Path(location))
     match scheme.lower():
         case "gs":
             return _bucket_place(location, rest)
@@ -112,6 +112,14 @@ def unsafe_reason(name: str) -> str | None:
 
 
 _ALLOWED = "a location is a path, an https:// URL, or gs://bucket/..."
+
+
+def _at_home(path: Path) -> Path:
+    """The path with `~` filled in; a folder may also be called `~x` where no user is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _bucket_place(location: str, rest: str) -> BucketPlace:

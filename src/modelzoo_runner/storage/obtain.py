@@ -58,16 +58,17 @@ def obtain(source: Source, expected: Expected, settings: Settings) -> Path:
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
     folder = cache.folder_of(settings.cache, source.location)
     lock = settings.cache / "locks" / f"{folder.name}.lock"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock.parent.mkdir(exist_ok=True)
-    try:
-        with locks.one_at_a_time(
-            lock, progress=lambda: leftovers.growth(folder), stalled=settings.patience.stalled
-        ):
-            found = cache.find(settings.cache, source.location, expected)
-            return found or _written(source, expected, settings, folder)
-    finally:
-        cache.tidy(folder)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locks.one_at_a_time(
+        lock, progress=lambda: leftovers.growth(folder), stalled=settings.patience.stalled
+    ):
+        if (found := cache.find(settings.cache, source.location, expected)) is not None:
+            return found
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return _written(source, expected, settings, folder)
+        finally:
+            cache.tidy(folder)
 
 
 def _written(source: Source, expected: Expected, settings: Settings, folder: Path) -> Path:

@@ -33,7 +33,7 @@ class Partial:
         self.version: str | None = None
         self.done = 0
         self._report = report
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
         self._digests = Digests()
         self._file = path.open("xb", buffering=0)
         with contextlib.suppress(OSError):
@@ -83,13 +83,10 @@ class Partial:
                 f"{self.location}: more came than the {self.largest:,} bytes the file may have."
             )
         self.done += len(data)
-        if not self._waiting and len(data) >= _BLOCK:
-            self._store(data)
-        else:
-            # Some libraries write a few thousand bytes at a time.
-            self._waiting += data
-            if len(self._waiting) >= _BLOCK:
-                self._flush()
+        # Encrypted lines bring 16 kB at a time.
+        self._waiting.append(data)
+        if sum(map(len, self._waiting)) >= _BLOCK:
+            self._flush()
         return len(data)
 
     @property
@@ -131,8 +128,9 @@ class Partial:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._store(bytes(self._waiting))
+            block = b"".join(self._waiting)
             self._waiting.clear()
+            self._store(block)
 
     def _store(self, block: bytes) -> None:
         self._digests.update(block)

@@ -87,7 +87,10 @@ def cache_folder(folder: Path | str | None = None) -> Path:
     """The folder that fetched files are kept in; it need not exist yet."""
     chosen = folder or os.environ.get("MODELZOO_RUNNER_CACHE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            raise RequestError(f"{str(chosen)!r}: no home folder to put the cache in.") from None
     import platformdirs
 
     return platformdirs.user_cache_path("modelzoo_runner")
