@@ -4,8 +4,10 @@
 >>> print(benchmark("resnet50", weights="random"))  # doctest: +SKIP
 """
 
+from typing import TYPE_CHECKING, Any
+
 from modelzoo_runner._version import __version__
-from modelzoo_runner.api import accuracy, benchmark, models
+from modelzoo_runner.api import accuracy, benchmark, machine, models
 from modelzoo_runner.errors import (
     BindingError,
     DataError,
@@ -28,9 +30,33 @@ from modelzoo_runner.preset import Preset
 from modelzoo_runner.results.compare import Comparison, compare
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
 
+if TYPE_CHECKING:
+    from modelzoo_runner.best_known import BestKnown, best_known
+    from modelzoo_runner.data.coco_convert import convert_coco
+    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.detection import score_detections
+    from modelzoo_runner.graphs.inspect import inspect_graph
+    from modelzoo_runner.launch_command import from_launch_command
+    from modelzoo_runner.original import run
+    from modelzoo_runner.results.draw import draw_detections
+
+# Loaded when they are first asked for, so that importing the library stays quick.
+_LATER = {
+    "BestKnown": "best_known",
+    "best_known": "best_known",
+    "convert_coco": "data.coco_convert",
+    "convert_imagenet": "data.convert",
+    "draw_detections": "results.draw",
+    "from_launch_command": "launch_command",
+    "inspect_graph": "graphs.inspect",
+    "run": "original",
+    "score_detections": "detection",
+}
+
 __all__ = [
     "AccuracyResult",
     "BenchmarkResult",
+    "BestKnown",
     "BindingError",
     "Comparison",
     "DataError",
@@ -52,7 +78,31 @@ __all__ = [
     "__version__",
     "accuracy",
     "benchmark",
+    "best_known",
     "compare",
+    "convert_coco",
+    "convert_imagenet",
+    "draw_detections",
+    "from_launch_command",
+    "inspect_graph",
     "load",
+    "machine",
     "models",
+    "run",
+    "score_detections",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    # Kept under its own name, also where the module has the same one (`best_known`).
+    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -149,6 +149,7 @@ def accuracy(
     model: Model,
     *,
     data_location: str | Path | None = None,
+    annotations: str | Path | None = None,
     precision: str = "fp32",
     weights: str | Path = "pretrained",
     batch_size: int | None = None,
@@ -182,11 +183,12 @@ def accuracy(
     Args:
         model: as in `benchmark`.
         data_location: the labelled data, here or at gs://.
+        annotations: for detectors: the `instances_*.json`, where it isn't beside the images.
         precision: as in `benchmark`.
         weights: as in `benchmark`.
         batch_size: examples in a step; it doesn't change the score.
         limit: stop after so many examples; the result says that it is of a part of the set.
-        predictions: a CSV file to write, with a line for each example.
+        predictions: a file to write: a CSV line for each example, or detections as COCO has them.
         socket_id: as in `benchmark`.
         numa_node: as in `benchmark`.
         cpus: as in `benchmark`.
@@ -221,6 +223,7 @@ def accuracy(
         precision=precision,
         weights=str(weights),
         data_location=_text(data_location),
+        annotations=_text(annotations),
         allow_partial=allow_partial,
         limit=limit,
         batch_size=batch_size,

@@ -56,9 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", metavar="FILE", help="save the result there")
         options.add(command, function, leave_out=("progress",))
     command = _command(commands, "models", "list the models", _models)
+    command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
     command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
     command.add_argument("graph", help="path of a frozen graph (.pb)")
     _add_convert(commands)
+    _add_score(commands)
     command = _command(commands, "show", "print saved results", _show_saved)
     command.add_argument("results", nargs="+", metavar="FILE")
     command = _command(commands, "compare", "compare two saved results", _compare)
@@ -76,17 +78,33 @@ def _command(
 
 
 def _add_convert(commands: Any) -> None:
-    from modelzoo_runner.data.convert import convert_imagenet
-
     says = "convert a folder of images to TFRecords"
     command: argparse.ArgumentParser = commands.add_parser("convert", help=says, description=says)
     kinds = command.add_subparsers(required=True, metavar="KIND")
-    for name, function, places in (("imagenet", convert_imagenet, ("images", "labels", "out")),):
+    for name, function, places in (
+        ("imagenet", modelzoo_runner.convert_imagenet, ("images", "labels", "out")),
+        ("coco", modelzoo_runner.convert_coco, ("images", "annotations", "out")),
+    ):
         kind = _command(kinds, name, says, _convert(function, places))
-        said = options.described(function)
-        for place in places:
-            kind.add_argument(place, help=said[place])
+        _add_places(kind, function, places)
         options.add(kind, function, leave_out=("progress",))
+
+
+def _add_score(commands: Any) -> None:
+    function, places = modelzoo_runner.score_detections, ("detections", "annotations")
+    says = "score saved detections by COCO's rules, without running anything"
+    command = _command(commands, "score", says, _score)
+    _add_places(command, function, places)
+    options.add(command, function, leave_out=())
+
+
+def _add_places(
+    command: argparse.ArgumentParser, function: Callable[..., object], places: Sequence[str]
+) -> None:
+    """The function's positional arguments, with the words of its docstring."""
+    said = options.described(function)
+    for place in places:
+        command.add_argument(place, help=said[place])
 
 
 def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace], None]:
@@ -112,25 +130,24 @@ def _models(asked: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "task", "precisions", "batch", "published", "description", box=None)
+    table = Table(box=None)
+    for name in ("model", "precisions", "batches"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what it is")
     for preset in modelzoo_runner.models().values():
         runs = [each for runs in preset.run.values() for each in runs.values()]
         batches = sorted({run.batch_size for run in runs}, reverse=True)
-        scores = [
-            f"{precision} {name} {graph.published[name]:.4f}"
-            for precision, graph in preset.graph.items()
-            for name in ("top1", "AP")
-            if name in graph.published
-        ]
         table.add_row(
             preset.name,
-            preset.task,
-            ", ".join(preset.precisions),
-            ", ".join(str(each) for each in batches),
-            "\n".join(scores),
+            " ".join(preset.precisions),
+            " ".join(str(each) for each in batches),
             preset.description,
         )
     Console().print(table)
+
+
+def _machine(asked: argparse.Namespace) -> None:
+    print(modelzoo_runner.machine())
 
 
 def _inspect(asked: argparse.Namespace) -> None:
@@ -152,6 +169,13 @@ def _convert(
         print(report)
 
     return run
+
+
+def _score(asked: argparse.Namespace) -> None:
+    scores = modelzoo_runner.score_detections(
+        asked.detections, asked.annotations, legacy=asked.legacy
+    )
+    print(scores)
 
 
 def _show_saved(asked: argparse.Namespace) -> None:

@@ -57,8 +57,9 @@ class GraphFile:
 class Plan:
     """One run. Counts are of steps or examples, times are seconds.
 
-    `data_location` is a local path, or `None` for synthetic input made from `seed`; `limit` is the
-    number of examples to stop after. `why` says for each decided field whether the argument, the
+    `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
+    is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
+    stop after. `why` says for each decided field whether the argument, the
     preset or the library decided.
     """
 
@@ -71,6 +72,7 @@ class Plan:
     optimize: bool = True
     trust: bool = False
     data_location: str | None = None
+    annotations: str | None = None
     allow_partial: bool = False
     limit: int | None = None
     preprocess: Preprocess | None = None

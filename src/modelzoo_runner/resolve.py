@@ -30,6 +30,7 @@ class Request:
     goal: str = "throughput"
     weights: str = "pretrained"
     data_location: str | None = None
+    annotations: str | None = None
     allow_partial: bool = False
     limit: int | None = None
     batch_size: int | None = None
@@ -71,6 +72,11 @@ def check(request: Request, preset: Preset) -> Request:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
             f"{_DATA_FORMS[preset.task]}, on this machine or at gs://"
+        )
+    if request.annotations and preset.preprocess is not None:
+        raise RequestError(
+            f"annotations={request.annotations!r}: only for detectors; the labels of a "
+            "classifier's images are in its records"
         )
     if request.timeout is not None and request.isolation == "none":
         raise RequestError(
@@ -131,6 +137,7 @@ def resolve(preset: Preset, request: Request, placement: Placement) -> Plan:
         optimize=request.optimize,
         trust=request.trust,
         data_location=request.data_location or None,
+        annotations=request.annotations or None,
         allow_partial=request.allow_partial,
         limit=request.limit,
         preprocess=preset.preprocess,

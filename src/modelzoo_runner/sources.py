@@ -30,10 +30,11 @@ def localize(
     """
     path = _graph(plan, preset, offline, progress)
     graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
-    data = plan.data_location
-    if data is not None:
-        data = str(_data(data, plan, offline, progress))
-    return dataclasses.replace(plan, graph=graph, data_location=data)
+    data, annotations = (
+        None if location is None else str(_data(location, offline, progress))
+        for location in (plan.data_location, plan.annotations)
+    )
+    return dataclasses.replace(plan, graph=graph, data_location=data, annotations=annotations)
 
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
@@ -82,7 +83,7 @@ def _fingerprint(module: ModuleType) -> str:
     return digest.hexdigest()[:16]
 
 
-def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:
+def _data(location: str, offline: bool, progress: Progress | None) -> Path:
     if "://" not in location:
         return Path(location).expanduser().absolute()
     from modelzoo_runner.storage import fetch

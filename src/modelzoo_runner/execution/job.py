@@ -18,7 +18,7 @@ from modelzoo_runner.errors import DataError, Interrupted
 from modelzoo_runner.execution import loop, pool, scoring, source
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.progress import Progress, throttled
-from modelzoo_runner.execution.scoring import Scores
+from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.graphs import kernels, load, session
 from modelzoo_runner.graphs import prepare as preparation
 from modelzoo_runner.machine import binding, environment, facts, interference
@@ -58,7 +58,9 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         opened = stack.enter_context(_opened(plan, stages))
         plan = opened.plan
         given = stack.enter_context(source.opened(plan, opened.step))
-        scorer = stack.enter_context(scoring.opened(plan)) if plan.kind == "accuracy" else None
+        scorer = None
+        if plan.kind == "accuracy":
+            scorer = stack.enter_context(scoring.opened(plan, given.truth))
         watch = interference.Watch(plan.placement.cpus)
         report = _reporter(plan, given.examples, progress)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import batches as synthetic_batches
-from modelzoo_runner.data import imagenet
+from modelzoo_runner.data import coco, imagenet
+from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Task
 
 if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch
@@ -25,15 +27,18 @@ VALUE_RANGES = {"uint8": (0.0, 255.0)}
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Batches, how many examples there are (`None`: without end), and what a reader should know."""
+    """Batches, how many examples there are (`None`: without end), and what a reader should know.
+
+    `truth` is what there is to find in all images, for a score that can't be had batch by batch.
+    """
 
     batches: Iterator[Batch]
     examples: int | None = None
+    truth: Annotations | None = None
     warnings: tuple[str, ...] = ()
 
 
-@contextlib.contextmanager
-def opened(plan: Plan, step: Step) -> Iterator[Source]:
+def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
 
     Raises:
@@ -41,31 +46,54 @@ def opened(plan: Plan, step: Step) -> Iterator[Source]:
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
-        yield Source(batches=_synthetic(plan, step))
-        return
+        return nullcontext(Source(batches=_synthetic(plan, step)))
+    return _BY_TASK[plan.task](plan, plan.data_location)
+
+
+@contextmanager
+def _classification(plan: Plan, location: str) -> Iterator[Source]:
     if plan.preprocess is None:
         raise RequestError(
-            f"data_location={plan.data_location!r}: how images become this graph's input isn't "
-            "known; give a preset with [preprocess] and the graph as weights="
+            f"data_location={location!r}: how images become this graph's input isn't known; give "
+            "a preset with [preprocess] and the graph as weights="
         )
-    shards = imagenet.find(plan.data_location, allow_partial=plan.allow_partial)
+    shards = imagenet.find(location, allow_partial=plan.allow_partial)
     missing = ", ".join(map(str, shards.missing))
-    with contextlib.closing(
-        imagenet.batches(
-            shards,
-            plan.preprocess,
-            batch_size=plan.batch_size,
-            limit=plan.limit,
-            threads=len(plan.placement.cpus) or plan.placement.intra_threads,
-            # A benchmark of fewer images than it has steps goes over them again.
-            repeat=plan.kind == "benchmark",
-        )
-    ) as batches:
+    with closing(imagenet.batches(shards, plan.preprocess, **_reading(plan))) as batches:
         yield Source(
             batches=batches,
             examples=imagenet.count_examples(shards),
             warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
         )
+
+
+@contextmanager
+def _detection(plan: Plan, location: str) -> Iterator[Source]:
+    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+    # Read before the run: annotations that don't fit must not cost its hours.
+    is_scored = plan.kind == "accuracy"
+    truth = coco.ground_truth(images, limit=plan.limit) if is_scored else None
+    with closing(coco.batches(images, **_reading(plan))) as batches:
+        yield Source(
+            batches=batches, examples=coco.count(images), truth=truth, warnings=images.warnings
+        )
+
+
+_BY_TASK: Mapping[Task, Callable[[Plan, str], AbstractContextManager[Source]]] = {
+    "classification": _classification,
+    "detection": _detection,
+}
+
+
+def _reading(plan: Plan) -> dict[str, Any]:
+    """How the data is read, whatever it is."""
+    return {
+        "batch_size": plan.batch_size,
+        "limit": plan.limit,
+        "threads": len(plan.placement.cpus) or plan.placement.intra_threads,
+        # A benchmark of fewer images than it has steps goes over them again.
+        "repeat": plan.kind == "benchmark",
+    }
 
 
 def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:

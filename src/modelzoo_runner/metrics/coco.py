@@ -49,6 +49,19 @@ class CocoScores:
     legacy: bool
     warnings: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """The 12 numbers, the categories from the best to the worst, and the warnings."""
+        of = f"{self.detections} detections in {self.images} images with {self.objects} objects"
+        best_first = sorted(self.per_category.items(), key=lambda each: -each[1])
+        return "\n".join(
+            (
+                f"{of}, {'legacy' if self.legacy else 'COCO'} rules",
+                *(f"{name:<10}{score:8.4f}" for name, score in self.scores.items()),
+                *(f"{'AP':<10}{score:8.4f}  {name}" for name, score in best_first),
+                *(f"warning: {said}" for said in self.warnings),
+            )
+        )
+
 
 def score_detections(
     detections: Detections | Sequence[Mapping[str, Any]] | Path | str,

@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Task
 from modelzoo_runner.results import stats
 
 SPREAD = 0.10
@@ -70,8 +71,8 @@ def of_precision(plan: Plan, machine: Mapping[str, Any]) -> Iterator[str]:
     instruction_set = machine["software"]["onednn"]["instruction_set"]
     if plan.precision == "int8" and instruction_set in WITHOUT_VNNI:
         yield (
-            f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits here, "
-            "so scores can be points lower than on a processor with VNNI, and it is slower"
+            f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits "
+            "here, so scores can be points lower than on a processor with VNNI, and it is slower"
         )
 
 
@@ -97,10 +98,11 @@ def of_scores(
     """What makes a score doubtful, or not comparable with the published one."""
     if plan.limit is not None and (available is None or examples < available):
         yield f"a part of the set: {examples} examples, because of limit={plan.limit}"
-    if plan.published and plan.task == "classification" and examples != IMAGENET_VALIDATION:
+    published_on, images = PUBLISHED_ON[plan.task]
+    if plan.published and examples != images:
         yield (
-            f"{examples} examples; the published score is of all {IMAGENET_VALIDATION} of "
-            "ImageNet's validation set, so the difference is only a hint"
+            f"{examples} examples; the published score is of all {images} of {published_on}, so "
+            "the difference is only a hint"
         )
     top1 = counts.get("top1")
     if top1 is not None and classes is not None and _looks_like_chance(top1, examples, classes):
@@ -110,7 +112,11 @@ def of_scores(
         )
 
 
-IMAGENET_VALIDATION = 50_000
+PUBLISHED_ON: Mapping[Task, tuple[str, int]] = {
+    "classification": ("ImageNet's validation set", 50_000),
+    "detection": ("COCO's val2017", 5_000),
+}
+"""What the published scores are of, and how many images that is."""
 
 
 def _looks_like_chance(hits: int, examples: int, classes: int) -> bool:

@@ -130,8 +130,9 @@ class AccuracyResult(Result):
     """How well one plan scored.
 
     For a classifier `counts` are the exact hits (`top1`, `top5`) among `examples`, and `scores`
-    their shares. For a detector `scores` are COCO's 12 numbers and `per_category` maps category
-    names to their AP. Scores are fractions.
+    their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
+    to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts counted them (see
+    `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
     """
 
     scores: Mapping[str, float]
@@ -148,11 +149,12 @@ class AccuracyResult(Result):
 
     @property
     def difference(self) -> dict[str, float]:
-        """Each score minus the published one, where there is one."""
-        published = self.plan.published
-        return {
-            name: self.scores[name] - published[name] for name in self.scores if name in published
-        }
+        """Each score minus the published one, where there is one.
+
+        Like with like: of a detector it is the legacy score, as the published one was.
+        """
+        scores, published = self.legacy_scores or self.scores, self.plan.published
+        return {name: scores[name] - published[name] for name in scores if name in published}
 
 
 _KINDS: dict[str, type[Result]] = {"benchmark": BenchmarkResult, "accuracy": AccuracyResult}

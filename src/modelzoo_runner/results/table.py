@@ -6,6 +6,9 @@ import html as markup
 
 from modelzoo_runner.results.result import AccuracyResult, Result
 
+MAIN_OF_COCO = ("AP", "AP50", "AP75")
+"""Of the 12, what is shown on one line."""
+
 
 def rows(result: Result) -> list[tuple[str, str]]:
     """What a person wants to know first, as (name, value) pairs."""
@@ -84,10 +87,12 @@ def _latency(result: Result) -> str:
 
 def _scores(result: AccuracyResult) -> str:
     parts = []
-    interval, difference = result.interval, result.difference
+    interval, difference, legacy = result.interval, result.difference, result.legacy_scores
     for name, score in result.scores.items():
+        if legacy and name not in MAIN_OF_COCO:
+            continue
         part = f"{name} {score:.4f}"
-        notes = []
+        notes = [f"legacy {legacy[name]:.4f}"] if legacy else []
         if name in interval:
             low, high = interval[name]
             notes.append(f"95 % sure: {low:.4f} to {high:.4f}")

@@ -1,0 +1,60 @@
+"""Boxes of a detector -> COCO's numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+from modelzoo_runner.data import coco as data
+from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.execution.scorer import Scores, predictions_file
+from modelzoo_runner.metrics import coco as metric
+from modelzoo_runner.metrics.coco_detections import Collector
+from modelzoo_runner.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelzoo_runner.data.batches import Batch
+
+
+@contextlib.contextmanager
+def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
+    """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
+    target = None if plan.predictions is None else predictions_file(plan.predictions)
+    scorer = Detection(plan, truth)
+    yield scorer
+    if target is not None:
+        scorer.found.detections().save(target)
+
+
+class Detection:
+    """Collects what was found in each image, and scores it against what there is to find."""
+
+    def __init__(self, plan: Plan, truth: Annotations) -> None:
+        self.found = Collector()
+        self._roles = tuple(plan.graph.outputs)
+        self._truth = truth
+        self._images: list[int] = []
+
+    def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
+        """Collect what was found in the images of one batch."""
+        images = cast(data.Images, batch.truth)
+        by_role = dict(zip(self._roles, outputs, strict=True))
+        self.found.add_batch(images.ids, images.sizes, by_role)
+        self._images += images.ids
+
+    def result(self) -> Scores:
+        """COCO's numbers of the images that were run, and beside them the legacy ones."""
+        detections = self.found.detections()
+        # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
+        truth = data.restricted(self._truth, self._images)
+        official = metric.score_detections(detections, truth)
+        legacy = metric.score_detections(detections, truth, legacy=True)
+        return Scores(
+            scores=official.scores,
+            per_category=official.per_category,
+            legacy_scores=legacy.scores,
+            warnings=official.warnings,
+        )
