@@ -44,7 +44,7 @@ def test_negative_seed_is_refused():
     assert str(caught.value) == "seed=-1: a seed is an integer from 0"
 
 
-@pytest.mark.parametrize("topology", ["mobilenet_v1"])
+@pytest.mark.parametrize("topology", ["mobilenet_v1", "ssd_mobilenet_v1"])
 def test_same_seed_same_bytes_another_seed_others(topology):
     first = catalog.build(topology)
     again = catalog.build(topology, seed=0)

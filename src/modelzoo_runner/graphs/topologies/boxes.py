@@ -51,6 +51,13 @@ def as_anchors(boxes: Tensor) -> Tensor:
     return tf.stack(anchors, axis=-1)
 
 
+def clip(boxes: Tensor) -> Tensor:
+    """The boxes cut at the image's borders."""
+    import tensorflow as tf
+
+    return tf.clip_by_value(boxes, 0.0, 1.0)
+
+
 def outputs(
     boxes: Tensor, scores: Tensor, *, detections: int, score_threshold: float, iou: float = 0.6
 ) -> None:

@@ -8,21 +8,25 @@ from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.graphs.topologies import (
+    faster_rcnn,
     inception_resnet_v2,
     inception_v3,
     inception_v4,
     mobilenet_v1,
     resnet_v1,
+    rfcn,
     ssd,
 )
 from modelzoo_runner.graphs.topologies.builder import GraphDef
 
 _TOPOLOGIES: Mapping[str, Callable[..., GraphDef]] = {
+    "faster_rcnn_resnet50": faster_rcnn.faster_rcnn_resnet50,
     "inception_resnet_v2": inception_resnet_v2.inception_resnet_v2,
     "inception_v3": inception_v3.inception_v3,
     "inception_v4": inception_v4.inception_v4,
     "mobilenet_v1": mobilenet_v1.mobilenet_v1,
     "resnet_v1_50": resnet_v1.resnet_v1_50,
+    "rfcn_resnet101": rfcn.rfcn_resnet101,
     "ssd_mobilenet_v1": ssd.ssd_mobilenet_v1,
     "resnet_v1_101": resnet_v1.resnet_v1_101,
 }

@@ -55,7 +55,7 @@ def resnet_v1_50(
 
     with tf.Graph().as_default() as graph:
         image = image_input(image_size, least=32)
-        layers = _conventions("resnet_v1_50", seed, weights)
+        layers = conventions(seed, weights).within("resnet_v1_50")
         x = features(layers, image, UNITS[50], stride=stride, pool_padding=pool_padding)
         softmax(_logits(layers, x, classes), "predict")
     return graph.as_graph_def()
@@ -79,7 +79,7 @@ def resnet_v1_101(
 
     with tf.Graph().as_default() as graph:
         image = image_input(image_size, least=32)
-        layers = _conventions("resnet_v1_101", seed, weights)
+        layers = conventions(seed, weights).within("resnet_v1_101")
         x = features(layers, image, UNITS[101], stride=stride, pool_padding=pool_padding)
         slim_predictions(_logits(layers, x, classes), f"{layers.node_scope}predictions")
     return graph.as_graph_def()
@@ -91,9 +91,13 @@ def features(
     units: tuple[int, ...],
     *,
     stride: Stride = "slim",
+    halvings: int = 3,
     pool_padding: Literal["SAME", "SYMMETRIC"] = "SAME",
 ) -> Tensor:
-    """The network up to its last block, or to an earlier one when `units` is shorter than four."""
+    """The network up to its last block, or to an earlier one when `units` is shorter than four.
+
+    The first layers reduce the resolution to a quarter, the blocks halve it `halvings` times more.
+    """
     x = layers.conv(x, "conv1", 64, 7, 2, "SYMMETRIC", gain=RELU_STD / PIXEL_STD)
     if pool_padding == "SYMMETRIC":
         # Zeros can't win against the outputs of a ReLU, so padding with them is padding.
@@ -101,7 +105,7 @@ def features(
     else:
         x = layers.pool(x, "pool1", "MaxPool", 3, 2, "SAME")
     for index, count in enumerate(units):
-        halves = index < 3 if stride == "slim" else index > 0
+        halves = index < halvings if stride == "slim" else 0 < index <= halvings
         x = block(layers, x, index + 1, count, stride=stride if halves else None)
     return x
 
@@ -150,8 +154,9 @@ def _bottleneck(
     return tf.raw_ops.Relu(features=x, name=f"{layers.node_scope}Relu")
 
 
-def _conventions(scope: str, seed: int, weights: Mapping[str, Array] | None) -> Layers:
-    return Layers(variables=variables(seed, weights), epsilon=EPSILON).within(scope)
+def conventions(seed: int, weights: Mapping[str, Array] | None) -> Layers:
+    """Layers as these networks have them."""
+    return Layers(variables=variables(seed, weights), epsilon=EPSILON)
 
 
 def _logits(layers: Layers, x: Tensor, classes: int) -> Tensor:
