@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from modelzoo_runner import preset as presets
 from modelzoo_runner import resolve, sources
-from modelzoo_runner.errors import RequestError
+from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.execution import host
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Graph, Preset, Threads
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
+
+if TYPE_CHECKING:
+    from modelzoo_runner.machine.topology import Topology
+    from modelzoo_runner.plan import Placement
 
 Model = str | Path | Preset
 
@@ -36,6 +41,8 @@ def benchmark(
     numa_node: int | None = None,
     cpus: str | Collection[int] | None = None,
     num_cores: int | None = None,
+    instances: int | Literal["socket", "node", "core"] | None = None,
+    cores_per_instance: int | None = None,
     num_inter_threads: int | None = None,
     num_intra_threads: int | None = None,
     allocator: Literal["system", "tcmalloc", "jemalloc"] | None = None,
@@ -76,7 +83,10 @@ def benchmark(
         socket_id: use the CPUs and the memory of one socket.
         numa_node: use the CPUs and the memory of one memory node.
         cpus: choose from these CPUs, as `"0-3,8"` or ids.
-        num_cores: use so many physical cores.
+        num_cores: use so many physical cores, of all instances together.
+        instances: run so many processes at once, or one for each `"socket"`, `"node"` or `"core"`,
+            on physical cores of their own; what counts is the time in which all of them run.
+        cores_per_instance: physical cores of each instance.
         num_inter_threads: TensorFlow's inter-op threads.
         num_intra_threads: TensorFlow's intra-op threads.
         allocator: the malloc to preload; it makes the run a child process.
@@ -132,6 +142,8 @@ def benchmark(
         numa_node=numa_node,
         cpus=cpus,
         num_cores=num_cores,
+        instances=instances,
+        cores_per_instance=cores_per_instance,
         num_inter_threads=num_inter_threads,
         num_intra_threads=num_intra_threads,
         allocator=allocator,
@@ -254,21 +266,45 @@ def models() -> dict[str, Preset]:
     return {each.name: each for each in presets.every()}
 
 
-def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
-    from modelzoo_runner.machine import placement, topology
+def machine() -> Topology:
+    """The CPUs, cores, sockets and memory nodes here, and what this process may use of them.
 
+    Printed, it is a table and a picture in text.
+
+    Raises:
+        BindingError: this process may not run on any CPU that is there.
+
+    Example:
+        >>> from modelzoo_runner import machine
+        >>> len(machine().usable) >= 1
+        True
+    """
+    from modelzoo_runner.machine import topology
+
+    return topology.read()
+
+
+def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
     preset, request = _preset(model, request)
     request = resolve.check(request, preset)
+    placed, instances = _placements(preset, request)
+    plan = resolve.resolve(preset, request, placed, instances)
+    return sources.localize(plan, preset, offline=offline, progress=progress)
+
+
+def _placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Placement, ...]]:
+    """Where the run goes, and where each of its instances if it has several."""
+    from modelzoo_runner.machine import allocator, placement, processor, splitting
+
     precision = resolve.graph_precision(request.precision)
-    placed = placement.choose(
-        topology.read(),
-        preset.threads.get(precision, Threads()),
+    threads = preset.threads.get(precision, Threads())
+    here = machine()
+    choose = functools.partial(
+        placement.choose,
+        here,
+        threads,
         preset.env.get(precision, {}),
         goal="accuracy" if request.kind == "accuracy" else request.goal,  # type: ignore[arg-type]
-        socket_id=request.socket_id,
-        numa_node=request.numa_node,
-        cpus=request.cpus,
-        num_cores=request.num_cores,
         num_inter_threads=request.num_inter_threads,
         num_intra_threads=request.num_intra_threads,
         allocator=request.allocator,  # type: ignore[arg-type]
@@ -276,9 +312,24 @@ def _plan(model: Model, request: Request, *, offline: bool, progress: Progress |
         strict=request.strict,
         env=request.env,
         environ=os.environ,
+        allocators=None if threads.allocator is None else allocator.available(),
     )
-    plan = resolve.resolve(preset, request, placed)
-    return sources.localize(plan, preset, offline=offline, progress=progress)
+    placed = choose(
+        socket_id=request.socket_id,
+        numa_node=request.numa_node,
+        cpus=request.cpus,
+        num_cores=request.num_cores,
+    )
+    if request.precision == "bfloat16":
+        said = processor.bfloat16_warnings(processor.flags())
+        if said and request.strict:
+            raise BindingError("; ".join(said))
+        placed = dataclasses.replace(placed, warnings=placed.warnings + said)
+    if request.instances is None and request.cores_per_instance is None:
+        return placed, ()
+    parts = splitting.split(here, placed.cpus, request.instances, request.cores_per_instance)  # type: ignore[arg-type]
+    each = tuple(choose(cpus=part) for part in parts)
+    return splitting.together(here, placed, each), each
 
 
 def _preset(model: Model, request: Request) -> tuple[Preset, Request]:

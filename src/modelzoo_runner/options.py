@@ -56,6 +56,8 @@ def _how(hint: Any) -> dict[str, Any]:
     kinds = [kind for kind in _members(hint) if kind is not types.NoneType]
     if kinds == [bool]:
         return {"action": argparse.BooleanOptionalAction}
+    if int in kinds and str in {type(each) for kind in kinds for each in typing.get_args(kind)}:
+        return {"type": _number_or_word, "metavar": "N|WORD"}
     if kinds == [int]:
         return {"type": int, "metavar": "N"}
     if kinds == [float]:
@@ -93,6 +95,13 @@ class _Pairs(argparse.Action):
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in text.split(","))
+
+
+def _number_or_word(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _help(said: str, default: Any) -> str:

@@ -61,6 +61,9 @@ class Plan:
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
     stop after. `why` says for each decided field whether the argument, the
     preset or the library decided.
+
+    `instances` are the placements of several processes that run this at once; `placement` then has
+    the CPUs of all and the thread counts of each.
     """
 
     kind: Kind
@@ -84,6 +87,7 @@ class Plan:
     min_seconds: float | None = None
     seed: int = 0
     placement: Placement
+    instances: tuple[Placement, ...] = ()
     isolation: Isolation = "auto"
     timeout: float | None = None
     predictions: str | None = None

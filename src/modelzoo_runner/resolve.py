@@ -48,6 +48,8 @@ class Request:
     numa_node: int | None = None
     cpus: str | Collection[int] | None = None
     num_cores: int | None = None
+    instances: int | str | None = None
+    cores_per_instance: int | None = None
     num_inter_threads: int | None = None
     num_intra_threads: int | None = None
     allocator: str | None = None
@@ -83,6 +85,7 @@ def check(request: Request, preset: Preset) -> Request:
             "timeout: only a child process can be ended from outside; "
             'use isolation="auto" or "child"'
         )
+    _instances_can_be(request)
     return dataclasses.replace(
         request,
         batch_size=_whole("batch_size", request.batch_size, 1),
@@ -95,7 +98,12 @@ def check(request: Request, preset: Preset) -> Request:
     )
 
 
-def resolve(preset: Preset, request: Request, placement: Placement) -> Plan:
+def resolve(
+    preset: Preset,
+    request: Request,
+    placement: Placement,
+    instances: tuple[Placement, ...] = (),
+) -> Plan:
     """The plan that a checked request comes to, every default decided.
 
     The graph is still where it was asked for (`GraphFile.path` as given, no hash): fetching comes
@@ -153,6 +161,7 @@ def resolve(preset: Preset, request: Request, placement: Placement) -> Plan:
         min_seconds=request.min_seconds,
         seed=request.seed,
         placement=placement,
+        instances=instances,
         isolation=request.isolation,  # type: ignore[arg-type] # checked above
         timeout=request.timeout,
         predictions=request.predictions,
@@ -185,6 +194,22 @@ _DATA_FORMS: Mapping[Task, str] = {
     "classification": "ImageNet validation TFRecords (validation-*-of-*)",
     "detection": "COCO images, or a COCO TFRecord",
 }
+
+
+def _instances_can_be(request: Request) -> None:
+    """Whether several processes on CPUs of their own go with the other arguments."""
+    if request.instances is None and request.cores_per_instance is None:
+        return
+    for name, value, allowed in (
+        ("isolation", request.isolation, '"auto" or "child"'),
+        ("binding", request.binding, '"sched_setaffinity" or "numactl"'),
+    ):
+        if value == "none":
+            asked = "instances" if request.instances is not None else "cores_per_instance"
+            raise RequestError(
+                f'{name}="none": with {asked}={getattr(request, asked)!r} each instance is a '
+                f"process on CPUs of its own; use {name}={allowed}"
+            )
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -13,7 +13,13 @@ from modelzoo_runner import compare, load
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.plan import GraphFile, Placement, Plan
 from modelzoo_runner.results import checks, table
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed, from_dict
+from modelzoo_runner.results.result import (
+    AccuracyResult,
+    BenchmarkResult,
+    Observed,
+    Result,
+    from_dict,
+)
 
 PLAN = Plan(
     kind="benchmark",
@@ -43,7 +49,7 @@ def benchmark_result(**changes: Any) -> BenchmarkResult:
 
 def accuracy_result(**changes: Any) -> AccuracyResult:
     base = benchmark_result()
-    values = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    values = {field.name: getattr(base, field.name) for field in dataclasses.fields(Result)}
     values |= {"scores": {"top1": 0.75, "top5": 1.0}, "counts": {"top1": 9, "top5": 12}}
     return AccuracyResult(**{**values, **changes})
 
@@ -94,6 +100,15 @@ def test_a_result_prints_six_lines() -> None:
     )
     assert len(str(accuracy_result()).splitlines()) == 6
     assert "+0.0140 from published" in str(accuracy_result())
+
+
+def test_the_verdict_is_printed_with_its_causes() -> None:
+    machine = benchmark_result().observed.machine
+    judged = {"verdict": "noisy", "causes": ["one thing", "another"]}
+    result = benchmark_result(observed=Observed(machine=machine, interference=judged))
+    assert (result.verdict, result.causes) == ("noisy", ("one thing", "another"))
+    assert str(result).splitlines()[-1] == "warnings   noisy (one thing; another); none"
+    assert benchmark_result().verdict is None
 
 
 def test_html_is_escaped() -> None:
@@ -199,17 +214,9 @@ class TestCompare:
 
 
 class TestChecks:
-    def test_spread(self) -> None:
-        assert list(checks.of_timing([0.1] * 20)) == []
-        (said,) = checks.of_timing([0.1, 0.2] * 10)
-        assert "the steps spread by 34% of their mean (limit 10%)" in said
-
-    def test_drift(self) -> None:
-        (said,) = checks.of_timing([0.100] * 10 + [0.104] * 10 + [0.108] * 10)
-        assert "the last third of the steps was 8% slower than the first" in said
-
     def test_few(self) -> None:
         assert "only 3 steps were measured" in next(checks.of_timing([0.1] * 3))
+        assert list(checks.of_timing([0.1] * 10)) == []
 
     def test_synthetic_input(self) -> None:
         assert "synthetic input" in next(checks.of_plan(PLAN))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,9 +87,3 @@ def test_wilson_interval_holds_the_share(count: int, share: float) -> None:
     hits = round(count * share)
     low, high = stats.wilson_interval(hits, count)
     assert 0 <= low <= hits / count + 1e-12 and hits / count - 1e-12 <= high <= 1
-
-
-def test_drift_is_last_third_against_first() -> None:
-    assert stats.drift([1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 2.0, 2.0, 2.0]) == pytest.approx(1.0)
-    assert stats.drift([1.0] * 8) is None
-    assert math.isclose(stats.drift([1.0] * 9) or 0.0, 0.0)

@@ -30,7 +30,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             f'isolation="none": this process can\'t honour the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
-    if plan.isolation == "child":
+    if plan.isolation == "child" and not plan.instances:
         obstacle = 'isolation="child"'
     told = None if progress is None else Guarded(progress)
     try:
@@ -45,6 +45,10 @@ def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
         from modelzoo_runner.execution import job
 
         return job.run(plan, progress=progress)
+    if plan.instances:
+        from modelzoo_runner.execution import instances
+
+        return instances.run(plan, progress=progress)
     from modelzoo_runner.execution import launch
 
     return launch.run(plan, progress=progress)
@@ -53,6 +57,8 @@ def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
 def why_not_here(plan: Plan) -> str | None:
     """What keeps this process from honouring the plan, or `None`."""
     placement = plan.placement
+    if plan.instances:
+        return "each instance is a process of its own"
     if plan.timeout is not None:
         return "timeout= needs a process that can be ended"
     if placement.allocator != "system":

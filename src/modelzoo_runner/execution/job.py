@@ -21,18 +21,27 @@ from modelzoo_runner.execution.progress import Progress, throttled
 from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.graphs import kernels, load, session
 from modelzoo_runner.graphs import prepare as preparation
-from modelzoo_runner.machine import binding, environment, facts, interference
+from modelzoo_runner.machine import binding, environment, facts, interference, verdict
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import ROLES
 from modelzoo_runner.results import checks
+from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed, Result
 
 if TYPE_CHECKING:
     from modelzoo_runner.graphs.session import Step
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
+def run(
+    plan: Plan,
+    *,
+    progress: Progress | None = None,
+    barrier: Callable[[], None] | None = None,
+) -> Result:
     """Do one run and return what was observed.
+
+    With `barrier` this is one of several instances: it is called after warm-up, and the steps are
+    measured from when it returns; the result then has this one's `instances` record.
 
     Everything that was changed for the run (CPU affinity, memory policy, environment variables) is
     as before when it returns or raises.
@@ -68,6 +77,11 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             watch.step()
             report(steps, examples)
 
+        def on_measure() -> None:
+            if barrier is not None:
+                barrier()
+            watch.start()
+
         timings = loop.run(
             opened.step,
             given.batches,
@@ -75,7 +89,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             steps=plan.steps,
             min_seconds=plan.min_seconds,
             consume=None if scorer is None else scorer.add,
-            on_measure=watch.start,
+            on_measure=on_measure,
             on_step=on_step,
         )
         counters = watch.stop()
@@ -86,16 +100,33 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
             threads={**asdict(pools), "found": found.summary()},
             machine={**facts.collect(), "load_average_before": load_average},
             setup_seconds=stages.seconds,
-            interference=counters.summary(),
+            interference={
+                **counters.summary(),
+                **verdict.judge(timings.step_seconds, counters).to_dict(),
+            },
             started=started,
         )
         scores = None if scorer is None else scorer.result()
     result = _result(plan, observed, timings, scores, given.examples)
     warnings = (*result.warnings, *given.warnings, *bound.warnings, *found.warnings)
     result = replace(result, warnings=warnings)
+    if barrier is not None and isinstance(result, BenchmarkResult):
+        result = replace(result, instances=(_record(result, timings),))
     if result.interrupted:
         raise Interrupted(result)
     return result
+
+
+def _record(result: Result, timings: Timings) -> InstanceRecord:
+    return InstanceRecord(
+        cpus=result.plan.placement.cpus,
+        examples=result.examples,
+        step_starts=timings.step_starts,
+        step_seconds=result.step_seconds,
+        data_seconds=result.data_seconds,
+        threads=result.observed.threads,
+        interference=result.observed.interference,
+    )
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Run a plan in a fresh child process: start it, listen to it, end it.
 
-The child gets the plan as JSON on its standard input and answers on a private pipe. It inherits the
-environment, with the plan's variables set before any library can read them.
+The child gets the plan as a line of JSON on its standard input and answers on a private pipe. It
+inherits the environment, with the plan's variables set before any library can read them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
@@ -34,6 +35,60 @@ LAST_WORDS = 20
 """How many lines of a dead child's standard error its error shows."""
 
 
+@dataclass
+class Child:
+    """A process that runs a plan: what it answers, and what it said on standard error."""
+
+    plan: Plan
+    process: subprocess.Popen[bytes]
+    answers: int
+    said: IO[bytes]
+    rest: bytes = b""
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """The messages that have come, waiting for some; `None` when there will be no more."""
+        chunk = os.read(self.answers, 1 << 16)
+        if not chunk:
+            return None
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def tell(self, line: str) -> None:
+        """A line for its standard input; a child that has died hears nothing."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(line.encode() + b"\n")
+                self.process.stdin.flush()
+
+    def hush(self) -> None:
+        """No more lines for it."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+    def last_words(self) -> str:
+        """The end of what it said on standard error."""
+        self.said.seek(0)
+        lines = self.said.read().decode("utf-8", errors="replace").splitlines()[-LAST_WORDS:]
+        return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
+
+    def obituary(self, what: str = "the child process that ran the plan") -> str:
+        """How a child ended that didn't answer, and what to do about it."""
+        returncode = self.process.wait()
+        if returncode >= 0:
+            how = f"ended with exit code {returncode}"
+        else:
+            how = f"was killed by {signal.Signals(-returncode).name}"
+        if returncode == -signal.SIGKILL:
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+            smaller = max(1, self.plan.batch_size // 2)
+            how += (
+                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB)."
+                f" batch_size={self.plan.batch_size}: try {smaller}"
+            )
+        return f"{what} {how}. {self.last_words()}"
+
+
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
     """The result of the plan, run in a child process.
 
@@ -43,62 +98,81 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         RunnerError: what the child raised, as the same class.
     """
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
-    with tempfile.TemporaryFile() as said, _child(plan, said) as (process, answers):
+    with started(plan) as child:
         try:
-            answer = _listen(answers, deadline, progress)
+            answer = _listen(child, deadline, progress)
         except KeyboardInterrupt:
-            answer = _stop(process, answers)
+            answer = _stop(child)
         except TimeoutError:
-            _stop(process, answers)
-            raise WorkerError(
-                f"timeout={plan.timeout}: the run had not ended by then. Ask for fewer steps, or "
-                f"for more time. {_last_words(said)}"
-            ) from None
+            _stop(child)
+            raise WorkerError(f"{too_long(plan)} {child.last_words()}") from None
         if answer is None:
-            process.wait()
-            raise WorkerError(_obituary(process.returncode, plan, said))
-    return _read(answer)
-
-
-def _read(answer: dict[str, Any]) -> Result:
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "interrupted" in answer:
-        raise KeyboardInterrupt
-    result = results.from_dict(answer["result"])
+            raise WorkerError(child.obituary())
+    result = read(answer)
     if result.interrupted:
         raise Interrupted(result)
     return result
 
 
+def read(answer: dict[str, Any]) -> Result:
+    """The result in a child's last message, or the error in it raised."""
+    if "error" in answer:
+        raise errors.from_dict(answer["error"])
+    if "interrupted" in answer:
+        raise KeyboardInterrupt
+    return results.from_dict(answer["result"])
+
+
+def too_long(plan: Plan) -> str:
+    """What to say of a run that its timeout ended."""
+    return (
+        f"timeout={plan.timeout}: the run had not ended by then. Ask for fewer steps, or for more "
+        "time."
+    )
+
+
 @contextlib.contextmanager
-def _child(plan: Plan, said: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    answers, answers_write = os.pipe()
+def started(plan: Plan, *words: str) -> Iterator[Child]:
+    """A child that has got the plan and begins with it; on leaving it is gone.
+
+    Args:
+        plan: what to run.
+        words: more arguments for `worker`.
+    """
+    with tempfile.TemporaryFile() as said:
+        child = _start(plan, words, said)
+        try:
+            child.tell(json.dumps(codec.to_dict(plan)))
+            yield child
+        finally:
+            if child.process.poll() is None:
+                child.process.kill()
+            child.process.wait()
+            child.hush()
+            os.close(child.answers)
+
+
+def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes]) -> Child:
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
-    command = [*prefix, sys.executable, "-m", f"{__package__}.worker", str(answers_write)]
+    environment = _environment(plan)
+    answers, answers_write = os.pipe()
     try:
         process = subprocess.Popen(
-            command,
+            [*prefix, sys.executable, "-m", f"{__package__}.worker", str(answers_write), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
             pass_fds=(answers_write,),
-            env=_environment(plan),
+            env=environment,
             # Ctrl-C in a terminal goes to the whole group; the child is told once, by us.
             start_new_session=True,
         )
+    except BaseException:
+        os.close(answers)
+        raise
     finally:
         os.close(answers_write)
-    try:
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-                stdin.write(json.dumps(codec.to_dict(plan)).encode())
-        yield process, answers
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        os.close(answers)
+    return Child(plan=plan, process=process, answers=answers, said=said)
 
 
 def _environment(plan: Plan) -> dict[str, str]:
@@ -109,57 +183,28 @@ def _environment(plan: Plan) -> dict[str, str]:
 
 
 def _listen(
-    answers: int, deadline: float | None, progress: Progress | None
+    child: Child, deadline: float | None, progress: Progress | None
 ) -> dict[str, Any] | None:
     """The child's last message, or `None` if it ended without one; progress is passed on."""
-    for message in _messages(answers, deadline):
-        if "progress" not in message:
-            return message
-        if progress is not None:
-            progress(*message["progress"])
-    return None
-
-
-def _messages(answers: int, deadline: float | None) -> Iterator[dict[str, Any]]:
-    rest = b""
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not select.select([answers], [], [], left)[0]:
+        if not select.select([child.answers], [], [], left)[0]:
             raise TimeoutError
-        chunk = os.read(answers, 1 << 16)
-        if not chunk:
-            return
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+        messages = child.read()
+        if messages is None:
+            return None
+        for message in messages:
+            if "progress" not in message:
+                return message
+            if progress is not None:
+                progress(*message["progress"])
 
 
-def _stop(process: subprocess.Popen[bytes], answers: int) -> dict[str, Any]:
+def _stop(child: Child) -> dict[str, Any]:
     """Ask the child to stop and hand over what it has; end it if it doesn't."""
-    process.send_signal(signal.SIGINT)
+    child.process.send_signal(signal.SIGINT)
     try:
-        answer = _listen(answers, time.monotonic() + SECONDS_TO_STOP, None)
+        answer = _listen(child, time.monotonic() + SECONDS_TO_STOP, None)
     except TimeoutError:
         answer = None
     return answer if answer is not None else {"interrupted": True}
-
-
-def _obituary(returncode: int, plan: Plan, said: IO[bytes]) -> str:
-    if returncode >= 0:
-        how = f"ended with exit code {returncode}"
-    else:
-        how = f"was killed by {signal.Signals(-returncode).name}"
-    if returncode == -signal.SIGKILL:
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-        smaller = max(1, plan.batch_size // 2)
-        how += (
-            f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB). "
-            f"batch_size={plan.batch_size}: try {smaller}"
-        )
-    return f"the child process that ran the plan {how}. {_last_words(said)}"
-
-
-def _last_words(said: IO[bytes]) -> str:
-    said.seek(0)
-    lines = said.read().decode("utf-8", errors="replace").splitlines()[-LAST_WORDS:]
-    return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."

@@ -27,12 +27,14 @@ class Timings:
 
     `warmup_seconds` and `step_seconds` are the calls of the step function alone, with its batch
     already in memory; `data_seconds` is the wait for the batch of each measured step.
+    `step_starts` is when each began, in seconds of the clock.
     `exhausted` tells that the batches ended before the steps asked for were done.
     """
 
     warmup_seconds: tuple[float, ...]
     step_seconds: tuple[float, ...]
     data_seconds: tuple[float, ...]
+    step_starts: tuple[float, ...] = ()
     examples: int
     exhausted: bool
     interrupted: bool
@@ -69,6 +71,7 @@ def run(
     warmup: list[int] = []
     taken: list[int] = []
     waited: list[int] = []
+    began: list[int] = []
     measured = examples = 0
     least = 0 if min_seconds is None else min_seconds * 1e9
     exhausted = interrupted = False
@@ -90,8 +93,9 @@ def run(
                     if len(warmup) == warmup_steps and on_measure is not None:
                         on_measure()
                     continue
-                taken.append(done - ready)
+                began.append(ready)
                 waited.append(ready - asked)
+                taken.append(done - ready)
                 measured += done - asked
                 examples += len(batch.inputs)
                 if consume is not None:
@@ -103,7 +107,8 @@ def run(
     return Timings(
         warmup_seconds=_seconds(warmup),
         step_seconds=_seconds(taken),
-        data_seconds=_seconds(waited),
+        data_seconds=_seconds(waited[: len(taken)]),
+        step_starts=_seconds(began[: len(taken)]),
         examples=examples,
         exhausted=exhausted,
         interrupted=interrupted,

@@ -1,6 +1,7 @@
 """The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
 
-A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`.
+A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. One of
+several instances says `ready` when it is warm, and begins to measure at the time it is then told.
 Nothing that TensorFlow or anybody else prints can get between them.
 """
 
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from typing import IO, Any
 
@@ -22,7 +24,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the plan on standard input; answer on the file descriptor given as the only argument."""
+    """Run the plan on standard input; answer on the file descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         try:
@@ -41,9 +43,21 @@ def main() -> int:
 def _run(answers: IO[str]) -> dict[str, Any]:
     from modelzoo_runner.execution import job
 
-    plan = codec.from_dict(json.load(sys.stdin), Plan)
+    plan = codec.from_dict(json.loads(sys.stdin.readline()), Plan)
+
+    def tell(*said: object) -> None:
+        _answer(answers, progress=said)
+
+    def barrier() -> None:
+        _answer(answers, ready=True)
+        start = sys.stdin.readline()
+        if not start:
+            raise KeyboardInterrupt  # nobody is there any more to start it
+        time.sleep(max(0.0, float(start) - time.monotonic()))
+
+    is_one_of_several = "together" in sys.argv
     try:
-        result = job.run(plan, progress=lambda *said: _answer(answers, progress=said))
+        result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)
     except errors.Interrupted as interrupted:
         result = interrupted.result
     return {"result": result.to_dict()}

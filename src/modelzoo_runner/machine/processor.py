@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from modelzoo_runner.errors import BindingError
+
 FLAGS = (
     "avx2",
     "fma",
@@ -49,9 +51,35 @@ def bfloat16(found: Collection[str]) -> Literal["native", "emulated", "unsupport
     With AVX-512 alone oneDNN converts to float32 and back, which takes time instead of saving it;
     without it TensorFlow's automatic mixed precision leaves the graph as it is.
     """
-    if {"avx512_bf16", "amx_bf16", "bf16"} & set(found):
+    if set(COMPUTES_BFLOAT16) & set(found):
         return "native"
     return "emulated" if "avx512f" in found else "unsupported"
+
+
+COMPUTES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""The flags of processors that multiply in bfloat16."""
+
+
+def bfloat16_warnings(found: Collection[str]) -> tuple[str, ...]:
+    """What to know of a bfloat16 run on a processor with these flags; nothing where it is native.
+
+    Raises:
+        BindingError: the processor can't; names the flags that it lacks.
+    """
+    how = bfloat16(found)
+    native = " nor ".join(COMPUTES_BFLOAT16)
+    if how == "unsupported":
+        raise BindingError(
+            f'precision="bfloat16": this processor has neither {native}, nor avx512f to emulate '
+            "them with, so the graph would run in float32 without a word. Use "
+            'precision="fp32" or "int8" here, or a processor with one of them'
+        )
+    if how == "emulated":
+        return (
+            f"bfloat16 is emulated: this processor has neither {native}, so oneDNN converts to "
+            "float32 and back, which takes time instead of saving it",
+        )
+    return ()
 
 
 def frequency(cpus: Iterable[int], root: Path = Path("/")) -> dict[str, Any]:

@@ -6,42 +6,22 @@ Pure: from the plan and what was observed to sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean, stdev
 from typing import Any
 
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Task
 from modelzoo_runner.results import stats
 
-SPREAD = 0.10
-"""A standard deviation of over 10 % of the mean: pyperf's limit too (its `format_checks`)."""
-
-DRIFT = 0.05
 LOAD_PER_CPU = 0.1
 FEWEST_STEPS = 10
 
 
 def of_timing(step_seconds: Sequence[float]) -> Iterator[str]:
-    """What the durations of the measured steps themselves give away."""
+    """Whether there are enough steps; how steady they are is a part of the verdict."""
     if len(step_seconds) < FEWEST_STEPS:
         yield (
             f"only {len(step_seconds)} steps were measured; ask for at least {FEWEST_STEPS} "
             "(steps=) for a number to compare with"
-        )
-    if len(step_seconds) > 1:
-        spread = stdev(step_seconds) / fmean(step_seconds)
-        if spread > SPREAD:
-            yield (
-                f"the steps spread by {spread:.0%} of their mean (limit {SPREAD:.0%}): something "
-                "else used the machine, or the steps are too short; compare medians, or measure "
-                "longer (min_seconds=)"
-            )
-    drift = stats.drift(step_seconds)
-    if drift is not None and abs(drift) > DRIFT:
-        direction = "slower" if drift > 0 else "faster"
-        advice = "the clock frequency may have dropped" if drift > 0 else "use more warmup_steps"
-        yield (
-            f"the last third of the steps was {abs(drift):.0%} {direction} than the first: {advice}"
         )
 
 

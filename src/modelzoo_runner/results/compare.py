@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from modelzoo_runner import codec
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results.result import AccuracyResult, Result
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
 Verdict = Literal["faster", "slower", "inconclusive"]
 
@@ -64,15 +64,20 @@ def compare(first: Result, second: Result) -> Comparison:
 
 
 def _per_example(result: Result) -> float:
-    return result.latency.p50 * len(result.step_seconds) / result.examples
+    return result.latency.p50 * _scale(result)
 
 
 def _interval(result: Result) -> tuple[float, float] | None:
     interval = result.latency.p50_interval
     if interval is None:
         return None
-    scale = len(result.step_seconds) / result.examples
-    return interval[0] * scale, interval[1] * scale
+    return interval[0] * _scale(result), interval[1] * _scale(result)
+
+
+def _scale(result: Result) -> float:
+    """From the time of a step to that of an example: steps per example, over those at once."""
+    at_once = len(result.instances) if isinstance(result, BenchmarkResult) else 0
+    return len(result.step_seconds) / result.examples / max(1, at_once)
 
 
 def _verdict(first: tuple[float, float] | None, second: tuple[float, float] | None) -> Verdict:

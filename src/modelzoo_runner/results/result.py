@@ -15,7 +15,9 @@ from typing import Any, Literal, TypeVar
 from modelzoo_runner import atomic, codec
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.plan import Plan
+from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import stats
+from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.stats import Summary
 
 SCHEMA = 1
@@ -61,6 +63,16 @@ class Result:
     examples: int
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
+
+    @property
+    def verdict(self) -> Literal["valid", "noisy", "invalid"] | None:
+        """Whether the durations can be trusted; `causes` say why not. `None`: nobody counted."""
+        return self.observed.interference.get("verdict")
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What disturbed the measurement, in words, the worst first."""
+        return tuple(self.observed.interference.get("causes", ()))
 
     @property
     def throughput(self) -> float:
@@ -122,7 +134,31 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BenchmarkResult(Result):
-    """How fast one plan ran."""
+    """How fast one plan ran.
+
+    Where several `instances` ran at once, each is here with all of its steps. What the result
+    itself holds and derives is of the time in which all of them ran: `step_seconds` are the steps
+    of all that lie in it, and `throughput` is the sum of theirs.
+    """
+
+    instances: tuple[InstanceRecord, ...] = ()
+
+    @property
+    def throughput(self) -> float:
+        """Examples per second of inference, of all instances together."""
+        return sum(self.instance_throughputs) if self.instances else super().throughput
+
+    @property
+    def end_to_end_throughput(self) -> float:
+        """Examples per second with the wait for the data counted in."""
+        if not self.instances:
+            return super().end_to_end_throughput
+        return sum(several.throughputs(self.instances, end_to_end=True))
+
+    @property
+    def instance_throughputs(self) -> tuple[float, ...]:
+        """Examples per second of inference of each instance; empty where there was only one."""
+        return several.throughputs(self.instances)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

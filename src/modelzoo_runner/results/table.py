@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html as markup
 
-from modelzoo_runner.results.result import AccuracyResult, Result
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
 MAIN_OF_COCO = ("AP", "AP50", "AP75")
 """Of the 12, what is shown on one line."""
@@ -20,8 +20,7 @@ def rows(result: Result) -> list[tuple[str, str]]:
     else:
         found += [("throughput", _throughput(result)), ("latency", _latency(result))]
     found += [("steps", _steps(result)), ("ran", _ran(result))]
-    said = result.warnings
-    found.append(("warnings", "none" if not said else f"{len(said)}: {'; '.join(said)}"))
+    found.append(("warnings", _trust(result)))
     return found
 
 
@@ -65,10 +64,13 @@ def _input(result: Result) -> str:
 
 
 def _throughput(result: Result) -> str:
-    return (
+    said = (
         f"{result.throughput:.1f} examples/s inference only, "
         f"{result.end_to_end_throughput:.1f} with data wait"
     )
+    if not isinstance(result, BenchmarkResult) or not result.instances:
+        return said
+    return f"{said}; each {', '.join(f'{each:.1f}' for each in result.instance_throughputs)}"
 
 
 def _latency(result: Result) -> str:
@@ -107,6 +109,16 @@ def _examples(result: AccuracyResult) -> str:
     return f"{result.examples}" + (f", hits: {hits}" if hits else "")
 
 
+def _trust(result: Result) -> str:
+    said = result.warnings
+    warnings = "none" if not said else f"{len(said)}: {'; '.join(said)}"
+    # A score doesn't depend on how long its steps took.
+    if result.verdict is None or isinstance(result, AccuracyResult):
+        return warnings
+    causes = f" ({'; '.join(result.causes)})" if result.causes else ""
+    return f"{result.verdict}{causes}; {warnings}"
+
+
 def _steps(result: Result) -> str:
     warmup = result.warmup_seconds
     cold = f" (first {seconds(warmup[0])})" if warmup else ""
@@ -122,7 +134,10 @@ def _ran(result: Result) -> str:
     where = "in this process" if observed.host == "process" else "in a child process"
     version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
+    each = ""
+    if plan.instances:
+        where, each = f"in {len(plan.instances)} child processes at once", " each"
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
-        f"threads on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"
+        f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"
     )

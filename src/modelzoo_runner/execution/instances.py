@@ -1,0 +1,180 @@
+"""Several processes that run one plan at once, each on CPUs of its own.
+
+They warm up, wait for each other, and begin to measure at the same moment. Only the time in which
+all of them measure counts: an instance that is alone for a while has the caches and the memory to
+itself. If one dies, the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
+from modelzoo_runner.execution import launch
+from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.machine.cpulist import format_cpu_list
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.results import instances as several
+from modelzoo_runner.results.instances import InstanceRecord
+from modelzoo_runner.results.result import BenchmarkResult
+
+SECONDS_TO_START = 0.05
+"""From the word to the first step: time for all instances to hear it."""
+
+SEVERITY = ("valid", "noisy", "invalid")
+
+LAST = ("result", "interrupted")
+
+
+def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
+    """One result of all of the plan's instances.
+
+    Raises:
+        Interrupted: Ctrl-C; holds what all of them had measured together by then.
+        WorkerError: an instance died, the run took longer than `plan.timeout` seconds, or there
+            was no time in which all of them measured.
+        RunnerError: what an instance raised, as the same class.
+    """
+    deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
+    with contextlib.ExitStack() as stack:
+        children: list[Child] = []
+        try:
+            for placement in plan.instances:
+                own = replace(plan, placement=placement, instances=(), timeout=None)
+                children.append(stack.enter_context(launch.started(own, "together")))
+            _gather(children, ("ready", *LAST), deadline, None)
+            start = time.monotonic() + SECONDS_TO_START
+            for child in children:
+                child.tell(repr(start))
+            answers = _gather(children, LAST, deadline, progress)
+        except KeyboardInterrupt:
+            answers = _stop(children)
+        except TimeoutError:
+            raise WorkerError(f"{launch.too_long(plan)} {children[0].last_words()}") from None
+    result = _joined(plan, [launch.read(answer) for answer in answers])
+    if result.interrupted:
+        raise Interrupted(result)
+    return result
+
+
+def _gather(
+    children: Sequence[Child],
+    wanted: Collection[str],
+    deadline: float | None,
+    progress: Progress | None,
+) -> list[dict[str, Any]]:
+    """The next of the `wanted` messages of each child; progress is the first child's."""
+    found: dict[int, dict[str, Any]] = {}
+    with selectors.DefaultSelector() as waiting:
+        for number, child in enumerate(children):
+            waiting.register(child.answers, selectors.EVENT_READ, number)
+        while len(found) < len(children):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = waiting.select(left)
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                number = key.data
+                for message in _messages(children, number):
+                    if "progress" in message and number == 0 and progress is not None:
+                        progress(*message["progress"])
+                    if any(name in message for name in wanted):
+                        found[number] = message
+                        waiting.unregister(key.fd)
+    return [found[number] for number in range(len(children))]
+
+
+def _messages(children: Sequence[Child], number: int) -> Iterator[dict[str, Any]]:
+    """What one child has to say; an error of one, or its death, ends all."""
+    child = children[number]
+    messages = child.read()
+    if messages is None:
+        cpus = format_cpu_list(child.plan.placement.cpus)
+        raise WorkerError(
+            child.obituary(f"instance {number + 1} of {len(children)}, on CPUs {cpus},")
+        )
+    for message in messages:
+        if "error" in message:
+            launch.read(message)
+        yield message
+
+
+def _stop(children: Sequence[Child]) -> list[dict[str, Any]]:
+    """Ask all to stop and hand over what they have; `KeyboardInterrupt` where one has nothing."""
+    for child in children:
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGINT)
+    try:
+        return _gather(children, LAST, time.monotonic() + launch.SECONDS_TO_STOP, None)
+    except (TimeoutError, RunnerError):
+        raise KeyboardInterrupt from None
+
+
+def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:
+    """One result of what the instances did while all of them ran."""
+    first: BenchmarkResult = results[0]
+    records: tuple[InstanceRecord, ...] = tuple(each.instances[0] for each in results)
+    window = several.overlap(records)
+    counted = [] if window is None else _in_order(records, window)
+    interrupted = any(each.interrupted for each in results)
+    if not counted:
+        if interrupted:
+            raise KeyboardInterrupt
+        raise WorkerError(
+            f"there was no step of all {len(records)} instances at the same time: ask for more "
+            f"steps (steps={plan.steps}), or for a time to measure (min_seconds=)"
+        )
+    examples = sum(record.examples / len(record.step_seconds) for record, _ in counted)
+    said = (*plan.placement.warnings, *(said for each in results for said in each.warnings))
+    return replace(
+        first,
+        plan=replace(
+            first.plan,
+            placement=plan.placement,
+            instances=plan.instances,
+            timeout=plan.timeout,
+        ),
+        observed=replace(
+            first.observed,
+            interference=_interference(records),
+            started=min(each.observed.started for each in results),
+        ),
+        warmup_seconds=tuple(taken for each in results for taken in each.warmup_seconds),
+        step_seconds=tuple(record.step_seconds[step] for record, step in counted),
+        data_seconds=tuple(record.data_seconds[step] for record, step in counted),
+        examples=round(examples),
+        warnings=tuple(dict.fromkeys(said)),
+        interrupted=interrupted,
+        instances=records,
+    )
+
+
+def _in_order(
+    records: Sequence[InstanceRecord], window: tuple[float, float]
+) -> list[tuple[InstanceRecord, int]]:
+    """The steps of all instances that lie in the window, as they began."""
+    found = [(record, step) for record in records for step in record.within(window)]
+    return sorted(found, key=lambda each: each[0].step_starts[each[1]])
+
+
+def _interference(records: Sequence[InstanceRecord]) -> dict[str, Any]:
+    """The worst verdict of all, with each one's causes; what was counted is in their records."""
+    worst = max((each.interference["verdict"] for each in records), key=SEVERITY.index)
+    causes = [
+        f"CPUs {format_cpu_list(each.cpus)}: {cause}"
+        for each in records
+        for cause in each.interference["causes"]
+    ]
+    return {
+        "verdict": worst,
+        "causes": causes,
+        "cpus": sum(each.interference["cpus"] for each in records),
+        "cpu_seconds": sum(each.interference["cpu_seconds"] for each in records),
+    }
