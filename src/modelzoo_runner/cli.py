@@ -57,7 +57,6 @@ def _parser() -> argparse.ArgumentParser:
         options.add(command, function, leave_out=("progress",))
     command = _command(commands, "models", "list the models", _models)
     command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
-    command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
     command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
     command.add_argument("graph", help="path of a frozen graph (.pb)")
     _add_convert(commands)
@@ -145,10 +144,6 @@ def _models(asked: argparse.Namespace) -> None:
             preset.description,
         )
     Console().print(table)
-
-
-def _machine(asked: argparse.Namespace) -> None:
-    print(modelzoo_runner.machine())
 
 
 def _machine(asked: argparse.Namespace) -> None:
