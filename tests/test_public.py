@@ -23,14 +23,20 @@ def in_fresh_interpreter(code: str) -> str:
 
 def test_all_is_sorted_and_exact() -> None:
     names = modelzoo_runner.__all__
-    assert list(names) == sorted(names)
-    hidden = {"annotations"}
-    public = {
-        name
-        for name, value in vars(modelzoo_runner).items()
-        if not name.startswith("_") and not isinstance(value, type(sys)) and name not in hidden
+    assert list(names) == sorted(names) == dir(modelzoo_runner)
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("modelzoo_runner")
+        for alias in node.names
     }
-    assert public | {"__version__"} == set(names)
+    assert imported == set(names)
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'bench'"):
+        _ = modelzoo_runner.bench  # type: ignore[attr-defined]
 
 
 def test_every_public_name_says_what_it_is() -> None:
@@ -84,7 +90,18 @@ ALLOWED = {
     "detection": {"data", "metrics"},
     "options": set(),
 }
-TOP = {"__init__", "__main__", "cli", "scale", "pipeline", "launch_command"}
+TOP = {
+    "__init__",
+    "__main__",
+    "best_known",
+    "cli",
+    "detection",
+    "launch_command",
+    "model_args",
+    "original",
+    "pipeline",
+    "scale",
+}
 
 
 def imports(path: Path) -> set[str]:

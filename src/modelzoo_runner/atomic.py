@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -21,6 +20,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: the folder is missing or can't be written, or `path` is a folder.
     """
+    import tempfile
+
     if path.is_dir():
         raise IsADirectoryError(21, "it is a folder", str(path))
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

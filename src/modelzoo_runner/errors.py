@@ -23,7 +23,6 @@ child process is raised again in the parent as the same class (`to_dict`, `from_
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -104,6 +103,8 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ..
     >>> nearest("resnet5", ["resnet50", "resnet101", "rfcn"])
     ('resnet50', 'resnet101')
     """
+    import difflib
+
     by_folded = {each.casefold(): each for each in known}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.6)
     return tuple(by_folded[match] for match in matches)

@@ -8,7 +8,6 @@ Adding a model is adding a file. Nothing here fetches, decides or runs anything.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +164,8 @@ def read(path: Path | str) -> Preset:
     Raises:
         PresetError: naming file, table, key and the nearest valid key.
     """
+    import tomllib
+
     path = Path(path)
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -31,7 +31,9 @@ POD = kubeflow.Pod(
 
 @pytest.fixture(scope="module")
 def kfp() -> Any:
-    return pytest.importorskip("kfp", reason="the extra `kubeflow` isn't installed")
+    import kfp
+
+    return kfp
 
 
 def compiled(made: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -264,16 +266,11 @@ def without_times(record: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "observed": record["observed"]["graph"], "warnings": None}
 
 
-needs_run = pytest.mark.skipif(
-    not hasattr(modelzoo_runner, "run"), reason="modelzoo_runner.run isn't there yet"
-)
-
 # The local runner warns that it runs a step here and not in its image, which is what it is for.
 in_this_place = pytest.mark.filterwarnings("ignore:You may be attemping to run:RuntimeWarning")
 
 
 @in_this_place
-@needs_run
 def test_a_local_run_leaves_the_result_of_a_direct_call(local: Path, graph: Path) -> None:
     asked = {
         "precision": "fp32",
@@ -294,7 +291,6 @@ def test_a_local_run_leaves_the_result_of_a_direct_call(local: Path, graph: Path
 
 
 @in_this_place
-@needs_run
 def test_a_local_sweep_leaves_a_result_for_each_run(local: Path, graph: Path) -> None:
     extra = f"steps=3 warmup_steps=1 weights={graph}"
     runs = [

@@ -203,7 +203,7 @@ def _step() -> Any:
         import modelzoo_runner
         from modelzoo_runner.scale import kubeflow
 
-        found = modelzoo_runner.run(  # type: ignore[attr-defined]
+        found = modelzoo_runner.run(
             data_location=data_location,
             model_name=model_name,
             precision=precision,
