@@ -75,7 +75,7 @@ def _check_filter(node: NodeDef, nodes: Nodes, label: str) -> None:
 def _summand(node: NodeDef) -> str | None:
     """The tensor that a quantised convolution adds to its result, if it is of that kind."""
     if node.op.startswith("_FusedQuantized"):
-        fused = list(node.attr["fused_ops"].list.s)
+        fused = list(opdef.stated(node, "fused_ops").list.s)
         # Inputs: image, filter, then the bias if there is one, then the summand.
         return node.input[2 + (b"BiasAdd" in fused)] if b"Sum" in fused else None
     op_def = opdef.find(node.op)

@@ -100,9 +100,10 @@ class Draft:
 
     def graph_def(self) -> GraphDef:
         """The graph as it is now."""
-        result = type(self._graph_def)(
-            versions=self._graph_def.versions, library=self._graph_def.library
-        )
+        result = type(self._graph_def)()
+        for part in ("versions", "library"):
+            if self._graph_def.HasField(part):
+                getattr(result, part).CopyFrom(getattr(self._graph_def, part))
         result.node.extend(self.nodes.values())
         return result
 

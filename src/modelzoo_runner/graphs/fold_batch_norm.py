@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.graphs.draft import Draft, data
+from modelzoo_runner.graphs.opdef import stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,9 +111,9 @@ def _step(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine | None
     if other is None:
         return None
     if node.op == "Mul":
-        return _Affine(other, 0.0, is_batch_norm=value.size > 1)
+        return _Affine(other, 0.0, is_batch_norm=value.ndim > 0)
     if node.op == "RealDiv":
-        return _Affine(1 / other, 0.0, is_batch_norm=value.size > 1) if is_first else None
+        return _Affine(1 / other, 0.0, is_batch_norm=value.ndim > 0) if is_first else None
     if node.op == "Sub":
         return _Affine(None, -other) if is_first else _Affine(-np.ones(1), other)
     return _Affine(None, other)
@@ -168,7 +169,7 @@ def _layer(draft: Draft, node: NodeDef) -> _Layer | None:
     if weights is None or weights.dtype.name not in ("float32", "float64"):
         return None
     if node.op == "MatMul":
-        channels = weights.shape[0 if node.attr["transpose_b"].b else 1]
+        channels = weights.shape[0 if stated(node, "transpose_b").b else 1]
         return _Layer(node, weights, channels, rank=2, channel_axis=1)
     channels = weights.shape[3] * (weights.shape[2] if node.op == "DepthwiseConv2dNative" else 1)
     axis = 1 if _format(node) == "NCHW" else 3
@@ -179,7 +180,7 @@ def _spread(factor: Array, layer: _Layer) -> Array:
     """One factor a channel in a shape that multiplies the weights."""
     if layer.node.op == "DepthwiseConv2dNative":
         return factor.reshape(layer.weights.shape[2:])
-    if layer.node.op == "MatMul" and layer.node.attr["transpose_b"].b:
+    if layer.node.op == "MatMul" and stated(layer.node, "transpose_b").b:
         return factor[:, None]
     return factor
 
@@ -196,5 +197,4 @@ def _per_channel(value: Array, layer: _Layer) -> Array | None:
 
 
 def _format(node: NodeDef) -> str:
-    stated = node.attr["data_format"].s.decode() if "data_format" in node.attr else ""
-    return stated or "NHWC"
+    return stated(node, "data_format").s.decode() or "NHWC"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.graphs import geometry
 from modelzoo_runner.graphs.draft import Draft, data
+from modelzoo_runner.graphs.opdef import stated
 from modelzoo_runner.graphs.structure import source
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def _convolution(
         return None
     if len(biased.input) != 2 or len(convolution.input) != 2:
         return None  # one of them waits for something else
-    is_nhwc = convolution.attr["data_format"].s in (b"", b"NHWC")
-    is_float = convolution.attr["T"].type == _FLOAT
+    is_nhwc = stated(convolution, "data_format").s in (b"", b"NHWC")
+    is_float = stated(convolution, "T").type == _FLOAT
     return (convolution, biased.input[1]) if is_float and is_nhwc else None
 
 

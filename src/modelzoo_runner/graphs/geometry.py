@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
+from modelzoo_runner.graphs.opdef import stated
 from modelzoo_runner.graphs.structure import source, waits_for
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _size(node: NodeDef, nodes: Nodes, known: Mapping[str, Size]) -> Size | None
     if is_convolution(node.op):
         return _convolution(node, inputs[0], nodes)
     if node.op in ("MaxPool", "AvgPool", "QuantizedMaxPool", "QuantizedAvgPool"):
-        kernel = list(node.attr["ksize"].list.i)
+        kernel = list(stated(node, "ksize").list.i)
         return _window(node, inputs[0], kernel[1:3], channels=inputs[0][3])
     if node.op == "Pad":
         return _padded(inputs[0], _constant(node.input[1], nodes))
@@ -85,7 +86,9 @@ def _input(tensor: str, known: Mapping[str, Size]) -> Size | None:
 
 def _declared(node: NodeDef) -> Size | None:
     is_constant = node.op == "Const"
-    shape = node.attr["value"].tensor.tensor_shape if is_constant else node.attr["shape"].shape
+    shape = (
+        stated(node, "value").tensor.tensor_shape if is_constant else stated(node, "shape").shape
+    )
     if len(shape.dim) != 4:
         return None
     return tuple(
@@ -106,7 +109,7 @@ def _elementwise(node: NodeDef, inputs: Sequence[Size | None], nodes: Nodes) -> 
 def _vector_length(tensor: str, nodes: Nodes) -> int | None:
     """How many numbers a constant without image dimensions has."""
     node = nodes[source(tensor)]
-    dims = node.attr["value"].tensor.tensor_shape.dim
+    dims = stated(node, "value").tensor.tensor_shape.dim
     return math.prod(dim.size for dim in dims) if node.op == "Const" and len(dims) < 2 else None
 
 
@@ -126,17 +129,17 @@ def filter_shape(node: NodeDef, nodes: Nodes) -> tuple[int, ...] | None:
         tensor = nodes.get(source(tensor.input[0]))
     if tensor is None or tensor.op not in ("Const", "HostConst"):
         return None
-    return tuple(dim.size for dim in tensor.attr["value"].tensor.tensor_shape.dim)
+    return tuple(dim.size for dim in stated(tensor, "value").tensor.tensor_shape.dim)
 
 
 def _window(node: NodeDef, image: Size, kernel: Sequence[int], *, channels: Length) -> Size | None:
     """What is left of an image when a window moves over it, by the operation's own formula."""
-    if node.attr["data_format"].s not in (b"", b"NHWC"):
+    if stated(node, "data_format").s not in (b"", b"NHWC"):
         return None
-    strides = list(node.attr["strides"].list.i)
-    dilations = list(node.attr["dilations"].list.i) or [1] * 4
-    padding = node.attr["padding"].s
-    around = list(node.attr["explicit_paddings"].list.i)
+    strides = list(stated(node, "strides").list.i)
+    dilations = list(stated(node, "dilations").list.i) or [1] * 4
+    padding = stated(node, "padding").s
+    around = list(stated(node, "explicit_paddings").list.i)
     lengths = []
     for axis in (1, 2):
         length = image[axis]
@@ -175,7 +178,7 @@ def _constant(tensor: str, nodes: Nodes) -> tuple[int, ...] | None:
     node = nodes.get(source(tensor))
     if node is None or node.op not in ("Const", "HostConst"):
         return None
-    value = MakeNdarray(node.attr["value"].tensor)
+    value = MakeNdarray(stated(node, "value").tensor)
     return tuple(int(number) for number in value.flat) if value.dtype.kind == "i" else None
 
 

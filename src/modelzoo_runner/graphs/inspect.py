@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.graphs import geometry, load
+from modelzoo_runner.graphs.draft import Draft
+from modelzoo_runner.graphs.fold_constants import fold_constants
+from modelzoo_runner.graphs.opdef import stated
 from modelzoo_runner.graphs.session import show_shape
+from modelzoo_runner.graphs.simplify import remove_passing_on
 from modelzoo_runner.graphs.tensors import ends, placeholders
 
 if TYPE_CHECKING:
@@ -113,18 +117,18 @@ def inspect_graph(path: str | os.PathLike[str], *, trust: bool = False) -> Graph
         outputs=_outputs(graph_def),
         operations=dict(Counter(node.op for node in graph_def.node).most_common()),
         parameters=sum(map(_parameters, graph_def.node)),
-        layers=_layers(nodes),
+        layers=_layers(graph_def),
     )
 
 
 def _input(node: NodeDef) -> TensorCard:
     from tensorflow.python.framework.dtypes import as_dtype
 
-    shape = node.attr["shape"].shape
+    shape = stated(node, "shape").shape
     # A graph that doesn't say anything about the shape looks like one that says "a scalar".
-    stated = "shape" in node.attr and not shape.unknown_rank
-    sizes = tuple(dim.size if dim.size >= 0 else None for dim in shape.dim) if stated else None
-    return TensorCard(f"{node.name}:0", as_dtype(node.attr["dtype"].type).name, sizes)
+    is_known = "shape" in node.attr and not shape.unknown_rank
+    sizes = tuple(dim.size if dim.size >= 0 else None for dim in shape.dim) if is_known else None
+    return TensorCard(f"{node.name}:0", as_dtype(stated(node, "dtype").type).name, sizes)
 
 
 def _outputs(graph_def: GraphDef) -> tuple[TensorCard, ...]:
@@ -141,15 +145,20 @@ def _parameters(node: NodeDef) -> int:
 
     if node.op != "Const":
         return 0
-    tensor = node.attr["value"].tensor
+    tensor = stated(node, "value").tensor
     dtype = as_dtype(tensor.dtype)
     if not tensor.tensor_shape.dim or not (dtype.is_floating or dtype.is_quantized):
         return 0
     return math.prod(dim.size for dim in tensor.tensor_shape.dim)
 
 
-def _layers(nodes: Mapping[str, NodeDef]) -> LayerCount:
+def _layers(graph_def: GraphDef) -> LayerCount:
     """Each layer multiplies every weight once for each place of its window in one image."""
+    # Without what stands between a layer and its weights, and hides how large they are.
+    draft = Draft(graph_def, fixed=())
+    remove_passing_on(draft)
+    fold_constants(draft)
+    nodes = draft.nodes
     sizes = geometry.sizes(nodes)
     layers = int8 = 0
     work: int | None = 0

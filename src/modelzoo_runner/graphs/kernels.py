@@ -139,7 +139,7 @@ def _needs_onednn(node: NodeDef) -> bool:
         return True
     if node.op.startswith("_FusedQuantized"):
         return True
-    return node.op == "_FusedConv2D" and b"Add" in node.attr["fused_ops"].list.s
+    return node.op == "_FusedConv2D" and b"Add" in opdef.stated(node, "fused_ops").list.s
 
 
 def _version() -> str:

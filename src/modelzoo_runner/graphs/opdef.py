@@ -37,6 +37,13 @@ def attribute(node: NodeDef, name: str, op_def: OpDef | None = None) -> AttrValu
     return None
 
 
+def stated(node: NodeDef, name: str) -> AttrValue:
+    """A node's own attribute, empty if it has none: reading `node.attr[name]` would add one."""
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    return node.attr[name] if name in node.attr else AttrValue()
+
+
 def output_count(node: NodeDef, op_def: OpDef) -> int:
     """How many tensors a node puts out."""
     return sum(_width(node, argument, op_def) for argument in op_def.output_arg)
