@@ -1,6 +1,14 @@
 import pytest
 
-from modelzoo_runner.machine.processor import bfloat16, current_mhz, describe, flags, frequency
+from modelzoo_runner.errors import BindingError
+from modelzoo_runner.machine.processor import (
+    bfloat16,
+    bfloat16_warnings,
+    current_mhz,
+    describe,
+    flags,
+    frequency,
+)
 
 X86 = """\
 processor\t: 0
@@ -78,6 +86,22 @@ def test_nothing_to_read(tmp_path):
 )
 def test_bfloat16(found, how):
     assert bfloat16(found) == how
+
+
+def test_a_bfloat16_run_says_what_the_processor_lacks():
+    assert bfloat16_warnings({"avx512f", "amx_bf16"}) == bfloat16_warnings({"bf16"}) == ()
+    (said,) = bfloat16_warnings({"avx2", "avx512f"})
+    assert said == (
+        "bfloat16 is emulated: this processor has neither avx512_bf16 nor amx_bf16 nor bf16, so "
+        "oneDNN converts to float32 and back, which takes time instead of saving it"
+    )
+    with pytest.raises(BindingError) as raised:
+        bfloat16_warnings({"avx2", "fma"})
+    assert str(raised.value) == (
+        'precision="bfloat16": this processor has neither avx512_bf16 nor amx_bf16 nor bf16, nor '
+        "avx512f to emulate them with, so the graph would run in float32 without a word. Use "
+        'precision="fp32" or "int8" here, or a processor with one of them'
+    )
 
 
 def test_speed_is_of_the_cpus_asked_for(root):
