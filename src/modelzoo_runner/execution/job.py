@@ -98,7 +98,7 @@ def run(
         observed = Observed(
             graph=opened.card,
             threads={**asdict(pools), "found": found.summary()},
-            machine={**facts.collect(), "load_average_before": load_average},
+            machine={**facts.collect(), "load_average_before": list(load_average)},
             setup_seconds=stages.seconds,
             interference={
                 **counters.summary(),
