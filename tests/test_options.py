@@ -20,6 +20,7 @@ def example(
     env: Mapping[str, str] | None = None,
     shape: tuple[int, ...] | None = None,
     place: str | Path | None = None,
+    many: int | Literal["all"] | None = None,
     hidden: int = 3,
 ) -> None:
     """Does nothing.
@@ -34,6 +35,7 @@ def example(
         env: variables.
         shape: of one.
         place: where.
+        many: how many, or a word.
         hidden: not shown.
 
     Raises:
@@ -51,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
 def test_options_have_the_arguments_names_types_and_defaults(
     parser: argparse.ArgumentParser,
 ) -> None:
-    words = "--steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --env A=1=2 --env B="
+    words = (
+        "--steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --many all "
+        "--env A=1=2 --env B="
+    )
     asked = parser.parse_args(words.split())
     assert vars(asked) == {
         "steps": 3,
@@ -61,8 +66,10 @@ def test_options_have_the_arguments_names_types_and_defaults(
         "env": {"A": "1=2", "B": ""},
         "shape": (2, 3),
         "place": "x",
+        "many": "all",
     }
     assert parser.parse_args([]).seconds == 1.5
+    assert parser.parse_args(["--many", "4"]).many == 4
 
 
 def test_help_is_the_docstrings(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import tiny
 from modelzoo_runner import WorkerError, benchmark
 from modelzoo_runner.errors import BindingError
+from modelzoo_runner.machine import memory
 
 CPUS = len(os.sched_getaffinity(0))
 needs_two_cpus = pytest.mark.skipif(CPUS < 2, reason="this process may use one CPU only")
@@ -181,17 +183,21 @@ def test_ctrl_c_gives_the_partial_result_and_leaves_everything_as_it_was(
 ) -> None:
     code = f"""
 import threading, time, signal
+from modelzoo_runner.machine import memory
+def state():
+    policy = memory.policy_of_thread(threading.get_native_id())
+    return [sorted(os.sched_getaffinity(0)), dict(os.environ), policy]
 def interrupt(what, done, total):
     if done > 2:
         os.kill(os.getpid(), signal.SIGINT)
-before = [sorted(os.sched_getaffinity(0)), dict(os.environ)]
+before = state()
 try:
     benchmark(GRAPH, steps=10**9, isolation="{isolation}", progress=interrupt, num_cores=1,
               env={{"SOME_VARIABLE": "1"}})
 except Interrupted as interrupted:
     result = interrupted.result
     answer = [result.interrupted, len(result.step_seconds) > 2, result.warnings[0],
-              before == [sorted(os.sched_getaffinity(0)), dict(os.environ)], result.observed.host]
+              before == state(), result.observed.host]
 """
     marked, measured, said, restored, host = in_fresh_process(code, busy_graph)
     assert marked and measured and restored
@@ -218,12 +224,21 @@ def test_no_child_is_left_when_its_parent_dies(busy_graph: Path) -> None:
     raise AssertionError("the child lives on")
 
 
-def test_a_failed_run_restores_affinity_and_environment(tmp_path: Path) -> None:
+def test_a_run_and_a_failed_run_restore_affinity_environment_and_memory_policy(
+    tmp_path: Path,
+) -> None:
     graph = tiny.classifier(tmp_path / "fixed.pb", batch=2)
-    before = (os.sched_getaffinity(0), dict(os.environ))
+
+    def state() -> tuple[Any, ...]:
+        policy = memory.policy_of_thread(threading.get_native_id())
+        return os.sched_getaffinity(0), dict(os.environ), policy
+
+    before = state()
+    benchmark(graph, batch_size=2, steps=3, num_cores=1, env={"SOME_VARIABLE": "1"})
+    assert state() == before
     with pytest.raises(ValueError):
         benchmark(graph, batch_size=3, num_cores=1, env={"SOME_VARIABLE": "1"})
-    assert (os.sched_getaffinity(0), dict(os.environ)) == before
+    assert state() == before
 
 
 def test_binding_errors_are_about_this_machine(graph: Path) -> None:
