@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from modelzoo_runner import preset as presets
-from modelzoo_runner import resolve, sources
+from modelzoo_runner import resolve
 from modelzoo_runner.errors import BindingError, RequestError
-from modelzoo_runner.execution import host
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Graph, Preset, Threads
 from modelzoo_runner.resolve import Request
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
 if TYPE_CHECKING:
     from modelzoo_runner.machine.topology import Topology
@@ -154,7 +153,7 @@ def benchmark(
         timeout=timeout,
     )
     plan = _plan(model, request, offline=offline, progress=progress)
-    return cast(BenchmarkResult, host.run(plan, progress=progress))
+    return cast(BenchmarkResult, _run(plan, progress))
 
 
 def accuracy(
@@ -258,7 +257,14 @@ def accuracy(
         timeout=timeout,
     )
     plan = _plan(model, request, offline=offline, progress=progress)
-    return cast(AccuracyResult, host.run(plan, progress=progress))
+    return cast(AccuracyResult, _run(plan, progress))
+
+
+def _run(plan: Plan, progress: Progress | None) -> Result:
+    # Loaded here, so that importing the library is quick.
+    from modelzoo_runner.execution import host
+
+    return host.run(plan, progress=progress)
 
 
 def models() -> dict[str, Preset]:
@@ -289,6 +295,8 @@ def _plan(model: Model, request: Request, *, offline: bool, progress: Progress |
     request = resolve.check(request, preset)
     placed, instances = _placements(preset, request)
     plan = resolve.resolve(preset, request, placed, instances)
+    from modelzoo_runner import sources
+
     return sources.localize(plan, preset, offline=offline, progress=progress)
 
 

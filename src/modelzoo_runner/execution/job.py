@@ -163,7 +163,10 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
     if plan.optimize:
         with stages.timed("prepare"):
             prepared = preparation.prepare(
-                graph, input=source_tensor, outputs=list(outputs.values())
+                graph,
+                input=source_tensor,
+                outputs=list(outputs.values()),
+                bfloat16=plan.precision == "bfloat16",
             )
             graph, changes = prepared.graph_def, prepared.changes
     kernels.check_kernels(graph, outputs=outputs.values())
