@@ -163,6 +163,17 @@ def test_a_server_that_ignores_the_range_is_understood(web: Stub, impatient: Pat
     assert fetch.local(url, patience=impatient).read_bytes() == CONTENT
 
 
+def test_an_answer_of_no_length_that_ends_early_is_noticed(web: Stub, impatient: Patience) -> None:
+    def early(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(CONTENT[:1000])
+
+    url = web.at("/m.pb", early, file(CONTENT))
+    assert fetch.local(url, size=len(CONTENT), patience=impatient).read_bytes() == CONTENT
+
+
 def test_a_body_that_is_always_cut_ends(web: Stub, impatient: Patience, cache_folder: Path) -> None:
     url = web.at("/m.pb", cut(CONTENT, 1000, etag=None))
     words = message(url, impatient)

@@ -128,8 +128,10 @@ def attempt(
         part.expect(facts.size)
         for block in itertools.chain([first], blocks):
             part.write(block)
-    if facts.size is not None and part.done != facts.size:
-        raise Interrupted(f"{part.done:,} of {facts.size:,} bytes came")
+    # Without a length an answer ends when the server hangs up, which it may do too early.
+    whole = size if facts.size is None else facts.size
+    if whole is not None and part.done != whole:
+        raise Interrupted(f"{part.done:,} of {whole:,} bytes came")
     if facts.crc32c is not None and facts.crc32c != part.crc32c:
         part.restart(None)
         raise Interrupted("what came does not fit the checksum the server sent with it")
