@@ -7,7 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
-from modelzoo_runner.api import accuracy, benchmark, machine, models
+from modelzoo_runner.api import accuracy, benchmark, models
 from modelzoo_runner.errors import (
     BindingError,
     DataError,
@@ -25,6 +25,7 @@ from modelzoo_runner.errors import (
     UnsafeArchive,
     WorkerError,
 )
+from modelzoo_runner.places import machine
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Preset
 from modelzoo_runner.results.compare import Comparison, compare

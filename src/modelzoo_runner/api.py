@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from modelzoo_runner import preset as presets
 from modelzoo_runner import resolve
-from modelzoo_runner.errors import BindingError, RequestError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Graph, Preset, Threads
+from modelzoo_runner.preset import Graph, Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-
-if TYPE_CHECKING:
-    from modelzoo_runner.machine.topology import Topology
-    from modelzoo_runner.plan import Placement
 
 Model = str | Path | Preset
 
@@ -272,72 +267,14 @@ def models() -> dict[str, Preset]:
     return {each.name: each for each in presets.every()}
 
 
-def machine() -> Topology:
-    """The CPUs, cores, sockets and memory nodes here, and what this process may use of them.
-
-    Printed, it is a table and a picture in text.
-
-    Raises:
-        BindingError: this process may not run on any CPU that is there.
-
-    Example:
-        >>> from modelzoo_runner import machine
-        >>> len(machine().usable) >= 1
-        True
-    """
-    from modelzoo_runner.machine import topology
-
-    return topology.read()
-
-
 def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
+    from modelzoo_runner import places, sources
+
     preset, request = _preset(model, request)
     request = resolve.check(request, preset)
-    placed, instances = _placements(preset, request)
+    placed, instances = places.placements(preset, request)
     plan = resolve.resolve(preset, request, placed, instances)
-    from modelzoo_runner import sources
-
     return sources.localize(plan, preset, offline=offline, progress=progress)
-
-
-def _placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Placement, ...]]:
-    """Where the run goes, and where each of its instances if it has several."""
-    from modelzoo_runner.machine import allocator, placement, processor, splitting
-
-    precision = resolve.graph_precision(request.precision)
-    threads = preset.threads.get(precision, Threads())
-    here = machine()
-    choose = functools.partial(
-        placement.choose,
-        here,
-        threads,
-        preset.env.get(precision, {}),
-        goal="accuracy" if request.kind == "accuracy" else request.goal,  # type: ignore[arg-type]
-        num_inter_threads=request.num_inter_threads,
-        num_intra_threads=request.num_intra_threads,
-        allocator=request.allocator,  # type: ignore[arg-type]
-        binding=request.binding,  # type: ignore[arg-type]
-        strict=request.strict,
-        env=request.env,
-        environ=os.environ,
-        allocators=None if threads.allocator is None else allocator.available(),
-    )
-    placed = choose(
-        socket_id=request.socket_id,
-        numa_node=request.numa_node,
-        cpus=request.cpus,
-        num_cores=request.num_cores,
-    )
-    if request.precision == "bfloat16":
-        said = processor.bfloat16_warnings(processor.flags())
-        if said and request.strict:
-            raise BindingError("; ".join(said))
-        placed = dataclasses.replace(placed, warnings=placed.warnings + said)
-    if request.instances is None and request.cores_per_instance is None:
-        return placed, ()
-    parts = splitting.split(here, placed.cpus, request.instances, request.cores_per_instance)  # type: ignore[arg-type]
-    each = tuple(choose(cpus=part) for part in parts)
-    return splitting.together(here, placed, each), each
 
 
 def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
