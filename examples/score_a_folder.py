@@ -3,8 +3,8 @@
     python examples/score_a_folder.py GRAPH.pb IMAGES LABELS
 
 IMAGES is a folder of images whose names begin with their synset, or of folders named by synset;
-LABELS is the file of the 1000 sorted synsets. The graph is taken to be a MobileNet v1: what goes in,
-what comes out and how images become its input are in `presets/mobilenet_v1.toml`.
+LABELS is the file of the 1000 sorted synsets. The graph is taken to be a MobileNet v1: what goes
+in, what comes out and how images become its input are in `presets/mobilenet_v1.toml`.
 """
 
 import sys
