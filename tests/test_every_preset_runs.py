@@ -48,18 +48,26 @@ def test_a_classifier(preset, precision: str, shards: Path, tmp_path: Path) -> N
     assert set(scored.difference) == {"top1", "top5"}
 
 
+@pytest.fixture(scope="session")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images, _ = tiny.coco(tmp_path_factory.mktemp("tiny_coco"))
+    return images
+
+
 @pytest.mark.parametrize("preset", DETECTORS, ids=lambda preset: preset.name)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_detector_on_synthetic_images(preset, precision: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_detector(preset, precision: str, coco: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     tensors = preset.graph[precision]
     graph = tiny.detector(tmp_path / "graph.pb", dict(tensors.outputs), input=tensors.input)
-    result = benchmark(
-        preset.name,
-        precision=precision,
-        weights=graph,
-        **HERE,
-        warmup_steps=1,
-        steps=2,
-    )
-    assert result.examples == 2 and result.plan.batch_size == 1
-    assert any("synthetic input: the step time of a detector" in said for said in result.warnings)
+    common = {"precision": precision, "weights": graph, **HERE}
+    made = benchmark(preset.name, **common, warmup_steps=1, steps=2)
+    assert made.examples == 2 and made.plan.batch_size == 1
+    assert any("synthetic input: the step time of a detector" in said for said in made.warnings)
+    real = benchmark(preset.name, **common, data_location=coco, warmup_steps=1, steps=6)
+    assert real.examples == 6
+    scored = accuracy(preset.name, **common, data_location=coco)
+    assert scored.examples == 4 and len(scored.step_seconds) == 4
+    assert scored.scores["AP"] == scored.legacy_scores["AP"] == pytest.approx(1)
+    assert scored.per_category == {"person": pytest.approx(1)}
+    published = scored.plan.published
+    assert scored.difference == {name: pytest.approx(1 - published[name]) for name in published}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def classifier(
 
 
 def detector(path: Path, preset_outputs: dict[str, str], *, input: str = "image_tensor:0") -> Path:
-    """A graph that finds one box, the same in every image, with the detectors' outputs."""
+    """A graph that finds one person, at the same place in every image, as a detector gives it."""
     import tensorflow as tf
 
     tf1 = tf.compat.v1
@@ -61,6 +62,28 @@ def detector(path: Path, preset_outputs: dict[str, str], *, input: str = "image_
                 tf.add(values[role](tf.shape(images)[0]), nothing, name=name.partition(":")[0])
     path.write_bytes(graph.as_graph_def().SerializeToString())
     return path
+
+
+def coco(folder: Path) -> tuple[Path, Path]:
+    """Four images of two sizes with a person where `detector` finds one, and their annotations."""
+    from PIL import Image
+
+    (folder / "val2017").mkdir(parents=True)
+    generator = np.random.default_rng(2)
+    images, objects = [], []
+    for number, (width, height) in enumerate([(40, 30), (20, 20), (40, 30), (20, 20)], start=1):
+        file_name = f"{number:012}.jpg"
+        pixels = generator.integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "val2017" / file_name)
+        images.append({"id": number, "file_name": file_name, "width": width, "height": height})
+        box = [0.1 * width, 0.1 * height, 0.4 * width, 0.4 * height]
+        person = {"category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        objects.append({"id": number, "image_id": number, **person})
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    truth = {"images": images, "annotations": objects, "categories": categories}
+    annotations = folder / "instances_val2017.json"
+    annotations.write_text(json.dumps(truth))
+    return folder / "val2017", annotations
 
 
 def shards(folder: Path, *, images: int = 12, files: int = 2) -> Path:
