@@ -70,7 +70,7 @@ def run(
             "container; leave it empty, and call run() inside that image instead"
         )
     verb = api.benchmark if call.verb == "benchmark" else api.accuracy
-    result: BenchmarkResult | AccuracyResult = verb(  # type: ignore[operator]
+    result: BenchmarkResult | AccuracyResult = verb(
         call.model, **call.arguments, progress=_log if call.verbose else None
     )
     return dataclasses.replace(result, warnings=(*call.notes, *result.warnings))
