@@ -32,6 +32,8 @@ SEVERITY = ("valid", "noisy", "invalid")
 
 LAST = ("result", "interrupted")
 
+Message = dict[str, Any]
+
 
 def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
     """One result of all of the plan's instances.
@@ -45,20 +47,21 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with contextlib.ExitStack() as stack:
         children: list[Child] = []
+        answers: dict[int, Message] = {}
         try:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
                 children.append(stack.enter_context(launch.started(own, "together")))
-            _gather(children, ("ready", *LAST), deadline, None)
+            _gather(children, ("ready", *LAST), {}, deadline, None)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
                 child.tell(repr(start))
-            answers = _gather(children, LAST, deadline, progress)
+            _gather(children, LAST, answers, deadline, progress)
         except KeyboardInterrupt:
-            answers = _stop(children)
+            _stop(children, answers)
         except TimeoutError:
             raise WorkerError(f"{launch.too_long(plan)} {children[0].last_words()}") from None
-    result = _joined(plan, [launch.read(answer) for answer in answers])
+    result = _joined(plan, [launch.read(answers[number]) for number in sorted(answers)])
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -67,14 +70,18 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
 def _gather(
     children: Sequence[Child],
     wanted: Collection[str],
+    found: dict[int, Message],
     deadline: float | None,
     progress: Progress | None,
-) -> list[dict[str, Any]]:
-    """The next of the `wanted` messages of each child; progress is the first child's."""
-    found: dict[int, dict[str, Any]] = {}
+) -> None:
+    """Put the next of the `wanted` messages of each child into `found`, if it has none there.
+
+    What was found by then stays there when Ctrl-C comes. Progress is the first child's.
+    """
     with selectors.DefaultSelector() as waiting:
         for number, child in enumerate(children):
-            waiting.register(child.answers, selectors.EVENT_READ, number)
+            if number not in found:
+                waiting.register(child.answers, selectors.EVENT_READ, number)
         while len(found) < len(children):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = waiting.select(left)
@@ -88,10 +95,9 @@ def _gather(
                     if any(name in message for name in wanted):
                         found[number] = message
                         waiting.unregister(key.fd)
-    return [found[number] for number in range(len(children))]
 
 
-def _messages(children: Sequence[Child], number: int) -> Iterator[dict[str, Any]]:
+def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
     """What one child has to say; an error of one, or its death, ends all."""
     child = children[number]
     messages = child.read()
@@ -106,13 +112,13 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[dict[str, Any]
         yield message
 
 
-def _stop(children: Sequence[Child]) -> list[dict[str, Any]]:
+def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
     """Ask all to stop and hand over what they have; `KeyboardInterrupt` where one has nothing."""
     for child in children:
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGINT)
     try:
-        return _gather(children, LAST, time.monotonic() + launch.SECONDS_TO_STOP, None)
+        _gather(children, LAST, answers, time.monotonic() + launch.SECONDS_TO_STOP, None)
     except (TimeoutError, RunnerError):
         raise KeyboardInterrupt from None
 
