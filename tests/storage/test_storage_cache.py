@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 from stub_server import Answer, Handler, Stub, file
 
@@ -123,6 +124,19 @@ def test_hashes_that_can_not_be_read_are_never_skipped(
         f"{cache_folder / 'hashes.json'}: the hashes of what was fetched before can't be read: "
     )
     assert str(error.value).endswith("or remove it to take the next files as they come.")
+
+
+def test_hashes_that_somebody_else_changes_for_ever(
+    web: Stub, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firstseen, "_LOCKED_AT_MOST", 0.2)
+    cache_folder.mkdir()
+    with (
+        filelock.FileLock(cache_folder / "hashes.lock"),
+        pytest.raises(FetchError, match=r"hashes\.json: another process has held its lock for 0.2"),
+    ):
+        fetched(web)
+    assert fetched(web)[1].read_bytes() == CONTENT
 
 
 def test_offline_says_what_is_missing(

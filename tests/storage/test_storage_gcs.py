@@ -161,6 +161,7 @@ def test_a_hash_is_of_one_file(imagenet: str) -> None:
         ("gs:///x", "'gs:///x': no bucket of that kind;"),
         ("gs://b@d/x", "'gs://b@d/x': no bucket of that kind;"),
         ("gs://b//x", "'/x' can't be a name in a bucket here: it is an absolute path."),
+        ("gs://b//", "'gs://b//': the name after the bucket is empty."),
         ("gs://b/a/../x", "'a/../x' can't be a name in a bucket here: it has a '..' in it."),
         ("gs://b/a//x", "'a//x' can't be a name in a bucket here: it has an empty part or"),
         ("gs://b/a\nx", "can't be a name in a bucket here: it has a control character"),
@@ -323,6 +324,11 @@ def test_a_passing_trouble_is_waited_out(
 def test_a_lasting_trouble_ends(bucket: StubBucket, impatient: Patience) -> None:
     bucket.stub.at(bucket.about, stub_server.status(500, b"on fire"))
     assert message(bucket.url, impatient) == f"{bucket.url}: 500: on fire, after 3 tries."
+
+
+def test_a_request_that_is_not_understood(bucket: StubBucket, impatient: Patience) -> None:
+    bucket.stub.at(bucket.about, stub_server.status(400, b"Invalid argument."))
+    assert message(bucket.url, impatient) == f"{bucket.url}: 400: Invalid argument (anonymous)."
 
 
 def test_a_cut_body_goes_on_where_it_ended(bucket: StubBucket, impatient: Patience) -> None:

@@ -365,6 +365,16 @@ def test_a_host_without_an_address(impatient: Patience) -> None:
     assert "Errno" in words and "object at 0x" not in words
 
 
+def test_a_url_that_can_not_be_asked(impatient: Patience) -> None:
+    url = "https://.example.org/m.pb"
+    assert message(url, impatient).startswith(f"GET {url}: ")
+
+
+def test_a_refusal_whose_words_break_off(web: Stub, impatient: Patience) -> None:
+    url = web.at("/m.pb", lambda handler: handler.send(403, b"", length=1000))
+    assert message(url, impatient).startswith(f"GET {url}: 403 Forbidden. Whoever asks")
+
+
 def test_without_encryption_a_hash_is_needed(impatient: Patience) -> None:
     url = "http://download.example.org/m.pb"
     assert message(url, impatient) == (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -96,8 +96,13 @@ def _fetched(
     together = _Together(place.url, listing, settings.progress)
 
     def fetch(stored: StoredObject) -> Path:
-        path = _object(stored, Expected(), together.settings_for(stored, settings), access)
-        together.report(stored, stored.size)
+        try:
+            together.report(stored, 0)
+            path = _object(stored, Expected(), together.settings_for(stored, settings), access)
+            together.report(stored, stored.size)
+        except BaseException as error:
+            together.stop(error)
+            raise
         return path
 
     if enough is not None:
@@ -110,34 +115,37 @@ def _fetched(
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
         under_way = [pool.submit(fetch, stored) for stored in listing.objects]
         try:
-            return [each.result() for each in under_way]
-        except BaseException:
-            together.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
+            wait(under_way)
+        except BaseException as error:
+            together.stop(error)
             raise
+    if together.error is not None:
+        raise together.error
+    return [each.result() for each in under_way]
 
 
 class _Together:
     """The progress of many files as that of one, and the end of all when one ends badly."""
 
     def __init__(self, name: str, listing: Listing, progress: Progress | None) -> None:
+        self.error: BaseException | None = None
         self._name = name
         self._progress = progress
         self._total = sum(each.size for each in listing.objects)
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._stopped = False
 
-    def stop(self) -> None:
-        self._stopped = True
+    def stop(self, error: BaseException) -> None:
+        with self._lock:
+            self.error = self.error or error
 
     def report(self, stored: StoredObject, done: int) -> None:
-        if self._stopped:
-            # Out of the thread that fetches; what came of the file stays for the next time.
-            raise CancelledError
-        if self._progress is not None:
-            with self._lock:
-                self._done[stored.name] = done
+        with self._lock:
+            if self.error is not None:
+                # Out of the thread that fetches; what came of the file stays for the next time.
+                raise CancelledError
+            self._done[stored.name] = done
+            if self._progress is not None and done > 0:
                 self._progress(self._name, sum(self._done.values()), self._total)
 
     def settings_for(self, stored: StoredObject, settings: Settings) -> Settings:

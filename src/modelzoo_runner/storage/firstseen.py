@@ -18,6 +18,7 @@ from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage.cache import Expected
 
 _NAME = "hashes.json"
+_LOCKED_AT_MOST = 30.0
 
 
 def path_in(cache: Path) -> Path:
@@ -62,13 +63,13 @@ def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]
 
     path = path_in(cache)
     try:
-        with filelock.FileLock(path.with_suffix(".lock"), timeout=30):
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=_LOCKED_AT_MOST):
             changed = change(_read(path))
             atomic.write_text(path, json.dumps(changed, indent=1, sort_keys=True) + "\n")
     except filelock.Timeout:
         raise FetchError(
-            f"{path}: another process has held its lock for 30 s; end that process, or remove "
-            f"{path.with_suffix('.lock')} if there is none."
+            f"{path}: another process has held its lock for {_LOCKED_AT_MOST:g} s; end that "
+            f"process, or remove {path.with_suffix('.lock')} if there is none."
         ) from None
 
 

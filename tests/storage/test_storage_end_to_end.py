@@ -1,0 +1,89 @@
+"""Both verbs with everything in a bucket: fetched, verified, cached, run and scored."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import fake_gcs
+import pytest
+
+from modelzoo_runner import FetchError, accuracy, benchmark
+from modelzoo_runner.cli import main
+from modelzoo_runner.data.convert import convert_imagenet
+
+pytestmark = pytest.mark.usefixtures("same_pools")
+
+HERE = {"num_inter_threads": 1, "allocator": "system"}
+GRAPH = "models/v1_8/mobilenet_v1_1.0_224_frozen.pb"
+
+
+@pytest.fixture(scope="module")
+def published(
+    samples: Path, tmp_path_factory: pytest.TempPathFactory, gcs_server: fake_gcs.FakeGcs
+) -> fake_gcs.FakeGcs:
+    """The graph where the preset says that it is, and shards in a bucket named `images`."""
+    graph = samples / "graphs" / "mobilenet_v1_1.0_224_frozen.pb"
+    gcs_server.put("intel-optimized-tensorflow", GRAPH, graph.read_bytes())
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir()
+    for path in sorted((samples / "imagenet" / "images").iterdir())[:40]:
+        (folder / "images" / path.name).write_bytes(path.read_bytes())
+    labels = samples / "labels" / "imagenet_lsvrc_2015_synsets_from_filenames.txt"
+    convert_imagenet(folder / "images", labels, folder / "shards", shards=4)
+    for path in sorted((folder / "shards").iterdir()):
+        gcs_server.put("images", f"nested/{path.name}", path.read_bytes())
+    return gcs_server
+
+
+def test_a_model_and_its_data_from_buckets(
+    published: fake_gcs.FakeGcs, gcs: fake_gcs.FakeGcs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed = benchmark("mobilenet_v1", batch_size=2, warmup_steps=1, steps=2, **HERE)
+    assert timed.examples == 4 and timed.plan.graph.source == "pretrained"
+    scored = accuracy("mobilenet_v1", data_location="gs://images/nested", batch_size=20, **HERE)
+    assert scored.examples == 40 and scored.counts["top1"] > 30
+
+    before = len(published.requests())
+    again = accuracy("mobilenet_v1", data_location="gs://images/nested", batch_size=20, **HERE)
+    assert again.counts == scored.counts
+    assert len(published.requests()) == before, "the second call asked the server"
+    offline = benchmark("mobilenet_v1", steps=1, batch_size=1, offline=True, **HERE)
+    assert offline.plan.graph.sha256 == timed.plan.graph.sha256
+
+    assert main(["cache", "list"]) == 0
+    assert "gs://images/nested/validation-00000-of-00004" in capsys.readouterr().out
+    assert main(["cache", "verify"]) == 0
+    assert main(["cache", "clear"]) == 0
+    assert main(["cache", "list"]) == 0
+    assert "gs://" not in capsys.readouterr().out.split("removed")[-1]
+
+
+def test_a_limit_fetches_only_the_shards_it_needs(
+    published: fake_gcs.FakeGcs, gcs: fake_gcs.FakeGcs, cache_folder: Path
+) -> None:
+    graph = {"weights": os.fspath(_graph_in_cache(cache_folder))}
+    result = accuracy("mobilenet_v1", data_location="gs://images/nested", limit=15, **graph, **HERE)
+    assert result.examples == 15
+    fetched = {path.name for path in cache_folder.rglob("validation-*") if path.is_file()}
+    assert fetched == {"validation-00000-of-00004", "validation-00001-of-00004"}
+    assert any("a part of the set" in said for said in result.warnings)
+
+
+def _graph_in_cache(cache_folder: Path) -> Path:
+    benchmark("mobilenet_v1", batch_size=1, warmup_steps=0, steps=1, **HERE)
+    (graph,) = cache_folder.rglob("*.pb")
+    return graph
+
+
+def test_a_model_that_cannot_be_had_lists_each_place_and_what_to_do(gcs: fake_gcs.FakeGcs) -> None:
+    with pytest.raises(FetchError) as raised:
+        benchmark("inceptionv4")
+    said = str(raised.value)
+    assert said.count("https://storage.googleapis.com/intel-optimized-tensorflow/models/") >= 3
+    assert "404" in said and 'weights="random"' in said
+
+
+def test_offline_says_what_is_missing(gcs: fake_gcs.FakeGcs) -> None:
+    with pytest.raises(FetchError, match="offline"):
+        benchmark("inceptionv4", offline=True)
