@@ -104,6 +104,7 @@ TOP = {
     "__main__",
     "best_known",
     "cli",
+    "cli_storage",
     "detection",
     "launch_command",
     "model_args",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import modelzoo_runner
-from modelzoo_runner import options
+from modelzoo_runner import cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.results.result import Result
@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", metavar="FILE", help="save the result there")
         options.add(command, function, leave_out=("progress",))
     command = _command(commands, "models", "list the models", _models)
+    command.add_argument(
+        "--verify", action="store_true", help="ask every location of every model instead"
+    )
+    cli_storage.add_cache(commands, _bar)
     command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
     command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
     command.add_argument("graph", help="path of a frozen graph (.pb)")
@@ -127,6 +131,9 @@ def _show(result: Result, path: str | None) -> None:
 
 
 def _models(asked: argparse.Namespace) -> None:
+    if asked.verify:
+        cli_storage.verify_models()
+        return
     from rich.console import Console
     from rich.table import Table
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -31,10 +32,18 @@ def localize(
     path = _graph(plan, preset, offline, progress)
     graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
     data, annotations = (
-        None if location is None else str(_data(location, offline, progress))
+        None if location is None else str(_data(location, plan, offline, progress))
         for location in (plan.data_location, plan.annotations)
     )
-    return dataclasses.replace(plan, graph=graph, data_location=data, annotations=annotations)
+    # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
+    in_part = plan.limit is not None and _is_remote(plan.data_location)
+    return dataclasses.replace(
+        plan,
+        graph=graph,
+        data_location=data,
+        annotations=annotations,
+        allow_partial=plan.allow_partial or in_part,
+    )
 
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
@@ -83,12 +92,33 @@ def _fingerprint(module: ModuleType) -> str:
     return digest.hexdigest()[:16]
 
 
-def _data(location: str, offline: bool, progress: Progress | None) -> Path:
-    if "://" not in location:
+def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:
+    if not _is_remote(location):
         return Path(location).expanduser().absolute()
     from modelzoo_runner.storage import fetch
 
-    return fetch.local(location, offline=offline, progress=progress)
+    enough = None
+    if plan.limit is not None and plan.task == "classification":
+        enough = _holds(plan.limit)
+    return fetch.local(location, enough=enough, offline=offline, progress=progress)
+
+
+def _holds(limit: int) -> Callable[[Path], bool]:
+    """Asked after each record file whether there are as many records as wanted."""
+    from modelzoo_runner.data import records
+
+    seen = 0
+
+    def enough(path: Path) -> bool:
+        nonlocal seen
+        seen += len(records.index(path))
+        return seen >= limit
+
+    return enough
+
+
+def _is_remote(location: str | None) -> bool:
+    return location is not None and "://" in location
 
 
 def _sha256(path: Path) -> str:
