@@ -99,6 +99,11 @@ def test_accuracy_needs_data() -> None:
         plan(kind="accuracy")
 
 
+def test_there_are_no_random_int8_graphs() -> None:
+    with pytest.raises(RequestError, match=r'weights="random": topologies are built in fp32 only'):
+        plan(weights="random", precision="int8")
+
+
 def test_a_timeout_needs_a_child() -> None:
     with pytest.raises(RequestError, match="only a child process can be ended from outside"):
         plan(timeout=5, isolation="none")

@@ -80,6 +80,11 @@ def check(request: Request, preset: Preset) -> Request:
             f"annotations={request.annotations!r}: only for detectors; the labels of a "
             "classifier's images are in its records"
         )
+    if request.weights == "random" and request.precision == "int8":
+        raise RequestError(
+            'weights="random": topologies are built in fp32 only; for precision="int8" give '
+            'weights="pretrained" or the path of an int8 graph'
+        )
     if request.timeout is not None and request.isolation == "none":
         raise RequestError(
             "timeout: only a child process can be ended from outside; "

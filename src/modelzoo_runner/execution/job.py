@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner import codec
 from modelzoo_runner.errors import DataError, Interrupted
 from modelzoo_runner.execution import loop, pool, scoring, source
 from modelzoo_runner.execution.loop import Timings
@@ -97,13 +98,16 @@ def run(
         found = binding.read_back(plan.placement)
         observed = Observed(
             graph=opened.card,
-            threads={**asdict(pools), "found": found.summary()},
-            machine={**facts.collect(), "load_average_before": list(load_average)},
+            # As JSON will have them, so that a result is equal to its saved self.
+            threads=codec.to_dict({**asdict(pools), "found": found.summary()}),
+            machine=codec.to_dict({**facts.collect(), "load_average_before": load_average}),
             setup_seconds=stages.seconds,
-            interference={
-                **counters.summary(),
-                **verdict.judge(timings.step_seconds, counters).to_dict(),
-            },
+            interference=codec.to_dict(
+                {
+                    **counters.summary(),
+                    **verdict.judge(timings.step_seconds, counters).to_dict(),
+                }
+            ),
             started=started,
         )
         scores = None if scorer is None else scorer.result()
