@@ -65,7 +65,10 @@ def _run(
 
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
-    with tf.compat.v1.Session(graph=graph) as session:
+    config = tf.compat.v1.ConfigProto()
+    # A graph that runs once isn't worth the optimiser's time.
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.compat.v1.Session(graph=graph, config=config) as session:
         return session.run(list(fetches), dict(feeds))
 
 
@@ -123,16 +126,25 @@ def _transplant(
 
 
 def _imported(graph_def: GraphDef, feeds: Mapping[str, Sequence[int]]) -> Any:
-    """The graph with inputs of these shapes, so that the shapes of all the rest follow."""
+    """The graph with inputs of these shapes, so that the shapes of all the rest follow.
+
+    Shapes don't depend on weights, which take long to import: they become placeholders too.
+    """
     import tensorflow as tf
 
-    types = {node.name: node.attr["dtype"].type for node in graph_def.node if node.name in feeds}
+    light = tf.compat.v1.GraphDef(versions=graph_def.versions)
+    for node in graph_def.node:
+        shape, kind = feeds.get(node.name), node.attr["dtype"].type
+        if node.op == "Const" and kind == tf.float32.as_datatype_enum:
+            shape = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+        if shape is None:
+            light.node.append(node)
+            continue
+        placeholder = light.node.add(name=node.name, op="Placeholder")
+        placeholder.attr["dtype"].type = kind
+        placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
     with tf.Graph().as_default() as graph:
-        inputs = {
-            name: tf.raw_ops.Placeholder(dtype=types[name], shape=shape)
-            for name, shape in feeds.items()
-        }
-        tf.graph_util.import_graph_def(graph_def, name="", input_map=inputs)
+        tf.graph_util.import_graph_def(light, name="")
     return graph
 
 

@@ -61,16 +61,11 @@ def test_same_seed_same_bytes_another_seed_others(topology):
 def test_scores_are_finite_and_depend_on_the_image(built, run, topology):
     scores, own_range = CLASSIFIERS[topology]
     graph_def = built(topology)
-    images = np.concatenate(
-        [
-            _images(graph_def, *own_range, grain=1),
-            _images(graph_def, *own_range, grain=32),
-            _images(graph_def, 0, 255, grain=1),
-            _images(graph_def, -1, 1, grain=1),
-        ]
-    )
+    others = [each for each in ((0.0, 255.0), (-1.0, 1.0)) if each != own_range]
+    images = [_image(graph_def, *own_range, grain=grain) for grain in (1, 32)]
+    images += [_image(graph_def, *each, grain=1) for each in others]
     last_relu = [node.name for node in graph_def.node if node.op in ("Relu", "Relu6")][-1]
-    found, features = run(graph_def, {"input:0": images}, [scores, f"{last_relu}:0"])
+    found, features = run(graph_def, {"input:0": np.stack(images)}, [scores, f"{last_relu}:0"])
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     assert np.isfinite(features).all()
     own = slice(2)
@@ -79,10 +74,10 @@ def test_scores_are_finite_and_depend_on_the_image(built, run, topology):
     assert 0.1 < np.sqrt(np.mean(features[own] ** 2)) < 10
 
 
-def _images(graph_def, low, high, *, grain):
+def _image(graph_def, low, high, *, grain):
     """One image of random squares, `grain` pixels wide."""
     size = next(node for node in graph_def.node if node.name == "input")
     size = size.attr["shape"].shape.dim[1].size
     squares = np.random.default_rng(0).uniform(low, high, (-(-size // grain),) * 2 + (3,))
     image = squares.repeat(grain, 0).repeat(grain, 1)[:size, :size]
-    return image[None].astype(np.float32)
+    return image.astype(np.float32)

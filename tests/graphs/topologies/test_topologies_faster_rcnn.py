@@ -37,7 +37,12 @@ def test_shapes_are_the_published_ones(built, shapes):
 def test_every_image_has_all_its_detections(built, run, size):
     graph_def = built("faster_rcnn_resnet50", max_proposals=20, detections=10, **SMALL)
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    count, boxes, scores, classes = run(graph_def, {"image_tensor:0": image}, OUTPUTS)
+    block3 = "resnet_v1_50/resnet_v1_50/block3/unit_6/bottleneck_v1/Relu:0"
+    count, boxes, scores, classes, features = run(
+        graph_def, {"image_tensor:0": image}, (*OUTPUTS, f"FirstStageFeatureExtractor/{block3}")
+    )
+    # At a sixteenth of 96x128 or of 160x88.
+    assert features.shape == ((1, 6, 8, 1024) if size == (60, 80) else (1, 10, 6, 1024))
     assert count.tolist() == [10]
     assert boxes.shape == (1, 10, 4)
     assert ((boxes >= 0) & (boxes <= 1)).all()

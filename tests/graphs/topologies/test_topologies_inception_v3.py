@@ -56,14 +56,15 @@ def test_shapes_are_those_of_slims_own_test(built, shapes):
     assert {name: found[scope + name] for name in expected} == {
         name: (5, *shape) for name, shape in expected.items()
     }
-    assert (found["input"], found["predict"]) == ((None, 299, 299, 3), (5, 1001))
+    assert found["predict"] == (5, 1001)
+    assert shapes(built("inception_v3"))["input"] == (None, 299, 299, 3)
 
 
-def test_same_outputs_as_keras(run, transplant):
+def test_same_outputs_as_keras(built, run, transplant):
     import tensorflow as tf
 
     keras = tf.keras.applications.InceptionV3(weights=None, input_shape=(75, 75, 3), classes=10)
-    drawn = catalog.build("inception_v3", classes=10, image_size=75)
+    drawn = built("inception_v3", classes=10, image_size=75)
     layers = _layers_in_order(keras, drawn)
     layers["InceptionV3/Logits/Conv2d_1c_1x1"] = ("predictions", None)
     ours = catalog.build(
@@ -74,8 +75,9 @@ def test_same_outputs_as_keras(run, transplant):
     found, features = run(ours, {"input:0": images}, ["predict:0", last])
     theirs = tf.keras.Model(keras.input, [keras.output, keras.get_layer("mixed10").output])
     expected, expected_features = (each.numpy() for each in theirs(images))
-    assert np.abs(expected_features).max() > 0.1
-    np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
+    scale = np.abs(expected_features).max()
+    assert scale > 0.1
+    np.testing.assert_allclose(features / scale, expected_features / scale, atol=1e-5)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -101,7 +103,14 @@ def test_image_has_a_least_size():
     assert str(caught.value) == "image_size=74: this topology needs at least 75 pixels"
 
 
-@pytest.mark.parametrize("topology", ["inception_v3", "inception_v4", "inception_resnet_v2"])
-def test_the_least_size_is_enough(topology, shapes):
-    graph_def = catalog.build(topology, image_size=75, classes=2)
-    assert shapes(graph_def)[graph_def.node[-1].name] == (None, 2)
+@pytest.mark.parametrize(
+    "topology",
+    [
+        "inception_v3",
+        pytest.param("inception_v4", marks=pytest.mark.slow),
+        pytest.param("inception_resnet_v2", marks=pytest.mark.slow),
+    ],
+)
+def test_the_least_size_is_enough(built, shapes, topology):
+    graph_def = built(topology, classes=10, image_size=75)
+    assert shapes(graph_def)[graph_def.node[-1].name] == (None, 10)

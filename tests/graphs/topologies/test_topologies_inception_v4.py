@@ -39,4 +39,4 @@ def test_shapes_are_those_of_slims_own_test(built, shapes):
     assert found["InceptionV4/Logits/AvgPool_1a/AvgPool"] == (5, 1, 1, 1536)
     assert found["InceptionV4/Logits/PreLogitsFlatten/Reshape"] == (5, 1536)
     assert found["InceptionV4/Logits/Predictions"] == (5, 1001)
-    assert found["input"] == (None, 299, 299, 3)
+    assert shapes(built("inception_v4"))["input"] == (None, 299, 299, 3)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.graphs.topologies import proposals
+from modelzoo_runner.graphs.topologies import proposals, weights
+from modelzoo_runner.graphs.topologies.builder import Layers
 
 POST = "FirstStagePostprocessor"
 
@@ -17,8 +18,9 @@ def resized():
 
     with tf.Graph().as_default() as graph:
         out = proposals.preprocess(60, 102)
-    with tf.compat.v1.Session(graph=graph) as session:
-        yield session.make_callable(out, ["image_tensor:0"])
+    session = tf.compat.v1.Session(graph=graph)
+    yield session.make_callable(out, ["image_tensor:0"])
+    session.close()
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
@@ -51,50 +53,48 @@ def test_a_cell_has_twelve_anchors():
     np.testing.assert_allclose(cell[:, 1] / cell[:, 0], [0.5] * 4 + [1] * 4 + [2] * 4, rtol=1e-6)
 
 
-SMALL = {"shorter_side": 96, "longer_side": 160, "classes": 4}
+def proposed(run, *, count, rows, columns):
+    """What becomes of random features on a grid of that size, and on the way."""
+    import tensorflow as tf
 
-
-@pytest.fixture(scope="module")
-def first_stage(built, run):
-    image = np.random.default_rng(0).integers(0, 256, (1, 60, 80, 3), dtype=np.uint8)
+    layers = Layers(variables=weights.variables(0))
+    x = np.random.default_rng(0).normal(0, 1, (1, rows, columns, 16)).clip(0)
+    with tf.Graph().as_default() as graph:
+        features = tf.raw_ops.Placeholder(dtype=tf.float32, shape=[1, None, None, 16], name="x")
+        image = tf.zeros([1, rows * 16, columns * 16, 3])
+        proposals.propose(layers, image, features, count)
     names = {
-        "features": "FirstStageFeatureExtractor/resnet_v1_50/resnet_v1_50/"
-        "block3/unit_6/bottleneck_v1/Relu",
         "anchors": "GridAnchorGenerator/stack_1",
         "boxes": f"{POST}/stack",
         "objectness": f"{POST}/Softmax",
         "proposals": f"{POST}/proposals",
     }
-    graph_def = built("faster_rcnn_resnet50", max_proposals=20, detections=10, **SMALL)
     fetches = [f"{name}:0" for name in names.values()]
-    return dict(zip(names, run(graph_def, {"image_tensor:0": image}, fetches), strict=True))
+    return dict(zip(names, run(graph.as_graph_def(), {"x:0": x}, fetches), strict=True))
 
 
-def test_features_are_at_a_sixteenth(first_stage):
-    # 60x80 becomes 96x128.
-    assert first_stage["features"].shape == (1, 6, 8, 1024)
-
-
-def test_anchors_stand_on_the_grid_and_end_at_the_borders(first_stage):
-    anchors = first_stage["anchors"].reshape(6, 8, 12, 4) * [96, 128, 96, 128]
+def test_anchors_stand_on_the_grid_and_end_at_the_borders(run):
+    anchors = proposed(run, count=20, rows=6, columns=8)["anchors"]
+    assert anchors[:, 2:].min() > 0
+    pixels = anchors.reshape(6, 8, 12, 4) * [96, 128, 96, 128]
     for row, column in np.ndindex(6, 8):
         center = np.array([row * 16, column * 16])
         low = np.maximum(center - proposals.cell() / 2, 0)
         high = np.minimum(center + proposals.cell() / 2, [96, 128])
         expected = np.concatenate([(low + high) / 2, high - low], axis=1)
-        np.testing.assert_allclose(anchors[row, column], expected, rtol=1e-4, atol=1e-3)
-    assert first_stage["anchors"][:, 2:].min() > 0
+        np.testing.assert_allclose(pixels[row, column], expected, rtol=1e-4, atol=1e-3)
 
 
-def test_proposals_are_what_a_plain_suppression_keeps(first_stage):
-    boxes, scores = first_stage["boxes"].astype(np.float64), first_stage["objectness"][:, 1]
+def test_proposals_are_what_a_plain_suppression_keeps(run):
+    found = proposed(run, count=20, rows=6, columns=8)
+    boxes, scores = found["boxes"].astype(np.float64), found["objectness"][:, 1]
     assert boxes.shape == (6 * 8 * 12, 4)
     kept = []
     for index in np.argsort(-scores, kind="stable"):
         if all(_overlap(boxes[index], boxes[other]) <= 0.7 for other in kept):
             kept.append(index)
     best = boxes[kept[:20]].clip(0, 1)
-    np.testing.assert_allclose(first_stage["proposals"], best, rtol=1e-5)
+    np.testing.assert_allclose(found["proposals"], best, rtol=1e-5, atol=1e-6)
 
 
 def _overlap(one, other):
@@ -103,22 +103,18 @@ def _overlap(one, other):
     return both / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both)
 
 
-def test_too_few_boxes_are_filled_up_and_never_detected(built, run):
-    # 32x32 pixels are 2x2 cells with 12 anchors each.
-    graph_def = built(
-        "faster_rcnn_resnet50",
-        shorter_side=32,
-        longer_side=32,
-        classes=4,
-        max_proposals=60,
-        detections=240,
-    )
-    image = np.random.default_rng(0).integers(0, 256, (1, 50, 50, 3), dtype=np.uint8)
-    fetches = [f"{POST}/proposals:0", "num_detections:0", "detection_boxes:0"]
-    found, count, boxes = run(graph_def, {"image_tensor:0": image}, fetches)
-    real = (found[:, 2:] > found[:, :2]).all(1)
-    assert 4 <= real.sum() <= 48
+def test_zeros_fill_up_when_there_are_too_few(run):
+    # 2x2 cells with 12 anchors each.
+    found = proposed(run, count=60, rows=2, columns=2)["proposals"]
+    assert found.shape == (60, 4)
+    assert found[0].any()
     assert (found[48:] == 0).all()
-    assert 1 <= count[0] <= 4 * real.sum()
-    detected = boxes[0, : int(count[0])]
-    assert (detected[:, 2:] >= detected[:, :2]).all()
+
+
+def test_what_fills_up_scores_nothing():
+    found = np.array([[0.2, 0.2, 0.6, 0.8], [0.3, 0.3, 0.3, 0.9], [0, 0, 0, 0]], np.float32)
+    encodings = np.zeros((3, 2, 4), np.float32)
+    logits = np.zeros((3, 1 + 2), np.float32)
+    boxes, scores = (each.numpy() for each in proposals.second_stage(found, encodings, logits))
+    np.testing.assert_allclose(boxes, np.stack([found, found], axis=1)[None], atol=1e-6)
+    np.testing.assert_allclose(scores[0], [[1 / 3, 1 / 3], [0, 0], [0, 0]], rtol=1e-6)
