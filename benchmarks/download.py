@@ -3,8 +3,9 @@
 200 MB from a server on this machine: the worst case, since a real line is slower than any hash.
 `requests` writes the bytes and does nothing else; `fetch.local` also hashes them (SHA-256 and
 CRC-32C), waits for the disk (fsync), renames and records. The plainest way to do as much is there
-too. Each round runs all of them in turn; the printed ratio is of the medians, to the faster of the
-first two.
+too: from memory to memory, `requests` alone can be faster than SHA-256 is (1.5 GB/s where a core
+has instructions for it), and with two cores the server takes its part of them. Each round runs all
+in turn; the printed ratio is of the medians, to the faster of the first two.
 
     python benchmarks/download.py [--rounds 7] [--megabytes 200]
 """

@@ -14,6 +14,7 @@ from modelzoo_runner.storage import disk
 from modelzoo_runner.storage.digests import Digests
 
 _BLOCK = 1 << 20
+_SENT_AT_ONCE = 8 << 20
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes there are and those there will be, if known."""
@@ -32,6 +33,7 @@ class Partial:
         self.total: int | None = None
         self.version: str | None = None
         self.done = 0
+        self._sent = 0
         self._report = report
         self._waiting: list[bytes] = []
         self._digests = Digests()
@@ -47,6 +49,7 @@ class Partial:
         self._waiting.clear()
         self._digests.close()
         self._digests = Digests()
+        self._sent = 0
         self.done = 0
         self.version = version
         if version is None:
@@ -137,7 +140,17 @@ class Partial:
         left = memoryview(block)
         while left:
             left = left[self._file.write(left) :]
+        self._send_to_disk()
         self._report(self.done, self.total)
+
+    def _send_to_disk(self) -> None:
+        """Let the disk begin now, so that little is left to wait for at the end."""
+        length = self._file.tell() - self._sent
+        if length >= _SENT_AT_ONCE:
+            with contextlib.suppress(OSError):
+                # It begins to write what isn't written, and that stays in memory.
+                os.posix_fadvise(self._file.fileno(), self._sent, length, os.POSIX_FADV_DONTNEED)
+            self._sent += length
 
     @property
     def _note(self) -> Path:
