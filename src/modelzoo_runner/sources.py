@@ -104,15 +104,19 @@ def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -
 
 
 def _holds(limit: int) -> Callable[[Path], bool]:
-    """Asked after each record file whether there are as many records as wanted."""
-    from modelzoo_runner.data import records
+    """Asked after each record file whether the first `limit` examples are in those so far.
 
-    seen = 0
+    Files are read a few in turn, one record each: so they are once all files but the last few of a
+    round hold as many.
+    """
+    from modelzoo_runner.data import pipeline, records
+
+    counts: list[int] = []
 
     def enough(path: Path) -> bool:
-        nonlocal seen
-        seen += len(records.index(path))
-        return seen >= limit
+        counts.append(len(records.index(path)))
+        in_turn = pipeline.INTERLEAVED_FILES
+        return len(counts) >= in_turn and sum(counts[: len(counts) - in_turn + 1]) >= limit
 
     return enough
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import fake_gcs
 import pytest
 
-from modelzoo_runner import FetchError, accuracy, benchmark
+from modelzoo_runner import AccuracyResult, FetchError, accuracy, benchmark
 from modelzoo_runner.cli import main
 from modelzoo_runner.data.convert import convert_imagenet
 
@@ -30,7 +30,7 @@ def published(
     for path in sorted((samples / "imagenet" / "images").iterdir())[:40]:
         (folder / "images" / path.name).write_bytes(path.read_bytes())
     labels = samples / "labels" / "imagenet_lsvrc_2015_synsets_from_filenames.txt"
-    convert_imagenet(folder / "images", labels, folder / "shards", shards=4)
+    convert_imagenet(folder / "images", labels, folder / "shards", shards=8)
     for path in sorted((folder / "shards").iterdir()):
         gcs_server.put("images", f"nested/{path.name}", path.read_bytes())
     return gcs_server
@@ -52,7 +52,7 @@ def test_a_model_and_its_data_from_buckets(
     assert offline.plan.graph.sha256 == timed.plan.graph.sha256
 
     assert main(["cache", "list"]) == 0
-    assert "gs://images/nested/validation-00000-of-00004" in capsys.readouterr().out
+    assert "gs://images/nested/validation-00000-of-00008" in capsys.readouterr().out
     assert main(["cache", "verify"]) == 0
     assert main(["cache", "clear"]) == 0
     assert main(["cache", "list"]) == 0
@@ -62,12 +62,21 @@ def test_a_model_and_its_data_from_buckets(
 def test_a_limit_fetches_only_the_shards_it_needs(
     published: fake_gcs.FakeGcs, gcs: fake_gcs.FakeGcs, cache_folder: Path
 ) -> None:
-    graph = {"weights": os.fspath(_graph_in_cache(cache_folder))}
-    result = accuracy("mobilenet_v1", data_location="gs://images/nested", limit=15, **graph, **HERE)
-    assert result.examples == 15
+    graph = _graph_in_cache(cache_folder)
+
+    def run() -> AccuracyResult:
+        return accuracy(
+            "mobilenet_v1", weights=graph, data_location="gs://images/nested", limit=8, **HERE
+        )
+
+    result = run()
+    assert result.examples == 8
     fetched = {path.name for path in cache_folder.rglob("validation-*") if path.is_file()}
-    assert fetched == {"validation-00000-of-00004", "validation-00001-of-00004"}
+    assert fetched == {f"validation-{number:05}-of-00008" for number in range(5)}
     assert any("a part of the set" in said for said in result.warnings)
+    # The same examples as of the whole set.
+    accuracy("mobilenet_v1", weights=graph, data_location="gs://images/nested", **HERE)
+    assert run().counts == result.counts
 
 
 def _graph_in_cache(cache_folder: Path) -> Path:
