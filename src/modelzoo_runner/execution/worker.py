@@ -26,6 +26,8 @@ PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run the plan on standard input; answer on the file descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent ends a run with it, also where itself was started to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         try:
             _answer(answers, **_run(answers))
