@@ -95,7 +95,7 @@ def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str], samples: Pa
 
 
 BAD: list[tuple[list[str], int, str]] = [
-    (["benchmark", "resnet5"], 2, "UnknownModel: model='resnet5': no such model"),
+    (["benchmark", "resnet5"], 2, "UnknownModel: model='resnet5': neither the name of a model"),
     (["benchmark", "resnet50", "--steps", "0"], 2, "RequestError: steps=0"),
     (["benchmark", "resnet50", "--steps", "ten"], 2, "invalid int value: 'ten'"),
     (["benchmark", "resnet50", "--precision", "int4"], 2, "Did you mean 'int8'?"),
