@@ -66,12 +66,15 @@ def _random(plan: Plan, preset: Preset) -> Path:
             f'weights="random": the preset {preset.name!r} names no topology to build'
         )
     from modelzoo_runner.graphs.topologies import catalog
+    from modelzoo_runner.machine import environment
     from modelzoo_runner.storage import settings
 
     folder = settings.cache_folder() / "random" / _fingerprint(catalog)
     path = folder / f"{preset.topology}_seed{plan.seed}.pb"
     if not path.exists():
-        graph = catalog.build(preset.topology, seed=plan.seed)
+        # TensorFlow is loaded by this, and reads once what the run is to have.
+        with environment.variables(plan.placement.env):
+            graph = catalog.build(preset.topology, seed=plan.seed)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic.writing(path) as file:
