@@ -189,6 +189,7 @@ def test_a_dilated_convolution_in_slims_form_is_folded() -> None:
     after, changes = prepared(graph_def)
     assert changes == NOTHING | {"folded_batch_norms": 1}
     assert ops(after) == ["BatchToSpaceND", "BiasAdd", "Conv2D", "Relu", "SpaceToBatchND"]
+    assert prepared(after)[1] == NOTHING
     image = batch_of(2, 9, 9, 3)
     assert furthest(run(graph_def, image, "output:0"), run(after, image, "output:0")) < 1e-5
 
@@ -228,6 +229,19 @@ def test_what_is_no_batch_norm_is_left_alone(step: Any) -> None:
     assert changes == NOTHING
     image = batch_of(2, 6, 6, 3)
     np.testing.assert_array_equal(run(graph_def, image, "output:0"), run(after, image, "output:0"))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: x * constant([1.0, float("inf"), 1.0, 1.0]),
+        lambda x: x / constant(0.0),
+        lambda x: x * 1e30 * 1e30,
+        lambda x: x + constant([float("nan")] * 4) + 1.0,
+    ],
+)
+def test_what_is_not_finite_is_left_alone(step: Any) -> None:
+    assert prepared(convolved(step))[1] == NOTHING
 
 
 def test_a_constant_that_widens_the_channels_is_left_alone() -> None:

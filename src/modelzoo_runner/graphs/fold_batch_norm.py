@@ -48,25 +48,33 @@ _BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 def fold_batch_norms(draft: Draft) -> dict[str, int]:
     """Fold them; returns how many layers took up a batch norm, only a factor, or only biases."""
+    import numpy as np
+
     users = draft.users()
     counts = {"folded_batch_norms": 0, "folded_factors": 0, "merged_biases": 0}
     for node in list(draft.nodes.values()):
         layer = _layer(draft, node)
         if layer is None:
             continue
-        chain = list(_chain(draft, layer, users))
-        while chain and chain[-1][1] is None:
-            chain.pop()
-        if chain and [following.op for following, _ in chain] != ["BiasAdd"]:
-            counts[_kind([step for _, step in chain if step is not None])] += 1
-            _replace(draft, layer, chain)
+        with np.errstate(all="ignore"):
+            chain = list(_chain(draft, layer, users))
+            while chain and chain[-1][1] is None:
+                chain.pop()
+            kind = _kind(chain)
+            if kind is not None and _replace(draft, layer, chain):
+                counts[kind] += 1
     return counts
 
 
-def _kind(steps: list[_Affine]) -> str:
+def _kind(chain: list[tuple[NodeDef, _Affine | None]]) -> str | None:
+    """What there is to fold: nothing in an empty chain, or in one that is a single bias."""
+    steps = [step for _, step in chain if step is not None]
     if any(step.is_batch_norm for step in steps):
         return "folded_batch_norms"
-    return "folded_factors" if any(step.factor is not None for step in steps) else "merged_biases"
+    if any(step.factor is not None for step in steps):
+        return "folded_factors"
+    plain = [node.op for node, step in chain if step is not None] in ([], ["BiasAdd"])
+    return None if plain else "merged_biases"
 
 
 def _chain(
@@ -81,9 +89,7 @@ def _chain(
     while (following := draft.only_user(node.name, users)) is not None:
         if any(tensor.startswith("^") for tensor in following.input):
             return
-        if following.op == "BatchToSpaceND" and data(following.input[0]) == node.name:
-            if layer.channel_axis != 3:
-                return
+        if _moves_places(draft, layer, following, node.name):
             step = None
         else:
             step = _step(draft, layer, following, node.name)
@@ -91,6 +97,13 @@ def _chain(
                 return
         yield following, step
         node = following
+
+
+def _moves_places(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> bool:
+    if node.op != "BatchToSpaceND" or data(node.input[0]) != of or layer.channel_axis != 3:
+        return False
+    block = draft.constant(node.input[1])
+    return block is not None and block.size == 2
 
 
 def _step(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine | None:
@@ -133,32 +146,38 @@ def _batch_norm(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine 
     return _Affine(factor, beta - mean * factor, is_batch_norm=True)
 
 
-def _replace(draft: Draft, layer: _Layer, chain: list[tuple[NodeDef, _Affine | None]]) -> None:
-    """One filter and one BiasAdd, under the name of the chain's last node."""
+def _replace(draft: Draft, layer: _Layer, chain: list[tuple[NodeDef, _Affine | None]]) -> bool:
+    """One filter and one BiasAdd, under the name of the chain's last node.
+
+    Not (false) where a number would be too large: what is infinite times zero isn't what was.
+    """
     import numpy as np
 
     factor, summand = np.ones(layer.channels), np.zeros(layer.channels)
-    before, dtype = layer.node, layer.weights.dtype
-    for node, step in chain:
-        if step is None:
-            node.input[0] = before.name
-            before = node
-        elif step.factor is None:
-            summand = summand + step.summand
-        else:
-            factor, summand = factor * step.factor, summand * step.factor + step.summand
+    for step in (step for _, step in chain if step is not None):
+        scale = 1.0 if step.factor is None else step.factor
+        factor, summand = factor * scale, summand * scale + step.summand
+    dtype = layer.weights.dtype
+    weights = (layer.weights * _spread(factor, layer)).astype(dtype)
+    bias = summand.astype(dtype)
+    if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+        return False
     if (factor != 1).any():
-        weights = (layer.weights * _spread(factor, layer)).astype(dtype)
         layer.node.input[1] = draft.add_constant(f"{layer.node.name}/folded_filter", weights)
+    before = layer.node.name
+    for node in (node for node, step in chain if step is None):
+        node.input[0] = before
+        before = node.name
     last = chain[-1][0].name
-    if not summand.any():
-        draft.nodes[last] = draft.new("Identity", last, before.name)
+    if not bias.any():
+        draft.nodes[last] = draft.new("Identity", last, before)
     else:
-        bias = draft.add_constant(f"{layer.node.name}/folded_bias", summand.astype(dtype))
-        draft.nodes[last] = draft.new("BiasAdd", last, before.name, bias)
+        name = draft.add_constant(f"{layer.node.name}/folded_bias", bias)
+        draft.nodes[last] = draft.new("BiasAdd", last, before, name)
         if "data_format" in layer.node.attr:
             draft.nodes[last].attr["data_format"].CopyFrom(layer.node.attr["data_format"])
     draft.nodes[last].attr["T"].CopyFrom(layer.node.attr["T"])
+    return True
 
 
 def _layer(draft: Draft, node: NodeDef) -> _Layer | None:
