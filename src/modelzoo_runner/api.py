@@ -292,7 +292,8 @@ def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
             "either a model's name with weights=, or the path alone"
         )
     graph = Graph(input=request.input or "", outputs=request.outputs or {})
-    bare = Preset(name=path.stem, task="classification", graph={request.precision: graph})
+    precision = resolve.graph_precision(request.precision)
+    bare = Preset(name=path.stem, task="classification", graph={precision: graph})
     return bare, dataclasses.replace(request, weights=str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import subprocess
 import sys
@@ -254,6 +255,9 @@ def local(kfp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import kfp.local
 
     monkeypatch.chdir(tmp_path)
+    # The local runner indents what a step prints by replacing `print`. It does so in each of a
+    # loop's threads, and when they end in another order than they began, one replacement stays.
+    monkeypatch.setattr(builtins, "print", print)
     kfp.local.init(
         runner=kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root")
     )
