@@ -134,14 +134,14 @@ def _imported(graph_def: GraphDef, feeds: Mapping[str, Sequence[int]]) -> Any:
 
     light = tf.compat.v1.GraphDef(versions=graph_def.versions)
     for node in graph_def.node:
-        shape, kind = feeds.get(node.name), node.attr["dtype"].type
-        if node.op == "Const" and kind == tf.float32.as_datatype_enum:
+        shape = feeds.get(node.name)
+        if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum:
             shape = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
         if shape is None:
             light.node.append(node)
             continue
         placeholder = light.node.add(name=node.name, op="Placeholder")
-        placeholder.attr["dtype"].type = kind
+        placeholder.attr["dtype"].type = node.attr["dtype"].type
         placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(light, name="")

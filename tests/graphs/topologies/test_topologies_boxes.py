@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.errors import RequestError
 from modelzoo_runner.graphs.topologies import boxes
 
 fractions = st.floats(0, 1)
@@ -58,10 +56,3 @@ def test_overlaps_go_within_a_class_only(run):
     np.testing.assert_allclose(found[0, :3], [same, nearly, clipped])
     assert all(each.dtype == np.float32 for each in (count, found, scores, classes))
     assert found.shape == (1, 5, 4)
-
-
-def test_numbers_are_checked_in_turn():
-    boxes.positive(one=1, two=2)
-    with pytest.raises(RequestError) as caught:
-        boxes.positive(one=1, two=0, three=-1)
-    assert str(caught.value) == "two=0: it has to be at least 1"

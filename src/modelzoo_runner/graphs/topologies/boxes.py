@@ -6,7 +6,6 @@ the image's sides: decoding and overlap come out the same as in pixels.
 
 from __future__ import annotations
 
-from modelzoo_runner.errors import RequestError
 from modelzoo_runner.graphs.topologies.builder import Tensor
 
 CENTER_SCALE = 10.0
@@ -92,14 +91,3 @@ def outputs(
         x=kept.nmsed_classes, y=tf.constant(1.0, name="add/y"), name="detection_classes"
     )
     tf.raw_ops.Cast(x=kept.valid_detections, DstT=tf.float32, name="num_detections")
-
-
-def positive(**numbers: int) -> None:
-    """Checks that each is 1 or more.
-
-    Raises:
-        RequestError: naming the first that isn't.
-    """
-    for name, number in numbers.items():
-        if number < 1:
-            raise RequestError(f"{name}={number}: it has to be at least 1")

@@ -11,6 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelzoo_runner.errors import RequestError
+
 if TYPE_CHECKING:
     from modelzoo_runner.graphs.topologies.weights import Array, Variables
 
@@ -207,3 +209,14 @@ def sides(kernel: Kernel) -> tuple[int, int]:
 def parent(name: str) -> str:
     """The scope a name is in, with its slash; empty for none."""
     return "".join(name.rpartition("/")[:2])
+
+
+def positive(**numbers: int) -> None:
+    """Checks that each is 1 or more.
+
+    Raises:
+        RequestError: naming the first that isn't.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise RequestError(f"{name}={number}: it has to be at least 1")

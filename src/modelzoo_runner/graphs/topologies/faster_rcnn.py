@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.graphs.topologies import boxes, proposals, resnet_v1
-from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor
+from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor, positive
 
 if TYPE_CHECKING:
     from modelzoo_runner.graphs.topologies.weights import Array
@@ -54,7 +54,7 @@ def faster_rcnn_resnet50(
     """
     import tensorflow as tf
 
-    boxes.positive(
+    positive(
         classes=classes,
         shorter_side=shorter_side,
         longer_side=longer_side,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.graphs.topologies.builder import Layers, Tensor
+from modelzoo_runner.graphs.topologies.builder import Layers, Tensor, positive
 
 
-def image_input(size: int, *, least: int) -> Tensor:
-    """The Placeholder `input`: float32 [-1, size, size, 3].
+def check(*, classes: int, image_size: int, least: int) -> None:
+    """Checks what every classifier is asked for, before anything is built.
 
     Raises:
-        RequestError: when `size` is below the `least` that the network can halve to its end.
+        RequestError: when there is no class, or `image_size` is below the `least` that the network
+            can halve to its end.
     """
+    positive(classes=classes)
+    if image_size < least:
+        raise RequestError(f"image_size={image_size}: this topology needs at least {least} pixels")
+
+
+def image_input(size: int) -> Tensor:
+    """The Placeholder `input`: float32 [-1, size, size, 3]."""
     import tensorflow as tf
 
-    if size < least:
-        raise RequestError(f"image_size={size}: this topology needs at least {least} pixels")
     return tf.raw_ops.Placeholder(dtype=tf.float32, shape=[None, size, size, 3], name="input")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor
-from modelzoo_runner.graphs.topologies.heads import dense_logits, image_input, softmax
+from modelzoo_runner.graphs.topologies.heads import check, dense_logits, image_input, softmax
 from modelzoo_runner.graphs.topologies.inception import (
     Branches,
     average,
@@ -38,9 +38,10 @@ def inception_resnet_v2(
     """
     import tensorflow as tf
 
+    check(classes=classes, image_size=image_size, least=75)
     with tf.Graph().as_default() as graph:
         head, base = start("InceptionResnetV2", seed, weights)
-        x = chain(base, image_input(image_size, least=75), STEM)
+        x = chain(base, image_input(image_size), STEM)
         x = mixed(base, x, "Mixed_5b", MIXED_5B)
         x = _repeat(base.within("Repeat"), x, "block35", 10, BLOCK_35, scale=0.17)
         x = mixed(base, x, "Mixed_6a", MIXED_6A)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.graphs.topologies.builder import GraphDef
-from modelzoo_runner.graphs.topologies.heads import conv_logits, image_input, softmax
+from modelzoo_runner.graphs.topologies.heads import check, conv_logits, image_input, softmax
 from modelzoo_runner.graphs.topologies.inception import (
     Branches,
     Fork,
@@ -47,9 +47,10 @@ def inception_v3(
     """
     import tensorflow as tf
 
+    check(classes=classes, image_size=image_size, least=75)
     with tf.Graph().as_default() as graph:
         head, base = start("InceptionV3", seed, weights)
-        x = chain(base, image_input(image_size, least=75), STEM)
+        x = chain(base, image_input(image_size), STEM)
         for name, branches in BLOCKS.items():
             x = mixed(base, x, name, branches)
         softmax(conv_logits(head, x, classes, pool="AvgPool_1a_8x8"), "predict")

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor
-from modelzoo_runner.graphs.topologies.heads import conv_logits, image_input, slim_predictions
+from modelzoo_runner.graphs.topologies.heads import (
+    check,
+    conv_logits,
+    image_input,
+    slim_predictions,
+)
 from modelzoo_runner.graphs.topologies.weights import variables
 
 if TYPE_CHECKING:
@@ -47,9 +52,10 @@ def mobilenet_v1(
     """
     import tensorflow as tf
 
+    check(classes=classes, image_size=image_size, least=32)
     with tf.Graph().as_default() as graph:
         head = Layers(variables=variables(seed, weights), activation="Relu6").within("MobilenetV1")
-        x = image_input(image_size, least=32)
+        x = image_input(image_size)
         *_, x = features(head.again("MobilenetV1"), x, depth_multiplier)
         logits = conv_logits(head, x, classes, pool="AvgPool_1a")
         slim_predictions(logits, "MobilenetV1/Predictions")

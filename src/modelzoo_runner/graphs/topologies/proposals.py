@@ -23,6 +23,9 @@ BASE_SIZE = 256.0
 SCALES = (0.25, 0.5, 1.0, 2.0)
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 RPN_CHANNELS = 512
+BOX_GAIN = 0.3
+"""Brings the random boxes' encodings to order one, as a trained network's are: anchors that have
+moved a little, none of them out of the image."""
 IOU = 0.7
 """The overlap from which the less promising of two proposals goes."""
 
@@ -64,7 +67,9 @@ def propose(layers: Layers, image: Tensor, x: Tensor, count: int) -> Tensor:
         x, "Conv", RPN_CHANNELS, 3, norm="bias"
     )
     predictor = layers.within("FirstStageBoxPredictor")
-    encodings = predictor.conv(x, "BoxEncodingPredictor", each * 4, norm="bias", activate=False)
+    encodings = predictor.conv(
+        x, "BoxEncodingPredictor", each * 4, norm="bias", activate=False, gain=BOX_GAIN
+    )
     logits = predictor.conv(x, "ClassPredictor", each * 2, norm="bias", activate=False)
     with tf.name_scope("GridAnchorGenerator"):
         anchors = _anchors(tf.shape(x)[1:3], tf.shape(image)[1:3])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor
-from modelzoo_runner.graphs.topologies.heads import image_input, slim_predictions, softmax
+from modelzoo_runner.graphs.topologies.heads import check, image_input, slim_predictions, softmax
 from modelzoo_runner.graphs.topologies.weights import RELU_STD, variables
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ def resnet_v1_50(
     """
     import tensorflow as tf
 
+    check(classes=classes, image_size=image_size, least=32)
     with tf.Graph().as_default() as graph:
-        image = image_input(image_size, least=32)
+        image = image_input(image_size)
         layers = conventions(seed, weights).within("resnet_v1_50")
         x = features(layers, image, UNITS[50], stride=stride, pool_padding=pool_padding)
         softmax(_logits(layers, x, classes), "predict")
@@ -77,8 +78,9 @@ def resnet_v1_101(
     """
     import tensorflow as tf
 
+    check(classes=classes, image_size=image_size, least=32)
     with tf.Graph().as_default() as graph:
-        image = image_input(image_size, least=32)
+        image = image_input(image_size)
         layers = conventions(seed, weights).within("resnet_v1_101")
         x = features(layers, image, UNITS[101], stride=stride, pool_padding=pool_padding)
         slim_predictions(_logits(layers, x, classes), f"{layers.node_scope}predictions")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.graphs.topologies import boxes, mobilenet_v1
-from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor, constant
+from modelzoo_runner.graphs.topologies.builder import GraphDef, Layers, Tensor, constant, positive
 from modelzoo_runner.graphs.topologies.weights import variables
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def ssd_mobilenet_v1(
     """
     import tensorflow as tf
 
-    boxes.positive(classes=classes, image_size=image_size, detections=detections)
+    positive(classes=classes, image_size=image_size, detections=detections)
     with tf.Graph().as_default() as graph:
         layers = Layers(variables=variables(seed, weights), activation="Relu6")
         x = _preprocess(boxes.image_tensor(None), image_size)

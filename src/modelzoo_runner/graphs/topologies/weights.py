@@ -45,8 +45,8 @@ def variables(seed: int, given: Mapping[str, Array] | None = None) -> Variables:
         RequestError: for a negative seed; later, when a variable is asked for that `given` hasn't,
             or has in another shape.
     """
-    if seed < 0:
-        raise RequestError(f"seed={seed}: a seed is an integer from 0")
+    if not isinstance(seed, int) or seed < 0:
+        raise RequestError(f"seed={seed!r}: a seed is an integer from 0")
     if given is None:
         return lambda name, shape, gain: draw(seed, name, shape, gain)
     return lambda name, shape, _gain: _look_up(given, name, shape)
