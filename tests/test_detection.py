@@ -15,6 +15,7 @@ from modelzoo_runner import (
     DataError,
     RequestError,
     accuracy,
+    benchmark,
     cli,
     convert_coco,
     load,
@@ -78,6 +79,45 @@ def test_saved_detections_score_as_the_run_did(
     assert score_detections(found, str(coco[1]), legacy=True).scores == result.legacy_scores
     listed, truth = json.loads(found.read_text()), json.loads(coco[1].read_text())
     assert score_detections(listed, truth).per_category == result.per_category
+
+
+def test_masks_are_fetched_saved_and_scored_where_a_graph_has_them(
+    coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    roles = {**PRESET.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph, found = tiny.detector(tmp_path / "masks.pb", roles), tmp_path / "found.json"
+    here: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
+    for model in ("rfcn", graph):
+        weights = {"weights": graph} if model == "rfcn" else {}
+        timed = benchmark(model, **weights, steps=2, warmup_steps=0, **here)
+        assert timed.plan.graph.outputs == roles and timed.plan.graph.optional == {}
+    result = run(graph, coco[0], predictions=found, batch_size=2)
+    assert result.scores["AP"] == pytest.approx(1)
+
+    truth = json.loads(coco[1].read_text())
+    for each in truth["annotations"]:
+        x, y, width, height = each["bbox"]
+        across, down = x + width, y + height
+        each["segmentation"] = [[x, y, across, y, across, down, x, down]]
+    masked = tmp_path / "instances_masked.json"
+    masked.write_text(json.dumps(truth))
+    assert score_detections(found, masked, iou_type="segm").scores["AP"] == pytest.approx(1)
+    # A thing that fills half of its box is found by its box and missed by its mask.
+    del truth["annotations"][0]["segmentation"][0][-2:]
+    masked.write_text(json.dumps(truth))
+    assert score_detections(found, masked, iou_type="segm").scores["AP"] < 0.9
+    assert score_detections(found, masked).scores["AP"] == pytest.approx(1)
+    assert cli.main(["score", str(found), str(masked), "--iou-type", "segm"]) == cli.DONE
+
+
+def test_outputs_that_are_named_are_all_that_is_fetched(
+    coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    roles = {**PRESET.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph, found = tiny.detector(tmp_path / "masks.pb", roles), tmp_path / "found.json"
+    result = run(graph, coco[0], outputs=PRESET.graph["fp32"].outputs, predictions=found)
+    assert result.plan.graph.outputs == PRESET.graph["fp32"].outputs
+    assert "segmentation" not in json.loads(found.read_text())[0]
 
 
 def test_a_part_of_the_set_is_scored_as_that_part(graph: Path, coco: tuple[Path, Path]) -> None:

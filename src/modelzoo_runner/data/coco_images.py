@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.data import images
+from modelzoo_runner.data.batches import Transform
 from modelzoo_runner.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-Transform = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
 
 
 @dataclass(frozen=True, kw_only=True)
