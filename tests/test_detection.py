@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import tiny
 from modelzoo_runner import (
@@ -165,6 +167,58 @@ def test_annotations_that_do_not_fit_fail_before_the_run(
     partial = run(graph, coco[0], annotations=other, allow_partial=True)
     assert partial.examples == 3 and partial.scores["AP"] == pytest.approx(1)
     assert any("1 of 4 annotated images are missing" in said for said in partial.warnings)
+
+
+def test_an_annotation_of_an_image_that_is_not_listed_is_ignored_and_said(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    truth = json.loads(coco[1].read_text())
+    truth["annotations"].append({**truth["annotations"][0], "id": 99, "image_id": 77})
+    other = tmp_path / "instances.json"
+    other.write_text(json.dumps(truth))
+    result = run(graph, coco[0], annotations=other)
+    assert result.scores["AP"] == pytest.approx(1)
+    said = "1 annotations of images that aren't listed: ignored, as COCO does"
+    assert result.warnings.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("L", (40, 30)), ("CMYK", (40, 30)), ("RGB", (1, 1))],
+    ids=["grey", "CMYK", "1x1"],
+)
+def test_an_image_of_another_kind_is_run_and_scored(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path, mode: str, size: tuple[int, int]
+) -> None:
+    folder, truth = other_image(coco, tmp_path, Image.new(mode, size))
+    result = run(graph, folder, annotations=truth, batch_size=2)
+    assert result.examples == 4 and result.scores["AP50"] == pytest.approx(1)
+
+
+def test_a_truncated_image_ends_the_run_and_is_named(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, truth = other_image(coco, tmp_path, Image.new("RGB", (40, 30)))
+    image = folder / "000000000001.jpg"
+    image.write_bytes(image.read_bytes()[:-20])
+    with pytest.raises(DataError) as caught:
+        run(graph, folder, annotations=truth)
+    assert str(caught.value) == (
+        f"{image}: the image is a JPEG of 40 x 30 that is truncated or damaged."
+    )
+
+
+def other_image(coco: tuple[Path, Path], out: Path, image: Image.Image) -> tuple[Path, Path]:
+    """The same images and annotations with another first image, and its person where it was."""
+    folder = out / "val2017"
+    shutil.copytree(coco[0], folder)
+    image.save(folder / "000000000001.jpg")
+    truth = json.loads(coco[1].read_text())
+    width, height = image.size
+    truth["images"][0].update(width=width, height=height)
+    truth["annotations"][0]["bbox"] = [0.1 * width, 0.1 * height, 0.4 * width, 0.4 * height]
+    (out / "instances.json").write_text(json.dumps(truth))
+    return folder, out / "instances.json"
 
 
 def test_images_without_annotations_cannot_be_scored(
