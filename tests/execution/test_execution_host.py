@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import tiny
-from modelzoo_runner import WorkerError, benchmark
+from modelzoo_runner import WorkerError, benchmark, load
 from modelzoo_runner.errors import BindingError
 from modelzoo_runner.machine import memory
 
@@ -75,6 +75,76 @@ answer = [run.observed.host, run.observed.host_reason]
 """
     host, reason = in_fresh_process(code, graph)
     assert host == "child" and "made here before, by other code" in reason
+
+
+@pytest.mark.parametrize("before", ["benchmark(GRAPH, steps=3)", "tf.constant(1) + 1"])
+def test_a_process_that_was_forked_does_not_wait_for_threads_it_lost(
+    graph: Path, tmp_path: Path, before: str
+) -> None:
+    code = f"""
+import tensorflow as tf
+{before}
+if os.fork() == 0:
+    run = benchmark(GRAPH, steps=3)
+    run.save(sys.argv[2])
+    os._exit(0)
+_, status = os.wait()
+answer = status
+"""
+    saved = tmp_path / "result.json"
+    assert in_fresh_process(code, graph, saved) == 0
+    observed = load(saved).observed
+    assert observed.host == "child"
+    assert observed.host_reason == (
+        "this process was forked from one that had TensorFlow's threads, and has none"
+    )
+
+
+def test_runs_in_threads_are_made_one_after_the_other_or_refused(graph: Path) -> None:
+    code = """
+import threading
+
+def go():
+    try:
+        said.append(benchmark(GRAPH, steps=3, min_seconds=1).observed.host)
+    except BindingError as error:
+        said.append(str(error))
+
+said = []
+threads = [threading.Thread(target=go) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+answer = said
+"""
+    said = in_fresh_process(code, graph)
+    assert said.count("process") == 1
+    assert {each for each in said if each != "process"} == {
+        "another run in this process is under way, and two at once would move and disturb each "
+        "other: run them one after the other"
+    }
+
+
+def test_many_runs_also_in_an_event_loop_leave_nothing_behind(graph: Path) -> None:
+    code = """
+import asyncio
+
+def held():
+    affinity = sorted(os.sched_getaffinity(0))
+    return [len(os.listdir(f"/proc/self/{what}")) for what in ("fd", "task")] + [affinity]
+
+async def run():
+    return benchmark(GRAPH, steps=3).observed.host
+
+hosts = [asyncio.run(run()) for _ in range(3)]
+before = held()
+hosts += [benchmark(GRAPH, steps=3).observed.host for _ in range(10)]
+answer = [hosts, before, held()]
+"""
+    hosts, before, after = in_fresh_process(code, graph)
+    assert set(hosts) == {"process"}
+    assert before == after
 
 
 def test_a_variable_that_has_been_read_makes_a_child(graph: Path) -> None:

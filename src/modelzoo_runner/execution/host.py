@@ -71,6 +71,8 @@ def why_not_here(plan: Plan) -> str | None:
     late = binding.too_late(placement)
     if late is not None:
         return late
+    if pool.lost():
+        return "this process was forked from one that had TensorFlow's threads, and has none"
     if pool.made():
         have = pool.known()
         if have is None:

@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch
+from modelzoo_runner.execution import launch, room
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
@@ -40,10 +41,12 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
 
     Raises:
         Interrupted: Ctrl-C; holds what all of them had measured together by then.
+        BindingError: there isn't memory for all of them.
         WorkerError: an instance died, the run took longer than `plan.timeout` seconds, or there
             was no time in which all of them measured.
         RunnerError: what an instance raised, as the same class.
     """
+    room.check(plan, facts.memory_for_this_process())
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with contextlib.ExitStack() as stack:
         children: list[Child] = []

@@ -159,7 +159,7 @@ class _Opened:
 def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
     with stages.timed("read"):
         graph = load.read_graph(plan.graph.path, trust=plan.trust)
-    plan = _with_tensors(plan, graph)
+    plan = _with_own_facts(plan, graph)
     source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
     load.check_tensors(graph, source_tensor, outputs)
     nodes = len(graph.node)
@@ -174,7 +174,12 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
             )
             graph, changes = prepared.graph_def, prepared.changes
     kernels.check_kernels(graph, outputs=outputs.values())
-    card = {"nodes": nodes, "nodes_run": len(graph.node), "changes": dict(changes)}
+    card = {
+        "nodes": nodes,
+        "nodes_run": len(graph.node),
+        "int8_layers": kernels.count_int8(graph),
+        "changes": dict(changes),
+    }
     with stages.timed("session"):
         step = session.open_step(
             graph,
@@ -188,8 +193,11 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
         yield _Opened(plan=plan, step=step, card=card)
 
 
-def _with_tensors(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors where nobody named any, and those it has besides."""
+def _with_own_facts(plan: Plan, graph: Any) -> Plan:
+    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
+
+    And with the optional outputs that it has.
+    """
     besides = load.there(graph, plan.graph.optional)
     named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
     if named.input is not None and plan.graph.outputs:
@@ -199,7 +207,13 @@ def _with_tensors(plan: Plan, graph: Any) -> Plan:
         named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
     )
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    return replace(plan, graph=named, task="detection" if is_detector else plan.task)
+    is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0
+    return replace(
+        plan,
+        graph=named,
+        task="detection" if is_detector else plan.task,
+        precision="int8" if is_int8 else plan.precision,
+    )
 
 
 def _reporter(
@@ -241,7 +255,7 @@ def _result(
         *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
         *checks.of_plan(plan),
         *checks.of_machine(observed.machine, cpus),
-        *checks.of_precision(plan, observed.machine),
+        *checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
     ]
     common: dict[str, Any] = {
         "plan": plan,

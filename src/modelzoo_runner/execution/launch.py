@@ -23,7 +23,7 @@ from typing import IO, Any
 from modelzoo_runner import codec, errors
 from modelzoo_runner.errors import Interrupted, WorkerError
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.machine import allocator, binding
+from modelzoo_runner.machine import allocator, binding, cgroup
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
@@ -82,9 +82,11 @@ class Child:
         if returncode == -signal.SIGKILL:
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
             smaller = max(1, self.plan.batch_size // 2)
+            limit = cgroup.memory_limit()
+            within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
             how += (
-                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB)."
-                f" batch_size={self.plan.batch_size}: try {smaller}"
+                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB"
+                f"{within}). batch_size={self.plan.batch_size}: try {smaller}"
             )
         return f"{what} {how}. {self.last_words()}"
 
