@@ -104,6 +104,7 @@ def test_what_a_container_may_and_gets(engine: StubEngine, graph: Path) -> None:
     assert host["NetworkMode"] == "none"
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["ReadonlyRootfs"] is True and set(host["Tmpfs"]) == {"/tmp"}
     assert not host.get("Privileged")
     user, group = asked["User"].split(":")
     assert user != "0" and group != "0"

@@ -1,9 +1,9 @@
 """Run a plan in a container: start it, and end it.
 
 The container gets the plan's CPUs, its variables and the files that it reads (see `mounts`), and
-nothing else: no network, no capability, no user who may do anything. The worker in it is this
-library's own, which is a part of the image. Plan and messages go through the container's standard
-input and output, over one connection to the engine; when that ends, the worker ends.
+nothing else: no network, no capability, nothing to write to but its own `/tmp`. The worker in it is
+this library's own, which is a part of the image. Plan and messages go through the container's
+standard input and output, over one connection to the engine; when that ends, the worker ends.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ answers = os.dup(1)
 os.dup2(2, 1)  # whatever is printed from here on goes elsewhere
 image, wanted = sys.argv[1:3]
 try:
-    import modelzoo_runner
-    has = f"modelzoo_runner {modelzoo_runner.__version__}"
+    from modelzoo_runner import __version__ as found
+    has = f"modelzoo_runner {found}"
 except ImportError as error:
     has = f"no modelzoo_runner ({error})"
 if has != f"modelzoo_runner {wanted}":
@@ -170,6 +170,8 @@ def _options(image: Image, plan: Plan) -> dict[str, Any]:
         "user": "{}:{}".format(*user),
         "stdin_open": True,
         "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "mode=1777"},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "cpuset_cpus": format_cpu_list(placement.cpus) or None,
