@@ -310,8 +310,7 @@ def test_no_engine(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         gc.collect()
     assert said == (
         f"docker_image='{IMAGE}': no container engine answers at unix://{tmp_path}/none.sock: No "
-        "such file or directory. Start Docker or Podman's service, or name its socket in "
-        "DOCKER_HOST"
+        "such file or directory. Start Docker, or name its socket in DOCKER_HOST"
     )
     monkeypatch.setenv("DOCKER_HOST", "nonsense")
     assert "no container engine answers at nonsense: Invalid bind address" in refused(model=graph)

@@ -1,7 +1,7 @@
 """A container image's name -> the image on this machine, pulled if it isn't there.
 
-The engine is Docker, or Podman's service, which speaks the same language; it is found as their own
-command finds it, by DOCKER_HOST. What is run in a container is not known here.
+The engine is Docker, found as its own command finds it, by DOCKER_HOST. What is run in a container
+is not known here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def engine(image: str) -> Iterator[DockerClient]:
         where = os.environ.get("DOCKER_HOST") or USUAL_SOCKET
         raise ContainerError(
             f"docker_image={image!r}: no container engine answers at {where}: {_cause(error)}. "
-            "Start Docker or Podman's service, or name its socket in DOCKER_HOST"
+            "Start Docker, or name its socket in DOCKER_HOST"
         ) from None
     with contextlib.closing(client):
         try:
