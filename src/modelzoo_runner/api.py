@@ -51,6 +51,7 @@ def benchmark(
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
     input_shape: tuple[int, ...] | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
     progress: Progress | None = None,
@@ -97,6 +98,7 @@ def benchmark(
         input: the input tensor, where the graph isn't the preset's.
         outputs: role -> output tensor, where the graph isn't the preset's.
         input_shape: of one example, where the graph leaves it open.
+        stream: read data at gs:// where it is while it is used, without a copy on the disk.
         allow_partial: accept a data set with missing shards.
         offline: never touch the network.
         progress: called with (what, done, total or None).
@@ -121,6 +123,7 @@ def benchmark(
         goal=goal,
         weights=str(weights),
         data_location=_text(data_location),
+        stream=stream,
         allow_partial=allow_partial,
         batch_size=batch_size,
         warmup_steps=warmup_steps,
@@ -177,6 +180,7 @@ def accuracy(
     trust: bool = False,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
     progress: Progress | None = None,
@@ -211,6 +215,7 @@ def accuracy(
         trust: as in `benchmark`.
         input: as in `benchmark`.
         outputs: as in `benchmark`.
+        stream: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
         progress: as in `benchmark`.
@@ -230,6 +235,7 @@ def accuracy(
         weights=str(weights),
         data_location=_text(data_location),
         annotations=_text(annotations),
+        stream=stream,
         allow_partial=allow_partial,
         limit=limit,
         batch_size=batch_size,

@@ -59,8 +59,8 @@ class Plan:
 
     `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
-    stop after. `why` says for each decided field whether the argument, the
-    preset or the library decided.
+    stop after. With `stream` they may be at gs://, and are read there while the plan runs. `why`
+    says for each decided field whether the argument, the preset or the library decided.
 
     `instances` are the placements of several processes that run this at once; `placement` then has
     the CPUs of all and the thread counts of each.
@@ -76,6 +76,7 @@ class Plan:
     trust: bool = False
     data_location: str | None = None
     annotations: str | None = None
+    stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
     preprocess: Preprocess | None = None

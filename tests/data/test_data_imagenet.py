@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from elsewhere import Elsewhere
 
 from modelzoo_runner.data import imagenet
 from modelzoo_runner.data.batches import ALIGNMENT, Batch
@@ -55,7 +56,7 @@ def folder(tmp_path: Path, slim: Any) -> Path:
     return tmp_path / "data"
 
 
-def some(location: Path, **options: Any) -> Iterator[Batch]:
+def some(location: Path | Elsewhere, **options: Any) -> Iterator[Batch]:
     given = {"batch_size": 4, "threads": 2, **options}
     return imagenet.batches(imagenet.find(location), SMALL, **given)
 
@@ -65,9 +66,14 @@ def one_file(tmp_path: Path, *records: bytes) -> Path:
 
 
 def refused(location: Path, **options: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        list(some(location, **options))
-    return str(caught.value)
+    """What is said of data that can't be used, wherever it is."""
+    said = []
+    for place in (location, Elsewhere(location)):
+        with pytest.raises(DataError) as caught:
+            list(some(place, **options))
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    return said[0]
 
 
 # Finding.

@@ -11,9 +11,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelzoo_runner.data import paths
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 Annotations = Mapping[str, Any]
@@ -22,14 +23,14 @@ Annotations = Mapping[str, Any]
 `name`)."""
 
 
-def read_annotations(path: Path | str) -> Annotations:
+def read_annotations(path: ReadablePath | str) -> Annotations:
     """The annotations of a COCO `instances_*.json` file.
 
     Raises:
         DataError: the file can't be read, is cut short, isn't about objects, or an entry lacks
             something or has the id of another; says which.
     """
-    path = Path(path)
+    path = paths.of(path)
     try:
         text = path.read_bytes()
         content = json.loads(text)

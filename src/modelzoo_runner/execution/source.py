@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.data import batches as synthetic_batches
 from modelzoo_runner.data import coco, imagenet
 from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Task
+from modelzoo_runner.storage import streaming
 
 if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch
@@ -29,7 +31,8 @@ VALUE_RANGES = {"uint8": (0.0, 255.0)}
 class Source:
     """Batches, how many examples there are (`None`: without end), and what a reader should know.
 
-    `truth` is what there is to find in all images, for a score that can't be had batch by batch.
+    `truth` is what there is to find in all images, for a score that can't be had batch by batch;
+    of records that are streamed, in those that have been read.
     """
 
     batches: Iterator[Batch]
@@ -41,8 +44,11 @@ class Source:
 def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
 
+    Data that the plan streams is at gs://, and is read there as the batches are asked for.
+
     Raises:
         DataError: the data isn't there or isn't what it should be.
+        FetchError: it can't be read where it is.
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
@@ -57,26 +63,42 @@ def _classification(plan: Plan, location: str) -> Iterator[Source]:
             f"data_location={location!r}: how images become this graph's input isn't known; give "
             "a preset with [preprocess] and the graph as weights="
         )
-    shards = imagenet.find(location, allow_partial=plan.allow_partial)
+    shards = imagenet.find(_at(location, plan), allow_partial=plan.allow_partial)
     missing = ", ".join(map(str, shards.missing))
     with closing(imagenet.batches(shards, plan.preprocess, **_reading(plan))) as batches:
         yield Source(
             batches=batches,
-            examples=imagenet.count_examples(shards),
+            # To count them, all of the files have to be read.
+            examples=None if plan.stream else imagenet.count_examples(shards),
             warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
         )
 
 
 @contextmanager
 def _detection(plan: Plan, location: str) -> Iterator[Source]:
-    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
-    # Read before the run: annotations that don't fit must not cost its hours.
+    beside = plan.annotations and _at(plan.annotations, plan)
+    images = coco.find(_at(location, plan), beside, allow_partial=plan.allow_partial)
     is_scored = plan.kind == "accuracy"
-    truth = coco.ground_truth(images, limit=plan.limit) if is_scored else None
-    with closing(coco.batches(images, **_reading(plan))) as batches:
+    # To be read once only: what there is to find, and how much, shows as they are read.
+    once = plan.stream and images.kind == "records"
+    collected = coco.collected(images) if once and is_scored else None
+    truth = None if collected is None else collected.annotations
+    if is_scored and not once:
+        # Read before the run: annotations that don't fit must not cost its hours.
+        truth = coco.ground_truth(images, limit=plan.limit)
+    with closing(coco.batches(images, truth=collected, **_reading(plan))) as batches:
         yield Source(
-            batches=batches, examples=coco.count(images), truth=truth, warnings=images.warnings
+            batches=batches,
+            examples=None if once else coco.count(images),
+            truth=truth,
+            warnings=images.warnings,
         )
+
+
+def _at(location: str, plan: Plan) -> ReadablePath | str:
+    """The files to read: on the disk, or in the bucket where they are."""
+    is_in_bucket = plan.stream and location.lower().startswith("gs://")
+    return streaming.path(location) if is_in_bucket else location
 
 
 _BY_TASK: Mapping[Task, Callable[[Plan, str], AbstractContextManager[Source]]] = {

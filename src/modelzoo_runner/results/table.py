@@ -60,7 +60,7 @@ def _input(result: Result) -> str:
     plan = result.plan
     if plan.data_location is None:
         return "synthetic input"
-    return plan.data_location
+    return f"{plan.data_location}, streamed" if plan.stream else plan.data_location
 
 
 def _throughput(result: Result) -> str:
