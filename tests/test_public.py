@@ -87,7 +87,9 @@ VALUES = {
     "resolve",
     "coco_categories",
     "results.result",
+    "results.saved",
     "results.stats",
+    "results.sweep",
 }
 LEAVES = {"graphs", "data", "machine", "metrics", "storage", "results"}
 ALLOWED = {
@@ -111,6 +113,7 @@ TOP = {
     "original",
     "pipeline",
     "scale",
+    "sweep",
 }
 
 

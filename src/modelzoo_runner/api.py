@@ -50,6 +50,7 @@ def benchmark(
     seed: int = 0,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     stream: bool = False,
     allow_partial: bool = False,
@@ -97,6 +98,8 @@ def benchmark(
         seed: of synthetic input and of random weights.
         input: the input tensor, where the graph isn't the preset's.
         outputs: role -> output tensor, where the graph isn't the preset's.
+        preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
+            is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
         stream: read data at gs:// where it is while it is used, without a copy on the disk.
         allow_partial: accept a data set with missing shards.
@@ -132,6 +135,7 @@ def benchmark(
         seed=seed,
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         input_shape=input_shape,
         optimize=optimize,
         trust=trust,
@@ -180,6 +184,7 @@ def accuracy(
     trust: bool = False,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
     stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
@@ -215,6 +220,7 @@ def accuracy(
         trust: as in `benchmark`.
         input: as in `benchmark`.
         outputs: as in `benchmark`.
+        preprocess_graph: as in `benchmark`.
         stream: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
@@ -242,6 +248,7 @@ def accuracy(
         predictions=_text(predictions),
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         optimize=optimize,
         trust=trust,
         socket_id=socket_id,

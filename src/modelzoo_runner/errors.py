@@ -24,10 +24,11 @@ child process is raised again in the parent as the same class (`to_dict`, `from_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.result import Result
+    from modelzoo_runner.results.sweep import SweepResult
 
 
 class RunnerError(Exception):
@@ -89,12 +90,14 @@ class WorkerError(RunnerError):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C came while steps were measured.
 
-    `result` is the partial result, marked `interrupted`: save it, or print it.
+    `result` is the partial result, marked `interrupted`: save it, or print it. Of a sweep it holds
+    the outcomes so far.
     """
 
-    def __init__(self, result: Result) -> None:
-        self.result = result
-        super().__init__(f"interrupted after {len(result.step_seconds)} measured steps")
+    def __init__(self, result: Result | SweepResult, after: str | None = None) -> None:
+        self.result: Any = result
+        steps = getattr(result, "step_seconds", ())
+        super().__init__(f"interrupted after {after or f'{len(steps)} measured steps'}")
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:

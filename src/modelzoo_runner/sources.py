@@ -23,7 +23,7 @@ from modelzoo_runner.resolve import graph_precision
 def localize(
     plan: Plan, preset: Preset, *, offline: bool = False, progress: Progress | None = None
 ) -> Plan:
-    """The plan with its graph and its data on this machine, and the hash of the graph's bytes.
+    """The plan with its graphs and its data on this machine, and the hash of each graph's bytes.
 
     Data to be streamed stays where it is.
 
@@ -45,6 +45,7 @@ def localize(
     return dataclasses.replace(
         plan,
         graph=graph,
+        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,
@@ -62,6 +63,23 @@ def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None)
     return fetch.first_of(
         preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
     )
+
+
+def _preprocess_graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> GraphFile | None:
+    """The graph that prepares the images, if the plan has one."""
+    graph = plan.preprocess_graph
+    if graph is None:
+        return None
+    path = Path(graph.path).expanduser().absolute()
+    known = preset.graph[graph_precision(plan.precision)].preprocess_graph
+    if graph.source == "pretrained" and known is not None:
+        from modelzoo_runner.storage import fetch
+
+        by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
+        path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+    return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
 
 
 def _random(plan: Plan, preset: Preset) -> Path:

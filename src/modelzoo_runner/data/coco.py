@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelzoo_runner.data import coco_images, records
-from modelzoo_runner.data.batches import Batch
+from modelzoo_runner.data.batches import Batch, Transform
 from modelzoo_runner.data.coco_annotations import Annotations, restricted
 from modelzoo_runner.data.coco_collected import Collected
 from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_find import CocoSource, find
-from modelzoo_runner.data.coco_images import Encoded, Transform
+from modelzoo_runner.data.coco_images import Encoded
 from modelzoo_runner.data.coco_records import read_image
 from modelzoo_runner.errors import DataError, RequestError
 

@@ -101,7 +101,7 @@ def find(
         annotations=truth,
         annotations_file=instances,
         label_map=ids_by_name,
-        warnings=warnings,
+        warnings=warnings + _of_no_image(truth),
     )
 
 
@@ -209,6 +209,16 @@ def _images(
             f"{said}. Get them or other annotations, or allow_partial=True to go on without them."
         )
     return tuple(found.values()), tuple(found), (said,)
+
+
+def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:
+    """What to say of annotations whose image isn't listed: they are lost with what isn't run."""
+    if truth is None:
+        return ()
+    listed = {image["id"] for image in truth["images"]}
+    count = sum(each["image_id"] not in listed for each in truth["annotations"])
+    said = f"{count} annotations of images that aren't listed: ignored, as COCO does"
+    return (said,) if count else ()
 
 
 def _place(folder: ReadablePath, file_name: str) -> ReadablePath | None:

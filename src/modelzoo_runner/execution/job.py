@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import codec
 from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, pool, scoring, source
+from modelzoo_runner.execution import loop, pool, preprocessing, scoring, source
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.progress import Progress, throttled
 from modelzoo_runner.execution.scorer import Scores
@@ -66,8 +66,8 @@ def run(
             inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
         )
         opened = stack.enter_context(_opened(plan, stages))
-        plan = opened.plan
-        given = stack.enter_context(source.opened(plan, opened.step))
+        plan, prepare = stack.enter_context(preprocessing.opened(opened.plan, opened.step))
+        given = stack.enter_context(source.opened(plan, opened.step, prepare))
         scorer = None
         if plan.kind == "accuracy":
             scorer = stack.enter_context(scoring.opened(plan, given.truth))
@@ -194,14 +194,17 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
 
 
 def _with_own_facts(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors, and what follows from them, where nobody named any."""
-    if plan.graph.input is not None and plan.graph.outputs:
-        return plan
+    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
+
+    And with the optional outputs that it has.
+    """
+    besides = load.there(graph, plan.graph.optional)
+    named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
+    if named.input is not None and plan.graph.outputs:
+        return replace(plan, graph=named)
     found_input, found_outputs = load.guess_tensors(graph)
     named = replace(
-        plan.graph,
-        input=plan.graph.input or found_input,
-        outputs=plan.graph.outputs or found_outputs,
+        named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
     )
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
     is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0

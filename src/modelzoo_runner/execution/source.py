@@ -17,7 +17,7 @@ from modelzoo_runner.preset import Task
 from modelzoo_runner.storage import streaming
 
 if TYPE_CHECKING:
-    from modelzoo_runner.data.batches import Batch
+    from modelzoo_runner.data.batches import Batch, Transform
     from modelzoo_runner.graphs.session import Step
 
 DETECTOR_IMAGE = (480, 640)
@@ -41,10 +41,16 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
+def opened(plan: Plan, step: Step, prepare: Step | None = None) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
 
     Data that the plan streams is at gs://, and is read there as the batches are asked for.
+
+    Args:
+        plan: says where the data is, and how much of it.
+        step: what is fed with the batches.
+        prepare: makes what `step` takes of one image, where that is a graph of its own (see
+            `preprocessing`). It runs where images are decoded, or made.
 
     Raises:
         DataError: the data isn't there or isn't what it should be.
@@ -52,12 +58,12 @@ def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
-        return nullcontext(Source(batches=_synthetic(plan, step)))
-    return _BY_TASK[plan.task](plan, plan.data_location)
+        return nullcontext(Source(batches=_synthetic(plan, step, prepare)))
+    return _BY_TASK[plan.task](plan, plan.data_location, prepare)
 
 
 @contextmanager
-def _classification(plan: Plan, location: str) -> Iterator[Source]:
+def _classification(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     if plan.preprocess is None:
         raise RequestError(
             f"data_location={location!r}: how images become this graph's input isn't known; give "
@@ -75,7 +81,7 @@ def _classification(plan: Plan, location: str) -> Iterator[Source]:
 
 
 @contextmanager
-def _detection(plan: Plan, location: str) -> Iterator[Source]:
+def _detection(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     beside = plan.annotations and _at(plan.annotations, plan)
     images = coco.find(_at(location, plan), beside, allow_partial=plan.allow_partial)
     is_scored = plan.kind == "accuracy"
@@ -86,7 +92,8 @@ def _detection(plan: Plan, location: str) -> Iterator[Source]:
     if is_scored and not once:
         # Read before the run: annotations that don't fit must not cost its hours.
         truth = coco.ground_truth(images, limit=plan.limit)
-    with closing(coco.batches(images, truth=collected, **_reading(plan))) as batches:
+    reading = {"transform": _transform(prepare), **_reading(plan)}
+    with closing(coco.batches(images, truth=collected, **reading)) as batches:
         yield Source(
             batches=batches,
             examples=None if once else coco.count(images),
@@ -101,7 +108,7 @@ def _at(location: str, plan: Plan) -> ReadablePath | str:
     return streaming.path(location) if is_in_bucket else location
 
 
-_BY_TASK: Mapping[Task, Callable[[Plan, str], AbstractContextManager[Source]]] = {
+_BY_TASK: Mapping[Task, Callable[[Plan, str, Step | None], AbstractContextManager[Source]]] = {
     "classification": _classification,
     "detection": _detection,
 }
@@ -118,16 +125,22 @@ def _reading(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
+def _transform(prepare: Step | None) -> Transform | None:
+    return None if prepare is None else lambda image: prepare(image)[0]
+
+
+def _synthetic(plan: Plan, step: Step, prepare: Step | None) -> Iterator[Batch]:
+    made_for = prepare or step
     if plan.preprocess is not None:
         value_range = plan.preprocess.value_range
     else:
-        value_range = VALUE_RANGES.get(step.input_dtype, (0.0, 1.0))
+        value_range = VALUE_RANGES.get(made_for.input_dtype, (0.0, 1.0))
     return synthetic_batches.synthetic(
-        shape=(plan.batch_size, *_example_shape(plan, step)),
-        dtype=step.input_dtype,
+        shape=(plan.batch_size, *_example_shape(plan, made_for)),
+        dtype=made_for.input_dtype,
         value_range=value_range,
         seed=plan.seed,
+        transform=_transform(prepare),
     )
 
 

@@ -6,17 +6,16 @@ drift apart. A saved result needs neither TensorFlow nor numpy to be read, print
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from modelzoo_runner import atomic, codec
+from modelzoo_runner import codec
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
-from modelzoo_runner.results import stats
+from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.stats import Summary
 
@@ -105,16 +104,7 @@ class Result:
         Raises:
             ResultError: the path can't be written; says why.
         """
-        path = Path(path).expanduser()
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        try:
-            atomic.write_text(path, text)
-        except OSError as error:
-            raise ResultError(
-                f"{path}: the result can't be saved there: {error.strerror or error}. The result "
-                "itself is unharmed: save() it to another path."
-            ) from None
-        return path
+        return saved.write(self.to_dict(), path)
 
     def __repr__(self) -> str:
         plan = self.plan
@@ -223,18 +213,4 @@ def load(path: str | Path) -> Result:
     Raises:
         ResultError: the file can't be read or isn't a result of a known schema.
     """
-    path = Path(path).expanduser()
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: can't be read as a saved result: {error}") from None
-    if not isinstance(record, dict):
-        raise ResultError(f"{path}: can't be read as a saved result: not a JSON object")
-    try:
-        return from_dict(record)
-    except ResultError as error:
-        raise ResultError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON knows")
+    return saved.reading(path, from_dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html as markup
+from pathlib import PurePath
 
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
@@ -134,6 +135,8 @@ def _ran(result: Result) -> str:
     where = "in this process" if observed.host == "process" else "in a child process"
     version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
+    if plan.preprocess_graph is not None:
+        graph += f" fed by {PurePath(plan.preprocess_graph.path).name}"
     each = ""
     if plan.instances:
         where, each = f"in {len(plan.instances)} child processes at once", " each"
