@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner import codec, preset, resolve
 from modelzoo_runner.errors import DataRequired, RequestError
-from modelzoo_runner.plan import GraphFile, Placement, Plan
+from modelzoo_runner.plan import GraphFile, Image, Placement, Plan
 from modelzoo_runner.resolve import Request
 
 PLACEMENT = Placement(inter_threads=1, intra_threads=4, why={"intra_threads": "machine"})
@@ -146,6 +146,12 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     ("precision", "double", "Allowed: fp32, int8, bfloat16"),
     ("goal", "speed", "goal='speed': not one of the values allowed here. Allowed: throughput"),
+    (
+        "docker_image",
+        "--privileged",
+        "docker_image='--privileged': should be the name of an image, such as "
+        "registry.example.org/modelzoo-runner:1",
+    ),
     ("isolation", "process", "isolation='process': not one of the values allowed here."),
 ]
 
@@ -167,6 +173,17 @@ def test_accuracy_needs_data() -> None:
 def test_there_are_no_random_int8_graphs() -> None:
     with pytest.raises(RequestError, match=r'weights="random": topologies are built in fp32 only'):
         plan(weights="random", precision="int8")
+
+
+def test_a_run_in_a_container() -> None:
+    assert plan(docker_image="mine:1").docker_image == Image(name="mine:1")
+    assert plan(docker_image="").docker_image is None
+    with pytest.raises(RequestError) as raised:
+        plan(docker_image="mine:1", isolation="none")
+    assert str(raised.value) == (
+        "isolation=\"none\": with docker_image='mine:1' the run is a process in a container; use "
+        'isolation="auto"'
+    )
 
 
 def test_a_timeout_needs_a_child() -> None:

@@ -43,6 +43,7 @@ def benchmark(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
@@ -90,6 +91,7 @@ def benchmark(
         strict: raise where what was asked can't be honoured and a warning would do.
         isolation: `"auto"` runs in this process where it can honour the plan, else in a child;
             `"child"` always in a child; `"none"` never.
+        docker_image: run in a container of this image (see `docs/containers.md`).
         env: variables for the run; they overrule the preset's and the process's own.
         timeout: seconds after which the run is ended; it makes the run a child process.
         optimize: prepare the graph for inference at load time (see `docs/graphs.md`).
@@ -111,7 +113,8 @@ def benchmark(
         FetchError: the graph or the data can't be had.
         GraphError, DataError: they can't be run or read.
         BindingError: the CPUs, threads or memory can't be had.
-        WorkerError: a child process died.
+        ContainerError: the image, or an engine to run it, can't be had.
+        WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
     Example:
@@ -152,6 +155,7 @@ def benchmark(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
     plan = _plan(model, request, offline=offline, progress=progress)
@@ -178,6 +182,7 @@ def accuracy(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
@@ -214,6 +219,7 @@ def accuracy(
         binding: as in `benchmark`.
         strict: as in `benchmark`.
         isolation: as in `benchmark`.
+        docker_image: as in `benchmark`.
         env: as in `benchmark`.
         timeout: as in `benchmark`.
         optimize: as in `benchmark`.
@@ -262,6 +268,7 @@ def accuracy(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
     plan = _plan(model, request, offline=offline, progress=progress)

@@ -56,6 +56,19 @@ class GraphFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Image:
+    """The container image that a run happens in.
+
+    `id` is the engine's name for what is in it (`sha256:...`), `digest` the registry's, where the
+    image came from one.
+    """
+
+    name: str
+    id: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One run. Counts are of steps or examples, times are seconds.
 
@@ -63,8 +76,9 @@ class Plan:
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
     stop after. With `stream` they may be at gs://, and are read there while the plan runs.
     `preprocess` is how a classifier's images become its input, `preprocess_graph` the graph that
-    does the same for a detector which doesn't do it itself. `why` says for each decided field
-    whether the argument, the preset or the library decided.
+    does the same for a detector which doesn't do it itself. With `docker_image` the run happens in
+    a container of it. `why` says for each decided field whether the argument, the preset or the
+    library decided.
 
     `instances` are the placements of several processes that run this at once; `placement` then has
     the CPUs of all and the thread counts of each.
@@ -95,6 +109,7 @@ class Plan:
     placement: Placement
     instances: tuple[Placement, ...] = ()
     isolation: Isolation = "auto"
+    docker_image: Image | None = None
     timeout: float | None = None
     predictions: str | None = None
     published: Mapping[str, float] = field(default_factory=dict)

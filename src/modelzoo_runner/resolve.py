@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
-from modelzoo_runner.plan import GraphFile, Isolation, Kind, Placement, Plan, Source
+from modelzoo_runner.parameters import image_name
+from modelzoo_runner.plan import GraphFile, Image, Isolation, Kind, Placement, Plan, Source
 from modelzoo_runner.preset import MASKS, Goal, Graph, Preset, Run, Task
 
 WARMUP_STEPS = 10
@@ -59,6 +60,7 @@ class Request:
     strict: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     isolation: str = "auto"
+    docker_image: str | None = None
     timeout: float | None = None
 
 
@@ -88,6 +90,11 @@ def check(request: Request, preset: Preset) -> Request:
             'weights="random": topologies are built in fp32 only; for precision="int8" give '
             'weights="pretrained" or the path of an int8 graph'
         )
+    if request.docker_image and request.isolation == "none":
+        raise RequestError(
+            f'isolation="none": with docker_image={request.docker_image!r} the run is a process in '
+            'a container; use isolation="auto"'
+        )
     if request.timeout is not None and request.isolation == "none":
         raise RequestError(
             "timeout: only a child process can be ended from outside; "
@@ -102,6 +109,7 @@ def check(request: Request, preset: Preset) -> Request:
         steps=_whole("steps", request.steps, 1),
         limit=_whole("limit", request.limit, 1),
         seed=_whole("seed", request.seed, 0) or 0,
+        docker_image=image_name(request.docker_image),
         min_seconds=_seconds("min_seconds", request.min_seconds),
         timeout=_seconds("timeout", request.timeout),
     )
@@ -178,6 +186,7 @@ def resolve(
         placement=placement,
         instances=instances,
         isolation=request.isolation,  # type: ignore[arg-type] # checked above
+        docker_image=Image(name=request.docker_image) if request.docker_image else None,
         timeout=request.timeout,
         predictions=request.predictions,
         published=graph.published,
@@ -223,6 +232,11 @@ def _stream_can_be(request: Request) -> None:
         raise RequestError(
             f"stream=True: data_location={request.data_location!r} isn't in a bucket (gs://...), "
             "and only from there data can be read without a copy on the disk; leave stream out"
+        )
+    if request.docker_image:
+        raise RequestError(
+            f"stream=True: with docker_image={request.docker_image!r} the run has no network to "
+            "read over; leave stream out, and the data is fetched before"
         )
 
 

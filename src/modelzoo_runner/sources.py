@@ -15,7 +15,7 @@ from types import ModuleType
 from modelzoo_runner import atomic
 from modelzoo_runner.errors import FetchError, GraphError, RequestError
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.plan import GraphFile, Image, Plan
 from modelzoo_runner.preset import Preset
 from modelzoo_runner.resolve import graph_precision
 
@@ -31,9 +31,11 @@ def localize(
         RequestError: data is to be streamed, offline.
         FetchError: a file can't be had.
         GraphError: the graph's file isn't there.
+        ContainerError: the image of a container can't be had.
     """
     if plan.stream:
         _require_network(plan, offline)
+    image = None if plan.docker_image is None else _image(plan.docker_image, offline, progress)
     path = _graph(plan, preset, offline, progress)
     graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
     data, annotations = (
@@ -44,12 +46,19 @@ def localize(
     in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
     return dataclasses.replace(
         plan,
+        docker_image=image,
         graph=graph,
         preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,
     )
+
+
+def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
+    from modelzoo_runner.storage import images
+
+    return images.local(image.name, offline=offline, progress=progress)
 
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:

@@ -253,5 +253,12 @@ def _beside(folder: ReadablePath, name: str) -> ReadablePath | None:
     return None
 
 
+def annotations_above(folder: Path) -> tuple[Path, ...]:
+    """The annotation files that data in a folder may belong to, and that are not in it."""
+    above = folder.parent
+    places = () if above == folder else (above, above / "annotations")
+    return tuple(found for place in places for found in sorted(place.glob("instances_*.json")))
+
+
 def _split(name: str) -> str | None:
     return next((split for split in _SPLITS if split in name.lower()), None)

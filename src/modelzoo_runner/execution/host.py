@@ -1,7 +1,8 @@
-"""Here or in a child? Asked before a run, answered in the result.
+"""Here, in a child or in a container? Asked before a run, answered in the result.
 
 TensorFlow fixes its thread pools with the first session of a process, and its libraries read their
-variables once. What this process can still honour runs here; anything else runs in a fresh child.
+variables once. What this process can still honour runs here; anything else runs in a fresh child. A
+container is only where one was asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from modelzoo_runner.execution import pool
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.result import Host, Result
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
@@ -24,6 +25,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         BindingError: `isolation="none"`, and this process can't honour the plan any more.
         RunnerError: what the run itself raises.
     """
+    if plan.docker_image is not None:
+        return _run(plan, f"docker_image={plan.docker_image.name!r}", progress)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
@@ -32,15 +35,23 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         )
     if plan.isolation == "child" and not plan.instances:
         obstacle = 'isolation="child"'
+    return _run(plan, obstacle, progress)
+
+
+def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
     told = None if progress is None else Guarded(progress)
     try:
-        result = _run(plan, obstacle, told)
+        result = _result(plan, obstacle, told)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
     return _hosted(result, obstacle, told)
 
 
-def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
+def _result(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
+    if plan.docker_image is not None:
+        from modelzoo_runner.execution import container
+
+        return container.run(plan, progress=progress)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
@@ -88,9 +99,10 @@ def why_not_here(plan: Plan) -> str | None:
 
 def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
     """The result with where it was had and why, and with what went wrong on the way here."""
+    host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
-        host="process" if obstacle is None else "child",
+        host=host if result.plan.docker_image is None else "container",
         host_reason=obstacle or "this process can honour the plan",
     )
     problems = () if told is None or told.problem is None else (told.problem,)

@@ -1,4 +1,4 @@
-"""The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
+"""The worker's entry point: a plan comes in on standard input, messages go out on a private pipe.
 
 A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. One of
 several instances says `ready` when it is warm, and begins to measure at the time it is then told.
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _run(answers: IO[str]) -> dict[str, Any]:
-    from modelzoo_runner.execution import job
+    from modelzoo_runner.execution import contained, job
 
     plan = codec.from_dict(json.loads(sys.stdin.readline()), Plan)
 
@@ -59,7 +59,10 @@ def _run(answers: IO[str]) -> dict[str, Any]:
 
     is_one_of_several = "together" in sys.argv
     try:
-        result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)
+        if "contained" in sys.argv:
+            result = contained.run(plan, progress=tell)
+        else:
+            result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)
     except errors.Interrupted as interrupted:
         result = interrupted.result
     return {"result": result.to_dict()}

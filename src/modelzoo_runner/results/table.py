@@ -132,7 +132,9 @@ def _steps(result: Result) -> str:
 def _ran(result: Result) -> str:
     plan, observed = result.plan, result.observed
     placement = plan.placement
-    where = "in this process" if observed.host == "process" else "in a child process"
+    where = {"process": "in this process", "child": "in a child process"}.get(observed.host, "")
+    if plan.docker_image is not None:
+        where = f"in a container of {plan.docker_image.name}"
     version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
     if plan.preprocess_graph is not None:
