@@ -51,8 +51,8 @@ def count(source: CocoSource) -> int:
     return sum(len(records.index(file)) for file in source.files)
 
 
-def ground_truth(source: CocoSource, *, limit: int | None = None) -> Annotations:
-    """What there is to find in the images of a source, or in the first `limit` of them.
+def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None) -> Annotations:
+    """What there is to find in the images of a source, or in `limit` of them from `first` on.
 
     Raises:
         DataError: there are no annotations; a record is broken or says what can't be; two records
@@ -66,11 +66,12 @@ def ground_truth(source: CocoSource, *, limit: int | None = None) -> Annotations
                 "of the folder above: without it there is nothing to score against. Put "
                 f"instances_{folder.name}.json there, or give annotations=."
             )
-        return restricted(source.annotations, source.image_ids[:limit])
+        stop = None if limit is None else first + limit
+        return restricted(source.annotations, source.image_ids[first:stop])
     images: dict[int, dict[str, Any]] = {}
     found: list[dict[str, Any]] = []
     names: dict[int, str] = {}
-    for features in itertools.islice(_features(source), limit):
+    for features in itertools.islice(_features(source, first), limit):
         _, image = read_image(features)
         if image["id"] in images:
             raise features.error(f"image {image['id']} was in an earlier record already")
@@ -93,6 +94,7 @@ def batches(
     source: CocoSource,
     *,
     batch_size: int = 1,
+    first: int = 0,
     limit: int | None = None,
     threads: int = 1,
     repeat: bool = False,
@@ -109,7 +111,8 @@ def batches(
     Args:
         source: what `find` found.
         batch_size: from 1.
-        limit: only the first so many images of the source.
+        first: leave out so many images at the beginning; they are passed over, not read.
+        limit: only so many images of the source.
         threads: for decoding.
         repeat: start again at the end, and never end.
         pad: batches of unequal images, with black at the right and the bottom up to the largest.
@@ -124,12 +127,15 @@ def batches(
     for name, value in (("batch_size", batch_size), ("limit", limit), ("threads", threads)):
         if value is not None and value < 1:
             raise RequestError(f"{name}={value}: should be from 1")
-    return _batches(source, batch_size, limit, threads, repeat, pad, transform)
+    if first < 0:
+        raise RequestError(f"first={first}: should be from 0")
+    return _batches(source, batch_size, first, limit, threads, repeat, pad, transform)
 
 
 def _batches(
     source: CocoSource,
     batch_size: int,
+    first: int,
     limit: int | None,
     threads: int,
     repeat: bool,
@@ -138,7 +144,7 @@ def _batches(
 ) -> Generator[Batch]:
     rounds = itertools.repeat(None) if repeat else (None,)
     encoded = itertools.chain.from_iterable(
-        itertools.islice(_encoded(source), limit) for _ in rounds
+        itertools.islice(_encoded(source, first), limit) for _ in rounds
     )
     decode = partial(coco_images.decode, transform=transform)
     decoded = coco_images.ahead(decode, encoded, threads=threads, window=batch_size + threads)
@@ -160,9 +166,9 @@ def _batches(
             )
 
 
-def _encoded(source: CocoSource) -> Iterator[Encoded]:
+def _encoded(source: CocoSource, first: int) -> Iterator[Encoded]:
     if source.kind == "records":
-        for features in _features(source):
+        for features in _features(source, first):
             data, image = read_image(features)
             yield Encoded(
                 name=image["file_name"],
@@ -174,7 +180,7 @@ def _encoded(source: CocoSource) -> Iterator[Encoded]:
         return
     known = source.annotations["images"] if source.annotations is not None else ()
     sizes = {image["id"]: (image["height"], image["width"]) for image in known}
-    for path, image_id in zip(source.files, source.image_ids, strict=True):
+    for path, image_id in list(zip(source.files, source.image_ids, strict=True))[first:]:
         yield Encoded(
             name=path.name,
             image_id=image_id,
@@ -184,7 +190,9 @@ def _encoded(source: CocoSource) -> Iterator[Encoded]:
         )
 
 
-def _features(source: CocoSource) -> Iterator[Features]:
+def _features(source: CocoSource, first: int) -> Iterator[Features]:
     for file in source.files:
-        for number, record in enumerate(records.read_records(file)):
+        passed = min(first, len(records.index(file))) if first else 0
+        first -= passed
+        for number, record in enumerate(records.read_records(file, first=passed), start=passed):
             yield Features(record, f"{file}: record {number}")

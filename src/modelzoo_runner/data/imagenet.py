@@ -112,6 +112,7 @@ def batches(
     *,
     batch_size: int,
     threads: int,
+    first: int = 0,
     limit: int | None = None,
     repeat: bool = False,
 ) -> Generator[Batch, None, None]:
@@ -134,6 +135,7 @@ def batches(
         lambda record: _problem(record, keys, function),
         batch_size=batch_size,
         threads=threads,
+        first=first,
         limit=limit,
         repeat=repeat,
     )

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data.records import record_error, scan
+from modelzoo_runner.data import interleave
+from modelzoo_runner.data.records import index, record_error, scan
 from modelzoo_runner.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def array_batches(
     *,
     batch_size: int,
     threads: int,
+    first: int = 0,
     limit: int | None = None,
     repeat: bool = False,
 ) -> Generator[Arrays, None, None]:
@@ -58,7 +60,8 @@ def array_batches(
             TensorFlow has failed.
         batch_size: examples in a batch.
         threads: at most so many threads parse; each keeps to one core.
-        limit: use the first so many examples only.
+        first: leave out so many examples at the beginning; they are read over, not parsed.
+        limit: use so many examples only.
         repeat: begin again at the end, without end.
 
     Raises:
@@ -68,7 +71,9 @@ def array_batches(
     for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
         if value is not None and value < 1:
             raise RequestError(f"{name}={value}: should be 1 or more")
-    return _iterate(tuple(files), parse, problem, batch_size, threads, limit, repeat)
+    if first < 0:
+        raise RequestError(f"first={first}: should be 0 or more")
+    return _iterate(tuple(files), parse, problem, batch_size, threads, first, limit, repeat)
 
 
 def _iterate(
@@ -77,13 +82,20 @@ def _iterate(
     problem: Problem,
     batch_size: int,
     threads: int,
+    first: int,
     limit: int | None,
     repeat: bool,
 ) -> Generator[Arrays, None, None]:
     import tensorflow as tf
 
+    starts = [(file, 0) for file in range(len(files))]
+    if first:
+        counts = [len(index(path)) for path in files]
+        starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
+    if not starts:
+        return
     with _eagerly():
-        source = _records(files, limit)
+        source = _records(files, starts, limit)
         batches = _batched(source, parse, batch_size, threads, repeat).as_numpy_iterator()
     delivered = 0
     while True:
@@ -108,17 +120,23 @@ def _eagerly() -> AbstractContextManager[None]:
     return mode
 
 
-def _records(files: tuple[Path, ...], limit: int | None) -> tf.data.Dataset:
-    """(position of the file, number in it, record), each a scalar."""
+def _records(
+    files: tuple[Path, ...], starts: Sequence[tuple[int, int]], limit: int | None
+) -> tf.data.Dataset:
+    """(position of the file, number in it, record), each a scalar.
+
+    `starts` are the files to read, by position, and how many records of each to leave out.
+    """
     import tensorflow as tf
 
-    def of_file(file: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(path).enumerate()
+    def of_file(file: tf.Tensor, first: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path).enumerate().skip(first)
         return records.map(_unconverted(lambda number, record: (file, number, record)))
 
-    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in files]).enumerate()
-    cycle = min(INTERLEAVED_FILES, len(files))
-    records = paths.interleave(
+    positions, firsts = (tf.constant(each, tf.int64) for each in zip(*starts, strict=True))
+    paths = [str(files[position]) for position, _ in starts]
+    cycle = min(INTERLEAVED_FILES, len(starts))
+    records = tf.data.Dataset.from_tensor_slices((positions, firsts, paths)).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
     return records if limit is None else records.take(limit)

@@ -35,8 +35,10 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_records(path: Path | str) -> Generator[bytes, None, None]:
+def read_records(path: Path | str, *, first: int = 0) -> Generator[bytes, None, None]:
     """The records of a file, in order, each checked against both of its checksums.
+
+    The `first` so many of them are passed over without being read.
 
     Raises:
         DataError: naming file, record and byte where the file is broken: an empty, truncated or
@@ -44,6 +46,9 @@ def read_records(path: Path | str) -> Generator[bytes, None, None]:
     """
     with _opened(path) as (file, size):
         for number, entry in enumerate(_entries(path, file, size)):
+            if number < first:
+                file.seek(entry.length + _CRC.size, os.SEEK_CUR)
+                continue
             record = file.read(entry.length)
             (expected,) = _CRC.unpack(file.read(_CRC.size))
             if _masked_crc(record) != expected:
