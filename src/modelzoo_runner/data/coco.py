@@ -11,18 +11,29 @@ import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.data import coco_images, records
 from modelzoo_runner.data.batches import Batch
-from modelzoo_runner.data.coco_annotations import Annotations, restricted
+from modelzoo_runner.data.coco_annotations import Annotations, joined, restricted
 from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_find import CocoSource, find
 from modelzoo_runner.data.coco_images import Encoded, Transform
 from modelzoo_runner.data.coco_records import read_image, read_objects
 from modelzoo_runner.errors import DataError, RequestError
 
-__all__ = ["CocoSource", "Images", "batches", "count", "find", "ground_truth", "restricted"]
+__all__ = [
+    "CocoSource",
+    "Images",
+    "batches",
+    "count",
+    "files_of",
+    "find",
+    "ground_truth",
+    "joined",
+    "restricted",
+]
 
 HELD = 8
 """How many batches' worth of images may wait for others of their size."""
@@ -48,7 +59,22 @@ def count(source: CocoSource) -> int:
     """
     if source.kind == "images":
         return len(source.files)
-    return sum(len(records.index(file)) for file in source.files)
+    return sum(records.count(file) for file in source.files)
+
+
+def files_of(source: CocoSource, limit: int | None = None) -> tuple[Path, ...]:
+    """The files that hold the first `limit` images, or all, and their annotations.
+
+    Raises:
+        DataError: a record file is broken.
+    """
+    needed = source.files
+    if limit is not None and source.kind == "images":
+        needed = needed[:limit]
+    elif limit is not None:
+        before = itertools.accumulate((records.count(file) for file in needed), initial=0)
+        needed = tuple(file for file, passed in zip(needed, before, strict=False) if passed < limit)
+    return needed if source.annotations_file is None else (*needed, source.annotations_file)
 
 
 def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None) -> Annotations:
@@ -192,7 +218,7 @@ def _encoded(source: CocoSource, first: int) -> Iterator[Encoded]:
 
 def _features(source: CocoSource, first: int) -> Iterator[Features]:
     for file in source.files:
-        passed = min(first, len(records.index(file))) if first else 0
+        passed = min(first, records.count(file)) if first else 0
         first -= passed
         for number, record in enumerate(records.read_records(file, first=passed), start=passed):
             yield Features(record, f"{file}: record {number}")

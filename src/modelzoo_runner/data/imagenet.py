@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import images, labels, shards
+from modelzoo_runner.data import images, interleave, labels, shards
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.examples import (
     Features,
@@ -19,9 +19,9 @@ from modelzoo_runner.data.examples import (
     value_problem,
 )
 from modelzoo_runner.data.labels import LabelError, Variant
-from modelzoo_runner.data.pipeline import array_batches
+from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
 from modelzoo_runner.data.preprocess import image_function
-from modelzoo_runner.data.records import index, read_records, record_error
+from modelzoo_runner.data.records import count, read_records, record_error
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.preset import Preprocess
 
@@ -103,7 +103,20 @@ def count_examples(imagenet: ImageNetShards) -> int:
     Raises:
         DataError: for a file that is truncated or isn't a record file.
     """
-    return sum(len(index(path)) for path in imagenet.files)
+    return sum(count(path) for path in imagenet.files)
+
+
+def files_of(imagenet: ImageNetShards, limit: int | None = None) -> tuple[Path, ...]:
+    """The files that hold the first `limit` examples, or all.
+
+    Raises:
+        DataError: as `count_examples`.
+    """
+    counts = [count(path) for path in imagenet.files]
+    if limit is None or limit >= sum(counts):
+        return imagenet.files
+    left = dict(interleave.resume(counts, limit, in_turn=INTERLEAVED_FILES))
+    return tuple(path for place, path in enumerate(imagenet.files) if left.get(place, 1))
 
 
 def batches(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import interleave
-from modelzoo_runner.data.records import index, record_error, scan
+from modelzoo_runner.data.records import count, record_error, scan
 from modelzoo_runner.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _iterate(
 
     starts = [(file, 0) for file in range(len(files))]
     if first:
-        counts = [len(index(path)) for path in files]
+        counts = [count(path) for path in files]
         starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
     if not starts:
         return

@@ -6,8 +6,11 @@ variables once. What this process can still honour runs here; anything else runs
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
+from collections.abc import Generator, Iterator
 
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.execution import pool
@@ -24,6 +27,21 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         BindingError: `isolation="none"`, and this process can't honour the plan any more.
         RunnerError: what the run itself raises.
     """
+    with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
+        return next(results)
+
+
+def runs(
+    plans: Iterator[Plan], *, progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, had with one opened graph.
+
+    Each plan is asked for when the result before has been taken; see `job.runs`.
+
+    Raises:
+        BindingError, RunnerError: as `run` does.
+    """
+    plan = next(plans)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
@@ -34,24 +52,29 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         obstacle = 'isolation="child"'
     told = None if progress is None else Guarded(progress)
     try:
-        result = _run(plan, obstacle, told)
+        with contextlib.closing(_runs(plan, plans, obstacle, told)) as results:
+            for result in results:
+                yield _hosted(result, obstacle, told)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
-    return _hosted(result, obstacle, told)
 
 
-def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
+def _runs(
+    plan: Plan, further: Iterator[Plan], obstacle: str | None, progress: Progress | None
+) -> Generator[Result, None, None]:
+    plans = itertools.chain((plan,), further)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        return job.run(plan, progress=progress)
-    if plan.instances:
+        yield from job.runs(plans, progress=progress)
+    elif plan.instances:
         from modelzoo_runner.execution import instances
 
-        return instances.run(plan, progress=progress)
-    from modelzoo_runner.execution import launch
+        yield instances.run(plan, progress=progress)
+    else:
+        from modelzoo_runner.execution import launch
 
-    return launch.run(plan, progress=progress)
+        yield from launch.runs(plans, progress=progress)
 
 
 def why_not_here(plan: Plan) -> str | None:

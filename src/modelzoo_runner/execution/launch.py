@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -99,17 +99,51 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         WorkerError: the child died, or took longer than `plan.timeout` seconds.
         RunnerError: what the child raised, as the same class.
     """
-    deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with started(plan) as child:
-        try:
-            answer = _listen(child, deadline, progress)
-        except KeyboardInterrupt:
-            answer = _stop(child)
-        except TimeoutError:
-            _stop(child)
-            raise WorkerError(f"{too_long(plan)} {child.last_words()}") from None
-        if answer is None:
-            raise WorkerError(child.obituary())
+        return result_of(child, progress=progress)
+
+
+def runs(
+    plans: Iterator[Plan], *, progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, run in one child process.
+
+    Each plan is asked for when the result before has been taken. The child is gone when the
+    generator ends or is closed.
+
+    Raises:
+        Interrupted, WorkerError, RunnerError: as `run` does.
+    """
+    with started(next(plans)) as child:
+        yield result_of(child, progress=progress)
+        for plan in plans:
+            tell_plan(child, plan)
+            yield result_of(child, progress=progress)
+
+
+def tell_plan(child: Child, plan: Plan) -> None:
+    """Have a child that has answered run another plan; only its `examples` may differ."""
+    child.plan = plan
+    child.tell(json.dumps(codec.to_dict(plan)))
+
+
+def result_of(child: Child, *, progress: Progress | None = None) -> Result:
+    """The result of the plan that a child was told last.
+
+    Raises:
+        Interrupted, WorkerError, RunnerError: as `run` does.
+    """
+    plan = child.plan
+    deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
+    try:
+        answer = _listen(child, deadline, progress)
+    except KeyboardInterrupt:
+        answer = _stop(child)
+    except TimeoutError:
+        _stop(child)
+        raise WorkerError(f"{too_long(plan)} {child.last_words()}") from None
+    if answer is None:
+        raise WorkerError(child.obituary())
     result = read(answer)
     if result.interrupted:
         raise Interrupted(result)
@@ -144,7 +178,7 @@ def started(plan: Plan, *words: str) -> Iterator[Child]:
     with tempfile.TemporaryFile() as said:
         child = _start(plan, words, said)
         try:
-            child.tell(json.dumps(codec.to_dict(plan)))
+            tell_plan(child, plan)
             yield child
         finally:
             if child.process.poll() is None:

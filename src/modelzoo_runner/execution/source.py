@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import batches as synthetic_batches
-from modelzoo_runner.data import coco, imagenet
+from modelzoo_runner.data import coco, fingerprint, imagenet
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Task
+from modelzoo_runner.results.parts import Whole
 
 if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch
@@ -30,11 +32,13 @@ class Source:
     """Batches, how many examples there are (`None`: without end), and what a reader should know.
 
     `truth` is what there is to find in all images, for a score that can't be had batch by batch.
+    `whole` is the data that these batches are a part of, where the plan says that they are.
     """
 
     batches: Iterator[Batch]
     examples: int | None = None
     truth: Annotations | None = None
+    whole: Whole | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -50,6 +54,46 @@ def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
     return _BY_TASK[plan.task](plan, plan.data_location)
 
 
+def whole(plan: Plan) -> Whole:
+    """The data that the plan asks for, of which a part can then be asked for (`Plan.examples`).
+
+    Raises:
+        DataError: the data isn't there or isn't what it should be.
+    """
+    location = plan.data_location or ""
+    # A graph that nobody described can only be a detector: a classifier's images need a recipe.
+    if plan.preprocess is None:
+        images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+        return _whole(plan, coco.count(images), coco.files_of(images, plan.limit))
+    shards = imagenet.find(location, allow_partial=plan.allow_partial)
+    return _whole(plan, imagenet.count_examples(shards), imagenet.files_of(shards, plan.limit))
+
+
+def _whole(plan: Plan, available: int, files: Iterable[Path]) -> Whole:
+    return Whole(
+        examples=min(available, plan.limit or available),
+        fingerprint=fingerprint.of_files(files),
+        available=available,
+    )
+
+
+def _with_part(plan: Plan, there: Whole) -> Whole | None:
+    """The whole, where the plan names a part of it.
+
+    Raises:
+        RequestError: there are no such examples.
+    """
+    if plan.examples is None:
+        return None
+    start, stop = plan.examples
+    if not 0 <= start < stop <= there.examples:
+        raise RequestError(
+            f"examples={plan.examples}: the data has {there.examples}; give the first one's number "
+            "from 0, and the number after the last one's"
+        )
+    return there
+
+
 @contextmanager
 def _classification(plan: Plan, location: str) -> Iterator[Source]:
     if plan.preprocess is None:
@@ -58,11 +102,14 @@ def _classification(plan: Plan, location: str) -> Iterator[Source]:
             "a preset with [preprocess] and the graph as weights="
         )
     shards = imagenet.find(location, allow_partial=plan.allow_partial)
+    examples = imagenet.count_examples(shards)
+    part_of = _with_part(plan, _whole(plan, examples, imagenet.files_of(shards, plan.limit)))
     missing = ", ".join(map(str, shards.missing))
     with closing(imagenet.batches(shards, plan.preprocess, **_reading(plan))) as batches:
         yield Source(
             batches=batches,
-            examples=imagenet.count_examples(shards),
+            examples=examples,
+            whole=part_of,
             warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
         )
 
@@ -70,12 +117,18 @@ def _classification(plan: Plan, location: str) -> Iterator[Source]:
 @contextmanager
 def _detection(plan: Plan, location: str) -> Iterator[Source]:
     images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+    examples = coco.count(images)
+    part_of = _with_part(plan, _whole(plan, examples, coco.files_of(images, plan.limit)))
     # Read before the run: annotations that don't fit must not cost its hours.
     is_scored = plan.kind == "accuracy"
-    truth = coco.ground_truth(images, limit=plan.limit) if is_scored else None
+    truth = coco.ground_truth(images, **_range(plan)) if is_scored else None
     with closing(coco.batches(images, **_reading(plan))) as batches:
         yield Source(
-            batches=batches, examples=coco.count(images), truth=truth, warnings=images.warnings
+            batches=batches,
+            examples=examples,
+            truth=truth,
+            whole=part_of,
+            warnings=images.warnings,
         )
 
 
@@ -88,12 +141,20 @@ _BY_TASK: Mapping[Task, Callable[[Plan, str], AbstractContextManager[Source]]] =
 def _reading(plan: Plan) -> dict[str, Any]:
     """How the data is read, whatever it is."""
     return {
+        **_range(plan),
         "batch_size": plan.batch_size,
-        "limit": plan.limit,
         "threads": len(plan.placement.cpus) or plan.placement.intra_threads,
         # A benchmark of fewer images than it has steps goes over them again.
         "repeat": plan.kind == "benchmark",
     }
+
+
+def _range(plan: Plan) -> dict[str, Any]:
+    """Which of the examples."""
+    if plan.examples is None:
+        return {"first": 0, "limit": plan.limit}
+    start, stop = plan.examples
+    return {"first": start, "limit": stop - start}
 
 
 def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:

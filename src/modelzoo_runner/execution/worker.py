@@ -1,7 +1,8 @@
 """The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
 
-A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. One of
-several instances says `ready` when it is warm, and begins to measure at the time it is then told.
+A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. After
+a result another plan may come in that differs only in its `examples`. One of several instances says
+`ready` when it is warm, and begins to measure at the time it is then told.
 Nothing that TensorFlow or anybody else prints can get between them.
 """
 
@@ -24,13 +25,15 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the plan on standard input; answer on the file descriptor given as an argument."""
+    """Run the plans on standard input; answer on the file descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         try:
-            _answer(answers, **_run(answers))
+            _run(answers)
+        except errors.Interrupted as interrupted:
+            _answer(answers, result=interrupted.result.to_dict())
         except errors.RunnerError as error:
             _answer(answers, error=errors.to_dict(error))
         except KeyboardInterrupt:
@@ -42,10 +45,8 @@ def main() -> int:
     return 0
 
 
-def _run(answers: IO[str]) -> dict[str, Any]:
+def _run(answers: IO[str]) -> None:
     from modelzoo_runner.execution import job
-
-    plan = codec.from_dict(json.loads(sys.stdin.readline()), Plan)
 
     def tell(*said: object) -> None:
         _answer(answers, progress=said)
@@ -57,12 +58,12 @@ def _run(answers: IO[str]) -> dict[str, Any]:
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
-    is_one_of_several = "together" in sys.argv
-    try:
-        result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)
-    except errors.Interrupted as interrupted:
-        result = interrupted.result
-    return {"result": result.to_dict()}
+    plans = (codec.from_dict(json.loads(line), Plan) for line in iter(sys.stdin.readline, ""))
+    if "together" in sys.argv:
+        _answer(answers, result=job.run(next(plans), progress=tell, barrier=barrier).to_dict())
+        return
+    for result in job.runs(plans, progress=tell):
+        _answer(answers, result=result.to_dict())
 
 
 def _answer(answers: IO[str], **message: Any) -> None:
