@@ -107,6 +107,7 @@ TOP = {
     "__init__",
     "__main__",
     "best_known",
+    "calls",
     "cli",
     "cli_storage",
     "detection",

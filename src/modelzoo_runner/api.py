@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from modelzoo_runner import planning
 from modelzoo_runner import preset as presets
@@ -176,6 +176,7 @@ def accuracy(
     outputs: Mapping[str, str] | None = None,
     allow_partial: bool = False,
     offline: bool = False,
+    client: Any | None = None,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> AccuracyResult:
@@ -211,6 +212,8 @@ def accuracy(
         outputs: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
+        client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the run
+            in parts (see `docs/scaling.md`).
         checkpoint: a folder, new or of this run, that keeps the parts that are done: another call
             does what is missing.
         progress: as in `benchmark`.
@@ -252,12 +255,13 @@ def accuracy(
         timeout=timeout,
     )
     preset, request = planning.preset_for(model, request)
-    if checkpoint is not None:
+    if client is not None or checkpoint is not None:
         from modelzoo_runner.scale import accuracy as in_parts
 
         return in_parts.run(
             preset,
             request,
+            client=client,
             checkpoint=checkpoint,
             offline=offline,
             progress=progress,

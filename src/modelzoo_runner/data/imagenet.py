@@ -22,6 +22,7 @@ from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import count, read_records, record_error
+from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.preset import Preprocess
 
@@ -84,20 +85,29 @@ def find(location: Path | str, *, allow_partial: bool = False) -> ImageNetShards
             record that isn't one of ImageNet's.
     """
     location = Path(location).expanduser()
-    if location.is_file():
-        found = shards.Shards((location,))
-    elif location.is_dir():
-        folders = (location, location / "validation")
-        files = [path for folder in folders for path in _shards_in(folder)]
-        if not files:
-            raise _nothing_found(location)
-        found = shards.in_order(files, allow_partial=allow_partial)
-    else:
-        raise DataError(f"{location}: there is no such file or folder. Looked for {WANTED}.")
+    found = find_files(location, allow_partial=allow_partial)
     return ImageNetShards(location, found.files, _variant(found.files[0]), found.missing)
 
 
-def count_examples(imagenet: ImageNetShards) -> int:
+def find_files(location: Path | str, *, allow_partial: bool = False) -> Shards:
+    """The files that `find` finds, without a look into them.
+
+    Raises:
+        DataError: as `find`, but for what is in the first record.
+    """
+    location = Path(location).expanduser()
+    if location.is_file():
+        return Shards((location,))
+    if not location.is_dir():
+        raise DataError(f"{location}: there is no such file or folder. Looked for {WANTED}.")
+    folders = (location, location / "validation")
+    files = [path for folder in folders for path in _shards_in(folder)]
+    if not files:
+        raise _nothing_found(location)
+    return shards.in_order(files, allow_partial=allow_partial)
+
+
+def count_examples(imagenet: ImageNetShards | Shards) -> int:
     """The number of images, counted from the record files' framing without reading the images.
 
     Raises:
@@ -106,7 +116,7 @@ def count_examples(imagenet: ImageNetShards) -> int:
     return sum(count(path) for path in imagenet.files)
 
 
-def files_of(imagenet: ImageNetShards, limit: int | None = None) -> tuple[Path, ...]:
+def files_of(imagenet: ImageNetShards | Shards, limit: int | None = None) -> tuple[Path, ...]:
     """The files that hold the first `limit` examples, or all.
 
     Raises:

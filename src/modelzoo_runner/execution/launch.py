@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -167,6 +168,22 @@ def too_long(plan: Plan) -> str:
     )
 
 
+_noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting(children: list[Child]) -> Iterator[None]:
+    """Note in `children` those that this thread starts in the block, as long as they are there.
+
+    So that another thread can end them.
+    """
+    token = _noted.set(children)
+    try:
+        yield
+    finally:
+        _noted.reset(token)
+
+
 @contextlib.contextmanager
 def started(plan: Plan, *words: str) -> Iterator[Child]:
     """A child that has got the plan and begins with it; on leaving it is gone.
@@ -177,10 +194,15 @@ def started(plan: Plan, *words: str) -> Iterator[Child]:
     """
     with tempfile.TemporaryFile() as said:
         child = _start(plan, words, said)
+        noted = _noted.get()
+        if noted is not None:
+            noted.append(child)
         try:
             tell_plan(child, plan)
             yield child
         finally:
+            if noted is not None:
+                noted.remove(child)
             if child.process.poll() is None:
                 child.process.kill()
             child.process.wait()

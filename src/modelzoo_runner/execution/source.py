@@ -57,6 +57,8 @@ def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
 def whole(plan: Plan) -> Whole:
     """The data that the plan asks for, of which a part can then be asked for (`Plan.examples`).
 
+    TensorFlow isn't loaded for it.
+
     Raises:
         DataError: the data isn't there or isn't what it should be.
     """
@@ -65,7 +67,7 @@ def whole(plan: Plan) -> Whole:
     if plan.preprocess is None:
         images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
         return _whole(plan, coco.count(images), coco.files_of(images, plan.limit))
-    shards = imagenet.find(location, allow_partial=plan.allow_partial)
+    shards = imagenet.find_files(location, allow_partial=plan.allow_partial)
     return _whole(plan, imagenet.count_examples(shards), imagenet.files_of(shards, plan.limit))
 
 

@@ -11,14 +11,22 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
 from modelzoo_runner.plan import Plan
+
+TOGETHER, KEPT = "together", "kept"
+"""Arguments: one of several instances; a child that isn't looked after while it has no plan."""
+
+IDLE_SECONDS = 60.0
+"""How long a kept child waits for another plan."""
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal this process gets when its parent dies."""
@@ -58,12 +66,19 @@ def _run(answers: IO[str]) -> None:
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
-    plans = (codec.from_dict(json.loads(line), Plan) for line in iter(sys.stdin.readline, ""))
-    if "together" in sys.argv:
+    plans = (codec.from_dict(json.loads(line), Plan) for line in _lines())
+    if TOGETHER in sys.argv:
         _answer(answers, result=job.run(next(plans), progress=tell, barrier=barrier).to_dict())
         return
     for result in job.runs(plans, progress=tell):
         _answer(answers, result=result.to_dict())
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input, until it is closed or a child that is kept has nothing to do."""
+    seconds = IDLE_SECONDS if KEPT in sys.argv else None
+    while select.select([sys.stdin], [], [], seconds)[0] and (line := sys.stdin.readline()):
+        yield line
 
 
 def _answer(answers: IO[str], **message: Any) -> None:

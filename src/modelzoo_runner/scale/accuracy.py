@@ -54,6 +54,7 @@ def run(
     preset: Preset,
     request: Request,
     *,
+    client: Any | None,
     checkpoint: str | Path | None,
     offline: bool,
     progress: Progress | None,
@@ -63,6 +64,7 @@ def run(
     Args:
         preset: the model.
         request: what is asked for.
+        client: whose workers do the parts; `None`: this machine does.
         checkpoint: the folder that keeps what is done.
         offline: never touch the network.
         progress: told of the examples that are done.
@@ -77,7 +79,7 @@ def run(
         scorer.predictions_file(request.predictions)
     told = Guarded(progress or (lambda *_: None))
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(_place(preset, request, offline, told))
+        place = stack.enter_context(_place(preset, request, client, offline, told))
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(place, request)))
@@ -147,9 +149,13 @@ def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
 
 
 def _place(
-    preset: Preset, request: Request, offline: bool, progress: Progress
+    preset: Preset, request: Request, client: Any | None, offline: bool, progress: Progress
 ) -> AbstractContextManager[Place]:
-    return contextlib.nullcontext(_Here.of(preset, request, offline, progress))
+    if client is None:
+        return contextlib.nullcontext(_Here.of(preset, request, offline, progress))
+    from modelzoo_runner.scale import cluster
+
+    return cluster.opened(client, preset, request, offline=offline)
 
 
 @dataclass(frozen=True, kw_only=True)
