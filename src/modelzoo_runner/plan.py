@@ -80,6 +80,9 @@ class Plan:
     a container of it. `why` says for each decided field whether the argument, the preset or the
     library decided.
 
+    `examples` makes it a part of a run: only the examples from the first number to before the
+    second, in the order of the data, which is that of a run over all of it.
+
     `instances` are the placements of several processes that run this at once; `placement` then has
     the CPUs of all and the thread counts of each.
     """
@@ -97,6 +100,7 @@ class Plan:
     stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
+    examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
     preprocess_graph: GraphFile | None = None
     label_offset: int | None = None
