@@ -97,7 +97,9 @@ ALLOWED = {
     "execution": LEAVES | {"execution"},
     "sources": LEAVES | {"execution.progress"},
     "places": {"machine"},
-    "api": {"sources", "places", "execution", "machine", "results"},
+    "planning": {"sources", "places", "execution.progress"},
+    "scale": LEAVES | {"execution", "planning", "scale", "pipeline", "best_known"},
+    "api": {"planning", "scale", "execution", "machine", "results"},
     "detection": {"data", "metrics"},
     "options": set(),
 }
@@ -105,6 +107,7 @@ TOP = {
     "__init__",
     "__main__",
     "best_known",
+    "calls",
     "cli",
     "cli_storage",
     "detection",
@@ -112,7 +115,6 @@ TOP = {
     "model_args",
     "original",
     "pipeline",
-    "scale",
     "sweep",
 }
 

@@ -24,7 +24,16 @@ from modelzoo_runner import (
     sweep,
 )
 
-QUICK: dict[str, Any] = {"warmup_steps": 1, "steps": 3, "num_cores": 1}
+QUICK: dict[str, Any] = {
+    "warmup_steps": 1,
+    "steps": 3,
+    "num_inter_threads": 1,
+    "allocator": "system",
+    "isolation": "auto",
+}
+"""What keeps a run in this process, and short."""
+
+pytestmark = pytest.mark.usefixtures("same_pools")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def test_outcomes_are_in_order_and_a_failure_is_in_its_place(graph: Path, tmp_pa
     told: list[tuple[str, int, int | None]] = []
     found = sweep(
         [
-            {"model": graph, "batch_size": 2, **QUICK},
+            {"model": graph, "batch_size": 2, "warmup_steps": 1, "steps": 3},
             {"model": "resnet50", "weights": "random", "precision": "int8"},
             {"verb": "accuracy", "model": "resnet50", "weights": model, "data_location": shards},
         ],
@@ -122,36 +131,76 @@ def test_a_callback_that_raises_costs_nothing_but_itself(graph: Path) -> None:
     )
 
 
-def test_ctrl_c_keeps_the_outcomes_so_far(tmp_path: Path) -> None:
-    model = tiny.classifier(tmp_path / "graph.pb")
-    code = f"""
-import sys
+INTERRUPTED = """
+import json, sys
 from modelzoo_runner import Interrupted, sweep
-run = {{"model": {str(model)!r}, "num_cores": 1, "warmup_steps": 1}}
+run = {"model": sys.argv[1], "num_cores": 1, "warmup_steps": 1}
 def progress(what, done, total):
     print(done, flush=True)
 try:
-    sweep([{{**run, "steps": 3}}, {{**run, "min_seconds": 600}}, run], progress=progress)
+    sweep(
+        [{**run, "steps": 3}, {**run, "min_seconds": 600}, run],
+        progress=progress, checkpoint=sys.argv[2],
+    )
 except Interrupted as interrupted:
-    interrupted.result.save({str(tmp_path / "sweep.json")!r})
+    interrupted.result.save(sys.argv[3])
     print(interrupted)
 """
+
+
+def test_ctrl_c_keeps_the_outcomes_and_another_call_goes_on(tmp_path: Path) -> None:
+    model = tiny.classifier(tmp_path / "graph.pb")
+    command = [sys.executable, "-c", INTERRUPTED, str(model), str(tmp_path / "kept")]
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
+        [*command, str(tmp_path / "sweep.json")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     assert process.stdout is not None
     assert [process.stdout.readline(), process.stdout.readline()] == ["0\n", "1\n"]
     time.sleep(5)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
+    assert said == "interrupted after 1 of 3 runs\n"
     found = SweepResult.load(tmp_path / "sweep.json")
-    assert isinstance(found[0], BenchmarkResult) and not found[0].interrupted
-    assert found[-1] == Failure(
+    first, second, third = found
+    assert isinstance(first, BenchmarkResult) and not first.interrupted
+    assert isinstance(second, Failure) or second.interrupted
+    assert third == Failure(
         asked={"verb": "benchmark", "model": str(model), "num_cores": 1, "warmup_steps": 1},
         error="RunnerError",
         message="the sweep was interrupted before this run had a result",
     )
-    assert said.startswith("interrupted after ") and said.endswith(" of 3 runs\n")
+    run = {"model": str(model), "num_cores": 1, "warmup_steps": 1}
+    quick = {**run, "steps": 3, "seed": 1}
+    again = sweep([quick, {**run, "steps": 3}], checkpoint=tmp_path / "kept")
+    assert again[1] == first and isinstance(again[0], BenchmarkResult)
+
+
+def test_what_is_kept_is_of_the_same_files(graph: Path, tmp_path: Path) -> None:
+    model = tmp_path / "graph.pb"
+    model.write_bytes(graph.read_bytes())
+    runs = [{"model": model, **QUICK}, {"model": tmp_path / "none.pb"}, {"model": model, **QUICK}]
+    first = sweep(runs, checkpoint=tmp_path / "kept")
+    assert first[0] != first[2] and isinstance(first[1], Failure)
+    assert sweep(runs[::-1], checkpoint=tmp_path / "kept")[0] == first[0]
+    tiny.classifier(model, work=1)
+    changed = sweep(runs[:1], checkpoint=tmp_path / "kept")[0]
+    assert isinstance(changed, BenchmarkResult) and isinstance(first[0], BenchmarkResult)
+    assert changed.plan.graph.sha256 != first[0].plan.graph.sha256
+
+
+def test_a_damaged_result_is_named_and_had_again(graph: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    runs = [{"model": graph, **QUICK}]
+    first = sweep(runs, checkpoint=kept)
+    (path,) = kept.glob("*.done")
+    path.write_text(path.read_text()[:-50])
+    second = sweep(runs, checkpoint=kept)
+    assert second[0] != first[0] and second.warnings == (
+        f"checkpoint: {path}: its checksum is wrong; what it was of was done again",
+    )
 
 
 def test_the_functions_are_functions_also_when_their_modules_are_loaded() -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+from modelzoo_runner import planning
 from modelzoo_runner import preset as presets
-from modelzoo_runner import resolve
-from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Graph, Preset
+from modelzoo_runner.planning import Model
+from modelzoo_runner.preset import Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-
-Model = str | Path | Preset
 
 
 def benchmark(
@@ -53,6 +49,7 @@ def benchmark(
     outputs: Mapping[str, str] | None = None,
     preprocess_graph: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
     progress: Progress | None = None,
@@ -102,6 +99,7 @@ def benchmark(
         preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
             is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
+        stream: read data at gs:// where it is while it is used, without a copy on the disk.
         allow_partial: accept a data set with missing shards.
         offline: never touch the network.
         progress: called with (what, done, total or None).
@@ -127,6 +125,7 @@ def benchmark(
         goal=goal,
         weights=str(weights),
         data_location=_text(data_location),
+        stream=stream,
         allow_partial=allow_partial,
         batch_size=batch_size,
         warmup_steps=warmup_steps,
@@ -155,7 +154,8 @@ def benchmark(
         docker_image=docker_image,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    preset, request = planning.preset_for(model, request)
+    plan = planning.plan(preset, request, offline=offline, progress=progress)
     return cast(BenchmarkResult, _run(plan, progress))
 
 
@@ -187,8 +187,11 @@ def accuracy(
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
     preprocess_graph: str | Path | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
+    client: Any | None = None,
+    checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
@@ -223,8 +226,13 @@ def accuracy(
         input: as in `benchmark`.
         outputs: as in `benchmark`.
         preprocess_graph: as in `benchmark`.
+        stream: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
+        client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the run
+            in parts (see `docs/scaling.md`).
+        checkpoint: a folder, new or of this run, that keeps the parts that are done: another call
+            does what is missing.
         progress: as in `benchmark`.
 
     Raises:
@@ -242,6 +250,7 @@ def accuracy(
         weights=str(weights),
         data_location=_text(data_location),
         annotations=_text(annotations),
+        stream=stream,
         allow_partial=allow_partial,
         limit=limit,
         batch_size=batch_size,
@@ -265,7 +274,19 @@ def accuracy(
         docker_image=docker_image,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    preset, request = planning.preset_for(model, request)
+    if client is not None or checkpoint is not None:
+        from modelzoo_runner.scale import accuracy as in_parts
+
+        return in_parts.run(
+            preset,
+            request,
+            client=client,
+            checkpoint=checkpoint,
+            offline=offline,
+            progress=progress,
+        )
+    plan = planning.plan(preset, request, offline=offline, progress=progress)
     return cast(AccuracyResult, _run(plan, progress))
 
 
@@ -279,36 +300,6 @@ def _run(plan: Plan, progress: Progress | None) -> Result:
 def models() -> dict[str, Preset]:
     """The models that come with the library, by name."""
     return {each.name: each for each in presets.every()}
-
-
-def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
-    from modelzoo_runner import places, sources
-
-    preset, request = _preset(model, request)
-    request = resolve.check(request, preset)
-    placed, instances = places.placements(preset, request)
-    plan = resolve.resolve(preset, request, placed, instances)
-    return sources.localize(plan, preset, offline=offline, progress=progress)
-
-
-def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
-    """The preset behind `model`, and the request with the graph's path if `model` is one."""
-    if isinstance(model, Preset):
-        return model, request
-    path = Path(model).expanduser()
-    if path.suffix == ".toml":
-        return presets.read(path), request
-    if path.suffix not in (".pb", ".pbtxt") and os.sep not in str(model):
-        return presets.find(str(model)), request
-    if request.weights != "pretrained":
-        raise RequestError(
-            f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
-            "either a model's name with weights=, or the path alone"
-        )
-    graph = Graph(input=request.input or "", outputs=request.outputs or {})
-    precision = resolve.graph_precision(request.precision)
-    bare = Preset(name=path.stem, task="classification", graph={precision: graph})
-    return bare, dataclasses.replace(request, weights=str(path))
 
 
 def _text(value: str | Path | None) -> str | None:

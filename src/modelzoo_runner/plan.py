@@ -74,10 +74,14 @@ class Plan:
 
     `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
-    stop after. `preprocess` is how a classifier's images become its input, `preprocess_graph` the
-    graph that does the same for a detector which doesn't do it itself. With `docker_image` the run
-    happens in a container of it. `why` says for each decided field whether the argument, the preset
-    or the library decided.
+    stop after. With `stream` they may be at gs://, and are read there while the plan runs.
+    `preprocess` is how a classifier's images become its input, `preprocess_graph` the graph that
+    does the same for a detector which doesn't do it itself. With `docker_image` the run happens in
+    a container of it. `why` says for each decided field whether the argument, the preset or the
+    library decided.
+
+    `examples` makes it a part of a run: only the examples from the first number to before the
+    second, in the order of the data, which is that of a run over all of it.
 
     `instances` are the placements of several processes that run this at once; `placement` then has
     the CPUs of all and the thread counts of each.
@@ -93,8 +97,10 @@ class Plan:
     trust: bool = False
     data_location: str | None = None
     annotations: str | None = None
+    stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
+    examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
     preprocess_graph: GraphFile | None = None
     label_offset: int | None = None

@@ -32,6 +32,7 @@ class Request:
     weights: str = "pretrained"
     data_location: str | None = None
     annotations: str | None = None
+    stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
     batch_size: int | None = None
@@ -99,6 +100,7 @@ def check(request: Request, preset: Preset) -> Request:
             "timeout: only a child process can be ended from outside; "
             'use isolation="auto" or "child"'
         )
+    _stream_can_be(request)
     _instances_can_be(request)
     return dataclasses.replace(
         request,
@@ -165,6 +167,7 @@ def resolve(
         trust=request.trust,
         data_location=request.data_location or None,
         annotations=request.annotations or None,
+        stream=request.stream,
         allow_partial=request.allow_partial,
         limit=request.limit,
         preprocess=preset.preprocess,
@@ -215,6 +218,26 @@ _DATA_FORMS: Mapping[Task, str] = {
     "classification": "ImageNet validation TFRecords (validation-*-of-*)",
     "detection": "COCO images, or a COCO TFRecord",
 }
+
+
+def _stream_can_be(request: Request) -> None:
+    if not request.stream:
+        return
+    if request.data_location is None:
+        raise RequestError(
+            "stream=True: there is nothing to read without data_location (the input is made); "
+            'give data_location="gs://bucket/...", or leave stream out'
+        )
+    if not request.data_location.lower().startswith("gs://"):
+        raise RequestError(
+            f"stream=True: data_location={request.data_location!r} isn't in a bucket (gs://...), "
+            "and only from there data can be read without a copy on the disk; leave stream out"
+        )
+    if request.docker_image:
+        raise RequestError(
+            f"stream=True: with docker_image={request.docker_image!r} the run has no network to "
+            "read over; leave stream out, and the data is fetched before"
+        )
 
 
 def _optional(task: Task, graph: Graph) -> dict[str, str]:

@@ -1,38 +1,39 @@
-"""Many runs with one call: sweep(). How a run is done is known to the verbs."""
+"""Many runs with one call: sweep(). What a run can be is known to `calls`."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import api
-from modelzoo_runner.best_known import BestKnown
-from modelzoo_runner.errors import Interrupted, RequestError, RunnerError, did_you_mean
+from modelzoo_runner._version import __version__
+from modelzoo_runner.calls import Call, Run, calls_of
+from modelzoo_runner.errors import Interrupted, ResultError, RunnerError
 from modelzoo_runner.execution.progress import Guarded, Progress
-from modelzoo_runner.plan import Kind, Plan
-from modelzoo_runner.preset import Preset
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
+from modelzoo_runner.results.sweep import (
+    Failure,
+    Outcome,
+    SweepResult,
+    outcome_from_dict,
+    outcome_to_dict,
+)
 
-Run = Mapping[str, Any] | Plan | BestKnown
-
-VERBS: Mapping[Kind, Callable[..., Result]] = {
-    "benchmark": api.benchmark,
-    "accuracy": api.accuracy,
-}
-
-NOT_OF_A_RUN = ("progress",)
-"""Arguments of the verbs that are the sweep's own."""
+if TYPE_CHECKING:
+    from modelzoo_runner.scale.checkpoint import Checkpoint
+    from modelzoo_runner.scale.cluster import Cluster
 
 
 def sweep(
-    runs: Mapping[str, Any] | Iterable[Run], *, progress: Progress | None = None
+    runs: Mapping[str, Any] | Iterable[Run],
+    *,
+    client: Any | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> SweepResult:
-    """Do many runs, one after another, and return what became of each, in the order asked for.
+    """Do many runs and return what became of each, in the order asked for.
 
     A run that fails doesn't end the sweep: its error is in its place, as a `Failure`. Each run is
     a process of its own unless it says `isolation=`, so that none is measured with the thread
@@ -43,10 +44,17 @@ def sweep(
             or of `accuracy`'s, with `verb="accuracy"`; or of what `best_known()` returns; or of
             plans. Or one mapping, a grid: each argument whose value is a list takes all values in
             it, in all combinations, the last argument's changing fastest.
+        client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the
+            runs, one at a time on each node (see `docs/scaling.md`). Default: here, one after
+            another.
+        checkpoint: a folder that keeps the results, each as it comes: another call does the runs
+            that have none there.
         progress: called with ("runs", done, total).
 
     Raises:
-        RequestError: there is no run, or one isn't a call of a verb; nothing has been run.
+        RequestError: there is no run, one isn't a call of a verb, or the checkpoint is of another
+            program; nothing has been run.
+        BindingError: the client's workers can't do it; nothing has been run.
         Interrupted: Ctrl-C; its result holds the outcomes so far.
 
     Example:
@@ -56,123 +64,102 @@ def sweep(
         >>> len(sweep(grid))  # doctest: +SKIP
         4
     """
-    calls = _calls(runs)
-    told = None if progress is None else Guarded(progress)
-    outcomes: list[Outcome] = []
-    for call in calls:
-        if told is not None:
-            told("runs", len(outcomes), len(calls))
+    from modelzoo_runner.machine import facts
+    from modelzoo_runner.scale import checkpoint as checkpoints
+
+    calls = calls_of(runs, elsewhere=client is not None)
+    told = Guarded(progress or (lambda *_: None))
+    with contextlib.ExitStack() as stack:
+        workers = None if client is None else stack.enter_context(_workers(client))
+        versions = facts.versions() if workers is None else workers.crew.versions
+        kept = None
+        if checkpoint is not None:
+            of = {"kind": "sweep", **versions, "modelzoo_runner": __version__}
+            kept = stack.enter_context(checkpoints.opened(checkpoint, of))
+        outcomes = {} if kept is None else dict(_kept(kept, calls))
+        left = {number: call for number, call in enumerate(calls) if number not in outcomes}
+        told("runs", len(outcomes), len(calls))
         try:
-            outcomes.append(_outcome(call))
-        except Interrupted as interrupted:
-            outcomes.append(interrupted.result)
-            raise _interrupted(calls, outcomes) from None
+            with _here(left) if workers is None else _on(workers, left) as done:
+                for number, outcome in done:
+                    outcomes[number] = outcome
+                    if not _is_done(outcome):
+                        continue
+                    told("runs", len(outcomes), len(calls))
+                    if kept is not None and isinstance(outcome, Result):
+                        kept.add(calls[number].name, outcome_to_dict(outcome))
         except KeyboardInterrupt:
             raise _interrupted(calls, outcomes) from None
-    if told is not None:
-        told("runs", len(calls), len(calls))
-    problem = () if told is None or told.problem is None else (told.problem,)
-    return SweepResult(tuple(outcomes), warnings=problem)
+    problems = () if kept is None else kept.problems
+    return SweepResult(
+        tuple(outcomes[number] for number in range(len(calls))),
+        warnings=problems if told.problem is None else (*problems, told.problem),
+    )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Call:
-    """A run that is known to be a call of a verb; whether its values can be, it tells itself."""
-
-    asked: Mapping[str, Any]
-    do: Callable[[], Result]
+Done = AbstractContextManager[Iterator[tuple[int, Outcome]]]
 
 
-def _outcome(call: Call) -> Outcome:
-    try:
-        return call.do()
-    except RunnerError as error:
-        return _failure(call, type(error).__name__, str(error))
+def _here(left: Mapping[int, Call]) -> Done:
+    """The outcomes of calls by number, one after another."""
+
+    def outcomes() -> Generator[tuple[int, Outcome], None, None]:
+        for number, call in left.items():
+            try:
+                outcome: Outcome = call.do()
+            except Interrupted as interrupted:
+                yield number, interrupted.result
+                raise KeyboardInterrupt from None
+            except RunnerError as error:
+                outcome = _failure(call, error)
+            yield number, outcome
+
+    return contextlib.closing(outcomes())
 
 
-def _failure(call: Call, error: str, message: str) -> Failure:
-    return Failure(asked=_plain(call.asked), error=error, message=message)
+def _workers(client: Any) -> AbstractContextManager[Cluster]:
+    from modelzoo_runner.scale import cluster
+
+    return cluster.joined(client)
 
 
-def _interrupted(calls: list[Call], outcomes: list[Outcome]) -> Interrupted:
-    said = "the sweep was interrupted before this run had a result"
-    left = [_failure(call, "RunnerError", said) for call in calls[len(outcomes) :]]
-    whole = SweepResult((*outcomes, *left))
-    return Interrupted(whole, f"interrupted after {len(outcomes)} of {len(calls)} runs")
+@contextlib.contextmanager
+def _on(workers: Cluster, left: Mapping[int, Call]) -> Iterator[Iterator[tuple[int, Outcome]]]:
+    """The outcomes of calls by number, as they come from the workers."""
+    from modelzoo_runner.scale import cluster_worker
 
-
-def _calls(runs: Mapping[str, Any] | Iterable[Run]) -> list[Call]:
-    each = _product(runs) if isinstance(runs, Mapping) else runs
-    calls = [_call(run, number) for number, run in enumerate(each)]
-    if not calls:
-        raise RequestError("runs: there are none; give a sequence of runs, or a grid of arguments")
-    return calls
-
-
-def _product(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All combinations of the values that are lists, with all the other values."""
-    axes = [value if isinstance(value, list) else [value] for value in grid.values()]
-    for values in itertools.product(*axes):
-        yield dict(zip(grid, values, strict=True))
-
-
-def _call(run: Run, number: int) -> Call:
-    if isinstance(run, Plan):
-        return _of_plan(run)
-    if isinstance(run, BestKnown):
-        run = _of_best_known(run)
-    if not isinstance(run, Mapping):
-        raise RequestError(
-            f"runs[{number}]={run!r}: should be a mapping of the arguments of benchmark() or "
-            "accuracy(), a Plan, or what best_known() returns"
+    calls = {str(number): (call.do,) for number, call in left.items()}
+    with workers.doing(cluster_worker.alone, calls) as answers:
+        yield (
+            (int(name), _failure(left[int(name)], answer.error) if answer.error else answer.value)
+            for name, answer in answers
         )
-    given = dict(run)
-    verb = given.pop("verb", "benchmark")
-    if verb not in VERBS:
-        raise RequestError(
-            f"runs[{number}]: verb={verb!r}: should be one of {', '.join(get_args(Kind))}"
-        )
-    known = [name for name in inspect.signature(VERBS[verb]).parameters if name not in NOT_OF_A_RUN]
-    for name in given:
-        if name not in known:
-            raise RequestError(
-                f"runs[{number}]: {name!r} is no argument of a run of {verb}(). "
-                f"{did_you_mean(str(name), known, otherwise='Its arguments')}"
-            )
-    if "model" not in given:
-        raise RequestError(f"runs[{number}]: model is missing, which every run needs")
-    # A process of its own for each run, unless it says otherwise.
-    arguments = {"isolation": "child", **given}
-    return Call(asked={"verb": verb, **given}, do=lambda: VERBS[verb](**arguments))
 
 
-def _of_plan(plan: Plan) -> Call:
-    from modelzoo_runner.execution import host
-
-    asked = {
-        "verb": plan.kind,
-        "model": plan.model,
-        "precision": plan.precision,
-        "batch_size": plan.batch_size,
-    }
-    return Call(asked=asked, do=lambda: host.run(plan))
-
-
-def _of_best_known(known: BestKnown) -> dict[str, Any]:
-    run = {"model": known.model, "precision": known.precision}
-    if known.goal == "accuracy":
-        return {"verb": "accuracy", **run}
-    return {"verb": "benchmark", **run, "goal": known.goal}
+def _kept(kept: Checkpoint, calls: Sequence[Call]) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes in a checkpoint, by the numbers of their calls."""
+    records = kept.entries()
+    for number, call in enumerate(calls):
+        if call.name in records:
+            try:
+                yield number, outcome_from_dict(records[call.name])
+            except ResultError as error:
+                kept.refuse(call.name, str(error).splitlines()[0])
 
 
-def _plain(value: Any) -> Any:
-    """An argument as JSON can carry it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, Preset):
-        return value.name
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return str(value) if isinstance(value, (str, Path)) else repr(value)
+def _is_done(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failure) or not outcome.interrupted
+
+
+def _failure(call: Call, error: RunnerError) -> Failure:
+    return Failure(asked=call.asked, error=type(error).__name__, message=str(error))
+
+
+def _interrupted(calls: Sequence[Call], outcomes: Mapping[int, Outcome]) -> Interrupted:
+    none = RunnerError("the sweep was interrupted before this run had a result")
+    found = tuple(
+        outcomes[number] if number in outcomes else _failure(call, none)
+        for number, call in enumerate(calls)
+    )
+    done = sum(map(_is_done, outcomes.values()))
+    return Interrupted(SweepResult(found), f"{done} of {len(calls)} runs")

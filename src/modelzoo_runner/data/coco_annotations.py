@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from modelzoo_runner.data import paths
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 Annotations = Mapping[str, Any]
@@ -22,14 +23,14 @@ Annotations = Mapping[str, Any]
 `name`)."""
 
 
-def read_annotations(path: Path | str, *, with_masks: bool = False) -> Annotations:
+def read_annotations(path: ReadablePath | str, *, with_masks: bool = False) -> Annotations:
     """The annotations of a COCO `instances_*.json` file, with their `segmentation` if asked for.
 
     Raises:
         DataError: the file can't be read, is cut short, isn't about objects, or an entry lacks
             something or has the id of another; says which.
     """
-    path = Path(path)
+    path = paths.of(path)
     try:
         text = path.read_bytes()
         content = json.loads(text)
@@ -75,6 +76,37 @@ def restricted(annotations: Annotations, image_ids: Iterable[int]) -> Annotation
         **annotations,
         "images": images,
         "annotations": [each for each in annotations["annotations"] if each["image_id"] in wanted],
+    }
+
+
+def joined(parts: Sequence[Annotations]) -> Annotations:
+    """The annotations of all the images of several parts.
+
+    Categories that have another name in a later part keep the first.
+
+    Raises:
+        DataError: an image is in two parts.
+
+    >>> part = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "dog"}]}
+    >>> joined([part, {**part, "images": [{"id": 2}]}])["images"]
+    [{'id': 1}, {'id': 2}]
+    """
+    images = [image for part in parts for image in part["images"]]
+    twice = [each for each, count in Counter(image["id"] for image in images).items() if count > 1]
+    if twice:
+        listed = ", ".join(map(str, twice[:3]))
+        raise DataError(
+            f"{len(twice)} images are there more than once ({listed}): the records hold copies. "
+            "What is counted twice spoils the scores."
+        )
+    names: dict[int, str] = {}
+    for part in parts:
+        for category in part["categories"]:
+            names.setdefault(category["id"], category["name"])
+    return {
+        "images": images,
+        "annotations": [each for part in parts for each in part["annotations"]],
+        "categories": [{"id": each, "name": names[each]} for each in sorted(names)],
     }
 
 

@@ -4,19 +4,23 @@ The files are read a few at a time, in turn; records are parsed by several threa
 the next batches are made while one is used. Nothing is shuffled, and the order depends on the files
 alone, not on the threads, so the first hundred examples are the same hundred everywhere.
 
+Files that TensorFlow can't open itself are read for it (`streamed`), in the same order.
+
 When TensorFlow stops at a broken record it says neither which nor where. The same order makes it
 possible to find it: it is among the batch that didn't come.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data.records import record_error, scan
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.data import interleave, streamed
+from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.records import count, record_error, scan
+from modelzoo_runner.errors import DataError, RequestError, RunnerError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,12 +37,13 @@ READY_BATCHES = 2
 
 
 def array_batches(
-    files: Sequence[Path],
+    files: Sequence[ReadablePath],
     parse: Parse,
     problem: Problem,
     *,
     batch_size: int,
     threads: int,
+    first: int = 0,
     limit: int | None = None,
     repeat: bool = False,
 ) -> Generator[Arrays, None, None]:
@@ -58,33 +63,45 @@ def array_batches(
             TensorFlow has failed.
         batch_size: examples in a batch.
         threads: at most so many threads parse; each keeps to one core.
-        limit: use the first so many examples only.
+        first: leave out so many examples at the beginning; they are read over, not parsed.
+        limit: use so many examples only.
         repeat: begin again at the end, without end.
 
     Raises:
         RequestError: for a number that isn't positive.
         DataError: while iterating, naming file, record, byte and problem.
+        RunnerError: while iterating: a file can't be read any further.
     """
     for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
         if value is not None and value < 1:
             raise RequestError(f"{name}={value}: should be 1 or more")
-    return _iterate(tuple(files), parse, problem, batch_size, threads, limit, repeat)
+    if first < 0:
+        raise RequestError(f"first={first}: should be 0 or more")
+    return _iterate(tuple(files), parse, problem, batch_size, threads, first, limit, repeat)
 
 
 def _iterate(
-    files: tuple[Path, ...],
+    files: tuple[ReadablePath, ...],
     parse: Parse,
     problem: Problem,
     batch_size: int,
     threads: int,
+    first: int,
     limit: int | None,
     repeat: bool,
 ) -> Generator[Arrays, None, None]:
     import tensorflow as tf
 
+    starts = [(file, 0) for file in range(len(files))]
+    if first:
+        counts = [count(path) for path in files]
+        starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
+    if not starts:
+        return
+    failures: list[RunnerError] = []
     with _eagerly():
-        source = _records(files, limit)
-        batches = _batched(source, parse, batch_size, threads, repeat).as_numpy_iterator()
+        source = _records(files, starts, limit, repeat, failures)
+        batches = _batched(source, parse, batch_size, threads).as_numpy_iterator()
     delivered = 0
     while True:
         try:
@@ -93,8 +110,11 @@ def _iterate(
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             with _eagerly():
                 waiting = source.skip(delivered).take(batch_size)
-                raise _located(error, files, waiting, problem) from error
+                located = _located(error, files, waiting, problem)
+            raise failures[0] if failures else located from error
         if arrays is None:
+            if failures:
+                raise failures[0]
             return
         delivered += len(arrays["file"])
         yield arrays
@@ -108,24 +128,41 @@ def _eagerly() -> AbstractContextManager[None]:
     return mode
 
 
-def _records(files: tuple[Path, ...], limit: int | None) -> tf.data.Dataset:
-    """(position of the file, number in it, record), each a scalar."""
+def _records(
+    files: tuple[ReadablePath, ...],
+    starts: Sequence[tuple[int, int]],
+    limit: int | None,
+    repeat: bool,
+    failures: list[RunnerError],
+) -> tf.data.Dataset:
+    """(position of the file, number in it, record), each a scalar.
+
+    `starts` are the files to read, by position, and how many records of each to leave out.
+    """
     import tensorflow as tf
 
-    def of_file(file: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(path).enumerate()
+    if not all(map(_tensorflow_opens, files)):
+        return streamed.dataset(
+            files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
+        )
+
+    def of_file(file: tf.Tensor, first: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path).enumerate().skip(first)
         return records.map(_unconverted(lambda number, record: (file, number, record)))
 
-    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in files]).enumerate()
-    cycle = min(INTERLEAVED_FILES, len(files))
-    records = paths.interleave(
+    positions, firsts = (tf.constant(each, tf.int64) for each in zip(*starts, strict=True))
+    paths = [str(files[position]) for position, _ in starts]
+    cycle = min(INTERLEAVED_FILES, len(starts))
+    records = tf.data.Dataset.from_tensor_slices((positions, firsts, paths)).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
-    return records if limit is None else records.take(limit)
+    if limit is not None:
+        records = records.take(limit)
+    return records.repeat() if repeat else records
 
 
 def _batched(
-    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int, repeat: bool
+    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int
 ) -> tf.data.Dataset:
     import tensorflow as tf
 
@@ -137,10 +174,12 @@ def _batched(
     options.autotune.enabled = False  # it takes what threads and memory it likes
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
-    examples = (source.repeat() if repeat else source).map(
-        _unconverted(example), num_parallel_calls=threads, deterministic=True
-    )
+    examples = source.map(_unconverted(example), num_parallel_calls=threads, deterministic=True)
     return examples.batch(batch_size).prefetch(READY_BATCHES).with_options(options)
+
+
+def _tensorflow_opens(path: ReadablePath) -> bool:
+    return isinstance(path, os.PathLike)
 
 
 def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,7 +192,7 @@ def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _located(
     error: tf.errors.OpError | UnicodeDecodeError,
-    files: tuple[Path, ...],
+    files: tuple[ReadablePath, ...],
     waiting: tf.data.Dataset,
     problem: Problem,
 ) -> DataError:
@@ -167,7 +206,7 @@ def _located(
             if what is not None:
                 return record_error(files[file], int(number), what)
     try:
-        for path in files:
+        for path in filter(_tensorflow_opens, files):
             scan(path)
     except DataError as found:
         return found

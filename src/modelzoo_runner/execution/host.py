@@ -7,8 +7,11 @@ container is only where one was asked for.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
+from collections.abc import Generator, Iterator
 
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.execution import pool
@@ -25,49 +28,66 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         BindingError: `isolation="none"`, and this process can't honour the plan any more.
         RunnerError: what the run itself raises.
     """
-    if plan.docker_image is not None:
-        return _run(plan, f"docker_image={plan.docker_image.name!r}", progress)
+    with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
+        return next(results)
+
+
+def runs(
+    plans: Iterator[Plan], *, progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, had with one opened graph.
+
+    Each plan is asked for when the result before has been taken; see `job.runs`.
+
+    Raises:
+        BindingError, RunnerError: as `run` does.
+    """
+    plan = next(plans)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
             f'isolation="none": this process can\'t honour the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
-    if plan.isolation == "child" and not plan.instances:
+    if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
-    return _run(plan, obstacle, progress)
-
-
-def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
     told = None if progress is None else Guarded(progress)
     try:
-        result = _result(plan, obstacle, told)
+        with contextlib.closing(_runs(plan, plans, obstacle, told)) as results:
+            for result in results:
+                yield _hosted(result, obstacle, told)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
-    return _hosted(result, obstacle, told)
 
 
-def _result(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
-    if plan.docker_image is not None:
-        from modelzoo_runner.execution import container
-
-        return container.run(plan, progress=progress)
+def _runs(
+    plan: Plan, further: Iterator[Plan], obstacle: str | None, progress: Progress | None
+) -> Generator[Result, None, None]:
+    plans = itertools.chain((plan,), further)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        return job.run(plan, progress=progress)
-    if plan.instances:
+        yield from job.runs(plans, progress=progress)
+    elif plan.docker_image is not None:
+        from modelzoo_runner.execution import container
+
+        for each in plans:
+            yield container.run(each, progress=progress)
+    elif plan.instances:
         from modelzoo_runner.execution import instances
 
-        return instances.run(plan, progress=progress)
-    from modelzoo_runner.execution import launch
+        yield instances.run(plan, progress=progress)
+    else:
+        from modelzoo_runner.execution import launch
 
-    return launch.run(plan, progress=progress)
+        yield from launch.runs(plans, progress=progress)
 
 
 def why_not_here(plan: Plan) -> str | None:
     """What keeps this process from honouring the plan, or `None`."""
     placement = plan.placement
+    if plan.docker_image is not None:
+        return f"docker_image={plan.docker_image.name!r}"
     if plan.instances:
         return "each instance is a process of its own"
     if plan.timeout is not None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, listen, room
+from modelzoo_runner.execution import launch, listen, room, worker
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
@@ -52,7 +52,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         try:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
-                children.append(stack.enter_context(launch.started(own, "together")))
+                children.append(stack.enter_context(launch.started(own, worker.TOGETHER)))
             _gather(children, ("ready", *LAST), {}, deadline, None)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:

@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import IO
 
@@ -85,16 +86,46 @@ class Child:
         return f"{what} {how}. {self.last_words()}"
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
-    """The result of the plan, run in a child process.
+def runs(
+    plans: Iterator[Plan], *, progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, run in one child process.
+
+    Each plan is asked for when the result before has been taken. The child is gone when the
+    generator ends or is closed.
 
     Raises:
         Interrupted: Ctrl-C; holds what the child had measured by then.
-        WorkerError: the child died, or took longer than `plan.timeout` seconds.
+        WorkerError: the child died, or took longer than `Plan.timeout` seconds.
         RunnerError: what the child raised, as the same class.
     """
-    with started(plan) as child:
-        return listen.to(child, progress)
+    with started(next(plans)) as child:
+        yield listen.to(child, progress)
+        for plan in plans:
+            tell_plan(child, plan)
+            yield listen.to(child, progress)
+
+
+def tell_plan(child: Child, plan: Plan) -> None:
+    """Have a child that has answered run another plan; only its `examples` may differ."""
+    child.plan = plan
+    child.tell(json.dumps(codec.to_dict(plan)))
+
+
+_noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting(children: list[Child]) -> Iterator[None]:
+    """Note in `children` those that this thread starts in the block, as long as they are there.
+
+    So that another thread can end them.
+    """
+    token = _noted.set(children)
+    try:
+        yield
+    finally:
+        _noted.reset(token)
 
 
 @contextlib.contextmanager
@@ -107,10 +138,15 @@ def started(plan: Plan, *words: str) -> Iterator[Child]:
     """
     with tempfile.TemporaryFile() as said:
         child = _start(plan, words, said)
+        noted = _noted.get()
+        if noted is not None:
+            noted.append(child)
         try:
-            child.tell(json.dumps(codec.to_dict(plan)))
+            tell_plan(child, plan)
             yield child
         finally:
+            if noted is not None:
+                noted.remove(child)
             if child.process.poll() is None:
                 child.process.kill()
             child.process.wait()

@@ -79,6 +79,15 @@ def memory_for_this_process(root: Path = Path("/")) -> int | None:
     return min((each for each in told if each is not None), default=None)
 
 
+def versions() -> dict[str, str | None]:
+    """The versions of what computes, by package; `None` where it isn't installed."""
+    tensorflow = _tensorflow()
+    return {
+        "tensorflow": None if tensorflow is None else tensorflow["version"],
+        "numpy": _installed("numpy"),
+    }
+
+
 def _machine(here: Topology, root: Path) -> dict[str, Any]:
     every = [cpu.id for cpu in here.cpus]
     return {

@@ -34,6 +34,11 @@ def of_plan(plan: Plan) -> Iterator[str]:
             if plan.task == "detection"
             else "synthetic input: random values in the model's real range, ready in memory"
         )
+    if plan.stream and plan.kind == "benchmark":
+        yield (
+            "the data was streamed: reading it from the bucket took processor time beside the "
+            "steps; leave stream out to measure with the data on the disk"
+        )
 
 
 def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
@@ -89,7 +94,7 @@ def of_scores(
     plan: Plan, examples: int, available: int | None, counts: Mapping[str, int], classes: int | None
 ) -> Iterator[str]:
     """What makes a score doubtful, or not comparable with the published one."""
-    if plan.limit is not None and (available is None or examples < available):
+    if examples == plan.limit and (available is None or examples < available):
         yield f"a part of the set: {examples} examples, because of limit={plan.limit}"
     published_on, images = PUBLISHED_ON[plan.task]
     if plan.published and examples != images:

@@ -17,6 +17,7 @@ from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.instances import InstanceRecord
+from modelzoo_runner.results.parts import PartRecord, Whole
 from modelzoo_runner.results.stats import Summary
 
 SCHEMA = 1
@@ -162,12 +163,16 @@ class AccuracyResult(Result):
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
     to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts counted them (see
     `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+
+    Of a run in parts `parts` says where each was done, in the order of the data. The result has all
+    of their steps, and its `plan` and `observed` are those of the first part.
     """
 
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[PartRecord, ...] = ()
 
     @property
     def interval(self) -> dict[str, tuple[float, float]]:
@@ -186,7 +191,24 @@ class AccuracyResult(Result):
         return {name: scores[name] - published[name] for name in scores if name in published}
 
 
-_KINDS: dict[str, type[Result]] = {"benchmark": BenchmarkResult, "accuracy": AccuracyResult}
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PartResult(Result):
+    """What one part of the data gave: the examples from the first to before the last in
+    `plan.examples`, of the data that `whole` describes.
+
+    It has no score yet. Its `tally` is what the scores of the whole are made from: counts, or what
+    was found and what there was to find, which can be added up exactly.
+    """
+
+    whole: Whole
+    tally: Mapping[str, Any]
+
+
+_KINDS: dict[str, type[Result]] = {
+    "benchmark": BenchmarkResult,
+    "accuracy": AccuracyResult,
+    "part": PartResult,
+}
 
 
 def from_dict(record: Mapping[str, Any]) -> Result:

@@ -61,7 +61,7 @@ def _input(result: Result) -> str:
     plan = result.plan
     if plan.data_location is None:
         return "synthetic input"
-    return plan.data_location
+    return f"{plan.data_location}, streamed" if plan.stream else plan.data_location
 
 
 def _throughput(result: Result) -> str:
@@ -142,6 +142,9 @@ def _ran(result: Result) -> str:
     each = ""
     if plan.instances:
         where, each = f"in {len(plan.instances)} child processes at once", " each"
+    if isinstance(result, AccuracyResult) and result.parts:
+        nodes = len({part.machine.get("id") for part in result.parts})
+        where += f", in {len(result.parts)} parts" + (f" on {nodes} nodes" if nodes > 1 else "")
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
         f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"
