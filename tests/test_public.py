@@ -109,6 +109,7 @@ TOP = {
     "best_known",
     "calls",
     "cli",
+    "cli_original",
     "cli_storage",
     "detection",
     "launch_command",

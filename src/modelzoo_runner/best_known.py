@@ -57,3 +57,32 @@ def best_known(model: str | None = None, precision: str | None = None) -> tuple[
         if precision in (None, each)
         and not (goal == "latency" and run == by_goal.get("throughput"))
     )
+
+
+def recommended(
+    model: str | None = None,
+    precision: str | None = None,
+    *,
+    imagenet: str = "",
+    coco: str = "",
+) -> list[dict[str, str]]:
+    """The recommended runs as mappings of the original pipeline's parameters, data included.
+
+    Args:
+        model: of this model alone.
+        precision: of this precision alone.
+        imagenet: data of the classifiers; without it they get synthetic input, and accuracy runs,
+            which need data, are left out.
+        coco: the same for the detectors.
+
+    Raises:
+        UnknownModel: with the near names.
+        RequestError: no such precision.
+    """
+    data = {"classification": imagenet, "detection": coco}
+    runs = []
+    for known in best_known(model, precision):
+        location = data[presets.find(known.model).task]
+        if location or known.goal != "accuracy":
+            runs.append({**known.parameters, "data_location": location})
+    return runs

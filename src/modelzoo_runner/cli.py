@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import modelzoo_runner
-from modelzoo_runner import cli_storage, options
+from modelzoo_runner import cli_original, cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.results import sweep as sweep_results
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("model", help=options.described(modelzoo_runner.benchmark)["model"])
         command.add_argument("--json", metavar="FILE", help="save the result there")
         options.add(command, function, leave_out=("progress",))
+    cli_original.add_run(commands, _bar, _show)
     command = _command(commands, "models", "list the models", _models)
     command.add_argument(
         "--verify", action="store_true", help="ask every location of every model instead"

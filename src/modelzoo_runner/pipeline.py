@@ -25,6 +25,12 @@ from modelzoo_runner.preset import Preset
 PRECISIONS = ("fp32", "int8", "bfloat16")
 """The choices the original had. Which of them a model has is the model's affair."""
 
+PARAMETERS = (
+    *("data_location", "model_name", "precision", "mode", "batch_size", "socket_id", "verbose"),
+    *("benchmark_or_accuracy", "extra_model_args", "docker_image"),
+)
+"""The original's ten, in its order."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner import pipeline
-from modelzoo_runner import preset as presets
-from modelzoo_runner.best_known import best_known
+from modelzoo_runner.best_known import recommended
 from modelzoo_runner.errors import MissingDependency, RequestError
 from modelzoo_runner.results.result import AccuracyResult, Result
+
+__all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipeline", "write"]
 
 IMAGE = "modelzoo-runner:latest"
 
@@ -132,31 +133,6 @@ def sweep_pipeline(
     return dsl.pipeline(name="model-zoo-sweep", description="Run many models, one step each")(
         model_zoo_sweep
     )
-
-
-def recommended(
-    model: str | None = None,
-    precision: str | None = None,
-    *,
-    imagenet: str = "",
-    coco: str = "",
-) -> list[dict[str, str]]:
-    """The recommended runs as `sweep_pipeline` takes them.
-
-    Args:
-        model: of this model alone.
-        precision: of this precision alone.
-        imagenet: data of the classifiers; without it they get synthetic input, and accuracy runs,
-            which need data, are left out.
-        coco: the same for the detectors.
-    """
-    data = {"classification": imagenet, "detection": coco}
-    runs = []
-    for known in best_known(model, precision):
-        location = data[presets.find(known.model).task]
-        if location or known.goal != "accuracy":
-            runs.append({**known.parameters, "data_location": location})
-    return runs
 
 
 def write(made: Any, path: str | Path) -> Path:
