@@ -81,6 +81,7 @@ VALUES = {
     "atomic",
     "codec",
     "errors",
+    "graph_files",
     "parameters",
     "plan",
     "preset",

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from modelzoo_runner import graph_files
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
 from modelzoo_runner.parameters import image_name
-from modelzoo_runner.plan import GraphFile, Image, Isolation, Kind, Placement, Plan, Source
-from modelzoo_runner.preset import MASKS, Goal, Graph, Preset, Run, Task
+from modelzoo_runner.plan import Image, Isolation, Kind, Placement, Plan
+from modelzoo_runner.preset import Goal, Preset, Run, Task
 
 WARMUP_STEPS = 10
 STEPS = 50
@@ -84,7 +85,7 @@ def check(request: Request, preset: Preset) -> Request:
             f"annotations={request.annotations!r}: only for detectors; the labels of a "
             "classifier's images are in its records"
         )
-    _preprocess_graph_can_be(request, preset)
+    graph_files.check_preparing(request, preset, preset.graph[graph_precision(request.precision)])
     if request.weights == "random" and request.precision == "int8":
         raise RequestError(
             'weights="random": topologies are built in fp32 only; for precision="int8" give '
@@ -143,26 +144,17 @@ def resolve(
         return None
 
     batch_size = decide("batch_size", request.batch_size, run and run.batch_size, 1)
-    preprocess_graph = _preprocess_graph(request, graph)
+    preprocess_graph = graph_files.preparing(request, graph)
     if preprocess_graph is not None:
         why["preprocess_graph"] = "argument" if request.preprocess_graph else "preset"
     is_benchmark = request.kind == "benchmark"
-    source: Source = "path"
-    if request.weights in ("pretrained", "random"):
-        source = "random" if request.weights == "random" else "pretrained"
     return Plan(
         kind=request.kind,
         model=preset.name,
         task=preset.task,
         precision=request.precision,
         goal="accuracy" if request.kind == "accuracy" else _goal(request.goal),
-        graph=GraphFile(
-            source=source,
-            path=request.weights,
-            input=request.input or graph.input or None,
-            outputs=request.outputs or graph.outputs,
-            optional={} if request.outputs else _optional(preset.task, graph),
-        ),
+        graph=graph_files.of_model(request, preset.task, graph),
         optimize=request.optimize,
         trust=request.trust,
         data_location=request.data_location or None,
@@ -237,41 +229,6 @@ def _stream_can_be(request: Request) -> None:
         raise RequestError(
             f"stream=True: with docker_image={request.docker_image!r} the run has no network to "
             "read over; leave stream out, and the data is fetched before"
-        )
-
-
-def _optional(task: Task, graph: Graph) -> dict[str, str]:
-    """The outputs to fetch besides where the graph has them, as the exports of detectors do."""
-    return {MASKS: f"{MASKS}:0"} if task == "detection" and MASKS not in graph.outputs else {}
-
-
-def _preprocess_graph(request: Request, graph: Graph) -> GraphFile | None:
-    """The graph that prepares the images: the one asked for, or the preset's."""
-    known = graph.preprocess_graph
-    if request.input not in (None, graph.input):
-        known = None  # it makes what the preset's input takes, and another is fed
-    if not request.preprocess_graph and known is None:
-        return None
-    return GraphFile(
-        source="path" if request.preprocess_graph else "pretrained",
-        path=request.preprocess_graph or "pretrained",
-        input=None if known is None else known.input,
-        outputs={} if known is None else {"image": known.output},
-    )
-
-
-def _preprocess_graph_can_be(request: Request, preset: Preset) -> None:
-    if request.preprocess_graph and preset.preprocess is not None:
-        raise RequestError(
-            f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "
-            "images are prepared as its preset's [preprocess] says"
-        )
-    graph = preset.graph[graph_precision(request.precision)]
-    planned, known = _preprocess_graph(request, graph), graph.preprocess_graph
-    if planned is not None and planned.source == "pretrained" and not (known and known.files):
-        raise RequestError(
-            f"preprocess_graph: the preset {preset.name!r} says what goes in and out of the graph "
-            "that prepares its images, and not where it is published; give its path"
         )
 
 
