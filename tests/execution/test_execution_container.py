@@ -40,6 +40,8 @@ from modelzoo_runner.machine import allocator
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.storage import images
 
+pytest.importorskip("docker", reason="the extra docker isn't installed")
+
 IMAGE = "modelzoo-runner:test"
 DIGEST = "registry.example.org/modelzoo-runner@sha256:0123"
 

@@ -28,6 +28,8 @@ from modelzoo_runner import (
 )
 from modelzoo_runner.machine.cpulist import format_cpu_list
 
+pytest.importorskip("docker", reason="the extra docker isn't installed")
+
 pytestmark = pytest.mark.skipif(
     real_engine.why_not() is not None, reason=str(real_engine.why_not())
 )
