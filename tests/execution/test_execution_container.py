@@ -164,7 +164,7 @@ def test_instances_and_another_malloc_are_children_in_the_container(
 ) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this process may use one CPU only")
-    result = benchmark(graph, docker_image=IMAGE, steps=30, instances=2)
+    result = benchmark(graph, docker_image=IMAGE, steps=30, min_seconds=2, instances=2)
     assert len(result.instances) == 2 and result.observed.host == "container"
     assert len(result.plan.instances) == 2
     cpus = parse_cpu_list(engine.asked[0]["HostConfig"]["CpusetCpus"])
