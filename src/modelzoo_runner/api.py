@@ -69,7 +69,7 @@ def benchmark(
         goal: which of the preset's recommended runs: `"throughput"` (a large batch) or `"latency"`
             (batch 1).
         weights: `"pretrained"` fetches the published graph, `"random"` builds the same network here
-            with seeded weights, and anything else is the path of a graph.
+            with seeded weights, and anything else is the path of a graph, here or at gs://.
         data_location: a folder of TFRecords or images, here or at gs://; `None`: synthetic input.
         batch_size: examples in a step.
         warmup_steps: steps before the measured ones; kept in the result, apart.
@@ -300,7 +300,8 @@ def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
     graph = Graph(input=request.input or "", outputs=request.outputs or {})
     precision = resolve.graph_precision(request.precision)
     bare = Preset(name=path.stem, task="classification", graph={precision: graph})
-    return bare, dataclasses.replace(request, weights=str(path))
+    weights = str(model if "://" in str(model) else path)
+    return bare, dataclasses.replace(request, weights=weights)
 
 
 def _text(value: str | Path | None) -> str | None:

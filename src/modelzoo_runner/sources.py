@@ -1,7 +1,7 @@
 """From what a plan names to files that are on this machine.
 
-A graph is published, built here with random weights, or given as a file; data is a local path or at
-gs://. The stores and the topologies know how; this only knows which of them to ask.
+A graph is published, built here with random weights, or given as a file; files and data are here or
+at gs://. The stores and the topologies know how; this only knows which of them to ask.
 """
 
 from __future__ import annotations
@@ -53,12 +53,15 @@ def localize(
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
     graph: GraphFile = plan.graph
-    if graph.source == "path":
-        return Path(graph.path).expanduser().absolute()
     if graph.source == "random":
         return _random(plan, preset)
-    from modelzoo_runner.storage import fetch
+    from modelzoo_runner.storage import fetch, locations
 
+    if graph.source == "path":
+        place = locations.parse(graph.path)
+        if isinstance(place, Path):
+            return place.absolute()
+        return fetch.local(graph.path, offline=offline, progress=progress)
     return fetch.first_of(
         preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
     )
@@ -111,12 +114,13 @@ def _require_network(plan: Plan, offline: bool) -> None:
 
 
 def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> str:
-    if not _is_remote(location):
-        return str(Path(location).expanduser().absolute())
-    if plan.stream and location.lower().startswith("gs://"):
-        return location
-    from modelzoo_runner.storage import fetch
+    from modelzoo_runner.storage import fetch, locations
 
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return str(place.absolute())
+    if plan.stream and isinstance(place, locations.BucketPlace):
+        return location
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)
