@@ -87,7 +87,9 @@ VALUES = {
     "resolve",
     "coco_categories",
     "results.result",
+    "results.saved",
     "results.stats",
+    "results.sweep",
 }
 LEAVES = {"graphs", "data", "machine", "metrics", "storage", "results"}
 ALLOWED = {
@@ -95,7 +97,9 @@ ALLOWED = {
     "execution": LEAVES | {"execution"},
     "sources": LEAVES | {"execution.progress"},
     "places": {"machine"},
-    "api": {"sources", "places", "execution", "machine", "results"},
+    "planning": {"sources", "places", "execution.progress"},
+    "scale": LEAVES | {"execution", "planning", "scale", "pipeline", "best_known"},
+    "api": {"planning", "scale", "execution", "machine", "results"},
     "detection": {"data", "metrics"},
     "options": set(),
 }
@@ -103,6 +107,7 @@ TOP = {
     "__init__",
     "__main__",
     "best_known",
+    "calls",
     "cli",
     "cli_storage",
     "detection",
@@ -110,7 +115,7 @@ TOP = {
     "model_args",
     "original",
     "pipeline",
-    "scale",
+    "sweep",
 }
 
 

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.api import accuracy, benchmark, models
+
+# Now and not when they are asked for: each is in a module of its own name, which would be found
+# in the function's place once something else has loaded it.
+from modelzoo_runner.best_known import BestKnown, best_known
 from modelzoo_runner.errors import (
     BindingError,
+    ContainerError,
     DataError,
     DataRequired,
     FetchError,
@@ -30,9 +35,10 @@ from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Preset
 from modelzoo_runner.results.compare import Comparison, compare
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
+from modelzoo_runner.results.sweep import Failure, SweepResult
+from modelzoo_runner.sweep import sweep
 
 if TYPE_CHECKING:
-    from modelzoo_runner.best_known import BestKnown, best_known
     from modelzoo_runner.data.coco_convert import convert_coco
     from modelzoo_runner.data.convert import convert_imagenet
     from modelzoo_runner.detection import score_detections
@@ -43,8 +49,6 @@ if TYPE_CHECKING:
 
 # Loaded when they are first asked for, so that importing the library stays quick.
 _LATER = {
-    "BestKnown": "best_known",
-    "best_known": "best_known",
     "convert_coco": "data.coco_convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
@@ -60,8 +64,10 @@ __all__ = [
     "BestKnown",
     "BindingError",
     "Comparison",
+    "ContainerError",
     "DataError",
     "DataRequired",
+    "Failure",
     "FetchError",
     "GraphError",
     "HashMismatch",
@@ -73,6 +79,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "SweepResult",
     "UnknownModel",
     "UnsafeArchive",
     "WorkerError",
@@ -91,6 +98,7 @@ __all__ = [
     "models",
     "run",
     "score_detections",
+    "sweep",
 ]
 
 
@@ -99,7 +107,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    # Kept under its own name, also where the module has the same one (`best_known`).
     value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     globals()[name] = value
     return value

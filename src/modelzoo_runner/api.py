@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+from modelzoo_runner import planning
 from modelzoo_runner import preset as presets
-from modelzoo_runner import resolve
-from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Graph, Preset
+from modelzoo_runner.planning import Model
+from modelzoo_runner.preset import Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-
-Model = str | Path | Preset
 
 
 def benchmark(
@@ -43,6 +39,7 @@ def benchmark(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
@@ -50,6 +47,7 @@ def benchmark(
     seed: int = 0,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     stream: bool = False,
     allow_partial: bool = False,
@@ -89,6 +87,7 @@ def benchmark(
         strict: raise where what was asked can't be honoured and a warning would do.
         isolation: `"auto"` runs in this process where it can honour the plan, else in a child;
             `"child"` always in a child; `"none"` never.
+        docker_image: run in a container of this image (see `docs/containers.md`).
         env: variables for the run; they overrule the preset's and the process's own.
         timeout: seconds after which the run is ended; it makes the run a child process.
         optimize: prepare the graph for inference at load time (see `docs/graphs.md`).
@@ -97,6 +96,8 @@ def benchmark(
         seed: of synthetic input and of random weights.
         input: the input tensor, where the graph isn't the preset's.
         outputs: role -> output tensor, where the graph isn't the preset's.
+        preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
+            is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
         stream: read data at gs:// where it is while it is used, without a copy on the disk.
         allow_partial: accept a data set with missing shards.
@@ -108,7 +109,8 @@ def benchmark(
         FetchError: the graph or the data can't be had.
         GraphError, DataError: they can't be run or read.
         BindingError: the CPUs, threads or memory can't be had.
-        WorkerError: a child process died.
+        ContainerError: the image, or an engine to run it, can't be had.
+        WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
     Example:
@@ -132,6 +134,7 @@ def benchmark(
         seed=seed,
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         input_shape=input_shape,
         optimize=optimize,
         trust=trust,
@@ -148,9 +151,11 @@ def benchmark(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    preset, request = planning.preset_for(model, request)
+    plan = planning.plan(preset, request, offline=offline, progress=progress)
     return cast(BenchmarkResult, _run(plan, progress))
 
 
@@ -174,15 +179,19 @@ def accuracy(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
     trust: bool = False,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
     stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
+    client: Any | None = None,
+    checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
@@ -209,15 +218,21 @@ def accuracy(
         binding: as in `benchmark`.
         strict: as in `benchmark`.
         isolation: as in `benchmark`.
+        docker_image: as in `benchmark`.
         env: as in `benchmark`.
         timeout: as in `benchmark`.
         optimize: as in `benchmark`.
         trust: as in `benchmark`.
         input: as in `benchmark`.
         outputs: as in `benchmark`.
+        preprocess_graph: as in `benchmark`.
         stream: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
+        client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the run
+            in parts (see `docs/scaling.md`).
+        checkpoint: a folder, new or of this run, that keeps the parts that are done: another call
+            does what is missing.
         progress: as in `benchmark`.
 
     Raises:
@@ -242,6 +257,7 @@ def accuracy(
         predictions=_text(predictions),
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         optimize=optimize,
         trust=trust,
         socket_id=socket_id,
@@ -255,9 +271,22 @@ def accuracy(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    preset, request = planning.preset_for(model, request)
+    if client is not None or checkpoint is not None:
+        from modelzoo_runner.scale import accuracy as in_parts
+
+        return in_parts.run(
+            preset,
+            request,
+            client=client,
+            checkpoint=checkpoint,
+            offline=offline,
+            progress=progress,
+        )
+    plan = planning.plan(preset, request, offline=offline, progress=progress)
     return cast(AccuracyResult, _run(plan, progress))
 
 
@@ -271,37 +300,6 @@ def _run(plan: Plan, progress: Progress | None) -> Result:
 def models() -> dict[str, Preset]:
     """The models that come with the library, by name."""
     return {each.name: each for each in presets.every()}
-
-
-def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
-    from modelzoo_runner import places, sources
-
-    preset, request = _preset(model, request)
-    request = resolve.check(request, preset)
-    placed, instances = places.placements(preset, request)
-    plan = resolve.resolve(preset, request, placed, instances)
-    return sources.localize(plan, preset, offline=offline, progress=progress)
-
-
-def _preset(model: Model, request: Request) -> tuple[Preset, Request]:
-    """The preset behind `model`, and the request with the graph's path if `model` is one."""
-    if isinstance(model, Preset):
-        return model, request
-    path = Path(model).expanduser()
-    if path.suffix == ".toml":
-        return presets.read(path), request
-    if path.suffix not in (".pb", ".pbtxt") and os.sep not in str(model):
-        return presets.find(str(model)), request
-    if request.weights != "pretrained":
-        raise RequestError(
-            f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
-            "either a model's name with weights=, or the path alone"
-        )
-    graph = Graph(input=request.input or "", outputs=request.outputs or {})
-    precision = resolve.graph_precision(request.precision)
-    bare = Preset(name=path.stem, task="classification", graph={precision: graph})
-    weights = str(model if "://" in str(model) else path)
-    return bare, dataclasses.replace(request, weights=weights)
 
 
 def _text(value: str | Path | None) -> str | None:

@@ -17,7 +17,9 @@ import modelzoo_runner
 from modelzoo_runner import cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.results import sweep as sweep_results
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.sweep import SweepResult
 
 DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
@@ -123,7 +125,7 @@ def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace]
     return run
 
 
-def _show(result: Result, path: str | None) -> None:
+def _show(result: Result | SweepResult, path: str | None) -> None:
     # Printed before it is saved: a path that can't be written doesn't cost the numbers.
     print(result)
     if path is not None:
@@ -180,13 +182,13 @@ def _convert(
 
 def _score(asked: argparse.Namespace) -> None:
     scores = modelzoo_runner.score_detections(
-        asked.detections, asked.annotations, legacy=asked.legacy
+        asked.detections, asked.annotations, legacy=asked.legacy, iou_type=asked.iou_type
     )
     print(scores)
 
 
 def _show_saved(asked: argparse.Namespace) -> None:
-    print("\n\n".join(str(modelzoo_runner.load(path)) for path in asked.results))
+    print("\n\n".join(str(sweep_results.load_any(path)) for path in asked.results))
 
 
 def _compare(asked: argparse.Namespace) -> None:

@@ -13,7 +13,8 @@
     ├─ GraphError                what the file is, which node or tensor, the near ones
     ├─ ResultError               a saved result that can't be read or compared
     ├─ MissingDependency         the pip line
-    └─ WorkerError               how the child process ended, its last words
+    ├─ ContainerError            the image, what the engine says, what the image has to have
+    └─ WorkerError               how the child process or container ended, its last words
 
     Interrupted (KeyboardInterrupt)  Ctrl-C, with the partial result
 
@@ -24,10 +25,11 @@ child process is raised again in the parent as the same class (`to_dict`, `from_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.result import Result
+    from modelzoo_runner.results.sweep import SweepResult
 
 
 class RunnerError(Exception):
@@ -82,19 +84,25 @@ class MissingDependency(RunnerError):
     """A package that this call needs isn't installed."""
 
 
+class ContainerError(RunnerError):
+    """No container can be had to run the plan in."""
+
+
 class WorkerError(RunnerError):
-    """The child process that ran the plan ended without an answer."""
+    """The child process or the container that ran the plan ended without an answer."""
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C came while steps were measured.
 
-    `result` is the partial result, marked `interrupted`: save it, or print it.
+    `result` is the partial result, marked `interrupted`: save it, or print it. Of a sweep it holds
+    the outcomes so far.
     """
 
-    def __init__(self, result: Result) -> None:
-        self.result = result
-        super().__init__(f"interrupted after {len(result.step_seconds)} measured steps")
+    def __init__(self, result: Result | SweepResult, after: str | None = None) -> None:
+        self.result: Any = result
+        steps = getattr(result, "step_seconds", ())
+        super().__init__(f"interrupted after {after or f'{len(steps)} measured steps'}")
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from coco_made import annotation, encoded, instances, old_example, write_images,
 from modelzoo_runner.data.coco import CocoSource, Images, batches, count, find, ground_truth
 from modelzoo_runner.data.coco_convert import convert_coco
 from modelzoo_runner.data.coco_images import Encoded, decode
-from modelzoo_runner.data.records import RecordWriter
+from modelzoo_runner.data.records import RecordWriter, index
 from modelzoo_runner.errors import DataError, RequestError
 
 SIZES = [(8, 6), (9, 6), (8, 6), (8, 6), (9, 6), (5, 4), (8, 6)]
@@ -96,6 +96,30 @@ def test_limit_and_repeat(source: CocoSource) -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("decode")]
 
 
+@pytest.mark.parametrize("first", range(8))
+def test_a_range_is_what_comes_in_that_place(source: CocoSource, first: int) -> None:
+    found = [batch.truth.ids[0] for batch in batches(source, first=first, limit=3)]
+    assert found == list(range(1, 8))[first : first + 3]
+    truth = ground_truth(source, first=first, limit=3)
+    assert [image["id"] for image in truth["images"]] == found
+    assert {each["image_id"] for each in truth["annotations"]} == {1, 2, 7} & set(found)
+
+
+def test_what_is_passed_over_is_not_read(converted: Path) -> None:
+    first, second, _ = find(converted).files
+    for path, offset in ((first, 40), (second, 40)):
+        data = bytearray(path.read_bytes())
+        data[offset] ^= 1
+        path.write_bytes(bytes(data))
+    whole = find(converted)
+    passed = len(index(first)) + 1
+    assert [batch.truth.ids[0] for batch in batches(whole, first=passed)] == list(
+        range(passed + 1, 8)
+    )
+    with pytest.raises(DataError, match="record 0 at byte 0: the record's checksum is wrong"):
+        list(batches(whole, first=passed - 1))
+
+
 def test_a_transform_makes_all_images_one_size(source: CocoSource) -> None:
     def corner(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return image[:, :4, :4] / np.float32(255)
@@ -128,6 +152,8 @@ def test_the_preprocessing_graph_of_the_zoo_as_a_transform(samples: Path) -> Non
 def test_numbers_that_cannot_be_are_refused_at_once(source: CocoSource, name: str) -> None:
     with pytest.raises(RequestError, match=f"{name}=0: should be from 1"):
         batches(source, **{name: 0})
+    with pytest.raises(RequestError, match="first=-1: should be from 0"):
+        batches(source, first=-1)
 
 
 def test_ground_truth_is_the_same_from_records_and_json(source: CocoSource) -> None:

@@ -204,6 +204,22 @@ def test_limit_and_repeat(folder: Path) -> None:
     assert truths == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5], [0, 1, 2, 3]]
 
 
+@pytest.mark.parametrize(("first", "limit"), [(0, 5), (1, 1), (4, 4), (7, 6), (12, 9), (13, 1)])
+def test_a_range_is_what_comes_in_that_place(folder: Path, first: int, limit: int) -> None:
+    whole = [name for batch in some(folder) for name in batch.names]
+    found = [name for batch in some(folder, first=first, limit=limit) for name in batch.names]
+    assert found == whole[first : first + limit]
+
+
+def test_a_broken_record_of_a_range_is_named_as_in_its_file(folder: Path) -> None:
+    path = imagenet.find(folder).files[1]
+    data = bytearray(path.read_bytes())
+    data[index(path)[3].offset + 20] ^= 1
+    path.write_bytes(bytes(data))
+    said = refused(folder, first=6)
+    assert said.startswith(f"{path}: record 3 at byte {index(path)[3].offset}: ")
+
+
 def test_no_more_images_than_there_are(folder: Path) -> None:
     (batch,) = some(folder, batch_size=1000)
     assert len(batch) == 13
@@ -214,6 +230,8 @@ def test_no_more_images_than_there_are(folder: Path) -> None:
 def test_numbers_below_one_are_refused_at_once(folder: Path, name: str, value: int) -> None:
     with pytest.raises(RequestError, match=f"{name}={value}: should be 1 or more"):
         some(folder, **{name: value})
+    with pytest.raises(RequestError, match="first=-1: should be 0 or more"):
+        some(folder, first=-1)
 
 
 def test_closing_ends_the_threads(folder: Path) -> None:

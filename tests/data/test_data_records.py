@@ -103,6 +103,11 @@ def test_the_index_says_where_each_frame_begins(path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("first", range(5))
+def test_the_first_records_can_be_passed_over(path: Path, first: int) -> None:
+    assert list(read_records(path, first=first)) == list(read_records(path))[first:]
+
+
 def test_reading_is_lazy(path: Path) -> None:
     damaged(path, OFFSETS[2] + 12)
     records = read_records(path)

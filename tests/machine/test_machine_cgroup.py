@@ -1,7 +1,7 @@
 import pytest
 from machine_trees import CGROUP2
 
-from modelzoo_runner.machine.cgroup import Limits, limits, throttling
+from modelzoo_runner.machine.cgroup import Limits, limits, memory_limit, throttling
 
 
 def tree(root, files):
@@ -145,3 +145,38 @@ def test_throttling_of_version_1_is_in_nanoseconds(tmp_path):
 
 def test_throttling_unknown(tmp_path):
     assert throttling(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b",
+                "proc/self/mountinfo": CGROUP2,
+                "sys/fs/cgroup/a/memory.max": "4096",
+                "sys/fs/cgroup/a/b/memory.max": "max",
+            },
+            4096,
+        ),
+        (
+            {
+                "proc/self/cgroup": "8:memory:/docker/box",
+                "sys/fs/cgroup/memory/docker/box/memory.limit_in_bytes": "8192",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+            },
+            8192,
+        ),
+        (
+            {
+                "proc/self/cgroup": "8:memory:/",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+            },
+            None,
+        ),
+    ],
+    ids=["none", "version 2, the parent's", "version 1", "version 1, nothing set"],
+)
+def test_memory(tmp_path, files, limit):
+    assert memory_limit(tree(tmp_path, files)) == limit

@@ -3,10 +3,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+import control_groups
 from modelzoo_runner.machine import interference
 from modelzoo_runner.machine.interference import Watch, Window
 
@@ -154,23 +154,6 @@ def test_another_process_on_the_same_cpu_is_seen():
     assert counted.involuntary_switches > 0
 
 
-def cpu_control_group():
-    """The folder of version 1's or 2's CPU controller if a group can be made in it, else None."""
-    for folder, name in (
-        (Path("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us"),
-        (Path("/sys/fs/cgroup"), "cpu.max"),
-    ):
-        group = folder / f"modelzoo_runner_test_{os.getpid()}"
-        try:
-            group.mkdir()
-        except OSError:
-            continue
-        if (group / name).exists():
-            return group
-        group.rmdir()
-    return None
-
-
 QUOTA = """
 import json, sys, time
 from pathlib import Path
@@ -207,17 +190,12 @@ print(json.dumps([here.quota, len(placed.cpus), placed.warnings, judged.to_dict(
 
 def test_a_cpu_quota_is_seen_warned_about_and_felt():
     """Writes to the control groups: runs where that is allowed, which mostly takes root."""
-    group = cpu_control_group()
-    if group is None:
-        pytest.skip("no control group for CPU time can be made here: that mostly takes root")
-    try:
+    with control_groups.made("cpu", "cpu.cfs_quota_us", "cpu.max") as group:
         child = subprocess.run(
             [sys.executable, "-c", QUOTA, str(group)], capture_output=True, text=True
         )
-    finally:
-        group.rmdir()
-    if "OSError" in child.stderr or "PermissionError" in child.stderr:
-        pytest.skip(f"no process can be put into a group here: {child.stderr.splitlines()[-1]}")
+    control_groups.skip_if_refused(child.stderr)
+    assert child.returncode == 0, child.stderr
     quota, cpus, warnings, judged = json.loads(child.stdout)
     assert quota == 0.5
     assert cpus == 1

@@ -258,6 +258,12 @@ def test_what_can_not_be_streamed(score: Any, graph: Path, monkeypatch: Any) -> 
         score("https://x/y")
     with pytest.raises(RequestError, match=r"^stream=True: data_location='/x' isn't in a bucket"):
         score(Path("/x"), stream=True)
+    with pytest.raises(RequestError) as raised:
+        score("gs://b/x", stream=True, docker_image="runner:1")
+    assert str(raised.value) == (
+        "stream=True: with docker_image='runner:1' the run has no network to read over; leave "
+        "stream out, and the data is fetched before"
+    )
     offline = (
         "stream=True: offline, gs://b/x can't be read where it is; leave stream out to use what "
         "was fetched of it before"

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelzoo_runner.data import coco_images, records
-from modelzoo_runner.data.batches import Batch
-from modelzoo_runner.data.coco_annotations import Annotations, restricted
+from modelzoo_runner.data.batches import Batch, Transform
+from modelzoo_runner.data.coco_annotations import Annotations, joined, restricted
 from modelzoo_runner.data.coco_collected import Collected
 from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_find import CocoSource, find
-from modelzoo_runner.data.coco_images import Encoded, Transform
+from modelzoo_runner.data.coco_images import Encoded
 from modelzoo_runner.data.coco_records import read_image
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, RequestError
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "batches",
     "collected",
     "count",
+    "files_of",
     "find",
     "ground_truth",
+    "joined",
     "restricted",
 ]
 
@@ -57,11 +60,26 @@ def count(source: CocoSource) -> int:
     """
     if source.kind == "images":
         return len(source.files)
-    return sum(len(records.index(file)) for file in source.files)
+    return sum(records.count(file) for file in source.files)
 
 
-def ground_truth(source: CocoSource, *, limit: int | None = None) -> Annotations:
-    """What there is to find in the images of a source, or in the first `limit` of them.
+def files_of(source: CocoSource, limit: int | None = None) -> tuple[ReadablePath, ...]:
+    """The files that hold the first `limit` images, or all, and their annotations.
+
+    Raises:
+        DataError: a record file is broken.
+    """
+    needed = source.files
+    if limit is not None and source.kind == "images":
+        needed = needed[:limit]
+    elif limit is not None:
+        before = itertools.accumulate((records.count(file) for file in needed), initial=0)
+        needed = tuple(file for file, passed in zip(needed, before, strict=False) if passed < limit)
+    return needed if source.annotations_file is None else (*needed, source.annotations_file)
+
+
+def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None) -> Annotations:
+    """What there is to find in the images of a source, or in `limit` of them from `first` on.
 
     Raises:
         DataError: there are no annotations; a record is broken or says what can't be; two records
@@ -75,9 +93,10 @@ def ground_truth(source: CocoSource, *, limit: int | None = None) -> Annotations
                 "of the folder above: without it there is nothing to score against. Put "
                 f"instances_{folder.name}.json there, or give annotations=."
             )
-        return restricted(source.annotations, source.image_ids[:limit])
+        stop = None if limit is None else first + limit
+        return restricted(source.annotations, source.image_ids[first:stop])
     found = collected(source)
-    for features in itertools.islice(_features(source), limit):
+    for features in itertools.islice(_features(source, first), limit):
         found.add(features, read_image(features)[1])
     return restricted(found.annotations, found.image_ids)
 
@@ -91,6 +110,7 @@ def batches(
     source: CocoSource,
     *,
     batch_size: int = 1,
+    first: int = 0,
     limit: int | None = None,
     threads: int = 1,
     repeat: bool = False,
@@ -108,7 +128,8 @@ def batches(
     Args:
         source: what `find` found.
         batch_size: from 1.
-        limit: only the first so many images of the source.
+        first: leave out so many images at the beginning; they are passed over, not read.
+        limit: only so many images of the source.
         threads: for decoding.
         repeat: start again at the end, and never end.
         pad: batches of unequal images, with black at the right and the bottom up to the largest.
@@ -124,12 +145,15 @@ def batches(
     for name, value in (("batch_size", batch_size), ("limit", limit), ("threads", threads)):
         if value is not None and value < 1:
             raise RequestError(f"{name}={value}: should be from 1")
-    return _batches(source, batch_size, limit, threads, repeat, pad, transform, truth)
+    if first < 0:
+        raise RequestError(f"first={first}: should be from 0")
+    return _batches(source, batch_size, first, limit, threads, repeat, pad, transform, truth)
 
 
 def _batches(
     source: CocoSource,
     batch_size: int,
+    first: int,
     limit: int | None,
     threads: int,
     repeat: bool,
@@ -139,7 +163,7 @@ def _batches(
 ) -> Generator[Batch]:
     rounds = itertools.repeat(None) if repeat else (None,)
     encoded = itertools.chain.from_iterable(
-        itertools.islice(_encoded(source, truth), limit) for _ in rounds
+        itertools.islice(_encoded(source, first, truth), limit) for _ in rounds
     )
     decode = partial(coco_images.decode, transform=transform)
     decoded = coco_images.ahead(decode, encoded, threads=threads, window=batch_size + threads)
@@ -161,9 +185,9 @@ def _batches(
             )
 
 
-def _encoded(source: CocoSource, truth: Collected | None) -> Iterator[Encoded]:
+def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterator[Encoded]:
     if source.kind == "records":
-        for features in _features(source):
+        for features in _features(source, first):
             data, image = read_image(features)
             if truth is not None:
                 truth.add(features, image)
@@ -177,7 +201,7 @@ def _encoded(source: CocoSource, truth: Collected | None) -> Iterator[Encoded]:
         return
     known = source.annotations["images"] if source.annotations is not None else ()
     sizes = {image["id"]: (image["height"], image["width"]) for image in known}
-    for path, image_id in zip(source.files, source.image_ids, strict=True):
+    for path, image_id in list(zip(source.files, source.image_ids, strict=True))[first:]:
         yield Encoded(
             name=path.name,
             image_id=image_id,
@@ -187,7 +211,9 @@ def _encoded(source: CocoSource, truth: Collected | None) -> Iterator[Encoded]:
         )
 
 
-def _features(source: CocoSource) -> Iterator[Features]:
+def _features(source: CocoSource, first: int) -> Iterator[Features]:
     for file in source.files:
-        for number, record in enumerate(records.read_records(file)):
+        passed = min(first, records.count(file)) if first else 0
+        first -= passed
+        for number, record in enumerate(records.read_records(file, first=passed), start=passed):
             yield Features(record, f"{file}: record {number}")

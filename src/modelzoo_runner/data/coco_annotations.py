@@ -1,8 +1,8 @@
 """COCO's annotations as JSON: reading them, and seeing that they are sound.
 
 The value that comes out is a plain COCO dict, as everyone knows it, with what finding boxes needs
-and no more: segmentations and licences are left behind. What the annotations say is not judged
-here: COCO has rules for odd ones, and scoring applies them.
+and no more: licences are left behind, and so are segmentations unless they are asked for. What the
+annotations say is not judged here: COCO has rules for odd ones, and scoring applies them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modelzoo_runner.data import paths
@@ -23,8 +23,8 @@ Annotations = Mapping[str, Any]
 `name`)."""
 
 
-def read_annotations(path: ReadablePath | str) -> Annotations:
-    """The annotations of a COCO `instances_*.json` file.
+def read_annotations(path: ReadablePath | str, *, with_masks: bool = False) -> Annotations:
+    """The annotations of a COCO `instances_*.json` file, with their `segmentation` if asked for.
 
     Raises:
         DataError: the file can't be read, is cut short, isn't about objects, or an entry lacks
@@ -47,7 +47,11 @@ def read_annotations(path: ReadablePath | str) -> Annotations:
             f"and categories; found: {found or 'nothing'}. The file of val2017 is "
             "instances_val2017.json, in annotations_trainval2017.zip."
         )
-    return {key: _entries(content[key], f"{path}: {key}", _FIELDS[key]) for key in _FIELDS}
+    read = {key: _entries(content[key], f"{path}: {key}", _FIELDS[key]) for key in _FIELDS}
+    if with_masks:
+        for entry, record in zip(read["annotations"], content["annotations"], strict=True):
+            entry["segmentation"] = record.get("segmentation")
+    return read
 
 
 def restricted(annotations: Annotations, image_ids: Iterable[int]) -> Annotations:
@@ -72,6 +76,37 @@ def restricted(annotations: Annotations, image_ids: Iterable[int]) -> Annotation
         **annotations,
         "images": images,
         "annotations": [each for each in annotations["annotations"] if each["image_id"] in wanted],
+    }
+
+
+def joined(parts: Sequence[Annotations]) -> Annotations:
+    """The annotations of all the images of several parts.
+
+    Categories that have another name in a later part keep the first.
+
+    Raises:
+        DataError: an image is in two parts.
+
+    >>> part = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "dog"}]}
+    >>> joined([part, {**part, "images": [{"id": 2}]}])["images"]
+    [{'id': 1}, {'id': 2}]
+    """
+    images = [image for part in parts for image in part["images"]]
+    twice = [each for each, count in Counter(image["id"] for image in images).items() if count > 1]
+    if twice:
+        listed = ", ".join(map(str, twice[:3]))
+        raise DataError(
+            f"{len(twice)} images are there more than once ({listed}): the records hold copies. "
+            "What is counted twice spoils the scores."
+        )
+    names: dict[int, str] = {}
+    for part in parts:
+        for category in part["categories"]:
+            names.setdefault(category["id"], category["name"])
+    return {
+        "images": images,
+        "annotations": [each for part in parts for each in part["annotations"]],
+        "categories": [{"id": each, "name": names[each]} for each in sorted(names)],
     }
 
 

@@ -101,7 +101,7 @@ def find(
         annotations=truth,
         annotations_file=instances,
         label_map=ids_by_name,
-        warnings=warnings,
+        warnings=warnings + _of_no_image(truth),
     )
 
 
@@ -211,6 +211,16 @@ def _images(
     return tuple(found.values()), tuple(found), (said,)
 
 
+def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:
+    """What to say of annotations whose image isn't listed: they are lost with what isn't run."""
+    if truth is None:
+        return ()
+    listed = {image["id"] for image in truth["images"]}
+    count = sum(each["image_id"] not in listed for each in truth["annotations"])
+    said = f"{count} annotations of images that aren't listed: ignored, as COCO does"
+    return (said,) if count else ()
+
+
 def _place(folder: ReadablePath, file_name: str) -> ReadablePath | None:
     """Where an image is: some annotations put its folder into the name."""
     name = PurePosixPath(file_name)
@@ -241,6 +251,13 @@ def _beside(folder: ReadablePath, name: str) -> ReadablePath | None:
         if fitting:
             return exact[0] if exact else _the_one(fitting, place, "annotation files")
     return None
+
+
+def annotations_above(folder: Path) -> tuple[Path, ...]:
+    """The annotation files that data in a folder may belong to, and that are not in it."""
+    above = folder.parent
+    places = () if above == folder else (above, above / "annotations")
+    return tuple(found for place in places for found in sorted(place.glob("instances_*.json")))
 
 
 def _split(name: str) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.data import images
+from modelzoo_runner.data.batches import Transform
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-Transform = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
 
 
 @dataclass(frozen=True, kw_only=True)

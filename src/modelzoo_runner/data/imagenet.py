@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import images, labels, paths, shards
+from modelzoo_runner.data import images, interleave, labels, paths, shards
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.examples import (
     Features,
@@ -19,9 +19,10 @@ from modelzoo_runner.data.examples import (
 )
 from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.data.pipeline import array_batches
+from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
 from modelzoo_runner.data.preprocess import image_function
-from modelzoo_runner.data.records import index, read_records, record_error
+from modelzoo_runner.data.records import count, read_records, record_error
+from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.preset import Preprocess
 
@@ -84,26 +85,50 @@ def find(location: ReadablePath | str, *, allow_partial: bool = False) -> ImageN
             record that isn't one of ImageNet's.
     """
     location = paths.of(location)
-    if location.is_file():
-        found = shards.Shards((location,))
-    elif location.is_dir():
-        folders = (location, location / "validation")
-        files = [path for folder in folders for path in _shards_in(folder)]
-        if not files:
-            raise _nothing_found(location)
-        found = shards.in_order(files, allow_partial=allow_partial)
-    else:
-        raise DataError(f"{location}: there is no such file or folder. Looked for {WANTED}.")
+    found = find_files(location, allow_partial=allow_partial)
     return ImageNetShards(location, found.files, _variant(found.files[0]), found.missing)
 
 
-def count_examples(imagenet: ImageNetShards) -> int:
+def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> Shards:
+    """The files that `find` finds, without a look into them.
+
+    Raises:
+        DataError: as `find`, but for what is in the first record.
+    """
+    location = paths.of(location)
+    if location.is_file():
+        return Shards((location,))
+    if not location.is_dir():
+        raise DataError(f"{location}: there is no such file or folder. Looked for {WANTED}.")
+    folders = (location, location / "validation")
+    files = [path for folder in folders for path in _shards_in(folder)]
+    if not files:
+        raise _nothing_found(location)
+    return shards.in_order(files, allow_partial=allow_partial)
+
+
+def count_examples(imagenet: ImageNetShards | Shards) -> int:
     """The number of images, counted from the record files' framing without reading the images.
 
     Raises:
         DataError: for a file that is truncated or isn't a record file.
     """
-    return sum(len(index(path)) for path in imagenet.files)
+    return sum(count(path) for path in imagenet.files)
+
+
+def files_of(
+    imagenet: ImageNetShards | Shards, limit: int | None = None
+) -> tuple[ReadablePath, ...]:
+    """The files that hold the first `limit` examples, or all.
+
+    Raises:
+        DataError: as `count_examples`.
+    """
+    counts = [count(path) for path in imagenet.files]
+    if limit is None or limit >= sum(counts):
+        return imagenet.files
+    left = dict(interleave.resume(counts, limit, in_turn=INTERLEAVED_FILES))
+    return tuple(path for place, path in enumerate(imagenet.files) if left.get(place, 1))
 
 
 def batches(
@@ -112,6 +137,7 @@ def batches(
     *,
     batch_size: int,
     threads: int,
+    first: int = 0,
     limit: int | None = None,
     repeat: bool = False,
 ) -> Generator[Batch, None, None]:
@@ -134,6 +160,7 @@ def batches(
         lambda record: _problem(record, keys, function),
         batch_size=batch_size,
         threads=threads,
+        first=first,
         limit=limit,
         repeat=repeat,
     )

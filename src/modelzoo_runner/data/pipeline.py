@@ -17,9 +17,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import streamed
+from modelzoo_runner.data import interleave, streamed
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.data.records import record_error, scan
+from modelzoo_runner.data.records import count, record_error, scan
 from modelzoo_runner.errors import DataError, RequestError, RunnerError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def array_batches(
     *,
     batch_size: int,
     threads: int,
+    first: int = 0,
     limit: int | None = None,
     repeat: bool = False,
 ) -> Generator[Arrays, None, None]:
@@ -62,7 +63,8 @@ def array_batches(
             TensorFlow has failed.
         batch_size: examples in a batch.
         threads: at most so many threads parse; each keeps to one core.
-        limit: use the first so many examples only.
+        first: leave out so many examples at the beginning; they are read over, not parsed.
+        limit: use so many examples only.
         repeat: begin again at the end, without end.
 
     Raises:
@@ -73,7 +75,9 @@ def array_batches(
     for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
         if value is not None and value < 1:
             raise RequestError(f"{name}={value}: should be 1 or more")
-    return _iterate(tuple(files), parse, problem, batch_size, threads, limit, repeat)
+    if first < 0:
+        raise RequestError(f"first={first}: should be 0 or more")
+    return _iterate(tuple(files), parse, problem, batch_size, threads, first, limit, repeat)
 
 
 def _iterate(
@@ -82,14 +86,21 @@ def _iterate(
     problem: Problem,
     batch_size: int,
     threads: int,
+    first: int,
     limit: int | None,
     repeat: bool,
 ) -> Generator[Arrays, None, None]:
     import tensorflow as tf
 
+    starts = [(file, 0) for file in range(len(files))]
+    if first:
+        counts = [count(path) for path in files]
+        starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
+    if not starts:
+        return
     failures: list[RunnerError] = []
     with _eagerly():
-        source = _records(files, limit, repeat, failures)
+        source = _records(files, starts, limit, repeat, failures)
         batches = _batched(source, parse, batch_size, threads).as_numpy_iterator()
     delivered = 0
     while True:
@@ -118,23 +129,31 @@ def _eagerly() -> AbstractContextManager[None]:
 
 
 def _records(
-    files: tuple[ReadablePath, ...], limit: int | None, repeat: bool, failures: list[RunnerError]
+    files: tuple[ReadablePath, ...],
+    starts: Sequence[tuple[int, int]],
+    limit: int | None,
+    repeat: bool,
+    failures: list[RunnerError],
 ) -> tf.data.Dataset:
-    """(position of the file, number in it, record), each a scalar."""
+    """(position of the file, number in it, record), each a scalar.
+
+    `starts` are the files to read, by position, and how many records of each to leave out.
+    """
     import tensorflow as tf
 
     if not all(map(_tensorflow_opens, files)):
         return streamed.dataset(
-            files, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
+            files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
         )
 
-    def of_file(file: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(path).enumerate()
+    def of_file(file: tf.Tensor, first: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path).enumerate().skip(first)
         return records.map(_unconverted(lambda number, record: (file, number, record)))
 
-    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in files]).enumerate()
-    cycle = min(INTERLEAVED_FILES, len(files))
-    records = paths.interleave(
+    positions, firsts = (tf.constant(each, tf.int64) for each in zip(*starts, strict=True))
+    paths = [str(files[position]) for position, _ in starts]
+    cycle = min(INTERLEAVED_FILES, len(starts))
+    records = tf.data.Dataset.from_tensor_slices((positions, firsts, paths)).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
     if limit is not None:

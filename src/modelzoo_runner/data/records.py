@@ -10,6 +10,7 @@ the functions here name the file, the byte and the record. What is inside a reco
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
@@ -38,8 +39,10 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_records(path: ReadablePath | str) -> Generator[bytes, None, None]:
+def read_records(path: ReadablePath | str, *, first: int = 0) -> Generator[bytes, None, None]:
     """The records of a file, in order, each checked against both of its checksums.
+
+    The `first` so many of them are passed over without being read.
 
     Raises:
         DataError: naming file, record and byte where the file is broken: an empty, truncated or
@@ -47,6 +50,9 @@ def read_records(path: ReadablePath | str) -> Generator[bytes, None, None]:
     """
     with _opened(path) as (file, size):
         for number, entry in enumerate(_entries(path, file, size)):
+            if number < first:
+                file.seek(entry.length + _CRC.size, os.SEEK_CUR)
+                continue
             record = file.read(entry.length)
             (expected,) = _CRC.unpack(file.read(_CRC.size))
             if _masked_crc(record) != expected:
@@ -61,6 +67,27 @@ def index(path: ReadablePath | str) -> list[Entry]:
         DataError: as `read_records`, but a damaged record with a sound length is not noticed.
     """
     return list(_index(path))
+
+
+def count(path: ReadablePath | str) -> int:
+    """The number of records in a file, from its framing; looked up once as long as it is the same.
+
+    Raises:
+        DataError: as `index`.
+    """
+    here = paths.of(path)
+    if not isinstance(here, Path):
+        return len(index(here))
+    try:
+        status = here.stat()
+    except OSError:
+        return len(index(here))  # which says why it can't be read
+    return _count(here, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _count(path: Path, size: int, modified: int) -> int:
+    return len(index(path))
 
 
 def scan(path: ReadablePath | str) -> int:

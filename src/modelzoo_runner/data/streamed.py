@@ -29,20 +29,23 @@ class Record(NamedTuple):
     data: bytes
 
 
-def in_turn(files: Sequence[ReadablePath], cycle: int) -> Generator[Record]:
-    """The records of all files: one from each of `cycle` open files in turn.
+def in_turn(
+    files: Sequence[ReadablePath], starts: Sequence[tuple[int, int]], cycle: int
+) -> Generator[Record]:
+    """The records of files: one from each of `cycle` open ones in turn.
 
     A file that has ended misses its turn, and in the next one the next file takes its place.
+    `starts` are the files to read, by position, and how many records of each to leave out.
 
     Raises:
         RunnerError: a file is broken, or can't be read any further.
     """
-    waiting = enumerate(files)
+    waiting = iter(starts)
 
     def place() -> Generator[Record | None]:
-        for file, path in waiting:
-            with contextlib.closing(read_records(path)) as found:
-                for number, data in enumerate(found):
+        for file, first in waiting:
+            with contextlib.closing(read_records(files[file], first=first)) as found:
+                for number, data in enumerate(found, start=first):
                     yield Record(file, number, data)
             yield None
 
@@ -61,13 +64,14 @@ def in_turn(files: Sequence[ReadablePath], cycle: int) -> Generator[Record]:
 
 def dataset(
     files: Sequence[ReadablePath],
+    starts: Sequence[tuple[int, int]],
     *,
     cycle: int,
     limit: int | None,
     repeat: bool,
     failures: list[RunnerError],
 ) -> tf.data.Dataset:
-    """(position of the file, number in it, record), each a scalar.
+    """(position of the file, number in it, record), each a scalar; `starts` as in `in_turn`.
 
     Where reading fails the records end, and the error is added to `failures`: TensorFlow would hide
     what kind it is, and print it with the inside of its own.
@@ -76,7 +80,7 @@ def dataset(
 
     def rounds() -> Iterator[Record]:
         for _ in count() if repeat else range(1):
-            with contextlib.closing(in_turn(files, cycle)) as found:
+            with contextlib.closing(in_turn(files, starts, cycle)) as found:
                 yield from islice(found, limit)
 
     def all_there_are() -> Iterator[Record]:

@@ -1,20 +1,24 @@
-"""Here or in a child? Asked before a run, answered in the result.
+"""Here, in a child or in a container? Asked before a run, answered in the result.
 
 TensorFlow fixes its thread pools with the first session of a process, and its libraries read their
-variables once. What this process can still honour runs here; anything else runs in a fresh child.
+variables once. What this process can still honour runs here; anything else runs in a fresh child. A
+container is only where one was asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
+from collections.abc import Generator, Iterator
 
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.execution import pool
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.result import Host, Result
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
@@ -24,39 +28,66 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         BindingError: `isolation="none"`, and this process can't honour the plan any more.
         RunnerError: what the run itself raises.
     """
+    with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
+        return next(results)
+
+
+def runs(
+    plans: Iterator[Plan], *, progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, had with one opened graph.
+
+    Each plan is asked for when the result before has been taken; see `job.runs`.
+
+    Raises:
+        BindingError, RunnerError: as `run` does.
+    """
+    plan = next(plans)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
             f'isolation="none": this process can\'t honour the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
-    if plan.isolation == "child" and not plan.instances:
+    if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
     told = None if progress is None else Guarded(progress)
     try:
-        result = _run(plan, obstacle, told)
+        with contextlib.closing(_runs(plan, plans, obstacle, told)) as results:
+            for result in results:
+                yield _hosted(result, obstacle, told)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
-    return _hosted(result, obstacle, told)
 
 
-def _run(plan: Plan, obstacle: str | None, progress: Progress | None) -> Result:
+def _runs(
+    plan: Plan, further: Iterator[Plan], obstacle: str | None, progress: Progress | None
+) -> Generator[Result, None, None]:
+    plans = itertools.chain((plan,), further)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        return job.run(plan, progress=progress)
-    if plan.instances:
+        yield from job.runs(plans, progress=progress)
+    elif plan.docker_image is not None:
+        from modelzoo_runner.execution import container
+
+        for each in plans:
+            yield container.run(each, progress=progress)
+    elif plan.instances:
         from modelzoo_runner.execution import instances
 
-        return instances.run(plan, progress=progress)
-    from modelzoo_runner.execution import launch
+        yield instances.run(plan, progress=progress)
+    else:
+        from modelzoo_runner.execution import launch
 
-    return launch.run(plan, progress=progress)
+        yield from launch.runs(plans, progress=progress)
 
 
 def why_not_here(plan: Plan) -> str | None:
     """What keeps this process from honouring the plan, or `None`."""
     placement = plan.placement
+    if plan.docker_image is not None:
+        return f"docker_image={plan.docker_image.name!r}"
     if plan.instances:
         return "each instance is a process of its own"
     if plan.timeout is not None:
@@ -71,6 +102,8 @@ def why_not_here(plan: Plan) -> str | None:
     late = binding.too_late(placement)
     if late is not None:
         return late
+    if pool.lost():
+        return "this process was forked from one that had TensorFlow's threads, and has none"
     if pool.made():
         have = pool.known()
         if have is None:
@@ -86,9 +119,10 @@ def why_not_here(plan: Plan) -> str | None:
 
 def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
     """The result with where it was had and why, and with what went wrong on the way here."""
+    host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
-        host="process" if obstacle is None else "child",
+        host=host if result.plan.docker_image is None else "container",
         host_reason=obstacle or "this process can honour the plan",
     )
     problems = () if told is None or told.problem is None else (told.problem,)

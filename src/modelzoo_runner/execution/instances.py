@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch
+from modelzoo_runner.execution import launch, listen, room, worker
 from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
@@ -32,18 +33,18 @@ SEVERITY = ("valid", "noisy", "invalid")
 
 LAST = ("result", "interrupted")
 
-Message = dict[str, Any]
-
 
 def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
     """One result of all of the plan's instances.
 
     Raises:
         Interrupted: Ctrl-C; holds what all of them had measured together by then.
+        BindingError: there isn't memory for all of them.
         WorkerError: an instance died, the run took longer than `plan.timeout` seconds, or there
             was no time in which all of them measured.
         RunnerError: what an instance raised, as the same class.
     """
+    room.check(plan, facts.memory_for_this_process())
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with contextlib.ExitStack() as stack:
         children: list[Child] = []
@@ -51,7 +52,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         try:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
-                children.append(stack.enter_context(launch.started(own, "together")))
+                children.append(stack.enter_context(launch.started(own, worker.TOGETHER)))
             _gather(children, ("ready", *LAST), {}, deadline, None)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
@@ -60,8 +61,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
-            raise WorkerError(f"{launch.too_long(plan)} {children[0].last_words()}") from None
-    result = _joined(plan, [launch.read(answers[number]) for number in sorted(answers)])
+            raise WorkerError(f"{listen.too_long(plan)} {children[0].last_words()}") from None
+    result = _joined(plan, [listen.read(answers[number]) for number in sorted(answers)])
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -108,7 +109,7 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
         )
     for message in messages:
         if "error" in message:
-            launch.read(message)
+            listen.read(message)
         yield message
 
 
@@ -116,9 +117,9 @@ def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
     """Ask all to stop and hand over what they have; `KeyboardInterrupt` where one has nothing."""
     for child in children:
         if child.process.poll() is None:
-            child.process.send_signal(signal.SIGINT)
+            child.interrupt()
     try:
-        _gather(children, LAST, answers, time.monotonic() + launch.SECONDS_TO_STOP, None)
+        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, None)
     except (TimeoutError, RunnerError):
         raise KeyboardInterrupt from None
 

@@ -10,16 +10,16 @@ import contextlib
 import datetime
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import codec
 from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, pool, scoring, source
+from modelzoo_runner.execution import loop, pool, preprocessing, scoring, source
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.progress import Progress, throttled
-from modelzoo_runner.execution.scorer import Scores
+from modelzoo_runner.execution.scorer import Scorer
 from modelzoo_runner.graphs import kernels, load, session
 from modelzoo_runner.graphs import prepare as preparation
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
@@ -27,7 +27,13 @@ from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import ROLES
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import InstanceRecord
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed, Result
+from modelzoo_runner.results.result import (
+    AccuracyResult,
+    BenchmarkResult,
+    Observed,
+    PartResult,
+    Result,
+)
 
 if TYPE_CHECKING:
     from modelzoo_runner.graphs.session import Step
@@ -51,23 +57,56 @@ def run(
         Interrupted: Ctrl-C came while steps were measured; it holds the result so far.
         RunnerError: the graph, the data or the machine doesn't allow the run.
     """
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    load_average = os.getloadavg()
-    stages = _Stages()
+    with contextlib.closing(runs(iter((plan,)), progress=progress, barrier=barrier)) as results:
+        return next(results)
+
+
+def runs(
+    plans: Iterator[Plan],
+    *,
+    progress: Progress | None = None,
+    barrier: Callable[[], None] | None = None,
+) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, had with one opened graph.
+
+    Each plan is asked for when the result before has been taken. What was changed for the first
+    stays so until the generator ends or is closed.
+
+    Raises:
+        Interrupted, RunnerError: as `run` does; there are no more results after that.
+    """
+    plan = next(plans)
+    start = _Start()
     with (
         environment.variables(plan.placement.env),
         binding.bound(plan.placement) as bound,
         contextlib.ExitStack() as stack,
     ):
-        with stages.timed("import"):
+        with start.timed("import"):
             import tensorflow  # noqa: F401 - its time is a part of the cold start
 
         pools = pool.make(
             inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
         )
-        opened = stack.enter_context(_opened(plan, stages))
-        plan = opened.plan
-        given = stack.enter_context(source.opened(plan, opened.step))
+        opened = stack.enter_context(_opened(plan, start))
+        yield _measured(opened, start, pools, bound.warnings, progress, barrier)
+        for other in plans:
+            opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
+            yield _measured(opened, _Start(), pools, bound.warnings, progress, barrier)
+
+
+def _measured(
+    opened: _Opened,
+    start: _Start,
+    pools: pool.Pool,
+    warnings: tuple[str, ...],
+    progress: Progress | None,
+    barrier: Callable[[], None] | None,
+) -> Result:
+    """The result of the opened plan's examples."""
+    plan = opened.plan
+    with contextlib.ExitStack() as stack:
+        given = stack.enter_context(source.opened(plan, opened.step, opened.prepare))
         scorer = None
         if plan.kind == "accuracy":
             scorer = stack.enter_context(scoring.opened(plan, given.truth))
@@ -100,19 +139,18 @@ def run(
             graph=opened.card,
             # As JSON will have them, so that a result is equal to its saved self.
             threads=codec.to_dict({**asdict(pools), "found": found.summary()}),
-            machine=codec.to_dict({**facts.collect(), "load_average_before": load_average}),
-            setup_seconds=stages.seconds,
+            machine=codec.to_dict({**facts.collect(), "load_average_before": start.load_average}),
+            setup_seconds=start.seconds,
             interference=codec.to_dict(
                 {
                     **counters.summary(),
                     **verdict.judge(timings.step_seconds, counters).to_dict(),
                 }
             ),
-            started=started,
+            started=start.at,
         )
-        scores = None if scorer is None else scorer.result()
-    result = _result(plan, observed, timings, scores, given.examples)
-    warnings = (*result.warnings, *given.warnings, *bound.warnings, *found.warnings)
+        result = _result(plan, observed, timings, scorer, given)
+    warnings = (*result.warnings, *given.warnings, *warnings, *found.warnings)
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
         result = replace(result, instances=(_record(result, timings),))
@@ -134,9 +172,13 @@ def _record(result: Result, timings: Timings) -> InstanceRecord:
 
 
 @dataclass
-class _Stages:
-    """How long each part of the cold start took, in seconds."""
+class _Start:
+    """When a run began, how busy the machine was, and how many seconds each part of it took."""
 
+    at: str = field(
+        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    )
+    load_average: tuple[float, float, float] = field(default_factory=os.getloadavg)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -152,20 +194,21 @@ class _Opened:
 
     plan: Plan
     step: Step
+    prepare: Step | None
     card: Mapping[str, Any]
 
 
 @contextlib.contextmanager
-def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
-    with stages.timed("read"):
+def _opened(plan: Plan, start: _Start) -> Iterator[_Opened]:
+    with start.timed("read"):
         graph = load.read_graph(plan.graph.path, trust=plan.trust)
-    plan = _with_tensors(plan, graph)
+    plan = _with_own_facts(plan, graph)
     source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
     load.check_tensors(graph, source_tensor, outputs)
     nodes = len(graph.node)
     changes: Mapping[str, int] = {}
     if plan.optimize:
-        with stages.timed("prepare"):
+        with start.timed("prepare"):
             prepared = preparation.prepare(
                 graph,
                 input=source_tensor,
@@ -174,8 +217,13 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
             )
             graph, changes = prepared.graph_def, prepared.changes
     kernels.check_kernels(graph, outputs=outputs.values())
-    card = {"nodes": nodes, "nodes_run": len(graph.node), "changes": dict(changes)}
-    with stages.timed("session"):
+    card = {
+        "nodes": nodes,
+        "nodes_run": len(graph.node),
+        "int8_layers": kernels.count_int8(graph),
+        "changes": dict(changes),
+    }
+    with start.timed("session"):
         step = session.open_step(
             graph,
             input=source_tensor,
@@ -184,22 +232,31 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
             intra_threads=plan.placement.intra_threads,
             auto_mixed_precision_bfloat16=plan.precision == "bfloat16",
         )
-    with step:
-        yield _Opened(plan=plan, step=step, card=card)
+    with step, preprocessing.opened(plan, step) as (plan, prepare):
+        yield _Opened(plan=plan, step=step, prepare=prepare, card=card)
 
 
-def _with_tensors(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors where nobody named any."""
-    if plan.graph.input is not None and plan.graph.outputs:
-        return plan
+def _with_own_facts(plan: Plan, graph: Any) -> Plan:
+    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
+
+    And with the optional outputs that it has.
+    """
+    besides = load.there(graph, plan.graph.optional)
+    named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
+    if named.input is not None and plan.graph.outputs:
+        return replace(plan, graph=named)
     found_input, found_outputs = load.guess_tensors(graph)
     named = replace(
-        plan.graph,
-        input=plan.graph.input or found_input,
-        outputs=plan.graph.outputs or found_outputs,
+        named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
     )
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    return replace(plan, graph=named, task="detection" if is_detector else plan.task)
+    is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0
+    return replace(
+        plan,
+        graph=named,
+        task="detection" if is_detector else plan.task,
+        precision="int8" if is_int8 else plan.precision,
+    )
 
 
 def _reporter(
@@ -208,8 +265,10 @@ def _reporter(
     if progress is None:
         return lambda *_: None
     if plan.kind == "accuracy":
-        known = [each for each in (examples, plan.limit) if each is not None]
-        tell = throttled(progress, "examples", min(known, default=None))
+        start, stop = plan.examples or (0, plan.limit)
+        known = [each for each in (examples, stop) if each is not None]
+        total = min(known) - start if known else None
+        tell = throttled(progress, "examples", total)
         return lambda _, done: tell(done)
     tell = throttled(progress, "steps", plan.steps)
     return lambda done, _: tell(done)
@@ -229,20 +288,10 @@ def _require_steps(plan: Plan, timings: Timings) -> None:
 
 
 def _result(
-    plan: Plan,
-    observed: Observed,
-    timings: Timings,
-    scores: Scores | None,
-    available: int | None,
+    plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, given: source.Source
 ) -> Result:
     measured = len(timings.step_seconds)
     cpus = len(plan.placement.cpus) or 1
-    warnings = [
-        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
-        *checks.of_plan(plan),
-        *checks.of_machine(observed.machine, cpus),
-        *checks.of_precision(plan, observed.machine),
-    ]
     common: dict[str, Any] = {
         "plan": plan,
         "observed": observed,
@@ -252,11 +301,28 @@ def _result(
         "examples": timings.examples,
         "interrupted": timings.interrupted,
     }
-    if scores is None:
+    of_plan, of_precision = (
+        checks.of_plan(plan),
+        checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
+    )
+    if scorer is not None and given.whole is not None:
+        # What can only be said of the whole is said when there is one.
+        said = (*of_plan, *of_precision)
+        return PartResult(**common, warnings=said, tally=scorer.tally(), whole=given.whole)
+    warnings = [
+        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
+        *of_plan,
+        *checks.of_machine(observed.machine, cpus),
+        *of_precision,
+    ]
+    if scorer is None:
         warnings += checks.of_timing(timings.step_seconds)
         return BenchmarkResult(**common, warnings=tuple(warnings))
+    scores = scorer.result()
     warnings += scores.warnings
-    warnings += checks.of_scores(plan, timings.examples, available, scores.counts, scores.classes)
+    warnings += checks.of_scores(
+        plan, timings.examples, given.examples, scores.counts, scores.classes
+    )
     return AccuracyResult(
         **common,
         warnings=tuple(warnings),

@@ -7,6 +7,7 @@ for what. This is state of the process, not of a run, which is why it is kept in
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ _made_by_us: Pool | None = None
 def made() -> bool:
     """Whether TensorFlow has made its pools in this process, whoever asked for it."""
     return _count()["tf_Compute"] > 0
+
+
+def lost() -> bool:
+    """Whether pools were made and their threads are gone, as in a process that was forked since.
+
+    Whatever is handed to such pools is never done.
+    """
+    return not made() and (_made_by_us is not None or _eager_context_is_made())
 
 
 def known() -> Pool | None:
@@ -69,6 +78,16 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
         intra_found=sum(n for name, n in new.items() if not name.startswith("tf_")),
     )
     return _made_by_us
+
+
+def _eager_context_is_made() -> bool:
+    """Whether TensorFlow remembers to have made what runs operations, its threads among it."""
+    if "tensorflow" not in sys.modules:
+        return False
+    from tensorflow.python.eager import context
+
+    eager = context.context_safe()
+    return eager is not None and bool(eager._initialized)
 
 
 def _count() -> Counter[str]:

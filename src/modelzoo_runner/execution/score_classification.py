@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
-from collections.abc import Iterator, Sequence
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import atomic
+from modelzoo_runner import atomic, codec
 from modelzoo_runner.data import labels
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.execution.scorer import Scores, predictions_file
@@ -21,26 +25,40 @@ if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch
 
 
+Row = tuple[str, int, int, str]
+"""Of an example: its file name, and among the scores its own place, the best, the best five."""
+
+
 @contextlib.contextmanager
 def opened(plan: Plan) -> Iterator[Classification]:
     """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
-    if plan.predictions is None:
-        yield Classification(plan)
-        return
-    target = predictions_file(plan.predictions)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["filename", "label", "prediction", "top5"])
-    yield Classification(plan, rows)
-    atomic.write_text(target, text.getvalue())
+    is_part = plan.examples is not None
+    target = None
+    if plan.predictions is not None and not is_part:
+        target = predictions_file(plan.predictions)
+    scorer = Classification(plan, with_rows=is_part or target is not None)
+    yield scorer
+    if target is not None:
+        _save(scorer.rows, target)
+
+
+def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all the parts; see `scoring.merged`."""
+    hits = functools.reduce(operator.add, (topk.TopK(**each["hits"]) for each in tallies))
+    scores = _judged(hits, tallies[0]["classes"])
+    if plan.predictions is not None:
+        rows = itertools.chain.from_iterable(each["rows"] for each in tallies)
+        _save(rows, predictions_file(plan.predictions))
+    return scores
 
 
 class Classification:
-    """Counts top-1 and top-5 hits, and writes a row for each example."""
+    """Counts top-1 and top-5 hits, and keeps a row for each example if asked to."""
 
-    def __init__(self, plan: Plan, rows: Any | None = None) -> None:
+    def __init__(self, plan: Plan, *, with_rows: bool = False) -> None:
+        self.rows: list[Row] = []
         self._plan = plan
-        self._rows = rows
+        self._with_rows = with_rows
         self._hits = topk.TopK()
         self._scores_at = list(plan.graph.outputs).index("scores")
         self._width = 0
@@ -56,9 +74,10 @@ class Classification:
         self._width = scores.shape[1]
         targets = labels.score_index(batch.truth, self._width, self._plan.label_offset)
         self._hits.add(scores, targets)
-        if self._rows is not None:
-            for name, target, best in zip(batch.names, targets, topk.best(scores), strict=True):
-                self._rows.writerow([name, target, best[0], " ".join(map(str, best))])
+        if self._with_rows:
+            best = topk.best(scores).tolist()
+            for name, target, five in zip(batch.names, targets.tolist(), best, strict=True):
+                self.rows.append((name, target, five[0], " ".join(map(str, five))))
 
     def result(self) -> Scores:
         """The shares and the hits.
@@ -66,20 +85,28 @@ class Classification:
         Raises:
             GraphError: no row has an opinion: all scores are equal, or none is finite.
         """
-        hits = self._hits
-        if hits.all_equal == hits.examples:
-            raise GraphError(
-                f"all {self._width} scores are equal in each of {hits.examples} examples: the "
-                "graph doesn't look at its input; look at input and outputs with `inspect`"
-            )
-        if hits.not_finite == hits.examples:
-            raise GraphError(f"none of {hits.examples} examples has finite scores")
-        return Scores(
-            scores={name: count / hits.examples for name, count in hits.counts.items()},
-            counts=hits.counts,
-            classes=self._width,
-            warnings=tuple(_doubts(hits)),
+        return _judged(self._hits, self._width)
+
+    def tally(self) -> Mapping[str, Any]:
+        """The hits, the number of classes, and the rows."""
+        rows = codec.to_dict(self.rows)
+        return {"hits": codec.to_dict(self._hits), "classes": self._width, "rows": rows}
+
+
+def _judged(hits: topk.TopK, classes: int) -> Scores:
+    if hits.all_equal == hits.examples:
+        raise GraphError(
+            f"all {classes} scores are equal in each of {hits.examples} examples: the graph "
+            "doesn't look at its input; look at input and outputs with `inspect`"
         )
+    if hits.not_finite == hits.examples:
+        raise GraphError(f"none of {hits.examples} examples has finite scores")
+    return Scores(
+        scores={name: count / hits.examples for name, count in hits.counts.items()},
+        counts=hits.counts,
+        classes=classes,
+        warnings=tuple(_doubts(hits)),
+    )
 
 
 def _doubts(hits: topk.TopK) -> Iterator[str]:
@@ -93,3 +120,11 @@ def _doubts(hits: topk.TopK) -> Iterator[str]:
             f"{hits.all_equal} of {hits.examples} examples have all scores equal; by in_top_k's "
             "tie rule they count as hits"
         )
+
+
+def _save(rows: Iterable[Sequence[Any]], target: Path) -> None:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["filename", "label", "prediction", "top5"])
+    lines.writerows(rows)
+    atomic.write_text(target, text.getvalue())

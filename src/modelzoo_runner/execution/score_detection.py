@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from modelzoo_runner.data import coco as data
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.execution.scorer import Scores, predictions_file
 from modelzoo_runner.metrics import coco as metric
-from modelzoo_runner.metrics.coco_detections import Collector
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.plan import Plan
 
 if TYPE_CHECKING:
@@ -22,18 +24,33 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
     """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
-    target = None if plan.predictions is None else predictions_file(plan.predictions)
+    target = None
+    if plan.predictions is not None and plan.examples is None:
+        target = predictions_file(plan.predictions)
     scorer = Detection(plan, truth)
     yield scorer
     if target is not None:
         scorer.found.detections().save(target)
 
 
+def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all the parts; see `scoring.merged`."""
+    records = [record for each in tallies for record in each["detections"]]
+    detections = dataclasses.replace(
+        from_records(records), not_finite=sum(each["not_finite"] for each in tallies)
+    )
+    scores = _scored(detections, data.joined([each["truth"] for each in tallies]))
+    if plan.predictions is not None:
+        detections.save(predictions_file(plan.predictions))
+    return scores
+
+
 class Detection:
     """Collects what was found in each image, and scores it against what there is to find."""
 
     def __init__(self, plan: Plan, truth: Annotations) -> None:
-        self.found = Collector()
+        # They take time to encode, and the score is of the boxes.
+        self.found = Collector(with_masks=plan.predictions is not None)
         self._roles = tuple(plan.graph.outputs)
         self._truth = truth
         self._images: list[int] = []
@@ -47,14 +64,28 @@ class Detection:
 
     def result(self) -> Scores:
         """COCO's numbers of the images that were run, and beside them the legacy ones."""
-        detections = self.found.detections()
+        return _scored(self.found.detections(), self._seen())
+
+    def tally(self) -> Mapping[str, Any]:
+        """What was found, in COCO's results format, and what there was to find."""
+        found = self.found.detections()
+        return {
+            "detections": list(found),
+            "not_finite": found.not_finite,
+            "truth": self._seen(),
+        }
+
+    def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        truth = data.restricted(self._truth, self._images)
-        official = metric.score_detections(detections, truth)
-        legacy = metric.score_detections(detections, truth, legacy=True)
-        return Scores(
-            scores=official.scores,
-            per_category=official.per_category,
-            legacy_scores=legacy.scores,
-            warnings=official.warnings,
-        )
+        return data.restricted(self._truth, self._images)
+
+
+def _scored(detections: Detections, truth: Annotations) -> Scores:
+    official = metric.score_detections(detections, truth)
+    legacy = metric.score_detections(detections, truth, legacy=True)
+    return Scores(
+        scores=official.scores,
+        per_category=official.per_category,
+        legacy_scores=legacy.scores,
+        warnings=official.warnings,
+    )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modelzoo_runner.errors import RequestError
 
@@ -36,6 +36,9 @@ class Scorer(Protocol):
 
     def result(self) -> Scores:
         """The scores of all that was added; there was at least one example."""
+
+    def tally(self) -> Mapping[str, Any]:
+        """What the scores are made from, as JSON can carry it; tallies of parts add up."""
 
 
 def predictions_file(path: str) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.execution import score_classification, score_detection
-from modelzoo_runner.execution.scorer import Scorer
+from modelzoo_runner.execution.scorer import Scorer, Scores
 from modelzoo_runner.plan import Plan
 
 
@@ -23,3 +25,21 @@ def opened(plan: Plan, truth: Annotations | None) -> AbstractContextManager[Scor
     if truth is not None:
         return score_detection.opened(plan, truth)
     return score_classification.opened(plan)
+
+
+def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all examples of several parts, and the plan's predictions file written.
+
+    They are what one run over all of the examples comes to.
+
+    Args:
+        plan: of the whole.
+        tallies: of the parts (`Scorer.tally`), in the order of the data.
+
+    Raises:
+        RequestError: the predictions file can't be written.
+        DataError: the parts hold the same image twice.
+    """
+    if plan.task == "detection":
+        return score_detection.merged(plan, tallies)
+    return score_classification.merged(plan, tallies)

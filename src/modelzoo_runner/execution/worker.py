@@ -1,7 +1,8 @@
-"""The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
+"""The worker's entry point: a plan comes in on standard input, messages go out on a private pipe.
 
-A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. One of
-several instances says `ready` when it is warm, and begins to measure at the time it is then told.
+A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. After
+a result another plan may come in that differs only in its `examples`. One of several instances says
+`ready` when it is warm, and begins to measure at the time it is then told.
 Nothing that TensorFlow or anybody else prints can get between them.
 """
 
@@ -10,27 +11,38 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
 from modelzoo_runner.plan import Plan
+
+TOGETHER, KEPT, CONTAINED = "together", "kept", "contained"
+"""Arguments: one of several instances; a child that isn't looked after while it has no plan; in a
+container."""
+
+IDLE_SECONDS = 60.0
+"""How long a kept child waits for another plan."""
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal this process gets when its parent dies."""
 
 
 def main() -> int:
-    """Run the plan on standard input; answer on the file descriptor given as an argument."""
+    """Run the plans on standard input; answer on the file descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         try:
-            _answer(answers, **_run(answers))
+            _run(answers)
+        except errors.Interrupted as interrupted:
+            _answer(answers, result=interrupted.result.to_dict())
         except errors.RunnerError as error:
             _answer(answers, error=errors.to_dict(error))
         except KeyboardInterrupt:
@@ -42,10 +54,8 @@ def main() -> int:
     return 0
 
 
-def _run(answers: IO[str]) -> dict[str, Any]:
-    from modelzoo_runner.execution import job
-
-    plan = codec.from_dict(json.loads(sys.stdin.readline()), Plan)
+def _run(answers: IO[str]) -> None:
+    from modelzoo_runner.execution import contained, job
 
     def tell(*said: object) -> None:
         _answer(answers, progress=said)
@@ -57,12 +67,22 @@ def _run(answers: IO[str]) -> dict[str, Any]:
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
-    is_one_of_several = "together" in sys.argv
-    try:
-        result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)
-    except errors.Interrupted as interrupted:
-        result = interrupted.result
-    return {"result": result.to_dict()}
+    plans = (codec.from_dict(json.loads(line), Plan) for line in _lines())
+    if CONTAINED in sys.argv:
+        _answer(answers, result=contained.run(next(plans), progress=tell).to_dict())
+        return
+    if TOGETHER in sys.argv:
+        _answer(answers, result=job.run(next(plans), progress=tell, barrier=barrier).to_dict())
+        return
+    for result in job.runs(plans, progress=tell):
+        _answer(answers, result=result.to_dict())
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input, until it is closed or a child that is kept has nothing to do."""
+    seconds = IDLE_SECONDS if KEPT in sys.argv else None
+    while select.select([sys.stdin], [], [], seconds)[0] and (line := sys.stdin.readline()):
+        yield line
 
 
 def _answer(answers: IO[str], **message: Any) -> None:

@@ -1,4 +1,4 @@
-"""What this process's control groups let it use: CPUs, memory nodes, CPU time.
+"""What this process's control groups let it use: CPUs, memory nodes, CPU time, memory.
 
 Version 1, version 2 and the mixture are read alike: each controller is looked up in the hierarchy
 it is mounted in, from the process's own group up to the top that can be seen from here, because a
@@ -39,6 +39,19 @@ def limits(root: Path = Path("/")) -> Limits:
         ),
         quota=min(quotas, default=None),
     )
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """How many bytes of memory this process's groups may have; `None` where there is no limit."""
+    names = ("memory.max", "memory.limit_in_bytes")  # version 2 and 1
+    said = [_text(folder / name).strip() for folder in _folders(root, "memory") for name in names]
+    # Version 2 says "max" for none, version 1 a number beyond any memory.
+    return min(
+        (int(each) for each in said if each.isdigit() and int(each) < _NO_LIMIT), default=None
+    )
+
+
+_NO_LIMIT = 2**60
 
 
 def throttling(root: Path = Path("/")) -> tuple[int, float] | None:

@@ -41,21 +41,27 @@ a process maps. Another one (scikit-learn's `libgomp`) doesn't run TensorFlow's 
 
 
 @contextlib.contextmanager
-def variables(env: Mapping[str, str]) -> Iterator[None]:
+def variables(env: Mapping[str, str | None]) -> Iterator[None]:
     """Set `env` in this process; on leaving each of its variables is as it was before.
+
+    `None` unsets one.
 
     What else changed meanwhile stays. Libraries see the values as well as Python does.
     """
     before = {name: os.environ.get(name) for name in env}
     try:
-        os.environ.update(env)
+        _update(env)
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _update(before)
+
+
+def _update(env: Mapping[str, str | None]) -> None:
+    for name, value in env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def read_once(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.machine import allocator, environment, onednn, processor, topology
+from modelzoo_runner.machine import allocator, cgroup, environment, onednn, processor, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Topology
 
@@ -70,7 +70,22 @@ def collect(root: Path = Path("/")) -> dict[str, Any]:
     'system'
     """
     here = topology.read(root)
-    return _machine(here, root) | {"process": _process(here), "software": _software(root)}
+    return _machine(here, root) | {"process": _process(here, root), "software": _software(root)}
+
+
+def memory_for_this_process(root: Path = Path("/")) -> int | None:
+    """How many bytes this process could still take: what is available here, within its limit."""
+    told = (_memory(root, "MemAvailable"), cgroup.memory_limit(root))
+    return min((each for each in told if each is not None), default=None)
+
+
+def versions() -> dict[str, str | None]:
+    """The versions of what computes, by package; `None` where it isn't installed."""
+    tensorflow = _tensorflow()
+    return {
+        "tensorflow": None if tensorflow is None else tensorflow["version"],
+        "numpy": _installed("numpy"),
+    }
 
 
 def _machine(here: Topology, root: Path) -> dict[str, Any]:
@@ -95,11 +110,12 @@ def _machine(here: Topology, root: Path) -> dict[str, Any]:
     }
 
 
-def _process(here: Topology) -> dict[str, Any]:
+def _process(here: Topology, root: Path) -> dict[str, Any]:
     return {
         "affinity": format_cpu_list(here.affinity),
         "control_group_cpus": None if here.cpuset is None else format_cpu_list(here.cpuset),
         "quota_cpus": here.quota,
+        "memory_limit_bytes": cgroup.memory_limit(root),
         "allocator": allocator.loaded(environment.mapped_files()),
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
         "threads": _thread_counts(),

@@ -6,7 +6,7 @@ label has is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class TopK:
         self.top5 += int(np.count_nonzero(in_top_k(scores, targets, 5)))
         self.not_finite += int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))
         self.all_equal += int(np.count_nonzero((scores == scores[:, :1]).all(axis=1)))
+
+    def __add__(self, other: TopK) -> TopK:
+        """The hits of both."""
+        return TopK(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def counts(self) -> dict[str, int]:

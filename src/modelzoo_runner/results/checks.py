@@ -51,10 +51,23 @@ def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
         )
 
 
-def of_precision(plan: Plan, machine: Mapping[str, Any]) -> Iterator[str]:
-    """Where the processor computes a precision otherwise than it was meant to be."""
+def of_precision(plan: Plan, machine: Mapping[str, Any], int8_layers: int) -> Iterator[str]:
+    """Where the graph or the processor computes otherwise than the plan's precision says.
+
+    `int8_layers` are the graph's convolutions and matrix products that compute in int8.
+    """
     instruction_set = machine["software"]["onednn"]["instruction_set"]
-    if plan.precision == "int8" and instruction_set in WITHOUT_VNNI:
+    if plan.precision == "int8" and int8_layers == 0:
+        yield (
+            'precision="int8": nothing in this graph computes in int8, so these numbers are of '
+            "float32; see what it holds with `inspect`"
+        )
+    elif plan.precision != "int8" and int8_layers > 0:
+        yield (
+            f'precision="{plan.precision}": {int8_layers} layers of this graph compute in int8, so '
+            'these numbers are of int8; ask for precision="int8"'
+        )
+    if int8_layers > 0 and instruction_set in WITHOUT_VNNI:
         yield (
             f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits "
             "here, so scores can be points lower than on a processor with VNNI, and it is slower"

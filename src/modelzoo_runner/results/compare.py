@@ -58,7 +58,7 @@ def compare(first: Result, second: Result) -> Comparison:
         ratio=first.throughput / second.throughput,
         median_ratio=_per_example(second) / _per_example(first),
         verdict=_verdict(*intervals),
-        differences=dict(_differences(codec.to_dict(first.plan), codec.to_dict(second.plan))),
+        differences=dict(differences(codec.to_dict(first.plan), codec.to_dict(second.plan))),
         score_differences=_scores(first, second),
     )
 
@@ -95,15 +95,16 @@ def _scores(first: Result, second: Result) -> dict[str, float]:
     return {name: first.scores[name] - second.scores[name] for name in shared}
 
 
-def _differences(
+def differences(
     first: Mapping[str, Any], second: Mapping[str, Any], path: str = ""
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """What of two plans as dicts differs and matters: (dotted name, the values of both)."""
     for key in dict.fromkeys((*first, *second)):
         name = f"{path}.{key}" if path else key
         if name in NO_MATTER or key == "why":
             continue
         a, b = first.get(key), second.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from _differences(a, b, name)
+            yield from differences(a, b, name)
         elif a != b:
             yield name, (a, b)

@@ -6,24 +6,27 @@ drift apart. A saved result needs neither TensorFlow nor numpy to be read, print
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from modelzoo_runner import atomic, codec
+from modelzoo_runner import codec
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
-from modelzoo_runner.results import stats
+from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.instances import InstanceRecord
+from modelzoo_runner.results.parts import PartRecord, Whole
 from modelzoo_runner.results.stats import Summary
 
 SCHEMA = 1
 """The version of the JSON form. It grows when an older reader would misread a newer file."""
 
 R = TypeVar("R", bound="Result")
+
+Host = Literal["process", "child", "container"]
+"""Where a run was: in the process that asked, in a child of it, or in a container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class Observed:
     process and TensorFlow. `setup_seconds` are the parts of the cold start.
     """
 
-    host: Literal["process", "child"] = "process"
+    host: Host = "process"
     host_reason: str = ""
     graph: Mapping[str, Any] = field(default_factory=dict)
     threads: Mapping[str, Any] = field(default_factory=dict)
@@ -105,16 +108,7 @@ class Result:
         Raises:
             ResultError: the path can't be written; says why.
         """
-        path = Path(path).expanduser()
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        try:
-            atomic.write_text(path, text)
-        except OSError as error:
-            raise ResultError(
-                f"{path}: the result can't be saved there: {error.strerror or error}. The result "
-                "itself is unharmed: save() it to another path."
-            ) from None
-        return path
+        return saved.write(self.to_dict(), path)
 
     def __repr__(self) -> str:
         plan = self.plan
@@ -169,12 +163,16 @@ class AccuracyResult(Result):
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
     to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts counted them (see
     `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+
+    Of a run in parts `parts` says where each was done, in the order of the data. The result has all
+    of their steps, and its `plan` and `observed` are those of the first part.
     """
 
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[PartRecord, ...] = ()
 
     @property
     def interval(self) -> dict[str, tuple[float, float]]:
@@ -193,7 +191,24 @@ class AccuracyResult(Result):
         return {name: scores[name] - published[name] for name in scores if name in published}
 
 
-_KINDS: dict[str, type[Result]] = {"benchmark": BenchmarkResult, "accuracy": AccuracyResult}
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PartResult(Result):
+    """What one part of the data gave: the examples from the first to before the last in
+    `plan.examples`, of the data that `whole` describes.
+
+    It has no score yet. Its `tally` is what the scores of the whole are made from: counts, or what
+    was found and what there was to find, which can be added up exactly.
+    """
+
+    whole: Whole
+    tally: Mapping[str, Any]
+
+
+_KINDS: dict[str, type[Result]] = {
+    "benchmark": BenchmarkResult,
+    "accuracy": AccuracyResult,
+    "part": PartResult,
+}
 
 
 def from_dict(record: Mapping[str, Any]) -> Result:
@@ -223,18 +238,4 @@ def load(path: str | Path) -> Result:
     Raises:
         ResultError: the file can't be read or isn't a result of a known schema.
     """
-    path = Path(path).expanduser()
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: can't be read as a saved result: {error}") from None
-    if not isinstance(record, dict):
-        raise ResultError(f"{path}: can't be read as a saved result: not a JSON object")
-    try:
-        return from_dict(record)
-    except ResultError as error:
-        raise ResultError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON knows")
+    return saved.reading(path, from_dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html as markup
+from pathlib import PurePath
 
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
@@ -131,12 +132,19 @@ def _steps(result: Result) -> str:
 def _ran(result: Result) -> str:
     plan, observed = result.plan, result.observed
     placement = plan.placement
-    where = "in this process" if observed.host == "process" else "in a child process"
+    where = {"process": "in this process", "child": "in a child process"}.get(observed.host, "")
+    if plan.docker_image is not None:
+        where = f"in a container of {plan.docker_image.name}"
     version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
+    if plan.preprocess_graph is not None:
+        graph += f" fed by {PurePath(plan.preprocess_graph.path).name}"
     each = ""
     if plan.instances:
         where, each = f"in {len(plan.instances)} child processes at once", " each"
+    if isinstance(result, AccuracyResult) and result.parts:
+        nodes = len({part.machine.get("id") for part in result.parts})
+        where += f", in {len(result.parts)} parts" + (f" on {nodes} nodes" if nodes > 1 else "")
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
         f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"

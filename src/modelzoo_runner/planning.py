@@ -1,0 +1,56 @@
+"""From a model and a request to a plan that can be run on this machine: the order of the steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from modelzoo_runner import preset as presets
+from modelzoo_runner import resolve
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Graph, Preset
+from modelzoo_runner.resolve import Request
+
+Model = str | Path | Preset
+
+
+def plan(
+    preset: Preset, request: Request, *, offline: bool = False, progress: Progress | None = None
+) -> Plan:
+    """The plan of a request, with its graph and its data on this machine.
+
+    Raises:
+        RequestError: an argument that can't be; nothing has been fetched.
+        BindingError: this machine can't honour it.
+        FetchError, GraphError: its files can't be had.
+    """
+    from modelzoo_runner import places, sources
+
+    request = resolve.check(request, preset)
+    placed, instances = places.placements(preset, request)
+    resolved = resolve.resolve(preset, request, placed, instances)
+    return sources.localize(resolved, preset, offline=offline, progress=progress)
+
+
+def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
+    """The preset behind `model`, and the request with the graph's path if `model` is one."""
+    if isinstance(model, Preset):
+        return model, request
+    path = Path(model).expanduser()
+    if path.suffix == ".toml":
+        return presets.read(path), request
+    if path.suffix not in (".pb", ".pbtxt") and os.sep not in str(model):
+        return presets.find(str(model)), request
+    if request.weights != "pretrained":
+        raise RequestError(
+            f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
+            "either a model's name with weights=, or the path alone"
+        )
+    graph = Graph(input=request.input or "", outputs=request.outputs or {})
+    precision = resolve.graph_precision(request.precision)
+    bare = Preset(name=path.stem, task="classification", graph={precision: graph})
+    weights = str(model if "://" in str(model) else path)
+    return bare, dataclasses.replace(request, weights=weights)

@@ -1,0 +1,175 @@
+"""What became of many runs: a result or a failure for each, in the order in which they were asked.
+
+Saved and loaded as one JSON file; printed as one table. How they were run is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from modelzoo_runner import codec, errors
+from modelzoo_runner.errors import ResultError, RunnerError
+from modelzoo_runner.results import result as results
+from modelzoo_runner.results import saved
+from modelzoo_runner.results.result import SCHEMA, Result
+
+KIND = "sweep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A run that came to no result: its arguments as given, and the error's class and words.
+
+    >>> failure = Failure(
+    ...     asked={"verb": "benchmark", "model": "rfcn"}, error="FetchError", message="no network"
+    ... )
+    >>> print(failure)
+    benchmark rfcn: FetchError: no network
+    """
+
+    asked: Mapping[str, Any]
+    error: str
+    message: str
+
+    @property
+    def exception(self) -> RunnerError:
+        """The error, to be raised: an instance of its class."""
+        return errors.from_dict({"class": self.error, "message": self.message})
+
+    def __str__(self) -> str:
+        asked = self.asked
+        return f"{asked.get('verb')} {asked.get('model')}: {self.error}: {self.message}"
+
+
+Outcome = Result | Failure
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResult(Sequence[Outcome]):
+    """The outcomes of a sweep, as a sequence in the order of the request.
+
+    `warnings` are about the sweep; those of a run are in its result. `str()` is one table.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results alone, of the runs that came to one."""
+        return tuple(each for each in self.outcomes if isinstance(each, Result))
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The failures alone."""
+        return tuple(each for each in self.outcomes if isinstance(each, Failure))
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Outcome, ...]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | tuple[Outcome, ...]:
+        return self.outcomes[index]
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    def __repr__(self) -> str:
+        return f"<SweepResult: {len(self.results)} results, {len(self.failures)} failures>"
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import sweep_table
+
+        return sweep_table.text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import sweep_table
+
+        return sweep_table.html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcomes as plain dicts, lists and scalars; `from_dict` reads them."""
+        return {
+            "schema": SCHEMA,
+            "kind": KIND,
+            "warnings": list(self.warnings),
+            "outcomes": [outcome_to_dict(each) for each in self.outcomes],
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write all outcomes as one JSON file, whole or not at all, and return the path.
+
+        Raises:
+            ResultError: the path can't be written; says why.
+        """
+        return saved.write(self.to_dict(), path)
+
+    @staticmethod
+    def load(path: str | Path) -> SweepResult:
+        """The outcomes saved at `path`.
+
+        Raises:
+            ResultError: the file can't be read or isn't the results of a sweep.
+        """
+        return saved.reading(path, from_dict)
+
+
+def load_any(path: str | Path) -> Result | SweepResult:
+    """What is saved at `path`: a result, or those of a sweep.
+
+    Raises:
+        ResultError: the file can't be read or is neither.
+    """
+    return saved.reading(path, _from_dict)
+
+
+def _from_dict(record: Mapping[str, Any]) -> Result | SweepResult:
+    return from_dict(record) if record.get("kind") == KIND else results.from_dict(record)
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """A result or a failure as JSON can carry it."""
+    if isinstance(outcome, Result):
+        return outcome.to_dict()
+    return {"kind": "failure", **codec.to_dict(outcome)}
+
+
+def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
+    """The outcome that `outcome_to_dict` recorded.
+
+    Raises:
+        ResultError: it is neither a result nor a failure.
+    """
+    if record.get("kind") != "failure":
+        return results.from_dict(record)
+    body = {key: value for key, value in record.items() if key != "kind"}
+    try:
+        return codec.from_dict(body, Failure)
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None
+
+
+def from_dict(record: Mapping[str, Any]) -> SweepResult:
+    """The outcomes that `SweepResult.to_dict` recorded.
+
+    Raises:
+        ResultError: another schema version, or not the results of a sweep.
+    """
+    if record.get("schema") != SCHEMA or record.get("kind") != KIND:
+        raise ResultError(
+            f"schema={record.get('schema')!r}, kind={record.get('kind')!r}: not the results of a "
+            f"sweep of schema {SCHEMA}"
+        )
+    outcomes = record.get("outcomes")
+    if not isinstance(outcomes, list) or not all(isinstance(each, dict) for each in outcomes):
+        raise ResultError("outcomes: should be a list of results and failures")
+    return SweepResult(
+        outcomes=tuple(outcome_from_dict(each) for each in outcomes),
+        warnings=tuple(record.get("warnings", ())),
+    )

@@ -1,0 +1,246 @@
+"""An accuracy run in parts: here one after another, or on the workers of a cluster.
+
+Parts that are done can be kept, so that another call does what is missing. What a part is and how
+parts become one result is known to `parts`; how they are kept, to `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from modelzoo_runner import codec, planning, resolve
+from modelzoo_runner._version import __version__
+from modelzoo_runner.errors import Interrupted, RequestError, ResultError
+from modelzoo_runner.execution import host, scorer, source
+from modelzoo_runner.execution.progress import Guarded, Progress
+from modelzoo_runner.machine import facts
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Preset
+from modelzoo_runner.resolve import Request
+from modelzoo_runner.results.compare import NO_MATTER
+from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.result import AccuracyResult, PartResult, from_dict
+from modelzoo_runner.scale import checkpoint as checkpoints
+from modelzoo_runner.scale import parts
+from modelzoo_runner.scale.checkpoint import Checkpoint
+from modelzoo_runner.scale.parts import Range
+
+
+class Place(Protocol):
+    """Where parts are done; `plan` and `whole` are of all examples."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def whole(self) -> Whole: ...
+    @property
+    def versions(self) -> Mapping[str, str | None]: ...
+    @property
+    def workers(self) -> int: ...
+
+    def results(
+        self, ranges: Sequence[Range], progress: Progress
+    ) -> AbstractContextManager[Iterator[PartResult]]:
+        """The parts as they get done; on leaving, those that aren't are given up."""
+
+
+def run(
+    preset: Preset,
+    request: Request,
+    *,
+    client: Any | None,
+    checkpoint: str | Path | None,
+    offline: bool,
+    progress: Progress | None,
+) -> AccuracyResult:
+    """The result of an accuracy run, done in parts.
+
+    Args:
+        preset: the model.
+        request: what is asked for.
+        client: whose workers do the parts; `None`: this machine does.
+        checkpoint: the folder that keeps what is done.
+        offline: never touch the network.
+        progress: told of the examples that are done.
+
+    Raises:
+        Interrupted: Ctrl-C; it holds the result of what is done.
+        RequestError: an argument can't be, or the checkpoint is of another run.
+        RunnerError: as `accuracy`.
+    """
+    request = _with_absolute_paths(resolve.check(request, preset))
+    _can_be_in_parts(request, client)
+    if request.predictions is not None:
+        scorer.predictions_file(request.predictions)
+    told = Guarded(progress or (lambda *_: None))
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(_place(preset, request, client, offline, told))
+        kept = None
+        if checkpoint is not None:
+            kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(place, request)))
+        return _run(place, kept, request.predictions, told)
+
+
+def _run(
+    place: Place, kept: Checkpoint | None, predictions: str | None, told: Guarded
+) -> AccuracyResult:
+    whole = place.whole
+    done = [] if kept is None else list(_kept(kept, whole))
+    ranges = [parts.range_of(part) for part in done]
+    left = parts.split(
+        parts.missing(whole.examples, ranges),
+        batch_size=place.plan.batch_size,
+        workers=place.workers,
+    )
+    count = sum(part.examples for part in done)
+
+    def inside(name: str, number: int, total: int | None) -> None:
+        """What a part that is under way tells."""
+        if name == "examples":
+            number, total = count + number, whole.examples
+        told(name, number, total)
+
+    def result(found: Sequence[PartResult], *, interrupted: bool = False) -> AccuracyResult:
+        merged = parts.merged(found, predictions=predictions, interrupted=interrupted)
+        problems = () if kept is None else kept.problems
+        said = problems if told.problem is None else (*problems, told.problem)
+        warnings = tuple(dict.fromkeys((*merged.warnings, *said)))
+        return dataclasses.replace(merged, warnings=warnings)
+
+    told("examples", count, whole.examples)
+    try:
+        with place.results(left, inside) as results:
+            for part in results:
+                if kept is not None:
+                    kept.add(parts.name(parts.range_of(part)), part.to_dict())
+                done.append(part)
+                count += part.examples
+                told("examples", count, whole.examples)
+    except Interrupted as interrupted:
+        raise Interrupted(result([*done, interrupted.result], interrupted=True)) from None
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        raise Interrupted(result(done, interrupted=True)) from None
+    return result(done)
+
+
+def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
+    """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
+    for name, record in kept.entries().items():
+        try:
+            part = from_dict(record)
+        except ResultError as error:
+            kept.refuse(name, str(error).splitlines()[0])
+            continue
+        if (
+            not isinstance(part, PartResult)
+            or part.whole != whole
+            or parts.name(parts.range_of(part)) != name
+        ):
+            kept.refuse(name, "it is no part of this run")
+            continue
+        yield part
+
+
+def _place(
+    preset: Preset, request: Request, client: Any | None, offline: bool, progress: Progress
+) -> AbstractContextManager[Place]:
+    if client is None:
+        return contextlib.nullcontext(_Here.of(preset, request, offline, progress))
+    from modelzoo_runner.scale import cluster
+
+    return cluster.opened(client, preset, request, offline=offline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Here:
+    """This machine, one part after another with one opened graph."""
+
+    plan: Plan
+    whole: Whole
+    versions: Mapping[str, str | None]
+    workers: int = 1
+
+    @classmethod
+    def of(cls, preset: Preset, request: Request, offline: bool, progress: Progress) -> _Here:
+        plan = planning.plan(preset, request, offline=offline, progress=progress)
+        return cls(plan=plan, whole=source.whole(plan), versions=facts.versions())
+
+    @contextlib.contextmanager
+    def results(
+        self, ranges: Sequence[Range], progress: Progress
+    ) -> Iterator[Iterator[PartResult]]:
+        if not ranges:
+            yield iter(())
+            return
+        plan = dataclasses.replace(self.plan, predictions=None)
+        plans = (dataclasses.replace(plan, examples=each) for each in ranges)
+        with contextlib.closing(host.runs(plans, progress=progress)) as results:
+            yield cast(Iterator[PartResult], results)
+
+
+def _identity(place: Place, request: Request) -> dict[str, Any]:
+    """All that must be the same for a part to be one of this run."""
+    plan = codec.to_dict(place.plan)
+    env = {key: value for key, value in plan["placement"]["env"].items() if key not in _SPEED}
+    matters = {key: value for key, value in plan.items() if key not in NO_MATTER | _WHERE}
+    return {
+        "kind": "accuracy",
+        "modelzoo_runner": __version__,
+        **place.versions,
+        **{key: _without_place(value) for key, value in matters.items()},
+        "env": env,
+        "data_location": request.data_location,
+        "annotations": request.annotations,
+        "data": {"examples": place.whole.examples, "fingerprint": place.whole.fingerprint},
+    }
+
+
+_WHERE = {"placement", "instances", "examples"}
+"""What in a plan says where it is run and in which part, which changes no score."""
+
+_SPEED = {"OMP_NUM_THREADS"}
+
+
+def _without_place(value: Any) -> Any:
+    """A file is what is in it, not where it is."""
+    if isinstance(value, dict) and value.get("sha256"):
+        return {key: each for key, each in value.items() if key not in ("path", "source")}
+    return value
+
+
+def _can_be_in_parts(request: Request, client: Any | None) -> None:
+    asked = "checkpoint" if client is None else "client"
+    if request.stream:
+        raise RequestError(
+            f"stream=True: with {asked}= the run is done in parts, and to find where a part begins "
+            "all data before it would have to be read; leave stream out, and the data is fetched"
+        )
+    if request.docker_image and client is not None:
+        raise RequestError(
+            f"docker_image={request.docker_image!r}: the workers of a cluster run each part "
+            "themselves; leave it out, and start the workers in that image instead"
+        )
+
+
+def _with_absolute_paths(request: Request) -> Request:
+    """The request as another process in another folder understands it."""
+
+    def absolute(location: str | None) -> str | None:
+        if location is None or "://" in location or location in ("pretrained", "random"):
+            return location
+        return str(Path(location).expanduser().absolute())
+
+    return dataclasses.replace(
+        request,
+        weights=absolute(request.weights) or request.weights,
+        data_location=absolute(request.data_location),
+        annotations=absolute(request.annotations),
+    )

@@ -1,0 +1,157 @@
+"""A folder that keeps what is done of something long, so that another call does what is missing.
+
+`run.json` says what it is of; beside it is a file for each thing done, written whole or not at all,
+with a checksum. What the things are is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner import atomic
+from modelzoo_runner.errors import RequestError, ResultError
+from modelzoo_runner.results.compare import differences
+
+SCHEMA = 1
+
+_RUN = "run.json"
+_LOCK = ".lock"
+_ENTRY = re.compile(r"(?P<name>[\w-]+)\.done")
+_HALF_WRITTEN = re.compile(r"\.(run\.json|[\w-]+\.done)\.\w+")
+
+
+class Checkpoint:
+    """What is done so far. `problems` says which entries can't be used: they count as not done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: tuple[str, ...] = ()
+
+    def entries(self) -> dict[str, Any]:
+        """The records that are kept, by name; damaged ones are left out."""
+        found = {}
+        for path in sorted(self.folder.iterdir()):
+            match = _ENTRY.fullmatch(path.name)
+            if match is None:
+                continue
+            try:
+                found[match["name"]] = _read(path)
+            except (OSError, ValueError) as error:
+                self.refuse(match["name"], str(error))
+        return found
+
+    def refuse(self, name: str, why: str) -> None:
+        """Note why an entry can't be used."""
+        said = f"checkpoint: {self._path(name)}: {why}; what it was of was done again"
+        self.problems = (*self.problems, said)
+
+    def add(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep a record under a name, in place of what is there.
+
+        Raises:
+            ResultError: it can't be written; what was kept before is unharmed.
+        """
+        text = json.dumps(record, allow_nan=False)
+        _write(self._path(name), f"{_digest(text)}\n{text}\n")
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.done"
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
+    """The checkpoint in a folder, made if it isn't there; nobody else can use it meanwhile.
+
+    Args:
+        path: the folder.
+        of: what it is of, as JSON can carry it: all that must be the same for an entry to count.
+
+    Raises:
+        RequestError: the folder holds something else, is of another run (naming what differs), or
+            is in use.
+        ResultError: it can't be written.
+    """
+    import filelock
+
+    folder = Path(path).expanduser()
+    asked = f"checkpoint={str(path)!r}"
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{asked}: is a file; give a folder, new or of the same run")
+    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if each.name not in (_RUN, _LOCK) and not _ENTRY.fullmatch(each.name):
+            if _HALF_WRITTEN.fullmatch(each.name):
+                continue
+            raise RequestError(
+                f"{asked}: is no checkpoint, it holds {each.name!r}; give a folder, new or of the "
+                "same run"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / _LOCK, timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise RequestError(
+            f"{asked}: another run is using it; wait for that, or give another folder"
+        ) from None
+    except OSError as error:
+        raise ResultError(f"{folder}: nothing can be kept there: {error.strerror}") from None
+    try:
+        for each in folder.iterdir():
+            if _HALF_WRITTEN.fullmatch(each.name):  # by a process that was killed
+                each.unlink()
+        _check(folder, asked, json.loads(json.dumps({"schema": SCHEMA, **of})))
+        yield Checkpoint(folder)
+    finally:
+        lock.release()
+
+
+def _check(folder: Path, asked: str, of: Mapping[str, Any]) -> None:
+    """See that the folder is of this run; say so in it where nothing does."""
+    path = folder / _RUN
+    if not path.exists():
+        if any(_ENTRY.fullmatch(each.name) for each in folder.iterdir()):
+            raise RequestError(
+                f"{asked}: {_RUN}, which says what it is of, is missing; give another folder, or "
+                "remove this one to begin again"
+            )
+        _write(path, json.dumps(of, indent=1) + "\n")
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(there, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"{asked}: {_RUN}, which says what it is of, can't be read: {error}; give another "
+            "folder, or remove this one to begin again"
+        ) from None
+    differing = [f"{name} is {a!r} there, {b!r} here" for name, (a, b) in differences(there, of)]
+    if differing:
+        raise RequestError(
+            f"{asked}: is of another run: {'; '.join(differing)}. Give another folder, or remove "
+            "this one to begin again"
+        )
+
+
+def _read(path: Path) -> Any:
+    digest, newline, text = path.read_text(encoding="utf-8").partition("\n")
+    if not newline or _digest(text.rstrip("\n")) != digest:
+        raise ValueError("its checksum is wrong")
+    return json.loads(text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise ResultError(f"{path}: can't be kept there: {error.strerror or error}") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

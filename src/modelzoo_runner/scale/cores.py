@@ -1,0 +1,70 @@
+"""Who computes on which cores of this node: claims that end with the process that made them.
+
+A claim is a lock on a file for each CPU, so it holds between processes of one user, whatever
+cluster or client they are of, and a process that is killed leaves none behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from modelzoo_runner.errors import BindingError
+
+SECONDS_BETWEEN = 0.1
+"""Between two looks at whether somebody has finished."""
+
+
+@contextlib.contextmanager
+def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+    """The first of these sets of CPUs that has none claimed by somebody else; waits for one.
+
+    Raises:
+        BindingError: the files can't be made.
+    """
+    folder = Path(tempfile.gettempdir()) / f"modelzoo_runner-{os.getuid()}"
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(exist_ok=True)
+            while (cpus := _first(folder, sets, stack)) is None:
+                time.sleep(SECONDS_BETWEEN)
+        except OSError as error:
+            raise BindingError(
+                f"{folder}: CPUs can't be claimed there: {error.strerror or error}. TMPDIR names "
+                "another folder"
+            ) from None
+        yield cpus
+
+
+def _first(
+    folder: Path, sets: Sequence[tuple[int, ...]], stack: contextlib.ExitStack
+) -> tuple[int, ...] | None:
+    return next((cpus for cpus in sets if _took(folder, cpus, stack)), None)
+
+
+def _took(folder: Path, cpus: tuple[int, ...], stack: contextlib.ExitStack) -> bool:
+    """Claim all of these CPUs for as long as `stack` is open, or none of them."""
+    import filelock
+
+    with contextlib.ExitStack() as locks:
+        for cpu in sorted(cpus):
+            try:
+                locks.enter_context(
+                    filelock.FileLock(folder / f"cpu{cpu}", timeout=0, thread_local=False)
+                )
+            except filelock.Timeout:
+                return False
+        stack.push(locks.pop_all())
+    return True
+
+
+def node() -> str:
+    """What tells this node from others, and is the same in all of its containers."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return os.uname().nodename

@@ -1,0 +1,154 @@
+"""An accuracy run in parts: which there are, and from their results to that of the whole. Pure.
+
+A part is a range of the examples in the order of the data. It begins at a multiple of the batch
+size, so that every step sees the batch that it would see in one run over everything. Where parts
+are run is not known here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from modelzoo_runner.errors import DataError
+from modelzoo_runner.execution import scoring
+from modelzoo_runner.results import checks
+from modelzoo_runner.results.parts import PartRecord
+from modelzoo_runner.results.result import AccuracyResult, PartResult
+
+Range = tuple[int, int]
+"""The number of the first example, and that after the last one's."""
+
+PARTS_PER_WORKER = 8
+"""Enough that the last to finish isn't long alone, and few enough that starting them is no cost."""
+
+MOST_EXAMPLES = 1000
+"""In a part: what is lost when it is killed, and has to be done again."""
+
+
+def range_of(part: PartResult) -> Range:
+    """Which examples a part is of."""
+    return part.plan.examples or (0, part.whole.examples)
+
+
+def name(examples: Range) -> str:
+    """The name of a part; sorted, names are in the order of the data.
+
+    >>> name((0, 128))
+    '00000000-00000128'
+    """
+    return f"{examples[0]:08}-{examples[1]:08}"
+
+
+def missing(examples: int, done: Iterable[Range]) -> tuple[Range, ...]:
+    """The ranges of `examples` that are in none of those done.
+
+    >>> missing(10, [(4, 6), (0, 2)])
+    ((2, 4), (6, 10))
+    """
+    left, at = [], 0
+    for start, stop in (*sorted(done), (examples, examples)):
+        if at < start:
+            left.append((at, start))
+        at = max(at, stop)
+    return tuple(left)
+
+
+def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Range, ...]:
+    """The parts in which so many workers do these ranges; each begins at a multiple of the batch.
+
+    >>> split([(0, 90), (120, 130)], batch_size=4, workers=1)
+    ((0, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 90), (120, 130))
+    """
+    ranges = tuple(ranges)
+    examples = sum(stop - start for start, stop in ranges)
+    even = math.ceil(examples / (workers * PARTS_PER_WORKER))
+    steps = max(1, math.ceil(min(even, MOST_EXAMPLES) / batch_size))
+    size = steps * batch_size
+    return tuple(
+        (at, min(at + size, stop)) for start, stop in ranges for at in range(start, stop, size)
+    )
+
+
+def merged(
+    parts: Sequence[PartResult], *, predictions: str | None = None, interrupted: bool = False
+) -> AccuracyResult:
+    """The result of the whole; its predictions file is written if one is asked for.
+
+    Scores and counts are those of one run over all the examples.
+
+    Args:
+        parts: of one run, in any order.
+        predictions: the path of that file.
+        interrupted: there may be examples that no part has.
+
+    Raises:
+        DataError: an example is in no part or in two, or the parts aren't of the same data.
+    """
+    parts = sorted(parts, key=range_of)
+    first = parts[0]
+    if not interrupted:
+        _check_whole(parts)
+    plan = dataclasses.replace(first.plan, examples=None, predictions=predictions)
+    scores = scoring.merged(plan, [part.tally for part in parts])
+    examples = sum(part.examples for part in parts)
+    steps = tuple(step for part in parts for step in part.step_seconds)
+    return AccuracyResult(
+        plan=plan,
+        observed=first.observed,
+        step_seconds=steps,
+        data_seconds=tuple(wait for part in parts for wait in part.data_seconds),
+        examples=examples,
+        warnings=(
+            *checks.of_steps(plan, len(steps), exhausted=True, interrupted=interrupted),
+            *scores.warnings,
+            *checks.of_scores(plan, examples, first.whole.available, scores.counts, scores.classes),
+            *dict.fromkeys(said for part in parts for said in part.warnings),
+        ),
+        interrupted=interrupted,
+        scores=scores.scores,
+        counts=scores.counts,
+        per_category=scores.per_category,
+        legacy_scores=scores.legacy_scores,
+        parts=tuple(_record(part) for part in parts),
+    )
+
+
+def _check_whole(parts: Sequence[PartResult]) -> None:
+    problem = next(_problems(parts), None)
+    if problem is not None:
+        raise DataError(
+            f"the parts of the run don't make up its {parts[0].whole.examples} examples: {problem}"
+        )
+
+
+def _problems(parts: Sequence[PartResult]) -> Iterator[str]:
+    whole, graph = parts[0].whole, parts[0].plan.graph.sha256
+    for part in parts:
+        start, stop = range_of(part)
+        if part.whole != whole:
+            yield f"the part from {start} to {stop} is of other data"
+        if part.plan.graph.sha256 != graph:
+            yield f"the part from {start} to {stop} is of another graph"
+        if part.examples != stop - start:
+            yield f"the part from {start} to {stop} has {part.examples} examples"
+    at = 0
+    for start, stop in (*map(range_of, parts), (whole.examples, whole.examples)):
+        if start != at:
+            yield f"those from {min(at, start)} to {max(at, start)} are there " + (
+                "twice" if start < at else "not at all"
+            )
+        at = stop
+
+
+def _record(part: PartResult) -> PartRecord:
+    observed = part.observed
+    return PartRecord(
+        examples=range_of(part),
+        cpus=part.plan.placement.cpus,
+        started=observed.started,
+        threads=observed.threads,
+        machine=observed.machine,
+        setup_seconds=observed.setup_seconds,
+    )
