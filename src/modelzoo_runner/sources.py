@@ -104,7 +104,7 @@ def _random(plan: Plan, preset: Preset) -> Path:
     from modelzoo_runner.machine import environment
     from modelzoo_runner.storage import settings
 
-    folder = settings.cache_folder() / "random" / _fingerprint(catalog)
+    folder = settings.cache_folder() / settings.BUILT / _fingerprint(catalog)
     path = folder / f"{preset.topology}_seed{plan.seed}.pb"
     if not path.exists():
         # TensorFlow is loaded by this, and reads once what the run is to have.
