@@ -65,16 +65,23 @@ def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None)
     graph: GraphFile = plan.graph
     if graph.source == "random":
         return _random(plan, preset)
-    from modelzoo_runner.storage import fetch, locations
-
     if graph.source == "path":
-        place = locations.parse(graph.path)
-        if isinstance(place, Path):
-            return place.absolute()
-        return fetch.local(graph.path, offline=offline, progress=progress)
+        return _given(graph.path, offline, progress)
+    from modelzoo_runner.storage import fetch
+
     return fetch.first_of(
         preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
     )
+
+
+def _given(location: str, offline: bool, progress: Progress | None) -> Path:
+    """The file that a user named, on this machine."""
+    from modelzoo_runner.storage import fetch, locations
+
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return place.absolute()
+    return fetch.local(location, offline=offline, progress=progress)
 
 
 def _preprocess_graph(
@@ -84,13 +91,14 @@ def _preprocess_graph(
     graph = plan.preprocess_graph
     if graph is None:
         return None
-    path = Path(graph.path).expanduser().absolute()
     known = preset.graph[graph_precision(plan.precision)].preprocess_graph
     if graph.source == "pretrained" and known is not None:
         from modelzoo_runner.storage import fetch
 
         by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
         path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+    else:
+        path = _given(graph.path, offline, progress)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
 
 
