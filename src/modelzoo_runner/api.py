@@ -99,7 +99,7 @@ def benchmark(
         preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
             is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
-        stream: read data at gs:// where it is while it is used, without a copy on the disk.
+        stream: read data at gs:// while it is used, without a copy on the disk (`docs/data.md`).
         allow_partial: accept a data set with missing shards.
         offline: never touch the network.
         progress: called with (what, done, total or None).
