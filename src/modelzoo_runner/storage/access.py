@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CONNECTIONS = 256
+"""How many may be kept open: as many as threads read at once, on the largest machines."""
+
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
@@ -109,6 +112,7 @@ class Access:
 def _account(who: str, credentials: Any, project: str | None, endpoint: str | None) -> Account:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
+    from requests.adapters import HTTPAdapter
 
     for_facts = AuthorizedSession(credentials)
     # Google's servers redirect nobody; what redirects isn't one of them.
@@ -122,7 +126,11 @@ def _account(who: str, credentials: Any, project: str | None, endpoint: str | No
     )
     # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
     client._bucket_metadata_cache = None
-    return Account(who, client, AuthorizedSession(credentials))
+    for_bytes = AuthorizedSession(credentials)
+    for scheme in ("http://", "https://"):
+        # With fewer, a connection is thrown away with a warning for each that comes back.
+        for_bytes.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return Account(who, client, for_bytes)
 
 
 def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T:
