@@ -67,7 +67,7 @@ def benchmark(
         goal: which of the preset's recommended runs: `"throughput"` (a large batch) or `"latency"`
             (batch 1).
         weights: `"pretrained"` fetches the published graph, `"random"` builds the same network here
-            with seeded weights, and anything else is the path of a graph.
+            with seeded weights, and anything else is the path of a graph, here or at gs://.
         data_location: a folder of TFRecords or images, here or at gs://; `None`: synthetic input.
         batch_size: examples in a step.
         warmup_steps: steps before the measured ones; kept in the result, apart.
@@ -99,7 +99,7 @@ def benchmark(
         preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
             is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
-        stream: read data at gs:// where it is while it is used, without a copy on the disk.
+        stream: read data at gs:// while it is used, without a copy on the disk (`docs/data.md`).
         allow_partial: accept a data set with missing shards.
         offline: never touch the network.
         progress: called with (what, done, total or None).

@@ -16,7 +16,7 @@ from typing import Any
 import modelzoo_runner
 from modelzoo_runner import cli_original, cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
-from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.execution.progress import COUNTS, Progress
 from modelzoo_runner.results import sweep as sweep_results
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.sweep import SweepResult
@@ -214,7 +214,14 @@ def _bar() -> Iterator[Progress | None]:
         if name not in bars:
             for bar in bars.values():
                 bar.close()
-            bars[name] = tqdm(desc=name, total=total, leave=False, unit="")
+            is_bytes = name not in COUNTS
+            bars[name] = tqdm(
+                desc=name,
+                total=total,
+                leave=False,
+                unit="B" if is_bytes else "",
+                unit_scale=is_bytes,
+            )
         bars[name].update(done - bars[name].n)
 
     try:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import FetchError
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.storage import settings
+
+if TYPE_CHECKING:
+    from modelzoo_runner.storage.availability import LocationStatus
 
 Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
 
@@ -26,7 +30,11 @@ def add_cache(commands: Any, bar: Bar) -> None:
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(run=run)
         if name == "clear":
-            verb.add_argument("locations", nargs="*", help="as `cache list` prints them; none: all")
+            verb.add_argument(
+                "locations",
+                nargs="*",
+                help="as `cache list` prints them, or ending in / for all below; none: all",
+            )
             verb.add_argument(
                 "--hashes", action="store_true", help="forget what the files were at first, too"
             )
@@ -38,31 +46,46 @@ def verify_models() -> None:
     Raises:
         FetchError: a model can't be had from any of its locations.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     import modelzoo_runner
     from modelzoo_runner.storage import availability
 
-    table = Table("model", "status", "bytes", "location", box=None)
     found = availability.verify_locations(modelzoo_runner.models().values())
+    rows = [("model", "status", "bytes", "location")]
     for each in found:
-        size = "?" if each.size is None else f"{each.size:,}"
-        said = "ok" if each.ok else f"{each.status or 'no answer'}: {each.problem}"
-        table.add_row(f"{each.model} {each.precision}", said, size, each.url)
-    Console().print(table)
+        status = "ok" if each.ok else str(each.status or "no answer")
+        size = "" if each.size is None else f"{each.size:,}"
+        rows.append((f"{each.model} {each.precision}", status, size, _with_problem(each)))
+    _print(rows, right=(2,))
     wanted = {(each.model, each.precision) for each in found}
     gone = sorted(wanted - {(each.model, each.precision) for each in found if each.ok})
     if gone:
         names = ", ".join(f"{model} {precision}" for model, precision in gone)
-        raise FetchError(f"no location answers for: {names}")
+        raise FetchError(
+            f"no location answers for: {names}. Give the path of such a graph as weights=, or "
+            'weights="random" to measure speed with the same topology.'
+        )
+
+
+def _with_problem(each: LocationStatus) -> str:
+    """The location, and what is wrong with it where its status doesn't say it all."""
+    if each.problem is None or each.problem.startswith(str(each.status)):
+        return each.url
+    return f"{each.url} ({each.problem.removeprefix(f'HEAD {each.url}: ').rstrip('.')})"
 
 
 def _list(asked: argparse.Namespace) -> None:
     from modelzoo_runner.storage import upkeep
 
-    for entry in upkeep.cache_entries():
-        print(f"{entry.size:>13,}  {entry.sha256[:12]}  {entry.location}")
+    entries, built = upkeep.cache_entries(), upkeep.built_files()
+    rows = [("bytes", "sha256", "fetched", "location")]
+    for entry in entries:
+        day = entry.fetched_at.partition("T")[0]
+        rows.append((f"{entry.size:,}", entry.sha256[:12], day, entry.location))
+    rows += [(f"{path.stat().st_size:,}", "", "built here", str(path)) for path in built]
+    if entries or built:
+        _print(rows, right=(0,))
+    total = sum(entry.size for entry in entries) + sum(path.stat().st_size for path in built)
+    print(f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}")
 
 
 def _verify(bar: Bar) -> None:
@@ -71,16 +94,41 @@ def _verify(bar: Bar) -> None:
     with bar() as progress:
         checks = upkeep.verify_cache(progress=progress)
     for check in checks:
-        print(f"{'ok' if check.ok else check.problem}  {check.entry.location}")
+        print(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
+        if not check.ok:
+            print(f"       {check.problem}")
     wrong = [check for check in checks if not check.ok]
     if wrong:
         raise FetchError(
-            f"{len(wrong)} of {len(checks)} files are not what came; `cache clear` them"
+            f"{len(wrong)} of {_files(len(checks))} {'is' if len(wrong) == 1 else 'are'} not what "
+            "came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is fetched "
+            "again when it is needed."
         )
+    print(f"{_files(len(checks))}, as they came")
 
 
 def _clear(asked: argparse.Namespace) -> None:
     from modelzoo_runner.storage import upkeep
 
     cleared = upkeep.clear_cache(locations=asked.locations or None, hashes=asked.hashes)
-    print(f"removed {len(cleared.locations)} locations, {cleared.bytes:,} bytes")
+    hashes = ""
+    if asked.hashes:
+        hashes = "; whatever comes next from there is taken as it is"
+    elif cleared.locations:
+        hashes = "; what they were at first is still known (--hashes forgets it)"
+    print(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{hashes}")
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def _print(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> None:
+    """Print rows in columns; the last one is as long as it is, so that it can be copied whole."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())

@@ -52,4 +52,5 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
     graph = Graph(input=request.input or "", outputs=request.outputs or {})
     precision = resolve.graph_precision(request.precision)
     bare = Preset(name=path.stem, task="classification", graph={precision: graph})
-    return bare, dataclasses.replace(request, weights=str(path))
+    weights = str(model if "://" in str(model) else path)
+    return bare, dataclasses.replace(request, weights=weights)

@@ -213,6 +213,8 @@ _DATA_FORMS: Mapping[Task, str] = {
 
 
 def _stream_can_be(request: Request) -> None:
+    if not isinstance(request.stream, bool):
+        raise RequestError(f"stream={request.stream!r}: should be True or False")
     if not request.stream:
         return
     if request.data_location is None:

@@ -1,7 +1,7 @@
 """From what a plan names to files that are on this machine.
 
-A graph is published, built here with random weights, or given as a file; data is a local path or at
-gs://. The stores and the topologies know how; this only knows which of them to ask.
+A graph is published, built here with random weights, or given as a file; files and data are here or
+at gs://. The stores and the topologies know how; this only knows which of them to ask.
 """
 
 from __future__ import annotations
@@ -63,15 +63,25 @@ def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
     graph: GraphFile = plan.graph
-    if graph.source == "path":
-        return Path(graph.path).expanduser().absolute()
     if graph.source == "random":
         return _random(plan, preset)
+    if graph.source == "path":
+        return _given(graph.path, offline, progress)
     from modelzoo_runner.storage import fetch
 
     return fetch.first_of(
         preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
     )
+
+
+def _given(location: str, offline: bool, progress: Progress | None) -> Path:
+    """The file that a user named, on this machine."""
+    from modelzoo_runner.storage import fetch, locations
+
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return place.absolute()
+    return fetch.local(location, offline=offline, progress=progress)
 
 
 def _preprocess_graph(
@@ -81,13 +91,14 @@ def _preprocess_graph(
     graph = plan.preprocess_graph
     if graph is None:
         return None
-    path = Path(graph.path).expanduser().absolute()
     known = preset.graph[graph_precision(plan.precision)].preprocess_graph
     if graph.source == "pretrained" and known is not None:
         from modelzoo_runner.storage import fetch
 
         by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
         path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+    else:
+        path = _given(graph.path, offline, progress)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
 
 
@@ -101,7 +112,7 @@ def _random(plan: Plan, preset: Preset) -> Path:
     from modelzoo_runner.machine import environment
     from modelzoo_runner.storage import settings
 
-    folder = settings.cache_folder() / "random" / _fingerprint(catalog)
+    folder = settings.cache_folder() / settings.BUILT / _fingerprint(catalog)
     path = folder / f"{preset.topology}_seed{plan.seed}.pb"
     if not path.exists():
         # TensorFlow is loaded by this, and reads once what the run is to have.
@@ -138,12 +149,13 @@ def _require_network(plan: Plan, offline: bool) -> None:
 
 
 def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> str:
-    if not _is_remote(location):
-        return str(Path(location).expanduser().absolute())
-    if plan.stream and location.lower().startswith("gs://"):
-        return location
-    from modelzoo_runner.storage import fetch
+    from modelzoo_runner.storage import fetch, locations
 
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return str(place.absolute())
+    if plan.stream and isinstance(place, locations.BucketPlace):
+        return location
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)

@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the names http.server calls
     do_POST = do_GET  # noqa: N815
+    do_CONNECT = do_GET  # noqa: N815
 
     def send(
         self, status: int, body: bytes = b"", *, length: int | None = None, **headers: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -290,6 +291,33 @@ def test_a_limit_on_the_size_of_files_is_said(web: Stub, cache_folder: Path) -> 
         f"{url}: a file would be larger than this process or file system allows at {cache_folder}. "
     )
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "the disk is full at {}. Make room"),
+        (errno.EDQUOT, "the disk quota is used up at {}. Make room"),
+        (errno.EROFS, "the cache folder {} can't be written: Read-only file system. Set"),
+        (errno.EIO, "the cache folder {} can't be written: Input/output error. Set"),
+    ],
+)
+def test_a_disk_that_fails_when_all_has_come(
+    web: Stub, cache_folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    """Some file systems say only at the end that there was no room."""
+
+    def failing(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    url = web.at("/m.pb", file(CONTENT))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(FetchError) as error:
+            fetch.local(url)
+    assert str(error.value).startswith(f"{url}: {words.format(cache_folder)}")
+    assert not [path for path in cache_folder.rglob("*") if path.is_file() and path.stat().st_size]
+    assert fetch.local(url).read_bytes() == CONTENT
 
 
 def test_a_read_only_cache_is_said(web: Stub, cache_folder: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import fake_gcs
 import pytest
 
-from modelzoo_runner import AccuracyResult, FetchError, accuracy, benchmark
+import tiny
+from modelzoo_runner import AccuracyResult, FetchError, RequestError, accuracy, benchmark
 from modelzoo_runner.cli import main
 from modelzoo_runner.data.convert import convert_imagenet
 
@@ -76,6 +77,38 @@ def test_a_limit_fetches_only_the_shards_it_needs(
     # The same examples as of the whole set.
     accuracy("mobilenet_v1", weights=graph, data_location="gs://images/nested", **HERE)
     assert run().counts == result.counts
+
+
+def test_a_graph_of_ones_own_in_a_bucket(gcs: fake_gcs.FakeGcs, tmp_path: Path) -> None:
+    graph = tiny.classifier(tmp_path / "tiny.pb").read_bytes()
+    gcs.put("gs", "graphs/tiny.pb", graph)
+    alone = benchmark("gs://gs/graphs/tiny.pb", warmup_steps=0, steps=1, **HERE)
+    assert alone.plan.model == "tiny" and Path(alone.plan.graph.path).read_bytes() == graph
+    before = len(gcs.requests())
+    given = benchmark(
+        "resnet50",
+        weights="gs://gs/graphs/tiny.pb",
+        input="input:0",
+        outputs={"scores": "scores:0"},
+        input_shape=(8, 8, 3),
+        steps=1,
+        batch_size=1,
+        offline=True,
+        **HERE,
+    )
+    assert given.plan.graph == alone.plan.graph
+    assert len(gcs.requests()) == before
+    with pytest.raises(RequestError, match=r"write 'gs://gs/graphs/tiny\.pb'"):
+        benchmark(Path("gs://gs/graphs/tiny.pb"), **HERE)
+
+
+def test_a_folder_that_lost_a_slash(gcs: fake_gcs.FakeGcs) -> None:
+    with pytest.raises(RequestError) as raised:
+        accuracy("mobilenet_v1", weights="random", data_location=Path("gs://images/nested"), **HERE)
+    assert str(raised.value) == (
+        "'gs:/images/nested': one slash is missing, as after pathlib.Path, which is for paths of "
+        "this machine; write 'gs://images/nested'."
+    )
 
 
 def _graph_in_cache(cache_folder: Path) -> Path:

@@ -61,20 +61,28 @@ def test_a_path_with_the_wrong_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("", "'': not a location; a location is a path, an https:// URL, or gs://bucket/..."),
+        ("", "'': not a location; a location is a path, an https:// URL, or gs://bucket/name."),
         ("a\0b", r"'a\x00b': not a location; "),
         ("s3://bucket/x", "'s3://bucket/x': s3:// is not spoken here; a location is a path, "),
         ("ftp://host/x", "'ftp://host/x': ftp:// is not spoken here; "),
+        ("gs:/b/x", "'gs:/b/x': one slash is missing, as after pathlib.Path, which is for paths of "
+         "this machine; write 'gs://b/x'."),
+        ("https:/host/x", "write 'https://host/x'."),
         ("https:///x", "'https:///x': the URL has no host."),
         ("https://host:port/x", "'https://host:port/x': not a URL: "),
         ("https://me:secret@host/x", "https://...@host/x: a URL with a user name in it is not"),
     ],
-)
+)  # fmt: skip
 def test_what_can_not_be_a_location(location: str, words: str) -> None:
     with pytest.raises(RequestError) as error:
         fetch.local(location)
     assert words in str(error.value)
     assert "secret" not in str(error.value)
+
+
+def test_a_url_that_became_a_path(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="write 'gs://bucket/x'"):
+        fetch.local(Path("gs://bucket/x"))
 
 
 def places(web: Stub, *answers: object) -> list[RemoteFile]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import google_crc32c
 import pytest
+import requests
 import stub_server
 from fake_gcs import FakeGcs
 from stub_server import Handler, Stub
@@ -383,6 +384,70 @@ def test_an_object_that_is_stored_compressed_is_refused(
     )
 
 
+def test_a_composite_object_has_no_md5(gcs: FakeGcs) -> None:
+    for number in range(2):
+        gcs.put("composed", f"part{number}", CONTENT[number::2])
+    requests.post(
+        f"{gcs.url}/storage/v1/b/composed/o/whole/compose",
+        json={"sourceObjects": [{"name": "part0"}, {"name": "part1"}]},
+        timeout=10,
+    ).raise_for_status()
+    assert fetch.local("gs://composed/whole").read_bytes() == CONTENT[::2] + CONTENT[1::2]
+
+
+@pytest.mark.parametrize("known", ["crc32c", None])
+def test_an_object_of_which_google_says_less(
+    bucket: StubBucket, impatient: Patience, known: str | None
+) -> None:
+    """Composite objects have no md5Hash; old ones may have no checksum at all."""
+    assert "md5Hash" not in bucket.facts
+    if known is None:
+        del bucket.facts["crc32c"]
+    bucket.facts["componentCount"] = "2"
+    bucket.stub.at(bucket.media, stub_server.file(CONTENT))
+    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+
+
+def test_a_bucket_whose_requester_pays(bucket: StubBucket, impatient: Patience) -> None:
+    said = b'{"error": {"message": "Bucket is a requester pays bucket but no user project."}}'
+    bucket.stub.at(bucket.about, stub_server.status(400, said, Content_Type="application/json"))
+    assert message(bucket.url, impatient) == (
+        f"{bucket.url}: 400: Bucket is a requester pays bucket but no user project (anonymous)."
+    )
+
+
+@pytest.mark.parametrize("what", ["about", "media"])
+def test_a_redirect_to_another_host_is_not_followed(
+    bucket: StubBucket, impatient: Patience, what: str
+) -> None:
+    bucket.stub.at(bucket.media, stub_server.file(CONTENT))
+    other = bucket.stub.url.replace("127.0.0.1", "localhost") + "/other"
+    bucket.stub.at(getattr(bucket, what), stub_server.status(302, Location=other))
+    words = message(bucket.url, impatient)
+    assert other in words and "not followed" in words
+    assert bucket.stub.count("/other") == 0
+
+
+def test_an_answer_of_something_else_than_google(bucket: StubBucket, impatient: Patience) -> None:
+    page = stub_server.status(200, b"<html>Please log in", Content_Type="text/html")
+    bucket.stub.at(bucket.about, page)
+    assert message(bucket.url, impatient) == (
+        f"{bucket.url}: the server's answer is not one of Google Cloud Storage; it begins with "
+        "'<html>Please log in'. Often that is a log-in or a proxy's page."
+    )
+    assert bucket.stub.count(bucket.about) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["::bad::", "http://", "https://host:port", "ftp://host"])
+def test_what_can_not_stand_in(endpoint: str) -> None:
+    with pytest.raises(RequestError) as error:
+        fetch.local("gs://bucket/x", endpoint=endpoint)
+    assert str(error.value) == (
+        f"{endpoint!r} (endpoint, or STORAGE_EMULATOR_HOST): should be a server that stands in for "
+        "Google Cloud Storage, as http://localhost:4443."
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -401,6 +466,28 @@ def test_without_credentials_a_refusal_names_anonymous(
         f"{bucket.url}: {code}: anonymous may not read it ({words}), and the environment has no "
         "credentials. Run `gcloud auth application-default login`, or set "
         "GOOGLE_APPLICATION_CREDENTIALS to a key file of an account that may."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [(None, "File {} was not found."), ("{}", "The file {} does not have a val")]
+)
+def test_a_key_file_that_is_none_is_named(
+    bucket: StubBucket,
+    impatient: Patience,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str | None,
+    words: str,
+) -> None:
+    path = tmp_path / "key.json"
+    if key is not None:
+        path.write_text(key)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    bucket.stub.at(bucket.about, stub_server.status(403, b"not you"))
+    assert message(bucket.url, impatient).startswith(
+        f"{bucket.url}: 403: anonymous may not read it (not you), and "
+        f"GOOGLE_APPLICATION_CREDENTIALS names none: {words.format(path)}"
     )
 
 

@@ -391,6 +391,30 @@ def test_a_proxy_is_honoured(web: Stub, monkeypatch: pytest.MonkeyPatch) -> None
     assert web.count("http://download.invalid/m.pb") == 1
 
 
+def test_a_proxy_that_is_not_there_is_blamed(
+    impatient: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stub_server.running() as stub:
+        proxy = stub.url
+    monkeypatch.setenv("https_proxy", proxy)
+    assert message("https://example.org/m.pb", impatient) == (
+        "GET https://example.org/m.pb: the proxy that the environment names (https_proxy, ...): "
+        "Failed to establish a new connection: [Errno 111] Connection refused, after 3 tries."
+    )
+
+
+def test_a_proxy_that_wants_a_password_is_blamed(
+    web: Stub, impatient: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", web.url)
+    web.at("example.org:443", status(407))
+    assert message("https://example.org/m.pb", impatient) == (
+        "GET https://example.org/m.pb: the proxy that the environment names (https_proxy, ...): "
+        "Tunnel connection failed: 407 Proxy Authentication Required, after 3 tries."
+    )
+    assert web.count("example.org:443") == 3
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that signs itself, with its key, as PEM."""

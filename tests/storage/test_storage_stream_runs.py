@@ -254,6 +254,8 @@ def test_what_can_not_be_streamed(score: Any, graph: Path, monkeypatch: Any) -> 
         "stream=True: there is nothing to read without data_location (the input is made); give "
         'data_location="gs://bucket/...", or leave stream out'
     )
+    with pytest.raises(RequestError, match=r"^stream='yes': should be True or False$"):
+        score("gs://b/x", stream="yes")
     with pytest.raises(RequestError, match=r"data_location='https://x/y' isn't in a bucket"):
         score("https://x/y")
     with pytest.raises(RequestError, match=r"^stream=True: data_location='/x' isn't in a bucket"):

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,22 @@ MEDIA = "/download/storage/v1/b/bucket/o/x"
 def read(path: BucketPath) -> bytes:
     with path.open("rb") as file:
         return file.read()
+
+
+def test_many_are_read_at_once_without_a_word(
+    web: Stub, one: BucketPath, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(30, timeout=30)
+
+    def answer(handler: Handler) -> None:
+        together.wait()
+        stub_server.file(CONTENT)(handler)
+
+    web.at(MEDIA, answer)
+    patient = streaming.path("gs://bucket/x")
+    with ThreadPoolExecutor(30) as pool:
+        assert list(pool.map(BucketPath.read_bytes, [patient] * 30)) == [CONTENT] * 30
+    assert not caplog.records
 
 
 def test_a_stream_that_breaks_off_goes_on(web: Stub, one: BucketPath) -> None:

@@ -12,7 +12,7 @@ from fake_gcs import FakeGcs
 from stub_server import Stub, cut, file, status
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.preset import Graph, Preset, RemoteFile
+from modelzoo_runner.preset import Graph, PreprocessGraph, Preset, RemoteFile
 from modelzoo_runner.storage import fetch
 from modelzoo_runner.storage.availability import verify_locations
 from modelzoo_runner.storage.settings import Patience
@@ -172,6 +172,19 @@ def test_each_location_of_a_preset_is_asked(
     # Asking fetches nothing.
     assert {method for method, _, _ in web.seen} == {"HEAD"}
     assert not cache_folder.exists()
+
+
+def test_a_graph_that_prepares_images_is_asked_for_too(web: Stub) -> None:
+    prepare = PreprocessGraph(
+        files=(RemoteFile(url=web.at("/prepare.pb", file(ONE))),), input="image:0", output="x:0"
+    )
+    preset = preset_of(RemoteFile(url=web.at("/m.pb", file(TWO))))
+    graph = replace(preset.graph["fp32"], preprocess_graph=prepare)
+    found = verify_locations([replace(preset, task="detection", graph={"fp32": graph})])
+    assert [(each.precision, each.size) for each in found] == [
+        ("fp32", 2000),
+        ("fp32 preprocess_graph", 1000),
+    ]
 
 
 def test_offline_no_location_can_be_asked() -> None:

@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable
 
 Progress = Callable[[str, int, "int | None"], None]
-"""Called with what is being counted, how many are done, and how many there are if that is known."""
+"""Called with what is being counted, how many are done, and how many there are if that is known.
+
+Of a file or a folder that is fetched, which is named, bytes are counted.
+"""
+
+COUNTS = ("examples", "images", "steps")
+"""What is counted besides bytes."""
 
 SECONDS_BETWEEN = 0.1
 

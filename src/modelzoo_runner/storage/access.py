@@ -6,6 +6,7 @@ any. The first refusal brings in the environment's credentials, and they are use
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from google.cloud import storage
 
 T = TypeVar("T")
+
+_CONNECTIONS = 256
+"""How many may be kept open: as many as threads read at once, on the largest machines."""
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
@@ -90,10 +94,10 @@ class Access:
                 return self.account
             try:
                 credentials, project = google.auth.default(scopes=[_SCOPE])
-            except DefaultCredentialsError:
+            except DefaultCredentialsError as error:
                 raise FetchError(
-                    f"{url}: {refusal.code}: anonymous may not read it ({_said(refusal)}), and the "
-                    "environment has no credentials. Run `gcloud auth application-default login`, "
+                    f"{url}: {refusal.code}: anonymous may not read it ({_said(refusal)}), and "
+                    f"{_why_no_credentials(error)}. Run `gcloud auth application-default login`, "
                     "or set GOOGLE_APPLICATION_CREDENTIALS to a key file of an account that may."
                 ) from None
             who = (
@@ -108,16 +112,25 @@ class Access:
 def _account(who: str, credentials: Any, project: str | None, endpoint: str | None) -> Account:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
+    from requests.adapters import HTTPAdapter
 
+    for_facts = AuthorizedSession(credentials)
+    # Google's servers redirect nobody; what redirects isn't one of them.
+    for_facts.max_redirects = 0
     client = storage.Client(
         # Only creating and listing buckets needs a project; nothing here does.
         project=project or "<none>",
         credentials=credentials,
         client_options={"api_endpoint": endpoint} if endpoint else None,
+        _http=for_facts,
     )
     # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
     client._bucket_metadata_cache = None
-    return Account(who, client, AuthorizedSession(credentials))
+    for_bytes = AuthorizedSession(credentials)
+    for scheme in ("http://", "https://"):
+        # With fewer, a connection is thrown away with a warning for each that comes back.
+        for_bytes.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return Account(who, client, for_bytes)
 
 
 def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T:
@@ -150,6 +163,14 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
         raise FetchError(
             f"{url}: the credentials of {account.who} are not taken: {error.args[0]}."
         ) from None
+    except requests.TooManyRedirects as error:
+        there = "" if error.response is None else error.response.headers.get("Location", "")
+        raise FetchError(f"{url}: the server redirects to {there!r}; not followed.") from None
+    except requests.JSONDecodeError as error:
+        raise FetchError(
+            f"{url}: the server's answer is not one of Google Cloud Storage; it begins with "
+            f"{error.doc[:60]!r}. Often that is a log-in or a proxy's page."
+        ) from None
     except (auth.TransportError, requests.RequestException) as error:
         raise Interrupted(answers.cause(error)) from None
 
@@ -159,6 +180,14 @@ def _refused(url: str, refusal: Any, who: str) -> str:
         f"{url}: {refusal.code}: {who} may not read it, nor may anonymous: {_said(refusal)}. It "
         "needs storage.objects.get, and storage.objects.list for a folder or a pattern."
     )
+
+
+def _why_no_credentials(error: Exception) -> str:
+    """Why the environment's credentials can't be had, as the end of a sentence."""
+    if "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ:
+        return "the environment has no credentials"
+    text = str(error.args[0]).partition("\n")[0].rstrip(".")
+    return f"GOOGLE_APPLICATION_CREDENTIALS names none: {text}"
 
 
 def _said(error: Any) -> str:

@@ -93,6 +93,9 @@ def refuse_page(answer: requests.Response, url: str, start: bytes) -> None:
 
 def cause(error: BaseException) -> str:
     """What is at the bottom of one of `requests`' errors, in few words."""
+    import requests
+
+    by_proxy = isinstance(error, requests.exceptions.ProxyError)
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
@@ -102,7 +105,8 @@ def cause(error: BaseException) -> str:
         error = inner
     text = str(error) or type(error).__name__
     # urllib3 puts its own objects in front: "HTTPSConnection(host=...): " or "<... at 0x7f...>: ".
-    return re.sub(r"^\w*Connection(Pool)?\([^)]*\):?\s*|^<[^>]*>:\s*", "", text).rstrip(".")
+    text = re.sub(r"^\w*Connection(Pool)?\([^)]*\):?\s*|^<[^>]*>:\s*", "", text).rstrip(".")
+    return f"the proxy that the environment names (https_proxy, ...): {text}" if by_proxy else text
 
 
 def plain_text(text: str) -> str:

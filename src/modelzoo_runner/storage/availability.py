@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Unpack
@@ -21,6 +21,7 @@ _AT_ONCE = 8
 class LocationStatus:
     """What became of asking for one location of a preset.
 
+    `precision` is the graph's, with "preprocess_graph" after it where it is that graph's file.
     `status` is the http status, None without an answer. `size` and `expected_size` are in bytes.
     `problem` says in words what is wrong, None if nothing is.
     """
@@ -53,15 +54,18 @@ def verify_locations(
             "offline: the locations can't be asked; call without offline=True and with "
             "MODELZOO_RUNNER_OFFLINE unset."
         )
-    files = [
-        (preset.name, precision, file)
-        for preset in presets
-        for precision, graph in preset.graph.items()
-        for file in graph.files
-    ]
+    files = [each for preset in presets for each in _files(preset)]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
         under_way = [pool.submit(_status, *each, settings) for each in files]
         return tuple(each.result() for each in under_way)
+
+
+def _files(preset: Preset) -> Iterator[tuple[str, str, RemoteFile]]:
+    for precision, graph in preset.graph.items():
+        for file in graph.files:
+            yield preset.name, precision, file
+        for file in graph.preprocess_graph.files if graph.preprocess_graph else ():
+            yield preset.name, f"{precision} preprocess_graph", file
 
 
 def _status(model: str, precision: str, file: RemoteFile, settings: Settings) -> LocationStatus:

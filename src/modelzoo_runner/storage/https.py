@@ -25,6 +25,7 @@ from modelzoo_runner.storage.settings import Patience, Settings
 if TYPE_CHECKING:
     import requests
 
+_SMALLEST_CHUNK = 1 << 15
 _CHUNK = 1 << 20
 _HEADERS = {
     "User-Agent": f"modelzoo_runner/{__version__}",
@@ -147,16 +148,18 @@ def body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
     """
     import urllib3
 
-    waited, came = 0.0, 0
+    waited, came, size = 0.0, 0, _SMALLEST_CHUNK
     try:
         while True:
             asked = time.monotonic()
             # As they are sent: some servers call an archive's own compression one for the way.
-            block = answer.raw.read1(_CHUNK, decode_content=False)
+            block = answer.raw.read1(size, decode_content=False)
             waited += time.monotonic() - asked
             if not block:
                 return
             yield block
+            # Encrypted lines bring 16 kB at a time, for which a MiB of memory each is slow.
+            size = max(_SMALLEST_CHUNK, min(2 * len(block), _CHUNK))
             came += len(block)
             if waited > patience.slow_after:
                 if came < patience.slowest * waited:

@@ -55,9 +55,11 @@ def remove(folder: Path) -> int:
 def growth(folder: Path) -> int:
     """A number that changes as long as somebody writes to a part in `folder`."""
     size = 0
-    for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size
+    # Whoever writes there removes what it wrote, and the folder, when it is done.
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(folder.glob(f"*{_SUFFIX}")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
     return size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -62,8 +63,14 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
     'resnet50.pb'
 
     Raises:
-        RequestError: a scheme nobody here speaks, or a URL without what it needs.
+        RequestError: a scheme that isn't spoken here, or a URL without what it needs.
     """
+    if one_slash := re.match("(gs|https?):/(?!/)", str(location), re.IGNORECASE):
+        scheme, rest = one_slash[1], str(location)[one_slash.end() :]
+        raise RequestError(
+            f"{str(location)!r}: one slash is missing, as after pathlib.Path, which is for paths "
+            f"of this machine; write {scheme + '://' + rest!r}."
+        )
     if isinstance(location, Path):
         return _at_home(location)
     if "\0" in location or not location:
@@ -111,7 +118,7 @@ def unsafe_reason(name: str) -> str | None:
     return None
 
 
-_ALLOWED = "a location is a path, an https:// URL, or gs://bucket/..."
+_ALLOWED = "a location is a path, an https:// URL, or gs://bucket/name"
 
 
 def _at_home(path: Path) -> Path:

@@ -13,7 +13,7 @@ from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import disk
 from modelzoo_runner.storage.digests import Digests
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 _SENT_AT_ONCE = 8 << 20
 
 Report = Callable[[int, int | None], None]
@@ -36,6 +36,7 @@ class Partial:
         self._sent = 0
         self._report = report
         self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._digests = Digests()
         self._file = path.open("xb", buffering=0)
         with contextlib.suppress(OSError):
@@ -46,7 +47,7 @@ class Partial:
         """Begin again with nothing, of this version; None where the server doesn't name one."""
         self._file.seek(0)
         self._file.truncate()
-        self._waiting.clear()
+        self._drop_waiting()
         self._digests.close()
         self._digests = Digests()
         self._sent = 0
@@ -88,7 +89,8 @@ class Partial:
         self.done += len(data)
         # Encrypted lines bring 16 kB at a time.
         self._waiting.append(data)
-        if sum(map(len, self._waiting)) >= _BLOCK:
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= _BLOCK:
             self._flush()
         return len(data)
 
@@ -132,8 +134,12 @@ class Partial:
     def _flush(self) -> None:
         if self._waiting:
             block = b"".join(self._waiting)
-            self._waiting.clear()
+            self._drop_waiting()
             self._store(block)
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _store(self, block: bytes) -> None:
         self._digests.update(block)

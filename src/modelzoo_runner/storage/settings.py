@@ -13,11 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
+from urllib.parse import urlsplit
 
 from modelzoo_runner.errors import RequestError
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a name, the bytes there so far and the bytes there will be, if known."""
+
+
+BUILT = "random"
+"""The folder of the cache with graphs that were not fetched but built here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,4 +114,15 @@ def _base_url(endpoint: str | None) -> str | None:
     if not endpoint:
         return None
     # Google's Go library takes host:port without a scheme, and so do its users.
-    return (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+    url = (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        can_be = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        can_be = False
+    if not can_be:
+        raise RequestError(
+            f"{endpoint!r} (endpoint, or STORAGE_EMULATOR_HOST): should be a server that stands in "
+            "for Google Cloud Storage, as http://localhost:4443."
+        )
+    return url

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo_runner.errors import FetchError, did_you_mean
+from modelzoo_runner.errors import FetchError, did_you_mean, nearest
 from modelzoo_runner.storage import buckets, cache, firstseen, trees
 from modelzoo_runner.storage.cache import CacheEntry
-from modelzoo_runner.storage.settings import Progress, cache_folder
+from modelzoo_runner.storage.settings import BUILT, Progress, cache_folder
+
+_LISTED = 5
+"""How many locations an error lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +31,22 @@ class CacheCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Cleared:
-    """What was removed from the cache: locations, and bytes on the disk."""
+    """What was removed from the cache: locations, and files and bytes on the disk."""
 
     locations: tuple[str, ...]
+    files: int
     bytes: int
 
 
 def cache_entries(folder: Path | str | None = None) -> tuple[CacheEntry, ...]:
     """The files in the cache, by location."""
     return cache.entries(cache_folder(folder))
+
+
+def built_files(folder: Path | str | None = None) -> tuple[Path, ...]:
+    """The files in the cache that were made here, and can be again: graphs of random weights."""
+    built = cache_folder(folder) / BUILT
+    return tuple(sorted(path for path in built.rglob("*") if path.is_file()))
 
 
 def verify_cache(
@@ -60,7 +71,7 @@ def clear_cache(
     locations: Sequence[str] | None = None,
     hashes: bool = False,
 ) -> Cleared:
-    """Remove what is in the cache, or only the files of some locations.
+    """Remove what is in the cache, graphs that were built here too, or the files of some locations.
 
     A location that ends in `/` stands for all that begin with it. With `hashes`, what the files
     were the first time is forgotten too, and whatever comes next is taken as it is.
@@ -77,7 +88,10 @@ def clear_cache(
     every = (root / "files").glob("*") if locations is None else ()
     folders = {*every, *(cache.folder_of(root, location) for location in chosen)}
     try:
-        freed = sum(cache.remove(each) for each in folders)
+        freed = [cache.remove(each) for each in folders]
+        if locations is None:
+            freed += [path.stat().st_size for path in built_files(root)]
+            shutil.rmtree(root / BUILT, ignore_errors=True)
         for location in chosen if hashes else ():
             firstseen.forget(root, location)
         trees.remove_broken(root)
@@ -85,7 +99,7 @@ def clear_cache(
             buckets.forget_listings(root)
     except OSError as error:
         raise FetchError(f"{root}: the cache can't be cleared: {error}.") from None
-    return Cleared(locations=tuple(chosen), bytes=freed)
+    return Cleared(locations=tuple(chosen), files=sum(size > 0 for size in freed), bytes=sum(freed))
 
 
 def _chosen(locations: Sequence[str], known: set[str], root: Path) -> Iterator[str]:
@@ -99,7 +113,15 @@ def _chosen(locations: Sequence[str], known: set[str], root: Path) -> Iterator[s
         }
         if not found:
             raise FetchError(
-                f"{location}: nothing of it is in the cache {root}. "
-                f"{did_you_mean(location, sorted(known), otherwise='There are')}"
+                f"{location}: nothing of it is in the cache {root}{_what_is(location, known)}"
             )
         yield from found
+
+
+def _what_is(location: str, known: set[str]) -> str:
+    """What there is instead, as the end of a sentence."""
+    if not known:
+        return ", which is empty."
+    if len(known) <= _LISTED or nearest(location, known):
+        return f". {did_you_mean(location, sorted(known), otherwise='There are')}"
+    return ". `modelzoo-runner cache list` lists what is."
