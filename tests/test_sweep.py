@@ -21,6 +21,7 @@ from modelzoo_runner import (
     RequestError,
     SweepResult,
     best_known,
+    calls,
     sweep,
 )
 
@@ -118,6 +119,35 @@ def test_what_is_no_run_is_refused_before_anything_runs(runs: Any, said: str) ->
     with pytest.raises(RequestError) as raised:
         sweep(runs)
     assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("", "nothing"),
+        ("steps = 3", "steps"),
+        ("runs = 3", "runs"),
+        ("[runs]", "runs"),
+        ("[[grid]]", "grid"),
+        ("[grid]\n[[runs]]", "grid, runs"),
+    ],
+)
+def test_a_file_that_lists_no_runs(tmp_path: Path, text: str, held: str) -> None:
+    path = tmp_path / "runs.toml"
+    path.write_text(text)
+    with pytest.raises(RequestError) as raised:
+        calls.read(path)
+    assert str(raised.value) == (
+        f"{path}: should hold either tables [[runs]], one for each run, or one table [grid], and "
+        f"holds {held}"
+    )
+
+
+def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+    path = tmp_path / "runs.toml"
+    path.write_text("runs = [")
+    with pytest.raises(RequestError, match=rf"^{path}: can't be read as TOML: Invalid value"):
+        calls.read(path)
 
 
 def test_a_callback_that_raises_costs_nothing_but_itself(graph: Path) -> None:

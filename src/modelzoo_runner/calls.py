@@ -13,6 +13,7 @@ import inspect
 import itertools
 import json
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,28 @@ def calls_of(runs: Mapping[str, Any] | Iterable[Run], *, elsewhere: bool = False
         seen[call.name] = seen.get(call.name, 0) + 1
         calls[number] = dataclasses.replace(call, name=f"{call.name}-{seen[call.name]}")
     return calls
+
+
+def read(path: str | Path) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+    """The runs that a TOML file lists: tables `[[runs]]`, or one table `[grid]` (see `sweep`).
+
+    Raises:
+        RequestError: it can't be read, or holds something else.
+    """
+    path = Path(path).expanduser()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: can't be read as TOML: {error}") from None
+    found: Any = content.get("runs", content.get("grid"))
+    is_list = isinstance(found, list) and all(isinstance(each, dict) for each in found)
+    if len(content) != 1 or not (is_list if "runs" in content else isinstance(found, dict)):
+        raise RequestError(
+            f"{path}: should hold either tables [[runs]], one for each run, or one table [grid], "
+            f"and holds {', '.join(content) or 'nothing'}"
+        )
+    runs: Mapping[str, Any] | list[Mapping[str, Any]] = found
+    return runs
 
 
 def _product(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
