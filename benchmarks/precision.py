@@ -1,11 +1,13 @@
 """Other precisions beside fp32: how many times as fast, in one run.
 
     python benchmarks/precision.py [--fp32 GRAPH.pb] [--int8 GRAPH.pb]
+                                   [--data-location FOLDER]
                                    [--batch-size 1] [--steps 20] [--rounds 3]
 
 fp32 is random ResNet-50 or the graph given. bfloat16 runs the same graph where the processor can
 compute in it; int8 is a graph of the same network. The precisions take turns in each round; printed
-are the medians of the ratios of their throughputs.
+are the medians of the ratios of their throughputs. Input is synthetic; give a detector's graphs
+images of COCO's, for its time depends on what is in them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fp32", metavar="GRAPH.pb")
     parser.add_argument("--int8", metavar="GRAPH.pb")
+    parser.add_argument("--data-location", metavar="FOLDER")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
@@ -37,7 +40,12 @@ def main() -> None:
         base = 0.0
         for name, what in tuple(runs.items()):
             try:
-                result = benchmark(**what, batch_size=asked.batch_size, steps=asked.steps)
+                result = benchmark(
+                    **what,
+                    data_location=asked.data_location,
+                    batch_size=asked.batch_size,
+                    steps=asked.steps,
+                )
             except BindingError as error:
                 print(f"{name} is left out: {error}")
                 del runs[name]

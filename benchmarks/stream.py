@@ -1,8 +1,9 @@
 """What reading a bucket's objects in place costs, by several ways, in processor and wall time.
 
 Six objects of 50 MB from a server on this machine, read in pieces of a record's size. Each round
-takes all ways in turn; the ratios are of the medians, to `streaming.shards`. Processor time is of
-this process: what is taken from the computation that the data is for.
+takes all ways in turn; the ratios are of the medians, to `streaming.path`, which also compares a
+checksum. Processor time is of this process: what is taken from the computation that the data is
+for.
 
     python benchmarks/stream.py [--rounds 5]
 """
@@ -53,18 +54,14 @@ def ways(server: fake_gcs.FakeGcs) -> dict[str, Callable[[], Iterator[BinaryIO]]
     client._bucket_metadata_cache = None
 
     def ours() -> Iterator[BinaryIO]:
-        return (shard.open() for shard in streaming.shards("gs://models/data/"))
-
-    def in_memory() -> Iterator[BinaryIO]:
-        for folder in streaming.folders("gs://models/data/", at_once=2):
-            yield from (path.open("rb") for path in sorted(folder.iterdir()))
+        folder = streaming.path("gs://models/data/")
+        return (path.open("rb") for path in sorted(folder.iterdir()))
 
     def with_gcsfs(**how: object) -> Callable[[], Iterator[BinaryIO]]:
         return lambda: (files.open(path, "rb", **how) for path in files.ls("models/data"))
 
     return {
-        "streaming.shards": ours,
-        "streaming.folders": in_memory,
+        "streaming.path": ours,
         "gcsfs": with_gcsfs(),
         "gcsfs, read ahead 16 MB": with_gcsfs(block_size=1 << 24, cache_type="readahead"),
         "gcsfs, in the background": with_gcsfs(block_size=1 << 23, cache_type="background"),
@@ -108,7 +105,7 @@ def report(seconds: dict[str, list[tuple[float, float]]]) -> None:
         name: [statistics.median(column) for column in zip(*each, strict=True)]
         for name, each in seconds.items()
     }
-    base = medians["streaming.shards"]
+    base = medians["streaming.path"]
     for name, (processor, wall) in medians.items():
         print(
             f"{name:26} processor {processor:6.2f} s {processor / base[0]:5.2f}x   "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import tiny
 from modelzoo_runner import (
@@ -15,6 +17,7 @@ from modelzoo_runner import (
     DataError,
     RequestError,
     accuracy,
+    benchmark,
     cli,
     convert_coco,
     load,
@@ -80,6 +83,45 @@ def test_saved_detections_score_as_the_run_did(
     assert score_detections(listed, truth).per_category == result.per_category
 
 
+def test_masks_are_fetched_saved_and_scored_where_a_graph_has_them(
+    coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    roles = {**PRESET.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph, found = tiny.detector(tmp_path / "masks.pb", roles), tmp_path / "found.json"
+    here: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
+    for model in ("rfcn", graph):
+        weights = {"weights": graph} if model == "rfcn" else {}
+        timed = benchmark(model, **weights, steps=2, warmup_steps=0, **here)
+        assert timed.plan.graph.outputs == roles and timed.plan.graph.optional == {}
+    result = run(graph, coco[0], predictions=found, batch_size=2)
+    assert result.scores["AP"] == pytest.approx(1)
+
+    truth = json.loads(coco[1].read_text())
+    for each in truth["annotations"]:
+        x, y, width, height = each["bbox"]
+        across, down = x + width, y + height
+        each["segmentation"] = [[x, y, across, y, across, down, x, down]]
+    masked = tmp_path / "instances_masked.json"
+    masked.write_text(json.dumps(truth))
+    assert score_detections(found, masked, iou_type="segm").scores["AP"] == pytest.approx(1)
+    # A thing that fills half of its box is found by its box and missed by its mask.
+    del truth["annotations"][0]["segmentation"][0][-2:]
+    masked.write_text(json.dumps(truth))
+    assert score_detections(found, masked, iou_type="segm").scores["AP"] < 0.9
+    assert score_detections(found, masked).scores["AP"] == pytest.approx(1)
+    assert cli.main(["score", str(found), str(masked), "--iou-type", "segm"]) == cli.DONE
+
+
+def test_outputs_that_are_named_are_all_that_is_fetched(
+    coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    roles = {**PRESET.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph, found = tiny.detector(tmp_path / "masks.pb", roles), tmp_path / "found.json"
+    result = run(graph, coco[0], outputs=PRESET.graph["fp32"].outputs, predictions=found)
+    assert result.plan.graph.outputs == PRESET.graph["fp32"].outputs
+    assert "segmentation" not in json.loads(found.read_text())[0]
+
+
 def test_a_part_of_the_set_is_scored_as_that_part(graph: Path, coco: tuple[Path, Path]) -> None:
     result = run(graph, coco[0], limit=2)
     assert result.examples == 2 and result.scores["AP"] == pytest.approx(1)
@@ -125,6 +167,58 @@ def test_annotations_that_do_not_fit_fail_before_the_run(
     partial = run(graph, coco[0], annotations=other, allow_partial=True)
     assert partial.examples == 3 and partial.scores["AP"] == pytest.approx(1)
     assert any("1 of 4 annotated images are missing" in said for said in partial.warnings)
+
+
+def test_an_annotation_of_an_image_that_is_not_listed_is_ignored_and_said(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    truth = json.loads(coco[1].read_text())
+    truth["annotations"].append({**truth["annotations"][0], "id": 99, "image_id": 77})
+    other = tmp_path / "instances.json"
+    other.write_text(json.dumps(truth))
+    result = run(graph, coco[0], annotations=other)
+    assert result.scores["AP"] == pytest.approx(1)
+    said = "1 annotations of images that aren't listed: ignored, as COCO does"
+    assert result.warnings.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("L", (40, 30)), ("CMYK", (40, 30)), ("RGB", (1, 1))],
+    ids=["grey", "CMYK", "1x1"],
+)
+def test_an_image_of_another_kind_is_run_and_scored(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path, mode: str, size: tuple[int, int]
+) -> None:
+    folder, truth = other_image(coco, tmp_path, Image.new(mode, size))
+    result = run(graph, folder, annotations=truth, batch_size=2)
+    assert result.examples == 4 and result.scores["AP50"] == pytest.approx(1)
+
+
+def test_a_truncated_image_ends_the_run_and_is_named(
+    graph: Path, coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, truth = other_image(coco, tmp_path, Image.new("RGB", (40, 30)))
+    image = folder / "000000000001.jpg"
+    image.write_bytes(image.read_bytes()[:-20])
+    with pytest.raises(DataError) as caught:
+        run(graph, folder, annotations=truth)
+    assert str(caught.value) == (
+        f"{image}: the image is a JPEG of 40 x 30 that is truncated or damaged."
+    )
+
+
+def other_image(coco: tuple[Path, Path], out: Path, image: Image.Image) -> tuple[Path, Path]:
+    """The same images and annotations with another first image, and its person where it was."""
+    folder = out / "val2017"
+    shutil.copytree(coco[0], folder)
+    image.save(folder / "000000000001.jpg")
+    truth = json.loads(coco[1].read_text())
+    width, height = image.size
+    truth["images"][0].update(width=width, height=height)
+    truth["annotations"][0]["bbox"] = [0.1 * width, 0.1 * height, 0.4 * width, 0.4 * height]
+    (out / "instances.json").write_text(json.dumps(truth))
+    return folder, out / "instances.json"
 
 
 def test_images_without_annotations_cannot_be_scored(

@@ -161,6 +161,23 @@ def test_benchmark(
     assert load(result.save(tmp_path / "result.json")) == result
 
 
+@pytest.mark.parametrize(("precision", "name"), [("fp32", FP32), ("int8", INT8)])
+def test_a_graph_alone_is_of_the_precision_that_it_has(
+    samples: Path, precision: str, name: str
+) -> None:
+    result = benchmark(samples / "graphs" / name, batch_size=1, steps=2, **HERE)
+    assert result.plan.precision == precision
+    assert (result.observed.graph["int8_layers"] > 0) is (precision == "int8")
+    assert not any("this graph" in said for said in result.warnings)
+
+
+def test_a_graph_of_another_precision_than_asked_for_is_warned_about(samples: Path) -> None:
+    result = benchmark(
+        "mobilenet_v1", weights=samples / "graphs" / INT8, batch_size=1, steps=2, **HERE
+    )
+    assert any('ask for precision="int8"' in said for said in result.warnings)
+
+
 def test_steps_beyond_the_data_go_over_it_again(samples: Path, shards: Path) -> None:
     result = benchmark(
         "mobilenet_v1",

@@ -27,6 +27,7 @@ PARENTS = {
     "GraphError": RunnerError,
     "ResultError": RunnerError,
     "MissingDependency": RunnerError,
+    "ContainerError": RunnerError,
     "WorkerError": RunnerError,
 }
 

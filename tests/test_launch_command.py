@@ -106,7 +106,7 @@ def test_a_command_in_pieces() -> None:
             "--tcmalloc-large-alloc-report-threshold 2147483648",
             {"env": {"TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD": "2147483648"}},
         ),
-        ("--docker-image mine:1", {}),
+        ("--docker-image mine:1", {"docker_image": "mine:1"}),
         ("--benchmark-only", {}),
         ("-- warmup_steps=0 steps=5", {"warmup_steps": 0, "steps": 5}),
         ("--steps=20", {"warmup_steps": 10, "steps": 10}),  # as release 1.5.0 took it
@@ -126,10 +126,6 @@ def test_options(options: str, arguments: dict[str, Any]) -> None:
 def test_verbosity() -> None:
     assert from_launch_command(f"{RESNET50} -v").verbose
     assert not from_launch_command(RESNET50).verbose
-
-
-def test_an_image_of_your_own() -> None:
-    assert from_launch_command(f"{RESNET50} --docker-image mine:1").docker_image == "mine:1"
 
 
 def test_variables_before_the_command_are_set_for_the_run() -> None:

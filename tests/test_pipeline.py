@@ -121,7 +121,6 @@ def test_each_block_of_the_readme_becomes_its_plan(block: Block) -> None:
     assert call.verb == said["benchmark_or_accuracy"]
     assert call.model == model
     assert call.arguments == expected
-    assert call.docker_image is None
     assert call.verbose
 
     assert plan.kind == said["benchmark_or_accuracy"]
@@ -285,7 +284,7 @@ def test_bfloat16_is_a_precision() -> None:
 def test_an_image_of_your_own() -> None:
     image = "registry.example.org:5000/team/modelzoo-runner@sha256:abc"
 
-    assert pipeline.translate(docker_image=image).docker_image == image
+    assert pipeline.translate(docker_image=image).arguments["docker_image"] == image
 
 
 @pytest.mark.parametrize(
@@ -300,7 +299,7 @@ def test_an_image_of_your_own() -> None:
 def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None:
     call = pipeline.translate(docker_image=image)
 
-    assert call.docker_image is None
+    assert "docker_image" not in call.arguments
     assert call.notes[-1] == (
         f"docker_image={image}: holds what the original's scripts needed and not this library, so "
         "the run doesn't happen in it."
@@ -497,7 +496,7 @@ def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, A
     else:
         assert set(call.arguments) <= {
             *("precision", "goal", "data_location", "batch_size", "socket_id"),
-            *("warmup_steps", "steps", "weights", "env", "input", "outputs"),
+            *("warmup_steps", "steps", "weights", "env", "input", "outputs", "docker_image"),
         }
 
 

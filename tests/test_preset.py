@@ -95,6 +95,29 @@ def test_a_detector_needs_no_preprocessing(written: Any) -> None:
     assert preset.read(written(DETECTOR)).preprocess is None
 
 
+def test_a_graph_of_its_own_can_prepare_a_detectors_images(written: Any) -> None:
+    table = """
+[graph.int8.preprocess_graph]
+files = [{ url = "https://example.org/small.pb" }]
+input = "image_tensor:0"
+output = "Preprocessor/sub:0"
+"""
+    assert preset.read(written(DETECTOR + table)).graph["int8"].preprocess_graph == (
+        preset.PreprocessGraph(
+            files=(preset.RemoteFile(url="https://example.org/small.pb"),),
+            input="image_tensor:0",
+            output="Preprocessor/sub:0",
+        )
+    )
+    path = written(CLASSIFIER + table.replace("int8", "fp32"))
+    with pytest.raises(PresetError) as caught:
+        preset.read(path)
+    assert str(caught.value) == (
+        f"{path}: table [graph.fp32.preprocess_graph]: only for detectors; how a classifier's "
+        "images are prepared is said in [preprocess]"
+    )
+
+
 def test_a_file_can_give_the_model_another_name(written: Any) -> None:
     assert preset.read(written('name = "other"\n' + DETECTOR)).name == "other"
 
@@ -355,7 +378,8 @@ def test_any_other_value_is_an_error_with_words(value: Any, key: str) -> None:
     except codec.CodecError as error:
         assert all(": " in problem for problem in error.problems)
     else:
-        assert codec.to_dict(found)[key] == value
+        # What was left out has its default.
+        assert codec.from_dict(codec.to_dict(found), preset.Preset) == found
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner import codec, preset, resolve
 from modelzoo_runner.errors import DataRequired, RequestError
-from modelzoo_runner.plan import Placement, Plan
+from modelzoo_runner.plan import GraphFile, Image, Placement, Plan
 from modelzoo_runner.resolve import Request
 
 PLACEMENT = Placement(inter_threads=1, intra_threads=4, why={"intra_threads": "machine"})
@@ -56,6 +56,71 @@ def test_the_three_sources_of_a_graph(weights: str, source: str) -> None:
     assert plan(weights=weights).graph.source == source
 
 
+DETECTOR = preset.find("ssd-mobilenet")
+PREPARES = preset.PreprocessGraph(
+    files=(preset.RemoteFile(url="https://example.org/small.pb"),), input="in:0", output="out:0"
+)
+
+
+def prepared(known: preset.PreprocessGraph, **asked: Any) -> Plan:
+    """The plan for a detector whose preset has a graph that prepares images."""
+    graph = dataclasses.replace(DETECTOR.graph["int8"], input="fed:0", preprocess_graph=known)
+    model = dataclasses.replace(DETECTOR, graph={"int8": graph})
+    request = resolve.check(Request(kind="benchmark", precision="int8", **asked), model)
+    return resolve.resolve(model, request, PLACEMENT)
+
+
+def test_the_graph_that_prepares_images_is_the_presets() -> None:
+    found = prepared(PREPARES)
+    assert found.preprocess_graph == GraphFile(
+        source="pretrained", path="pretrained", input="in:0", outputs={"image": "out:0"}
+    )
+    assert found.why["preprocess_graph"] == "preset"
+    assert prepared(PREPARES, input="fed:0").preprocess_graph == found.preprocess_graph
+    assert codec.from_dict(codec.to_dict(found), Plan) == found
+
+
+def test_a_graph_that_is_fed_elsewhere_is_not_fed_with_what_the_preset_prepares() -> None:
+    assert prepared(PREPARES, input="image_tensor:0").preprocess_graph is None
+    assert "preprocess_graph" not in prepared(PREPARES, input="image_tensor:0").why
+
+
+def test_the_graph_that_prepares_images_is_the_one_given() -> None:
+    # Its tensors are the preset's, where the preset knows them.
+    found = prepared(PREPARES, preprocess_graph="small.pb")
+    assert found.preprocess_graph == GraphFile(
+        source="path", path="small.pb", input="in:0", outputs={"image": "out:0"}
+    )
+    assert found.why["preprocess_graph"] == "argument"
+    other = plan(model="ssd-mobilenet", input="fed:0", preprocess_graph="small.pb")
+    assert other.preprocess_graph == GraphFile(source="path", path="small.pb")
+    assert plan(model="ssd-mobilenet").preprocess_graph is None
+
+
+def test_a_graph_that_prepares_images_can_not_be_had_or_not_be_used() -> None:
+    nowhere = preset.PreprocessGraph(input="in:0", output="out:0")
+    with pytest.raises(RequestError) as raised:
+        prepared(nowhere)
+    assert str(raised.value) == (
+        "preprocess_graph: the preset 'ssd-mobilenet' says what goes in and out of the graph that "
+        "prepares its images, and not where it is published; give its path"
+    )
+    assert prepared(nowhere, preprocess_graph="small.pb").preprocess_graph is not None
+    with pytest.raises(RequestError) as raised:
+        plan(preprocess_graph="small.pb")
+    assert str(raised.value) == (
+        "preprocess_graph='small.pb': only for detectors; a classifier's images are prepared as "
+        "its preset's [preprocess] says"
+    )
+
+
+def test_masks_are_fetched_too_unless_outputs_are_named() -> None:
+    assert plan(model="rfcn").graph.optional == {"detection_masks": "detection_masks:0"}
+    named = plan(model="rfcn", outputs={"detection_boxes": "b:0"}).graph
+    assert (named.outputs, named.optional) == ({"detection_boxes": "b:0"}, {})
+    assert plan(model="resnet50").graph.optional == {}
+
+
 def test_numpy_integers_are_numbers() -> None:
     assert plan(steps=np.int64(3)).steps == 3
 
@@ -81,6 +146,12 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     ("precision", "double", "Allowed: fp32, int8, bfloat16"),
     ("goal", "speed", "goal='speed': not one of the values allowed here. Allowed: throughput"),
+    (
+        "docker_image",
+        "--privileged",
+        "docker_image='--privileged': should be the name of an image, such as "
+        "registry.example.org/modelzoo-runner:1",
+    ),
     ("isolation", "process", "isolation='process': not one of the values allowed here."),
 ]
 
@@ -102,6 +173,17 @@ def test_accuracy_needs_data() -> None:
 def test_there_are_no_random_int8_graphs() -> None:
     with pytest.raises(RequestError, match=r'weights="random": topologies are built in fp32 only'):
         plan(weights="random", precision="int8")
+
+
+def test_a_run_in_a_container() -> None:
+    assert plan(docker_image="mine:1").docker_image == Image(name="mine:1")
+    assert plan(docker_image="").docker_image is None
+    with pytest.raises(RequestError) as raised:
+        plan(docker_image="mine:1", isolation="none")
+    assert str(raised.value) == (
+        "isolation=\"none\": with docker_image='mine:1' the run is a process in a container; use "
+        'isolation="auto"'
+    )
 
 
 def test_a_timeout_needs_a_child() -> None:

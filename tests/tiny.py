@@ -42,8 +42,17 @@ def classifier(
     return path
 
 
-def detector(path: Path, preset_outputs: dict[str, str], *, input: str = "image_tensor:0") -> Path:
-    """A graph that finds one person, at the same place in every image, as a detector gives it."""
+def detector(
+    path: Path,
+    preset_outputs: dict[str, str],
+    *,
+    input: str = "image_tensor:0",
+    prepared: Sequence[int] | None = None,
+) -> Path:
+    """A graph that finds one person, at the same place in every image, as a detector gives it.
+
+    It takes images as they are, or what `preprocessor` makes of them if that is of size `prepared`.
+    """
     import tensorflow as tf
 
     tf1 = tf.compat.v1
@@ -52,14 +61,29 @@ def detector(path: Path, preset_outputs: dict[str, str], *, input: str = "image_
         "detection_boxes": lambda n: tf.tile([[[0.1, 0.1, 0.5, 0.5]]], [n, 1, 1]),
         "detection_scores": lambda n: tf.fill([n, 1], 0.9),
         "detection_classes": lambda n: tf.ones([n, 1]),
+        "detection_masks": lambda n: tf.ones([n, 1, 3, 3]),
     }
     with tf.Graph().as_default() as graph:
-        images = tf1.placeholder(tf.uint8, (None, None, None, 3), name=input.partition(":")[0])
+        dtype, size = (tf.float32, prepared) if prepared else (tf.uint8, (None, None))
+        images = tf1.placeholder(dtype, (None, *size, 3), name=input.partition(":")[0])
         # The outputs hang on the input, as a real detector's do.
         nothing = tf.reduce_sum(tf.cast(images[:, :1, :1, :1], tf.float32)) * 0
         for role, name in preset_outputs.items():
             if role in values:
                 tf.add(values[role](tf.shape(images)[0]), nothing, name=name.partition(":")[0])
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def preprocessor(path: Path, *, size: Sequence[int] = (6, 6)) -> Path:
+    """A graph that resizes images to `size` and scales them to -1..1."""
+    import tensorflow as tf
+
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        images = tf1.placeholder(tf.uint8, (None, None, None, 3), name="image_tensor")
+        resized = tf1.image.resize_bilinear(tf.cast(images, tf.float32), size)
+        tf.subtract(resized * (2 / 255), 1, name="Preprocessor/sub")
     path.write_bytes(graph.as_graph_def().SerializeToString())
     return path
 

@@ -14,6 +14,7 @@ from modelzoo_runner.api import accuracy, benchmark, models
 from modelzoo_runner.best_known import BestKnown, best_known
 from modelzoo_runner.errors import (
     BindingError,
+    ContainerError,
     DataError,
     DataRequired,
     FetchError,
@@ -63,6 +64,7 @@ __all__ = [
     "BestKnown",
     "BindingError",
     "Comparison",
+    "ContainerError",
     "DataError",
     "DataRequired",
     "Failure",

@@ -39,6 +39,7 @@ def benchmark(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
@@ -46,7 +47,9 @@ def benchmark(
     seed: int = 0,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
     progress: Progress | None = None,
@@ -84,6 +87,7 @@ def benchmark(
         strict: raise where what was asked can't be honoured and a warning would do.
         isolation: `"auto"` runs in this process where it can honour the plan, else in a child;
             `"child"` always in a child; `"none"` never.
+        docker_image: run in a container of this image (see `docs/containers.md`).
         env: variables for the run; they overrule the preset's and the process's own.
         timeout: seconds after which the run is ended; it makes the run a child process.
         optimize: prepare the graph for inference at load time (see `docs/graphs.md`).
@@ -92,7 +96,10 @@ def benchmark(
         seed: of synthetic input and of random weights.
         input: the input tensor, where the graph isn't the preset's.
         outputs: role -> output tensor, where the graph isn't the preset's.
+        preprocess_graph: for detectors: a graph that makes this one's input of an image, where that
+            is a graph of its own.
         input_shape: of one example, where the graph leaves it open.
+        stream: read data at gs:// where it is while it is used, without a copy on the disk.
         allow_partial: accept a data set with missing shards.
         offline: never touch the network.
         progress: called with (what, done, total or None).
@@ -102,7 +109,8 @@ def benchmark(
         FetchError: the graph or the data can't be had.
         GraphError, DataError: they can't be run or read.
         BindingError: the CPUs, threads or memory can't be had.
-        WorkerError: a child process died.
+        ContainerError: the image, or an engine to run it, can't be had.
+        WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
     Example:
@@ -117,6 +125,7 @@ def benchmark(
         goal=goal,
         weights=str(weights),
         data_location=_text(data_location),
+        stream=stream,
         allow_partial=allow_partial,
         batch_size=batch_size,
         warmup_steps=warmup_steps,
@@ -125,6 +134,7 @@ def benchmark(
         seed=seed,
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         input_shape=input_shape,
         optimize=optimize,
         trust=trust,
@@ -141,6 +151,7 @@ def benchmark(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
     preset, request = planning.preset_for(model, request)
@@ -168,12 +179,15 @@ def accuracy(
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
     isolation: Literal["auto", "none", "child"] = "auto",
+    docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
     trust: bool = False,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
+    preprocess_graph: str | Path | None = None,
+    stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
     client: Any | None = None,
@@ -204,12 +218,15 @@ def accuracy(
         binding: as in `benchmark`.
         strict: as in `benchmark`.
         isolation: as in `benchmark`.
+        docker_image: as in `benchmark`.
         env: as in `benchmark`.
         timeout: as in `benchmark`.
         optimize: as in `benchmark`.
         trust: as in `benchmark`.
         input: as in `benchmark`.
         outputs: as in `benchmark`.
+        preprocess_graph: as in `benchmark`.
+        stream: as in `benchmark`.
         allow_partial: as in `benchmark`.
         offline: as in `benchmark`.
         client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the run
@@ -233,12 +250,14 @@ def accuracy(
         weights=str(weights),
         data_location=_text(data_location),
         annotations=_text(annotations),
+        stream=stream,
         allow_partial=allow_partial,
         limit=limit,
         batch_size=batch_size,
         predictions=_text(predictions),
         input=input,
         outputs=outputs,
+        preprocess_graph=_text(preprocess_graph),
         optimize=optimize,
         trust=trust,
         socket_id=socket_id,
@@ -252,6 +271,7 @@ def accuracy(
         strict=strict,
         env=env or {},
         isolation=isolation,
+        docker_image=docker_image,
         timeout=timeout,
     )
     preset, request = planning.preset_for(model, request)

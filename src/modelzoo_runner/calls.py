@@ -37,7 +37,7 @@ VERBS: Mapping[Kind, Callable[..., Result]] = {
 NOT_OF_A_RUN = ("progress", "client", "checkpoint")
 """Arguments of the verbs that are those of all runs together."""
 
-PATHS = ("data_location", "annotations", "weights", "predictions")
+PATHS = ("data_location", "annotations", "weights", "preprocess_graph", "predictions")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -203,7 +203,7 @@ def _convert(
 
 def _score(asked: argparse.Namespace) -> None:
     scores = modelzoo_runner.score_detections(
-        asked.detections, asked.annotations, legacy=asked.legacy
+        asked.detections, asked.annotations, legacy=asked.legacy, iou_type=asked.iou_type
     )
     print(scores)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelzoo_runner.data.coco_annotations import read_annotations
 from modelzoo_runner.metrics import coco
-from modelzoo_runner.metrics.coco import CocoScores
+from modelzoo_runner.metrics.coco import CocoScores, IouType
 from modelzoo_runner.metrics.coco_detections import Detections
 
 
@@ -17,6 +17,7 @@ def score_detections(
     annotations: Mapping[str, Any] | Path | str,
     *,
     legacy: bool = False,
+    iou_type: IouType = "bbox",
 ) -> CocoScores:
     """COCO's 12 numbers of detections, whoever made them.
 
@@ -28,8 +29,10 @@ def score_detections(
         annotations: what there is to find: a COCO `instances_*.json`, or the dict in it.
         legacy: score as the Model Zoo's scripts did, to compare with the numbers they published
             (see `docs/detection.md`).
+        iou_type: `bbox` scores boxes, `segm` masks, which then all detections and annotations need.
 
     Raises:
+        RequestError: no such `iou_type`, or masks by the legacy rules, which are of boxes.
         DataError: a file can't be read or isn't what it should be, a detection is of an image that
             isn't annotated, or the way the detector numbers its classes can't be told.
 
@@ -41,5 +44,6 @@ def score_detections(
     0.7
     """
     if isinstance(annotations, (str, Path)):
-        annotations = read_annotations(Path(annotations).expanduser())
-    return coco.score_detections(detections, annotations, legacy=legacy)
+        path = Path(annotations).expanduser()
+        annotations = read_annotations(path, with_masks=iou_type == "segm")
+    return coco.score_detections(detections, annotations, legacy=legacy, iou_type=iou_type)

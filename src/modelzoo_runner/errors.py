@@ -13,7 +13,8 @@
     ├─ GraphError                what the file is, which node or tensor, the near ones
     ├─ ResultError               a saved result that can't be read or compared
     ├─ MissingDependency         the pip line
-    └─ WorkerError               how the child process ended, its last words
+    ├─ ContainerError            the image, what the engine says, what the image has to have
+    └─ WorkerError               how the child process or container ended, its last words
 
     Interrupted (KeyboardInterrupt)  Ctrl-C, with the partial result
 
@@ -83,8 +84,12 @@ class MissingDependency(RunnerError):
     """A package that this call needs isn't installed."""
 
 
+class ContainerError(RunnerError):
+    """No container can be had to run the plan in."""
+
+
 class WorkerError(RunnerError):
-    """The child process that ran the plan ended without an answer."""
+    """The child process or the container that ran the plan ended without an answer."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner import api, pipeline
-from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 
 logger = logging.getLogger("modelzoo_runner")
@@ -42,7 +41,8 @@ def run(
         verbose: `true` logs progress to the logger `modelzoo_runner` at level INFO.
         benchmark_or_accuracy: `benchmark` or `accuracy`.
         extra_model_args: pairs such as `steps=100 warmup_steps=50`.
-        docker_image: empty; or one of the original's images, which are no longer needed.
+        docker_image: run in a container of this image, which holds this library; empty: run here.
+            The original's images are no longer needed.
 
     Raises:
         RequestError: naming the parameter, its value and what is allowed.
@@ -64,11 +64,6 @@ def run(
         extra_model_args=extra_model_args,
         docker_image=docker_image,
     )
-    if call.docker_image is not None:
-        raise RequestError(
-            f"docker_image={docker_image!r}: the run happens where it is called, not in a "
-            "container; leave it empty, and call run() inside that image instead"
-        )
     verb = api.benchmark if call.verb == "benchmark" else api.accuracy
     result: BenchmarkResult | AccuracyResult = verb(
         call.model, **call.arguments, progress=_log if call.verbose else None

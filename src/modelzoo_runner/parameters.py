@@ -52,6 +52,25 @@ def whole_or_unset(name: str, value: object, *, least: int, unset: str) -> int |
     return number
 
 
+def image_name(value: object) -> str | None:
+    """The name of a container image that `value` is; `None` for nothing and for empty text.
+
+    Raises:
+        RequestError: it can't be one.
+
+    >>> image_name("registry.example.org:5000/team/modelzoo-runner@sha256:0123")
+    'registry.example.org:5000/team/modelzoo-runner@sha256:0123'
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[\w][\w./:@-]*", value, re.ASCII):
+        raise RequestError(
+            f"docker_image={value!r}: should be the name of an image, such as "
+            "registry.example.org/modelzoo-runner:1"
+        )
+    return value
+
+
 def _number(value: object) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         return int(value)

@@ -18,7 +18,7 @@ from typing import Any
 from modelzoo_runner import model_args
 from modelzoo_runner import preset as presets
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.parameters import one_of, whole_or_unset
+from modelzoo_runner.parameters import image_name, one_of, whole_or_unset
 from modelzoo_runner.plan import Kind
 from modelzoo_runner.preset import Preset
 
@@ -30,15 +30,13 @@ PRECISIONS = ("fp32", "int8", "bfloat16")
 class Call:
     """A call of `benchmark` or `accuracy`: `str()` gives it as a line of Python.
 
-    `arguments` are its keyword arguments; what isn't in there is left to be decided. The run is to
-    happen in a container of `docker_image` if there is one. `notes` say in words where something
-    means another thing than it did in the original.
+    `arguments` are its keyword arguments; what isn't in there is left to be decided. `notes` say in
+    words where something means another thing than it did in the original.
     """
 
     verb: Kind
     model: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    docker_image: str | None = None
     verbose: bool = False
     notes: tuple[str, ...] = ()
 
@@ -106,13 +104,13 @@ def translate(
         "data_location": location,
         "batch_size": batch,
         "socket_id": whole_or_unset("socket_id", socket_id, least=0, unset="the whole machine"),
+        "docker_image": image,
         **extra,
     }
     return Call(
         verb="benchmark" if is_benchmark else "accuracy",
         model=model_name,
         arguments={name: value for name, value in arguments.items() if value is not None},
-        docker_image=image,
         verbose=one_of("verbose", verbose, ("true", "false")) == "true",
         notes=(
             *_data_notes(model_name, preset, is_benchmark, location),
@@ -155,20 +153,16 @@ def _batch_size(
 
 
 def _image(value: str | None) -> tuple[str | None, list[str]]:
-    if not value:
+    image = image_name(value)
+    if image is None:
         return None, []
-    if not isinstance(value, str) or not re.fullmatch(r"[\w][\w./:@-]*", value, re.ASCII):
-        raise RequestError(
-            f"docker_image={value!r}: should be the name of an image, such as "
-            "registry.example.org/modelzoo-runner:1"
-        )
-    repository = re.split("[:@]", value.rsplit("/", 1)[-1])[0]
+    repository = re.split("[:@]", image.rsplit("/", 1)[-1])[0]
     if _ORIGINAL_IMAGES.fullmatch(repository):
         return None, [
-            f"docker_image={value}: holds what the original's scripts needed and not this library, "
+            f"docker_image={image}: holds what the original's scripts needed and not this library, "
             "so the run doesn't happen in it."
         ]
-    return value, []
+    return image, []
 
 
 _ORIGINAL_IMAGES = re.compile(

@@ -62,7 +62,8 @@ def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Place
         strict=request.strict,
         env=request.env,
         environ=os.environ,
-        allocators=None if threads.allocator is None else allocator.available(),
+        # What there is in a container's image is seen in there.
+        allocators=None if request.docker_image or not threads.allocator else allocator.available(),
     )
     placed = choose(
         socket_id=request.socket_id,

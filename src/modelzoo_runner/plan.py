@@ -43,7 +43,8 @@ class Placement:
 class GraphFile:
     """The graph that a plan runs: a file on this machine, and what goes in and out.
 
-    `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked.
+    `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked, and
+    `optional` are outputs that are fetched too if it has them.
     """
 
     source: Source
@@ -51,6 +52,20 @@ class GraphFile:
     sha256: str | None = None
     input: str | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """The container image that a run happens in.
+
+    `id` is the engine's name for what is in it (`sha256:...`), `digest` the registry's, where the
+    image came from one.
+    """
+
+    name: str
+    id: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +74,11 @@ class Plan:
 
     `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
-    stop after. `why` says for each decided field whether the argument, the
-    preset or the library decided.
+    stop after. With `stream` they may be at gs://, and are read there while the plan runs.
+    `preprocess` is how a classifier's images become its input, `preprocess_graph` the graph that
+    does the same for a detector which doesn't do it itself. With `docker_image` the run happens in
+    a container of it. `why` says for each decided field whether the argument, the preset or the
+    library decided.
 
     `examples` makes it a part of a run: only the examples from the first number to before the
     second, in the order of the data, which is that of a run over all of it.
@@ -79,10 +97,12 @@ class Plan:
     trust: bool = False
     data_location: str | None = None
     annotations: str | None = None
+    stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
     examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
+    preprocess_graph: GraphFile | None = None
     label_offset: int | None = None
     input_shape: tuple[int, ...] | None = None
     batch_size: int
@@ -93,6 +113,7 @@ class Plan:
     placement: Placement
     instances: tuple[Placement, ...] = ()
     isolation: Isolation = "auto"
+    docker_image: Image | None = None
     timeout: float | None = None
     predictions: str | None = None
     published: Mapping[str, float] = field(default_factory=dict)

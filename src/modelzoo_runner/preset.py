@@ -35,11 +35,24 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PreprocessGraph:
+    """A graph of its own that makes the input of another: where it is, and what goes in and out.
+
+    It takes one uint8 image, [1, height, width, 3] in RGB, and gives one row of the other's input.
+    """
+
+    files: tuple[RemoteFile, ...] = ()
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """One frozen graph: where it is, newest place first, and what goes in and out.
 
     `outputs` maps a role to a tensor: `scores` for classification; `num_detections`,
     `detection_boxes`, `detection_scores`, `detection_classes` for detection.
+    `preprocess_graph` prepares a detector's images where the graph doesn't do it itself.
     `published` maps score names (`top1`, `top5`, `AP`, ...) to the values the publisher printed,
     as fractions, and `release` says in which of its releases.
     """
@@ -47,6 +60,7 @@ class Graph:
     files: tuple[RemoteFile, ...] = ()
     input: str
     outputs: Mapping[str, str]
+    preprocess_graph: PreprocessGraph | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     release: str | None = None
 
@@ -198,6 +212,11 @@ def _contradictions(preset: Preset) -> Iterator[str]:
                 f"graph.{precision}.outputs: a {preset.task} model needs the roles "
                 f"{', '.join(roles)}; missing: {', '.join(missing)}"
             )
+        if graph.preprocess_graph is not None and preset.task != "detection":
+            yield (
+                f"table [graph.{precision}.preprocess_graph]: only for detectors; how a "
+                "classifier's images are prepared is said in [preprocess]"
+            )
     for table in ("run", "threads", "env"):
         for precision in getattr(preset, table):
             if precision not in preset.graph:
@@ -239,3 +258,6 @@ ROLES: Mapping[Task, tuple[str, ...]] = {
     ),
 }
 """The outputs a graph has to have, by task."""
+
+MASKS = "detection_masks"
+"""The output that some detectors have besides, and that is fetched where there is one."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
-from modelzoo_runner.plan import GraphFile, Isolation, Kind, Placement, Plan, Source
-from modelzoo_runner.preset import Goal, Preset, Run, Task
+from modelzoo_runner.parameters import image_name
+from modelzoo_runner.plan import GraphFile, Image, Isolation, Kind, Placement, Plan, Source
+from modelzoo_runner.preset import MASKS, Goal, Graph, Preset, Run, Task
 
 WARMUP_STEPS = 10
 STEPS = 50
@@ -31,6 +32,7 @@ class Request:
     weights: str = "pretrained"
     data_location: str | None = None
     annotations: str | None = None
+    stream: bool = False
     allow_partial: bool = False
     limit: int | None = None
     batch_size: int | None = None
@@ -43,6 +45,7 @@ class Request:
     input_shape: tuple[int, ...] | None = None
     optimize: bool = True
     trust: bool = False
+    preprocess_graph: str | None = None
     predictions: str | None = None
     socket_id: int | None = None
     numa_node: int | None = None
@@ -57,6 +60,7 @@ class Request:
     strict: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     isolation: str = "auto"
+    docker_image: str | None = None
     timeout: float | None = None
 
 
@@ -80,16 +84,23 @@ def check(request: Request, preset: Preset) -> Request:
             f"annotations={request.annotations!r}: only for detectors; the labels of a "
             "classifier's images are in its records"
         )
+    _preprocess_graph_can_be(request, preset)
     if request.weights == "random" and request.precision == "int8":
         raise RequestError(
             'weights="random": topologies are built in fp32 only; for precision="int8" give '
             'weights="pretrained" or the path of an int8 graph'
+        )
+    if request.docker_image and request.isolation == "none":
+        raise RequestError(
+            f'isolation="none": with docker_image={request.docker_image!r} the run is a process in '
+            'a container; use isolation="auto"'
         )
     if request.timeout is not None and request.isolation == "none":
         raise RequestError(
             "timeout: only a child process can be ended from outside; "
             'use isolation="auto" or "child"'
         )
+    _stream_can_be(request)
     _instances_can_be(request)
     return dataclasses.replace(
         request,
@@ -98,6 +109,7 @@ def check(request: Request, preset: Preset) -> Request:
         steps=_whole("steps", request.steps, 1),
         limit=_whole("limit", request.limit, 1),
         seed=_whole("seed", request.seed, 0) or 0,
+        docker_image=image_name(request.docker_image),
         min_seconds=_seconds("min_seconds", request.min_seconds),
         timeout=_seconds("timeout", request.timeout),
     )
@@ -131,6 +143,9 @@ def resolve(
         return None
 
     batch_size = decide("batch_size", request.batch_size, run and run.batch_size, 1)
+    preprocess_graph = _preprocess_graph(request, graph)
+    if preprocess_graph is not None:
+        why["preprocess_graph"] = "argument" if request.preprocess_graph else "preset"
     is_benchmark = request.kind == "benchmark"
     source: Source = "path"
     if request.weights in ("pretrained", "random"):
@@ -146,14 +161,17 @@ def resolve(
             path=request.weights,
             input=request.input or graph.input or None,
             outputs=request.outputs or graph.outputs,
+            optional={} if request.outputs else _optional(preset.task, graph),
         ),
         optimize=request.optimize,
         trust=request.trust,
         data_location=request.data_location or None,
         annotations=request.annotations or None,
+        stream=request.stream,
         allow_partial=request.allow_partial,
         limit=request.limit,
         preprocess=preset.preprocess,
+        preprocess_graph=preprocess_graph,
         label_offset=preset.label_offset,
         input_shape=request.input_shape,
         batch_size=batch_size,
@@ -168,6 +186,7 @@ def resolve(
         placement=placement,
         instances=instances,
         isolation=request.isolation,  # type: ignore[arg-type] # checked above
+        docker_image=Image(name=request.docker_image) if request.docker_image else None,
         timeout=request.timeout,
         predictions=request.predictions,
         published=graph.published,
@@ -199,6 +218,61 @@ _DATA_FORMS: Mapping[Task, str] = {
     "classification": "ImageNet validation TFRecords (validation-*-of-*)",
     "detection": "COCO images, or a COCO TFRecord",
 }
+
+
+def _stream_can_be(request: Request) -> None:
+    if not request.stream:
+        return
+    if request.data_location is None:
+        raise RequestError(
+            "stream=True: there is nothing to read without data_location (the input is made); "
+            'give data_location="gs://bucket/...", or leave stream out'
+        )
+    if not request.data_location.lower().startswith("gs://"):
+        raise RequestError(
+            f"stream=True: data_location={request.data_location!r} isn't in a bucket (gs://...), "
+            "and only from there data can be read without a copy on the disk; leave stream out"
+        )
+    if request.docker_image:
+        raise RequestError(
+            f"stream=True: with docker_image={request.docker_image!r} the run has no network to "
+            "read over; leave stream out, and the data is fetched before"
+        )
+
+
+def _optional(task: Task, graph: Graph) -> dict[str, str]:
+    """The outputs to fetch besides where the graph has them, as the exports of detectors do."""
+    return {MASKS: f"{MASKS}:0"} if task == "detection" and MASKS not in graph.outputs else {}
+
+
+def _preprocess_graph(request: Request, graph: Graph) -> GraphFile | None:
+    """The graph that prepares the images: the one asked for, or the preset's."""
+    known = graph.preprocess_graph
+    if request.input not in (None, graph.input):
+        known = None  # it makes what the preset's input takes, and another is fed
+    if not request.preprocess_graph and known is None:
+        return None
+    return GraphFile(
+        source="path" if request.preprocess_graph else "pretrained",
+        path=request.preprocess_graph or "pretrained",
+        input=None if known is None else known.input,
+        outputs={} if known is None else {"image": known.output},
+    )
+
+
+def _preprocess_graph_can_be(request: Request, preset: Preset) -> None:
+    if request.preprocess_graph and preset.preprocess is not None:
+        raise RequestError(
+            f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "
+            "images are prepared as its preset's [preprocess] says"
+        )
+    graph = preset.graph[graph_precision(request.precision)]
+    planned, known = _preprocess_graph(request, graph), graph.preprocess_graph
+    if planned is not None and planned.source == "pretrained" and not (known and known.files):
+        raise RequestError(
+            f"preprocess_graph: the preset {preset.name!r} says what goes in and out of the graph "
+            "that prepares its images, and not where it is published; give its path"
+        )
 
 
 def _instances_can_be(request: Request) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 from modelzoo_runner import atomic
 from modelzoo_runner.errors import FetchError, GraphError, RequestError
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.plan import GraphFile, Image, Plan
 from modelzoo_runner.preset import Preset
 from modelzoo_runner.resolve import graph_precision
 
@@ -23,27 +23,42 @@ from modelzoo_runner.resolve import graph_precision
 def localize(
     plan: Plan, preset: Preset, *, offline: bool = False, progress: Progress | None = None
 ) -> Plan:
-    """The plan with its graph and its data on this machine, and the hash of the graph's bytes.
+    """The plan with its graphs and its data on this machine, and the hash of each graph's bytes.
+
+    Data to be streamed stays where it is.
 
     Raises:
+        RequestError: data is to be streamed, offline.
         FetchError: a file can't be had.
         GraphError: the graph's file isn't there.
+        ContainerError: the image of a container can't be had.
     """
+    if plan.stream:
+        _require_network(plan, offline)
+    image = None if plan.docker_image is None else _image(plan.docker_image, offline, progress)
     path = _graph(plan, preset, offline, progress)
     graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
     data, annotations = (
-        None if location is None else str(_data(location, plan, offline, progress))
+        None if location is None else _data(location, plan, offline, progress)
         for location in (plan.data_location, plan.annotations)
     )
     # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
-    in_part = plan.limit is not None and _is_remote(plan.data_location)
+    in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
     return dataclasses.replace(
         plan,
+        docker_image=image,
         graph=graph,
+        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,
     )
+
+
+def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
+    from modelzoo_runner.storage import images
+
+    return images.local(image.name, offline=offline, progress=progress)
 
 
 def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
@@ -57,6 +72,23 @@ def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None)
     return fetch.first_of(
         preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
     )
+
+
+def _preprocess_graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> GraphFile | None:
+    """The graph that prepares the images, if the plan has one."""
+    graph = plan.preprocess_graph
+    if graph is None:
+        return None
+    path = Path(graph.path).expanduser().absolute()
+    known = preset.graph[graph_precision(plan.precision)].preprocess_graph
+    if graph.source == "pretrained" and known is not None:
+        from modelzoo_runner.storage import fetch
+
+        by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
+        path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+    return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
 
 
 def _random(plan: Plan, preset: Preset) -> Path:
@@ -95,15 +127,27 @@ def _fingerprint(module: ModuleType) -> str:
     return digest.hexdigest()[:16]
 
 
-def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:
+def _require_network(plan: Plan, offline: bool) -> None:
+    from modelzoo_runner.storage import settings
+
+    if settings.decide(offline=offline).offline:
+        raise RequestError(
+            f"stream=True: offline, {plan.data_location} can't be read where it is; leave stream "
+            "out to use what was fetched of it before"
+        )
+
+
+def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> str:
     if not _is_remote(location):
-        return Path(location).expanduser().absolute()
+        return str(Path(location).expanduser().absolute())
+    if plan.stream and location.lower().startswith("gs://"):
+        return location
     from modelzoo_runner.storage import fetch
 
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)
-    return fetch.local(location, enough=enough, offline=offline, progress=progress)
+    return str(fetch.local(location, enough=enough, offline=offline, progress=progress))
 
 
 def _holds(limit: int) -> Callable[[Path], bool]:

@@ -34,6 +34,20 @@ def test_distinct_batches_come_again_and_again() -> None:
     assert first.truth is None
 
 
+def test_a_transform_makes_each_example_from_a_batch_of_one() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def halves(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        seen.append(image.shape)
+        return image[:, :4].astype(np.float16) / 2
+
+    (made,) = some(1, transform=halves, distinct=1)
+    (plain,) = some(1, distinct=1)
+    assert seen == [(1, 8, 8, 3)] * 3
+    np.testing.assert_array_equal(made.inputs, plain.inputs[:, :4].astype(np.float16) / 2)
+    assert made.inputs.dtype == np.float16 and made.inputs.ctypes.data % ALIGNMENT == 0
+
+
 def test_the_seed_decides_every_value() -> None:
     for one, two in zip(some(4), some(4), strict=True):
         assert (one.inputs == two.inputs).all()

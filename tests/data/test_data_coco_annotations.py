@@ -24,6 +24,15 @@ def test_what_finding_boxes_needs_is_kept_and_nothing_else(tmp_path: Path) -> No
     assert found["categories"] == truth["categories"]
 
 
+def test_masks_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    polygon = [[0, 0, 4, 0, 4, 4]]
+    truth = instances([(8, 6)], annotation(5, 1, segmentation=polygon), annotation(6, 1))
+    path = write_json(tmp_path / "instances_made.json", truth)
+    found = read_annotations(path, with_masks=True)
+    assert [each["segmentation"] for each in found["annotations"]] == [polygon, None]
+    assert all("segmentation" not in each for each in read_annotations(path)["annotations"])
+
+
 def test_ids_may_be_text(tmp_path: Path) -> None:
     truth = instances(SIZES, annotation(5, 2))
     truth["images"][0]["id"] = "000000000139"

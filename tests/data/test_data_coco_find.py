@@ -148,6 +148,13 @@ def test_other_images_than_the_annotated_ones_are_refused_even_partly(tmp_path: 
         find(folder, allow_partial=True)
 
 
+def test_annotations_of_images_that_are_not_listed_are_said(tmp_path: Path) -> None:
+    truth = instances([(8, 6)], annotation(1, 1), annotation(2, 8), annotation(3, 9))
+    write_json(tmp_path / "instances_val2017.json", truth)
+    found = find(write_images(tmp_path / "val2017", truth))
+    assert found.warnings == ("2 annotations of images that aren't listed: ignored, as COCO does",)
+
+
 def test_a_folder_in_an_images_name_may_be_there_or_not_but_never_leads_out(tmp_path: Path) -> None:
     truth = instances([(8, 6)])
     folder = write_images(tmp_path / "val2017", truth)

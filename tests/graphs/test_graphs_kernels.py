@@ -7,7 +7,7 @@ from graphs_made import classifier, graph_of, int8_residual, node, resnet_v1_50,
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.graphs import onednn
-from modelzoo_runner.graphs.kernels import check_kernels
+from modelzoo_runner.graphs.kernels import check_kernels, count_int8
 from modelzoo_runner.graphs.load import guess_tensors, read_graph
 
 
@@ -119,3 +119,12 @@ def test_real_graphs_have_kernels(samples: Path) -> None:
         if "NO_WEIGHTS" not in path.name:
             graph_def = read_graph(path)
             check_kernels(graph_def, outputs=guess_tensors(graph_def)[1].values())
+
+
+def test_layers_that_compute_in_int8_are_counted(samples: Path) -> None:
+    assert count_int8(classifier()) == 0
+    assert count_int8(int8_residual()) == sum(
+        node.op.startswith("QuantizedConv2D") for node in int8_residual().node
+    )
+    graph_def = read_graph(samples / "graphs" / "mobilenet_v1_1.0_224_int8_inc.pb")
+    assert count_int8(graph_def) == 28

@@ -10,16 +10,25 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from modelzoo_runner.coco_categories import NAMES
-from modelzoo_runner.errors import DataError
-from modelzoo_runner.metrics.coco import SCORES, CocoScores, score_detections
-from modelzoo_runner.metrics.coco_detections import Collector, load_detections
+from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.metrics.coco import CocoScores, IouType, score_detections
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import load_detections
+from modelzoo_runner.metrics.coco_evaluation import SCORES
 
 PUBLISHED = (0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564)
 """What cocoapi prints for its own made-up detections (results/val2014_fake_eval_res.txt, bbox)."""
+
+PUBLISHED_SEGM = (
+    *(0.320, 0.562, 0.299, 0.387, 0.310, 0.327),
+    *(0.268, 0.415, 0.417, 0.469, 0.377, 0.381),
+)
+"""And for its made-up masks (the same file, segm)."""
 
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
 
@@ -52,7 +61,9 @@ def dataset(*annotations: dict[str, Any], images: int = 2) -> dict[str, Any]:
     }
 
 
-def reference(detections: list[dict[str, Any]], truth: dict[str, Any]) -> np.ndarray:
+def reference(
+    detections: list[dict[str, Any]], truth: dict[str, Any], iou_type: IouType = "bbox"
+) -> np.ndarray:
     """The 12 numbers as pycocotools has them, and the AP of each category after them."""
     with contextlib.redirect_stdout(io.StringIO()):
         expected = COCO()
@@ -65,7 +76,7 @@ def reference(detections: list[dict[str, Any]], truth: dict[str, Any]) -> np.nda
             found = COCO()
             found.dataset = {**expected.dataset, "annotations": []}
             found.createIndex()
-        evaluation = COCOeval(expected, found, "bbox")
+        evaluation = COCOeval(expected, found, iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -77,14 +88,17 @@ def reference(detections: list[dict[str, Any]], truth: dict[str, Any]) -> np.nda
     return np.array([*evaluation.stats, *per_category])
 
 
-def assert_like_reference(detections: list[dict[str, Any]], truth: dict[str, Any]) -> CocoScores:
-    ours = score_detections(detections, truth)
+def assert_like_reference(
+    detections: list[dict[str, Any]], truth: dict[str, Any], iou_type: IouType = "bbox"
+) -> CocoScores:
+    ours = score_detections(detections, truth, iou_type=iou_type)
     names = {each["id"]: each["name"] for each in truth["categories"]}
     numbers = [
         *ours.scores.values(),
         *(ours.per_category.get(names[category], -1.0) for category in sorted(names)),
     ]
-    np.testing.assert_allclose(numbers, reference(detections, truth), rtol=0, atol=1e-12)
+    expected = reference(detections, truth, iou_type)
+    np.testing.assert_allclose(numbers, expected, rtol=0, atol=1e-12)
     return ours
 
 
@@ -99,6 +113,16 @@ def test_the_published_numbers_of_cocoapi(samples: Path) -> None:
     assert ours.warnings == ()
     assert not ours.legacy
     assert_like_reference(json.loads(results.read_text()), truth)
+
+
+def test_the_published_numbers_of_cocoapi_for_masks(samples: Path) -> None:
+    folder = samples / "coco" / "cocoapi_eval"
+    truth = json.loads((folder / "instances_val2014_100.json").read_text())
+    results = json.loads((folder / "instances_val2014_fakesegm100_results.json").read_text())
+    ours = score_detections(results, truth, iou_type="segm")
+    assert tuple(round(score, 3) for score in ours.scores.values()) == PUBLISHED_SEGM
+    assert_like_reference(results, truth, "segm")
+    assert str(ours).splitlines()[0].endswith("COCO rules, by their masks")
 
 
 boxes = st.tuples(*[st.integers(0, 40)] * 2, *[st.integers(1, 120)] * 2)
@@ -147,6 +171,39 @@ def test_hard_cases_are_scored_as_pycocotools_does(
     case: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
     assert_like_reference(*case)
+
+
+def masked(record: dict[str, Any], *, crowd: bool = False) -> dict[str, Any]:
+    """The same with a mask: half of its box, or all of it in run lengths, as a crowd has them."""
+    x, y, width, height = record["bbox"]
+    if not crowd:
+        return {**record, "segmentation": [[x, y, x + width, y, x, y + height]]}
+    pixels = np.zeros((300, 400), int)
+    pixels[y : y + height, x : x + width] = 1
+    # Down the columns, and the first run is of zeros.
+    edges = np.flatnonzero(np.diff(pixels.T.ravel(), prepend=0, append=2))
+    counts = np.diff(edges, prepend=0).tolist()
+    return {**record, "segmentation": {"size": [300, 400], "counts": counts}}
+
+
+def found_mask(record: dict[str, Any]) -> dict[str, Any]:
+    """A detection with the mask alone, as COCO's results format has it."""
+    polygon = masked(record)["segmentation"]
+    run_lengths = mask.merge(mask.frPyObjects(polygon, 300, 400))
+    rest = {key: value for key, value in record.items() if key != "bbox"}
+    return {**rest, "segmentation": {**run_lengths, "counts": run_lengths["counts"].decode()}}
+
+
+@given(hard_cases())
+@settings(deadline=None, max_examples=60)
+def test_hard_cases_of_masks_are_scored_as_pycocotools_does(
+    case: tuple[list[dict[str, Any]], dict[str, Any]],
+) -> None:
+    found, truth = case
+    objects = [masked(each, crowd=bool(each["iscrowd"])) for each in truth["annotations"]]
+    assert_like_reference(
+        [found_mask(each) for each in found], {**truth, "annotations": objects}, "segm"
+    )
 
 
 def test_more_than_100_detections_of_an_image_and_category() -> None:
@@ -208,6 +265,50 @@ def test_detections_of_other_images_are_refused() -> None:
     assert str(caught.value) == (
         "4 images with detections are not in the annotations (7, 8, 9): these detections are of "
         "other images than the 2 annotated ones. Give the annotations of the images that were run."
+    )
+
+
+def test_masks_that_are_missing_or_no_masks_are_named() -> None:
+    sound = dataset(masked(annotation(1, 1, 0, 0, 50, 50)))
+    with pytest.raises(DataError) as caught:
+        score_detections([detection(1, 1, 0, 0, 9, 9)], sound, iou_type="segm")
+    assert str(caught.value) == (
+        'iou_type="segm": the detections have no masks (segmentation). A detector gives them if '
+        "its graph has detection_masks"
+    )
+    found = [found_mask(detection(1, 1, 0, 0, 9, 9))]
+    with pytest.raises(DataError) as caught:
+        score_detections(found, dataset(annotation(1, 1, 0, 0, 50, 50)), iou_type="segm")
+    assert str(caught.value) == (
+        "annotations: the segmentation of 1 can't be read: there is none. Masks are scored "
+        "against those of COCO's own instances file"
+    )
+    found[0]["segmentation"]["size"] = [200, 600]
+    with pytest.raises(DataError) as caught:
+        score_detections(found, sound, iou_type="segm")
+    assert str(caught.value) == (
+        "detections: a segmentation in image 1 can't be read: it is 600 x 200 pixels, the image "
+        "400 x 300"
+    )
+    del sound["images"][0]["width"]
+    with pytest.raises(DataError, match="image 1 has no width and height, and masks and the"):
+        score_detections(found, sound, iou_type="segm")
+
+
+def test_nothing_masked_to_find_and_nothing_found() -> None:
+    ours = score_detections([], dataset(), iou_type="segm")
+    assert set(ours.scores.values()) == {-1.0}
+
+
+def test_what_is_laid_over_each_other_is_boxes_or_masks() -> None:
+    with pytest.raises(RequestError) as caught:
+        score_detections([], dataset(), iou_type="keypoints")  # type: ignore[arg-type]
+    assert str(caught.value) == "iou_type='keypoints': should be bbox or segm"
+    with pytest.raises(RequestError) as caught:
+        score_detections([], dataset(), iou_type="segm", legacy=True)
+    assert str(caught.value) == (
+        'iou_type="segm": the legacy rules are those of the Model Zoo\'s scripts, which scored '
+        "boxes only; leave legacy out"
     )
 
 
@@ -293,7 +394,7 @@ def test_legacy_scores_are_pycocotools_on_shares_without_crowds() -> None:
 
 def test_legacy_scores_need_the_size_of_the_images() -> None:
     truth = {**dataset(annotation(1, 1, 0, 0, 50, 50)), "images": [{"id": 1}]}
-    with pytest.raises(DataError, match="image 1 has no width and height, and the legacy scores"):
+    with pytest.raises(DataError, match="1 has no width and height, and masks and the legacy"):
         score_detections([], truth, legacy=True)
 
 

@@ -6,65 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelzoo_runner.errors import DataError, GraphError, ResultError
-from modelzoo_runner.metrics.coco_detections import Collector, from_records, load_detections
-
-
-def outputs(counts: list[float], boxes: int = 3) -> dict[str, np.ndarray]:
-    images = len(counts)
-    box = np.array([0.25, 0.5, 0.75, 1.0], np.float32)
-    return {
-        "num_detections": np.array(counts, np.float32),
-        "detection_boxes": np.tile(box, (images, boxes, 1)),
-        "detection_scores": np.linspace(0.1, 0.9, images * boxes, dtype=np.float32).reshape(
-            images, boxes
-        ),
-        "detection_classes": np.full((images, boxes), 18, np.float32),
-    }
-
-
-def test_a_batch_keeps_what_num_detections_says_in_the_pixels_of_each_image() -> None:
-    found = Collector()
-    found.add_batch([7, 139], [(40, 80), (100, 200)], outputs([1, 2]))
-    detections = found.detections()
-    assert detections.image_ids.tolist() == [7, 139, 139]
-    assert detections.boxes.tolist() == [[40, 10, 40, 20], [100, 25, 100, 50], [100, 25, 100, 50]]
-    # Scores stay as they come, sorted or not.
-    np.testing.assert_allclose(detections.scores, np.float32([0.1, 0.58, 0.74]), atol=1e-6)
-    assert detections.category_ids.dtype == np.int64
-    assert (len(detections), detections.not_finite) == (3, 0)
-
-
-def test_nothing_was_found() -> None:
-    found = Collector()
-    assert len(found.detections()) == 0
-    found.add_batch([1], [(4, 4)], outputs([0]))
-    found.add_batch([2], [(4, 4)], outputs([0], boxes=0))
-    detections = found.detections()
-    assert len(detections) == 0
-    assert detections.boxes.shape == (0, 4)
-
-
-@pytest.mark.parametrize("count", [-1, 4, float("nan")])
-def test_a_number_of_detections_that_cannot_be_is_refused(count: float) -> None:
-    with pytest.raises(GraphError) as caught:
-        Collector().add_batch([139], [(4, 4)], outputs([count]))
-    assert str(caught.value) == (
-        f"num_detections is {count:g} for image 139: it should be from 0 to 3, the number of boxes "
-        "given."
-    )
-
-
-def test_outputs_of_other_shapes_are_refused() -> None:
-    wrong = {**outputs([1, 1]), "detection_boxes": np.zeros((2, 3), np.float32)}
-    with pytest.raises(GraphError) as caught:
-        Collector().add_batch([1, 2], [(4, 4)] * 2, wrong)
-    assert str(caught.value) == (
-        "outputs of a batch of 2: detection_boxes [2, 3], detection_classes [2, 3], "
-        "detection_scores [2, 3], num_detections [2]. A detection graph should give "
-        "num_detections [n], detection_boxes [n, k, 4], detection_scores [n, k] and "
-        "detection_classes [n, k]."
-    )
+from modelzoo_runner.errors import DataError, ResultError
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import from_records, load_detections
 
 
 def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:
@@ -81,6 +25,26 @@ def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:
     empty = Collector().detections().save(tmp_path / "none.json")
     assert json.loads(empty.read_text()) == []
     assert len(load_detections(empty)) == 0
+
+
+MASK = {"size": [3, 4], "counts": [4, 2, 6]}
+
+
+def test_masks_come_back_and_stand_in_for_a_missing_box(tmp_path: Path) -> None:
+    record = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": MASK}
+    found = from_records([record, {**record, "image_id": 2, "bbox": [0, 0, 3, 3]}])
+    assert found.boxes.tolist() == [[1, 1, 1, 2], [0, 0, 3, 3]]
+    assert found.masks == (MASK, MASK)
+    assert found.of(2).masks == (MASK,)
+    assert list(load_detections(found.save(tmp_path / "found.json"))) == list(found)
+    assert from_records([record, {**record, "score": float("nan")}]).masks == (MASK,)
+
+
+def test_masks_of_some_detections_only_are_left_out() -> None:
+    record = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [0, 0, 1, 1]}
+    found = from_records([record, {**record, "segmentation": MASK}])
+    assert found.masks == ()
+    assert all("segmentation" not in each for each in found)
 
 
 def test_an_image_id_may_be_text() -> None:
@@ -107,6 +71,9 @@ def test_nan_in_a_file_is_left_out_and_counted(tmp_path: Path) -> None:
         {"category_id": "dog"},
         {"bbox": [1, 2, 3]},
         {"bbox": 4},
+        {"bbox": None},
+        {"bbox": None, "segmentation": {"size": [1, 1], "counts": "no mask"}},
+        {"bbox": None, "segmentation": [[0, 0, 1, 1, 1, 0]]},
         {"score": "high"},
         {"score": None},
     ],
@@ -118,7 +85,7 @@ def test_an_entry_that_is_no_detection_is_named(change: dict[str, object]) -> No
     assert str(caught.value).startswith("detections: entry 1: {")
     assert str(caught.value).endswith(
         "should have image_id and category_id (whole numbers), bbox (x, y, width, height in "
-        "pixels) and score."
+        "pixels) or segmentation (a run-length encoded mask), and score."
     )
 
 

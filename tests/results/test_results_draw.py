@@ -81,6 +81,45 @@ def test_boxes_over_the_border_or_without_size_or_sense_do_no_harm() -> None:
     assert draw_detections(Image.new("RGB", (1, 1)), found).size == (1, 1)
 
 
+def mask(left: int, right: int, *, width: int = SIZE[0]) -> dict[str, Any]:
+    """A mask of whole columns, in run lengths down the columns."""
+    height = SIZE[1]
+    counts = [left * height, (right - left) * height, (width - right) * height]
+    return {"size": [height, width], "counts": counts}
+
+
+def test_a_mask_tints_its_pixels_and_no_others() -> None:
+    found = [dog(60, 90, 200, 100, segmentation=mask(100, 150))]
+    drawn = draw_detections(picture(), found)
+    tinted: Any = drawn.getpixel((120, 20))
+    assert tinted not in (GREY, color(18))
+    for side, share, own in zip(tinted, GREY, color(18), strict=True):
+        assert abs(side - (share + 0.45 * (own - share))) <= 1
+    assert drawn.getpixel((99, 20)) == drawn.getpixel((150, 230)) == GREY
+    assert drawn.getpixel((60, 140)) == color(18)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (
+            mask(0, 9, width=99),
+            "detections: a mask is of 99 x 240 pixels, and the image has 320 x 240",
+        ),
+        (
+            {"size": [1, 1], "counts": [9]},
+            "detections: {'size': [1, 1], 'counts': [9]} is no run-length encoded mask: invalid "
+            "RLE: total counts 9 exceed h*w=1",
+        ),
+        ([[0, 0, 9, 9, 0, 9]], "detections: [[0, 0, 9, 9, 0, 9]] is no run-length encoded mask: "),
+    ],
+)
+def test_a_mask_that_cannot_be_of_the_image_is_named(segmentation: Any, message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        draw_detections(picture(), [dog(60, 90, 200, 100, segmentation=segmentation)])
+    assert str(caught.value).startswith(message)
+
+
 def test_a_category_without_a_name_is_shown_by_its_number_and_names_may_be_given() -> None:
     unnamed = draw_detections(picture(), [dog(60, 90, 99, 99, category=12)])
     named = draw_detections(picture(), [dog(60, 90, 99, 99, category=12)], names={12: "gate"})

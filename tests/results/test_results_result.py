@@ -230,12 +230,24 @@ class TestChecks:
     @pytest.mark.parametrize("name", ["avx2", "avx512_core", "avx512_core_vnni"])
     def test_int8_without_vnni(self, name: str) -> None:
         machine = {"software": {"onednn": {"instruction_set": name}}}
-        said = list(checks.of_precision(PLAN, machine))
+        said = list(checks.of_precision(PLAN, machine, int8_layers=5))
         assert bool(said) is not name.endswith("vnni")
         assert all(
             f"int8 without VNNI ({name}): sums of two products saturate" in each for each in said
         )
-        assert list(checks.of_precision(dataclasses.replace(PLAN, precision="fp32"), machine)) == []
+
+    def test_a_graph_of_another_precision(self) -> None:
+        machine = {"software": {"onednn": {"instruction_set": "avx512_core_vnni"}}}
+        fp32 = dataclasses.replace(PLAN, precision="fp32")
+        assert list(checks.of_precision(fp32, machine, int8_layers=0)) == []
+        assert list(checks.of_precision(fp32, machine, int8_layers=5)) == [
+            'precision="fp32": 5 layers of this graph compute in int8, so these numbers are of '
+            'int8; ask for precision="int8"'
+        ]
+        assert list(checks.of_precision(PLAN, machine, int8_layers=0)) == [
+            'precision="int8": nothing in this graph computes in int8, so these numbers are of '
+            "float32; see what it holds with `inspect`"
+        ]
 
     def test_partial_data(self) -> None:
         (said,) = checks.of_steps(PLAN, 2, exhausted=True, interrupted=False)

@@ -199,14 +199,36 @@ def test_a_path_that_cannot_be_is_refused_before_anything_runs(
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_detector_in_parts(tmp_path: Path) -> None:
+def test_a_detector_in_parts_with_its_masks(tmp_path: Path) -> None:
     preset = find("ssd-mobilenet")
     images, annotations = tiny.coco(tmp_path / "coco")
-    graph = tiny.detector(tmp_path / "graph.pb", dict(preset.graph["fp32"].outputs))
+    outputs = {**preset.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph = tiny.detector(tmp_path / "graph.pb", outputs)
     given = {"model": preset, "weights": graph, "data_location": images, **HERE}
-    alone = accuracy(**given, annotations=annotations)
-    found = accuracy(**given, checkpoint=tmp_path / "kept", predictions=tmp_path / "found.json")
+    given |= {"outputs": outputs, "checkpoint": tmp_path / "kept"}
+    one, many = tmp_path / "one.json", tmp_path / "many.json"
+    alone = accuracy(**{**given, "checkpoint": None}, annotations=annotations, predictions=one)
+    found = accuracy(**given, predictions=many)
     assert len(found.parts) == 4 and found.examples == 4
     assert found.scores == alone.scores and found.scores["AP"] > 0.9
     assert found.legacy_scores == alone.legacy_scores
-    assert len(json.loads((tmp_path / "found.json").read_text())) == 4
+    assert many.read_text() == one.read_text() and "segmentation" in one.read_text()
+    assert ": is of another run: masks is True there, False here. Give" in refused(given)
+
+
+def test_a_bucket_is_not_streamed_in_parts(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as raised:
+        accuracy(**{**given, "data_location": "gs://b/x"}, stream=True, checkpoint=tmp_path / "c")
+    assert str(raised.value) == (
+        "stream=True: with checkpoint= the run is done in parts, and to find where a part begins "
+        "all data before it would have to be read; leave stream out, and the data is fetched"
+    )
+
+
+def test_a_cluster_starts_no_containers(given: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as raised:
+        accuracy(**given, docker_image="runner:1", client="tcp://127.0.0.1:1")
+    assert str(raised.value) == (
+        "docker_image='runner:1': the workers of a cluster run each part themselves; leave it out, "
+        "and start the workers in that image instead"
+    )

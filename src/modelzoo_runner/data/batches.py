@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,9 @@ from modelzoo_runner.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
+
+Transform = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
+"""From one image, [1, height, width, 3], to one row of what a graph takes."""
 
 ALIGNMENT = 64
 """Bytes. TensorFlow takes an array whose memory begins at a multiple of this without copying it."""
@@ -41,6 +44,7 @@ def synthetic(
     value_range: tuple[float, float],
     seed: int,
     distinct: int = 4,
+    transform: Transform | None = None,
 ) -> Iterator[Batch]:
     """Made batches without end: `distinct` different ones, ready in memory, over and over.
 
@@ -54,6 +58,7 @@ def synthetic(
         value_range: the smallest and the largest value, those of the model's real input.
         seed: any whole number from 0.
         distinct: how many different batches; each takes its memory.
+        transform: makes of each example, as a batch of one, what a batch is to hold instead.
 
     Raises:
         RequestError: naming the argument that can't be.
@@ -67,6 +72,8 @@ def synthetic(
     _check(shape, np.dtype(dtype), value_range, distinct)
     generator = np.random.default_rng(seed)
     made = [_made(generator, shape, np.dtype(dtype), value_range) for _ in range(distinct)]
+    if transform is not None:
+        made = [Batch(_transformed(batch.inputs, transform)) for batch in made]
     # Not a generator function: a wrong argument fails here, not at the first step.
     return itertools.cycle(made)
 
@@ -118,6 +125,14 @@ def _made(
             inputs[row] = generator.uniform(low, high, shape[1:])
     inputs.setflags(write=False)
     return Batch(inputs)
+
+
+def _transformed(inputs: np.ndarray[Any, Any], transform: Transform) -> np.ndarray[Any, Any]:
+    rows = [transform(inputs[row : row + 1])[0] for row in range(len(inputs))]
+    made = aligned_empty((len(rows), *rows[0].shape), rows[0].dtype)
+    made[...] = rows
+    made.setflags(write=False)
+    return made
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:

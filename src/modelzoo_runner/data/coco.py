@@ -11,22 +11,23 @@ import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from modelzoo_runner.data import coco_images, records
-from modelzoo_runner.data.batches import Batch
+from modelzoo_runner.data.batches import Batch, Transform
 from modelzoo_runner.data.coco_annotations import Annotations, joined, restricted
+from modelzoo_runner.data.coco_collected import Collected
 from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_find import CocoSource, find
-from modelzoo_runner.data.coco_images import Encoded, Transform
-from modelzoo_runner.data.coco_records import read_image, read_objects
+from modelzoo_runner.data.coco_images import Encoded
+from modelzoo_runner.data.coco_records import read_image
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, RequestError
 
 __all__ = [
     "CocoSource",
     "Images",
     "batches",
+    "collected",
     "count",
     "files_of",
     "find",
@@ -62,7 +63,7 @@ def count(source: CocoSource) -> int:
     return sum(records.count(file) for file in source.files)
 
 
-def files_of(source: CocoSource, limit: int | None = None) -> tuple[Path, ...]:
+def files_of(source: CocoSource, limit: int | None = None) -> tuple[ReadablePath, ...]:
     """The files that hold the first `limit` images, or all, and their annotations.
 
     Raises:
@@ -94,26 +95,15 @@ def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None
             )
         stop = None if limit is None else first + limit
         return restricted(source.annotations, source.image_ids[first:stop])
-    images: dict[int, dict[str, Any]] = {}
-    found: list[dict[str, Any]] = []
-    names: dict[int, str] = {}
+    found = collected(source)
     for features in itertools.islice(_features(source, first), limit):
-        _, image = read_image(features)
-        if image["id"] in images:
-            raise features.error(f"image {image['id']} was in an earlier record already")
-        images[image["id"]] = image
-        if source.annotations is None:
-            objects, named = read_objects(features, image, source.label_map)
-            found += objects
-            names = named | names
-    if source.annotations is not None:
-        return restricted(source.annotations, images)
-    numbered = itertools.count(1)
-    return {
-        "images": list(images.values()),
-        "annotations": [{"id": next(numbered), **each} for each in found],
-        "categories": [{"id": each, "name": names[each]} for each in sorted(names)],
-    }
+        found.add(features, read_image(features)[1])
+    return restricted(found.annotations, found.image_ids)
+
+
+def collected(source: CocoSource) -> Collected:
+    """What to collect the ground truth of records in, while they are read."""
+    return Collected(source.annotations, source.label_map)
 
 
 def batches(
@@ -126,6 +116,7 @@ def batches(
     repeat: bool = False,
     pad: bool = False,
     transform: Transform | None = None,
+    truth: Collected | None = None,
 ) -> Generator[Batch]:
     """The images of a source, each exactly once, as uint8 [n, height, width, 3] in RGB.
 
@@ -145,6 +136,7 @@ def batches(
             What a detector finds may change with it: many resize what they get.
         transform: from one image, uint8 [1, height, width, 3], to what the graph takes; for graphs
             whose preprocessing is a graph of its own. Called in the threads.
+        truth: collect the ground truth of the records in it, for sources that are read once only.
 
     Raises:
         RequestError: `batch_size`, `limit` or `threads` isn't positive.
@@ -155,7 +147,7 @@ def batches(
             raise RequestError(f"{name}={value}: should be from 1")
     if first < 0:
         raise RequestError(f"first={first}: should be from 0")
-    return _batches(source, batch_size, first, limit, threads, repeat, pad, transform)
+    return _batches(source, batch_size, first, limit, threads, repeat, pad, transform, truth)
 
 
 def _batches(
@@ -167,10 +159,11 @@ def _batches(
     repeat: bool,
     pad: bool,
     transform: Transform | None,
+    truth: Collected | None,
 ) -> Generator[Batch]:
     rounds = itertools.repeat(None) if repeat else (None,)
     encoded = itertools.chain.from_iterable(
-        itertools.islice(_encoded(source, first), limit) for _ in rounds
+        itertools.islice(_encoded(source, first, truth), limit) for _ in rounds
     )
     decode = partial(coco_images.decode, transform=transform)
     decoded = coco_images.ahead(decode, encoded, threads=threads, window=batch_size + threads)
@@ -192,10 +185,12 @@ def _batches(
             )
 
 
-def _encoded(source: CocoSource, first: int) -> Iterator[Encoded]:
+def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterator[Encoded]:
     if source.kind == "records":
         for features in _features(source, first):
             data, image = read_image(features)
+            if truth is not None:
+                truth.add(features, image)
             yield Encoded(
                 name=image["file_name"],
                 image_id=image["id"],

@@ -1,8 +1,8 @@
 """COCO's annotations as JSON: reading them, and seeing that they are sound.
 
 The value that comes out is a plain COCO dict, as everyone knows it, with what finding boxes needs
-and no more: segmentations and licences are left behind. What the annotations say is not judged
-here: COCO has rules for odd ones, and scoring applies them.
+and no more: licences are left behind, and so are segmentations unless they are asked for. What the
+annotations say is not judged here: COCO has rules for odd ones, and scoring applies them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelzoo_runner.data import paths
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 Annotations = Mapping[str, Any]
@@ -22,14 +23,14 @@ Annotations = Mapping[str, Any]
 `name`)."""
 
 
-def read_annotations(path: Path | str) -> Annotations:
-    """The annotations of a COCO `instances_*.json` file.
+def read_annotations(path: ReadablePath | str, *, with_masks: bool = False) -> Annotations:
+    """The annotations of a COCO `instances_*.json` file, with their `segmentation` if asked for.
 
     Raises:
         DataError: the file can't be read, is cut short, isn't about objects, or an entry lacks
             something or has the id of another; says which.
     """
-    path = Path(path)
+    path = paths.of(path)
     try:
         text = path.read_bytes()
         content = json.loads(text)
@@ -46,7 +47,11 @@ def read_annotations(path: Path | str) -> Annotations:
             f"and categories; found: {found or 'nothing'}. The file of val2017 is "
             "instances_val2017.json, in annotations_trainval2017.zip."
         )
-    return {key: _entries(content[key], f"{path}: {key}", _FIELDS[key]) for key in _FIELDS}
+    read = {key: _entries(content[key], f"{path}: {key}", _FIELDS[key]) for key in _FIELDS}
+    if with_masks:
+        for entry, record in zip(read["annotations"], content["annotations"], strict=True):
+            entry["segmentation"] = record.get("segmentation")
+    return read
 
 
 def restricted(annotations: Annotations, image_ids: Iterable[int]) -> Annotations:

@@ -14,6 +14,7 @@ from modelzoo_runner.data import output
 from modelzoo_runner.data.coco_find import find
 from modelzoo_runner.data.coco_images import Encoded, ahead, decode
 from modelzoo_runner.data.coco_records import clipped, to_record
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.records import RecordWriter
 from modelzoo_runner.errors import DataError, RequestError
 
@@ -108,7 +109,7 @@ def convert_coco(
     return _report(tuple(out / each for each in file_names), truth, objects)
 
 
-def _whole(path: Path, image: Mapping[str, Any]) -> bytes:
+def _whole(path: ReadablePath, image: Mapping[str, Any]) -> bytes:
     """The bytes of an image, once they are seen to decode to the size its annotation says."""
     size = image["height"], image["width"]
     try:

@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from modelzoo_runner.coco_categories import IDS
-from modelzoo_runner.data import shards
+from modelzoo_runner.data import paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
 from modelzoo_runner.data.coco_label_map import read_label_map
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, did_you_mean
 
 WANTED = (
@@ -44,17 +45,17 @@ class CocoSource:
     """
 
     kind: Literal["records", "images"]
-    files: tuple[Path, ...]
+    files: tuple[ReadablePath, ...]
     image_ids: tuple[int, ...] = ()
     annotations: Annotations | None = None
-    annotations_file: Path | None = None
+    annotations_file: ReadablePath | None = None
     label_map: Mapping[str, int]
     warnings: tuple[str, ...] = ()
 
 
 def find(
-    location: Path | str,
-    annotations: Path | str | None = None,
+    location: ReadablePath | str,
+    annotations: ReadablePath | str | None = None,
     *,
     label_map: Path | str | None = None,
     allow_partial: bool = False,
@@ -72,7 +73,7 @@ def find(
         DataError: there is no such data: says what was looked for and what was found; or more
             than one could be meant; or a part is missing or broken.
     """
-    location = Path(location).expanduser()
+    location = paths.of(location)
     if location.is_dir():
         place = _in_folder(location)
     elif location.is_file():
@@ -83,7 +84,9 @@ def find(
         hint = did_you_mean(location.name, around, otherwise=f"{parent} holds") if around else ""
         raise DataError(f"{location}: no such file or folder. Needed: {WANTED}. {hint}".rstrip())
     data_folder = place if place.is_dir() else place.parent
-    instances = _instances(Path(annotations)) if annotations else _beside(data_folder, place.name)
+    instances = (
+        _instances(paths.of(annotations)) if annotations else _beside(data_folder, place.name)
+    )
     truth = read_annotations(instances) if instances else None
     ids_by_name = IDS if label_map is None else read_label_map(label_map)
     if place.is_dir():
@@ -98,11 +101,11 @@ def find(
         annotations=truth,
         annotations_file=instances,
         label_map=ids_by_name,
-        warnings=warnings,
+        warnings=warnings + _of_no_image(truth),
     )
 
 
-def _in_folder(folder: Path) -> Path:
+def _in_folder(folder: ReadablePath) -> ReadablePath:
     """The record file or the folder of images that a folder holds or is."""
     if records := _record_sets(folder):
         return _the_one(records, folder, "record files")
@@ -116,7 +119,7 @@ def _in_folder(folder: Path) -> Path:
     )
 
 
-def _the_one(candidates: list[Path], folder: Path, what: str) -> Path:
+def _the_one(candidates: list[ReadablePath], folder: ReadablePath, what: str) -> ReadablePath:
     """The only candidate, or the only one for validation."""
     chosen = candidates
     if len(candidates) > 1:
@@ -127,21 +130,21 @@ def _the_one(candidates: list[Path], folder: Path, what: str) -> Path:
     return chosen[0]
 
 
-def _record_sets(folder: Path) -> list[Path]:
+def _record_sets(folder: ReadablePath) -> list[ReadablePath]:
     """One file of each set of records, by name; what is empty is a converter's by-product."""
-    sets: dict[tuple[str, ...], Path] = {}
+    sets: dict[tuple[str, ...], ReadablePath] = {}
     for path in sorted(folder.iterdir()):
         if _is_record(path) and path.stat().st_size:
             sets.setdefault(_set_of(path), path)
     return list(sets.values())
 
 
-def _is_record(path: Path) -> bool:
+def _is_record(path: ReadablePath) -> bool:
     is_shard = _SHARD.fullmatch(path.name) is not None
     return (is_shard or path.suffix in _RECORD_SUFFIXES) and path.is_file()
 
 
-def _set_of(path: Path) -> tuple[str, ...]:
+def _set_of(path: ReadablePath) -> tuple[str, ...]:
     """What the shards of one set have in common."""
     shard = _SHARD.fullmatch(path.name)
     if shard is None:
@@ -149,7 +152,9 @@ def _set_of(path: Path) -> tuple[str, ...]:
     return shard["prefix"], shard["total"], shard["suffix"] or ""
 
 
-def _shards(path: Path, allow_partial: bool) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def _shards(
+    path: ReadablePath, allow_partial: bool
+) -> tuple[tuple[ReadablePath, ...], tuple[str, ...]]:
     """The files of the set that a record file is of, and what is doubtful about it."""
     shard = _SHARD.fullmatch(path.name)
     if shard is None:
@@ -177,13 +182,13 @@ def _shards(path: Path, allow_partial: bool) -> tuple[tuple[Path, ...], tuple[st
     return tuple(there.values()), (said,)
 
 
-def _has_images(folder: Path) -> bool:
+def _has_images(folder: ReadablePath) -> bool:
     return any(each.suffix.lower() in _IMAGE_SUFFIXES for each in folder.iterdir())
 
 
 def _images(
-    folder: Path, truth: Annotations | None, allow_partial: bool
-) -> tuple[tuple[Path, ...], tuple[int, ...], tuple[str, ...]]:
+    folder: ReadablePath, truth: Annotations | None, allow_partial: bool
+) -> tuple[tuple[ReadablePath, ...], tuple[int, ...], tuple[str, ...]]:
     """The annotated images, or all of the folder; their ids; and what is doubtful about them."""
     if truth is None:
         files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _IMAGE_SUFFIXES)
@@ -206,7 +211,17 @@ def _images(
     return tuple(found.values()), tuple(found), (said,)
 
 
-def _place(folder: Path, file_name: str) -> Path | None:
+def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:
+    """What to say of annotations whose image isn't listed: they are lost with what isn't run."""
+    if truth is None:
+        return ()
+    listed = {image["id"] for image in truth["images"]}
+    count = sum(each["image_id"] not in listed for each in truth["annotations"])
+    said = f"{count} annotations of images that aren't listed: ignored, as COCO does"
+    return (said,) if count else ()
+
+
+def _place(folder: ReadablePath, file_name: str) -> ReadablePath | None:
     """Where an image is: some annotations put its folder into the name."""
     name = PurePosixPath(file_name)
     # A name must not lead out of the folder.
@@ -215,9 +230,8 @@ def _place(folder: Path, file_name: str) -> Path | None:
     return next((each for each in candidates if each.is_file()), None)
 
 
-def _instances(path: Path) -> Path:
+def _instances(path: ReadablePath) -> ReadablePath:
     """The annotations file that a user named, or that is in the folder they named."""
-    path = path.expanduser()
     if not path.is_dir():
         return path
     found = sorted(path.glob("instances_*.json"))
@@ -226,7 +240,7 @@ def _instances(path: Path) -> Path:
     return _the_one(found, path, "annotation files")
 
 
-def _beside(folder: Path, name: str) -> Path | None:
+def _beside(folder: ReadablePath, name: str) -> ReadablePath | None:
     """The annotations file beside the data of that name, if there is one."""
     split = _split(name)
     for place in (folder, folder / "annotations", folder.parent, folder.parent / "annotations"):
@@ -237,6 +251,13 @@ def _beside(folder: Path, name: str) -> Path | None:
         if fitting:
             return exact[0] if exact else _the_one(fitting, place, "annotation files")
     return None
+
+
+def annotations_above(folder: Path) -> tuple[Path, ...]:
+    """The annotation files that data in a folder may belong to, and that are not in it."""
+    above = folder.parent
+    places = () if above == folder else (above, above / "annotations")
+    return tuple(found for place in places for found in sorted(place.glob("instances_*.json")))
 
 
 def _split(name: str) -> str | None:

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.data import images
+from modelzoo_runner.data.batches import Transform
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-Transform = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class Encoded:
     name: str
     image_id: int
     where: str
-    data: bytes | Path
+    data: bytes | ReadablePath
     size: tuple[int, int] | None = None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
+
+from modelzoo_runner.data.paths import ReadablePath
 
 
-def of_files(files: Iterable[Path]) -> str:
+def of_files(files: Iterable[ReadablePath]) -> str:
     """A hash of the files' names and sizes, in their order; where they are doesn't matter."""
     digest = hashlib.sha256()
     for path in files:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import images, interleave, labels, shards
+from modelzoo_runner.data import images, interleave, labels, paths, shards
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.examples import (
     Features,
@@ -19,6 +18,7 @@ from modelzoo_runner.data.examples import (
     value_problem,
 )
 from modelzoo_runner.data.labels import LabelError, Variant
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import count, read_records, record_error
@@ -66,13 +66,13 @@ class ImageNetShards:
     `missing` are the numbers of the shards that aren't there, when that was allowed.
     """
 
-    location: Path
-    files: tuple[Path, ...]
+    location: ReadablePath
+    files: tuple[ReadablePath, ...]
     variant: Variant
     missing: tuple[int, ...] = ()
 
 
-def find(location: Path | str, *, allow_partial: bool = False) -> ImageNetShards:
+def find(location: ReadablePath | str, *, allow_partial: bool = False) -> ImageNetShards:
     """The validation records at a location: a folder of shards, or one record file.
 
     Args:
@@ -84,18 +84,18 @@ def find(location: Path | str, *, allow_partial: bool = False) -> ImageNetShards
             training shards, a shard missing or there twice, shards of several sets, or a first
             record that isn't one of ImageNet's.
     """
-    location = Path(location).expanduser()
+    location = paths.of(location)
     found = find_files(location, allow_partial=allow_partial)
     return ImageNetShards(location, found.files, _variant(found.files[0]), found.missing)
 
 
-def find_files(location: Path | str, *, allow_partial: bool = False) -> Shards:
+def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> Shards:
     """The files that `find` finds, without a look into them.
 
     Raises:
         DataError: as `find`, but for what is in the first record.
     """
-    location = Path(location).expanduser()
+    location = paths.of(location)
     if location.is_file():
         return Shards((location,))
     if not location.is_dir():
@@ -116,7 +116,9 @@ def count_examples(imagenet: ImageNetShards | Shards) -> int:
     return sum(count(path) for path in imagenet.files)
 
 
-def files_of(imagenet: ImageNetShards | Shards, limit: int | None = None) -> tuple[Path, ...]:
+def files_of(
+    imagenet: ImageNetShards | Shards, limit: int | None = None
+) -> tuple[ReadablePath, ...]:
     """The files that hold the first `limit` examples, or all.
 
     Raises:
@@ -231,7 +233,7 @@ def _problem(
     return f"{name.decode('utf-8', 'replace')}: {what}" if what and name else what
 
 
-def _variant(path: Path) -> Variant:
+def _variant(path: ReadablePath) -> Variant:
     """Whose records these are, by the keys of the first."""
     with closing(read_records(path)) as records:
         first = next(records)
@@ -248,13 +250,13 @@ def _variant(path: Path) -> Variant:
     raise record_error(path, 0, f"not an image of ImageNet: needs {wanted}; keys there: {there}")
 
 
-def _shards_in(folder: Path) -> list[Path]:
+def _shards_in(folder: ReadablePath) -> list[ReadablePath]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name))
 
 
-def _nothing_found(location: Path) -> DataError:
+def _nothing_found(location: ReadablePath) -> DataError:
     text = f"{location}: no validation records. Looked for {WANTED}. Found: "
     text += shards.listing(location) + "."
     near = list(

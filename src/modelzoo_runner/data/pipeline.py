@@ -4,20 +4,23 @@ The files are read a few at a time, in turn; records are parsed by several threa
 the next batches are made while one is used. Nothing is shuffled, and the order depends on the files
 alone, not on the threads, so the first hundred examples are the same hundred everywhere.
 
+Files that TensorFlow can't open itself are read for it (`streamed`), in the same order.
+
 When TensorFlow stops at a broken record it says neither which nor where. The same order makes it
 possible to find it: it is among the batch that didn't come.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import interleave
+from modelzoo_runner.data import interleave, streamed
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.records import count, offset_of, record_error, scan
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.errors import DataError, RequestError, RunnerError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,7 +40,7 @@ READY_BATCHES = 2
 
 
 def array_batches(
-    files: Sequence[Path],
+    files: Sequence[ReadablePath],
     parse: Parse,
     problem: Problem,
     *,
@@ -70,6 +73,7 @@ def array_batches(
     Raises:
         RequestError: for a number that isn't positive.
         DataError: while iterating, naming file, record, byte and problem.
+        RunnerError: while iterating: a file can't be read any further.
     """
     for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
         if value is not None and value < 1:
@@ -80,7 +84,7 @@ def array_batches(
 
 
 def _iterate(
-    files: tuple[Path, ...],
+    files: tuple[ReadablePath, ...],
     parse: Parse,
     problem: Problem,
     batch_size: int,
@@ -97,9 +101,10 @@ def _iterate(
         starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
     if not starts:
         return
+    failures: list[RunnerError] = []
     with _eagerly():
-        source = _records(files, starts, limit)
-        batches = _batched(source, parse, batch_size, threads, repeat).as_numpy_iterator()
+        source = _records(files, starts, limit, repeat, failures)
+        batches = _batched(source, parse, batch_size, threads).as_numpy_iterator()
     delivered = 0
     while True:
         try:
@@ -108,8 +113,11 @@ def _iterate(
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             with _eagerly():
                 waiting = source.skip(delivered).take(batch_size)
-                raise _located(error, files, waiting, problem) from error
+                located = _located(error, files, waiting, problem)
+            raise failures[0] if failures else located from error
         if arrays is None:
+            if failures:
+                raise failures[0]
             return
         delivered += len(arrays["file"])
         yield arrays
@@ -124,13 +132,22 @@ def _eagerly() -> AbstractContextManager[None]:
 
 
 def _records(
-    files: tuple[Path, ...], starts: Sequence[tuple[int, int]], limit: int | None
+    files: tuple[ReadablePath, ...],
+    starts: Sequence[tuple[int, int]],
+    limit: int | None,
+    repeat: bool,
+    failures: list[RunnerError],
 ) -> tf.data.Dataset:
     """(position of the file, number in it, record), each a scalar.
 
     `starts` are the files to read, by position, and how many records of each to leave out.
     """
     import tensorflow as tf
+
+    if not all(map(_tensorflow_opens, files)):
+        return streamed.dataset(
+            files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
+        )
 
     def of_file(
         file: tf.Tensor, first: tf.Tensor, path: tf.Tensor, offset: tf.Tensor
@@ -150,7 +167,9 @@ def _records(
     records = tf.data.Dataset.from_tensor_slices(begins).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
-    return records if limit is None else records.take(limit)
+    if limit is not None:
+        records = records.take(limit)
+    return records.repeat() if repeat else records
 
 
 def _from_byte(path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
@@ -167,7 +186,7 @@ def _from_byte(path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
 
 
 def _batched(
-    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int, repeat: bool
+    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int
 ) -> tf.data.Dataset:
     import tensorflow as tf
 
@@ -179,10 +198,12 @@ def _batched(
     options.autotune.enabled = False  # it takes what threads and memory it likes
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
-    examples = (source.repeat() if repeat else source).map(
-        _unconverted(example), num_parallel_calls=threads, deterministic=True
-    )
+    examples = source.map(_unconverted(example), num_parallel_calls=threads, deterministic=True)
     return examples.batch(batch_size).prefetch(READY_BATCHES).with_options(options)
+
+
+def _tensorflow_opens(path: ReadablePath) -> bool:
+    return isinstance(path, os.PathLike)
 
 
 def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,7 +216,7 @@ def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _located(
     error: tf.errors.OpError | UnicodeDecodeError,
-    files: tuple[Path, ...],
+    files: tuple[ReadablePath, ...],
     waiting: tf.data.Dataset,
     problem: Problem,
 ) -> DataError:
@@ -209,7 +230,7 @@ def _located(
             if what is not None:
                 return record_error(files[file], int(number), what)
     try:
-        for path in files:
+        for path in filter(_tensorflow_opens, files):
             scan(path)
     except DataError as found:
         return found

@@ -16,11 +16,14 @@ import struct
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
+from modelzoo_runner.data import paths
 from modelzoo_runner.data.output import explained, whole_file
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 _LENGTH = struct.Struct("<Q")
@@ -36,7 +39,7 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_records(path: Path | str, *, first: int = 0) -> Generator[bytes, None, None]:
+def read_records(path: ReadablePath | str, *, first: int = 0) -> Generator[bytes, None, None]:
     """The records of a file, in order, each checked against both of its checksums.
 
     The `first` so many of them are passed over without being read.
@@ -57,31 +60,29 @@ def read_records(path: Path | str, *, first: int = 0) -> Generator[bytes, None, 
             yield record
 
 
-def index(path: Path | str) -> list[Entry]:
+def index(path: ReadablePath | str) -> list[Entry]:
     """Where each record of a file is, from the lengths alone: the records are not read.
 
     Raises:
         DataError: as `read_records`, but a damaged record with a sound length is not noticed.
     """
-    with _opened(path, buffering=0) as (file, size):
-        found = []
-        for entry in _entries(path, file, size):
-            found.append(entry)
-            file.seek(entry.length + _CRC.size, os.SEEK_CUR)
-        return found
+    return list(_index(path))
 
 
-def count(path: Path | str) -> int:
+def count(path: ReadablePath | str) -> int:
     """The number of records in a file, from its framing; looked up once as long as it is the same.
 
     Raises:
         DataError: as `index`.
     """
+    here = paths.of(path)
+    if not isinstance(here, Path):
+        return len(index(here))
     try:
-        status = Path(path).stat()
+        status = here.stat()
     except OSError:
-        return len(index(path))  # which says why it can't be read
-    return _count(Path(path), status.st_size, status.st_mtime_ns)
+        return len(index(here))  # which says why it can't be read
+    return _count(here, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache
@@ -89,7 +90,7 @@ def _count(path: Path, size: int, modified: int) -> int:
     return len(index(path))
 
 
-def offset_of(path: Path | str, number: int) -> int:
+def offset_of(path: ReadablePath | str, number: int) -> int:
     """The byte at which a record's frame begins, or the file's size for the number after the last.
 
     Raises:
@@ -102,7 +103,7 @@ def offset_of(path: Path | str, number: int) -> int:
     return last.offset + last.length + _FRAMING
 
 
-def scan(path: Path | str) -> int:
+def scan(path: ReadablePath | str) -> int:
     """The number of records in a file, after reading and checking all of them.
 
     Raises:
@@ -157,23 +158,34 @@ class RecordWriter:
         self._output.__exit__(kind, error, traceback)
 
 
-def place(path: Path | str, number: int, offset: int) -> str:
+def place(path: ReadablePath | str, number: int, offset: int) -> str:
     """How a record is named: `number` counts from 0, `offset` is the byte its frame begins at."""
     return f"{path}: record {number} at byte {offset}"
 
 
-def record_error(path: Path | str, number: int, what: str) -> DataError:
+def record_error(path: ReadablePath | str, number: int, what: str) -> DataError:
     """The error for what is inside a record of a file whose framing is sound."""
-    return DataError(f"{place(path, number, index(path)[number].offset)}: {what}")
+    entry = next(islice(_index(path), number, None))
+    return DataError(f"{place(path, number, entry.offset)}: {what}")
 
 
-def _broken(path: Path | str, number: int, offset: int, what: str) -> DataError:
+def _index(path: ReadablePath | str) -> Iterator[Entry]:
+    with _opened(path, buffering=0) as (file, size):
+        for entry in _entries(path, file, size):
+            yield entry
+            if file.seekable():
+                file.seek(entry.length + _CRC.size, os.SEEK_CUR)
+            else:
+                file.read(entry.length + _CRC.size)
+
+
+def _broken(path: ReadablePath | str, number: int, offset: int, what: str) -> DataError:
     return DataError(
         f"{place(path, number, offset)}: {what}. The file is damaged: get or convert it again."
     )
 
 
-def _entries(path: Path | str, file: BinaryIO, size: int) -> Iterator[Entry]:
+def _entries(path: ReadablePath | str, file: BinaryIO, size: int) -> Iterator[Entry]:
     """Each frame's place, with `file` left at the beginning of its record.
 
     The caller moves `file` on, past the record and its checksum, before asking for the next.
@@ -198,7 +210,7 @@ def _entries(path: Path | str, file: BinaryIO, size: int) -> Iterator[Entry]:
         number += 1
 
 
-def _not_a_header(path: Path | str, number: int, offset: int, header: bytes) -> DataError:
+def _not_a_header(path: ReadablePath | str, number: int, offset: int, header: bytes) -> DataError:
     """The error for a frame whose length doesn't fit its checksum."""
     if number == 0:
         compression = _compression(header)
@@ -227,11 +239,14 @@ def _compression(header: bytes) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path | str, *, buffering: int = 1 << 20) -> Iterator[tuple[BinaryIO, int]]:
+def _opened(
+    path: ReadablePath | str, *, buffering: int = 1 << 20
+) -> Iterator[tuple[BinaryIO, int]]:
     """A record file open for reading, and its size in bytes."""
     try:
-        with Path(path).open("rb", buffering) as file:
-            size = os.fstat(file.fileno()).st_size
+        here = paths.of(path)
+        size = here.stat().st_size
+        with here.open("rb", buffering) as file:
             if size == 0:
                 raise DataError(f"{path}: the file is empty (0 bytes): get or convert it again.")
             yield file, size

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
 _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)")
@@ -17,11 +17,11 @@ _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)")
 class Shards:
     """The files of one set in the order of their numbers, and the numbers that aren't there."""
 
-    files: tuple[Path, ...]
+    files: tuple[ReadablePath, ...]
     missing: tuple[int, ...] = ()
 
 
-def in_order(files: Sequence[Path], *, allow_partial: bool = False) -> Shards:
+def in_order(files: Sequence[ReadablePath], *, allow_partial: bool = False) -> Shards:
     """The set that `files` are, each of them named `<stem>-<number>-of-<total>`.
 
     Raises:
@@ -34,7 +34,7 @@ def in_order(files: Sequence[Path], *, allow_partial: bool = False) -> Shards:
         listed = ", ".join(f"{count} of {name}" for name, count in sorted(sets.items()))
         raise DataError(f"{folder}: files of several sets together: {listed}. Keep one set.")
     total = int(_match(files[0])["total"])
-    numbered: dict[int, Path] = {}
+    numbered: dict[int, ReadablePath] = {}
     for path in sorted(files):
         number = int(_match(path)["number"])
         if number >= total:
@@ -71,9 +71,10 @@ def ranges(numbers: Iterable[int]) -> str:
     return ", ".join("-".join(map(str, run)) for run in runs)
 
 
-def listing(folder: Path, *, most: int = 5) -> str:
+def listing(folder: ReadablePath, *, most: int = 5) -> str:
     """What is in a folder, in one line, with the numbers of shards taken together.
 
+    >>> from pathlib import Path
     >>> listing(Path("/proc/self/attr/absent"))
     'nothing'
     """
@@ -88,12 +89,12 @@ def _pattern(name: str) -> str:
     return re.sub(r"-\d+-of-(\d+)", r"-*-of-\1", name)
 
 
-def _set_name(path: Path) -> str:
+def _set_name(path: ReadablePath) -> str:
     found = _match(path)
     return f"{found['stem']}-*-of-{int(found['total']):05}"
 
 
-def _match(path: Path) -> re.Match[str]:
+def _match(path: ReadablePath) -> re.Match[str]:
     found = _NUMBERED.fullmatch(path.name)
     if found is None:
         raise DataError(f"{path}: should be named <name>-<number>-of-<total>")

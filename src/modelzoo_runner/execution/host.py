@@ -1,7 +1,8 @@
-"""Here or in a child? Asked before a run, answered in the result.
+"""Here, in a child or in a container? Asked before a run, answered in the result.
 
 TensorFlow fixes its thread pools with the first session of a process, and its libraries read their
-variables once. What this process can still honour runs here; anything else runs in a fresh child.
+variables once. What this process can still honour runs here; anything else runs in a fresh child. A
+container is only where one was asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from modelzoo_runner.execution import pool
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.result import Host, Result
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
@@ -48,7 +49,7 @@ def runs(
             f'isolation="none": this process can\'t honour the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
-    if plan.isolation == "child" and not plan.instances:
+    if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
     told = None if progress is None else Guarded(progress)
     try:
@@ -67,6 +68,11 @@ def _runs(
         from modelzoo_runner.execution import job
 
         yield from job.runs(plans, progress=progress)
+    elif plan.docker_image is not None:
+        from modelzoo_runner.execution import container
+
+        for each in plans:
+            yield container.run(each, progress=progress)
     elif plan.instances:
         from modelzoo_runner.execution import instances
 
@@ -80,6 +86,8 @@ def _runs(
 def why_not_here(plan: Plan) -> str | None:
     """What keeps this process from honouring the plan, or `None`."""
     placement = plan.placement
+    if plan.docker_image is not None:
+        return f"docker_image={plan.docker_image.name!r}"
     if plan.instances:
         return "each instance is a process of its own"
     if plan.timeout is not None:
@@ -111,9 +119,10 @@ def why_not_here(plan: Plan) -> str | None:
 
 def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
     """The result with where it was had and why, and with what went wrong on the way here."""
+    host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
-        host="process" if obstacle is None else "child",
+        host=host if result.plan.docker_image is None else "container",
         host_reason=obstacle or "this process can honour the plan",
     )
     problems = () if told is None or told.problem is None else (told.problem,)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, room, worker
+from modelzoo_runner.execution import launch, listen, room, worker
 from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
@@ -32,8 +32,6 @@ SECONDS_TO_START = 0.05
 SEVERITY = ("valid", "noisy", "invalid")
 
 LAST = ("result", "interrupted")
-
-Message = dict[str, Any]
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
@@ -63,8 +61,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
-            raise WorkerError(f"{launch.too_long(plan)} {children[0].last_words()}") from None
-    result = _joined(plan, [launch.read(answers[number]) for number in sorted(answers)])
+            raise WorkerError(f"{listen.too_long(plan)} {children[0].last_words()}") from None
+    result = _joined(plan, [listen.read(answers[number]) for number in sorted(answers)])
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -111,7 +109,7 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
         )
     for message in messages:
         if "error" in message:
-            launch.read(message)
+            listen.read(message)
         yield message
 
 
@@ -119,9 +117,9 @@ def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
     """Ask all to stop and hand over what they have; `KeyboardInterrupt` where one has nothing."""
     for child in children:
         if child.process.poll() is None:
-            child.process.send_signal(signal.SIGINT)
+            child.interrupt()
     try:
-        _gather(children, LAST, answers, time.monotonic() + launch.SECONDS_TO_STOP, None)
+        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, None)
     except (TimeoutError, RunnerError):
         raise KeyboardInterrupt from None
 

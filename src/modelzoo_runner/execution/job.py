@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import codec
 from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, pool, scoring, source
+from modelzoo_runner.execution import loop, pool, preprocessing, scoring, source
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.progress import Progress, throttled
 from modelzoo_runner.execution.scorer import Scorer
@@ -106,7 +106,7 @@ def _measured(
     """The result of the opened plan's examples."""
     plan = opened.plan
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(source.opened(plan, opened.step))
+        given = stack.enter_context(source.opened(plan, opened.step, opened.prepare))
         scorer = None
         if plan.kind == "accuracy":
             scorer = stack.enter_context(scoring.opened(plan, given.truth))
@@ -194,6 +194,7 @@ class _Opened:
 
     plan: Plan
     step: Step
+    prepare: Step | None
     card: Mapping[str, Any]
 
 
@@ -201,7 +202,7 @@ class _Opened:
 def _opened(plan: Plan, start: _Start) -> Iterator[_Opened]:
     with start.timed("read"):
         graph = load.read_graph(plan.graph.path, trust=plan.trust)
-    plan = _with_tensors(plan, graph)
+    plan = _with_own_facts(plan, graph)
     source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
     load.check_tensors(graph, source_tensor, outputs)
     nodes = len(graph.node)
@@ -216,7 +217,12 @@ def _opened(plan: Plan, start: _Start) -> Iterator[_Opened]:
             )
             graph, changes = prepared.graph_def, prepared.changes
     kernels.check_kernels(graph, outputs=outputs.values())
-    card = {"nodes": nodes, "nodes_run": len(graph.node), "changes": dict(changes)}
+    card = {
+        "nodes": nodes,
+        "nodes_run": len(graph.node),
+        "int8_layers": kernels.count_int8(graph),
+        "changes": dict(changes),
+    }
     with start.timed("session"):
         step = session.open_step(
             graph,
@@ -226,22 +232,31 @@ def _opened(plan: Plan, start: _Start) -> Iterator[_Opened]:
             intra_threads=plan.placement.intra_threads,
             auto_mixed_precision_bfloat16=plan.precision == "bfloat16",
         )
-    with step:
-        yield _Opened(plan=plan, step=step, card=card)
+    with step, preprocessing.opened(plan, step) as (plan, prepare):
+        yield _Opened(plan=plan, step=step, prepare=prepare, card=card)
 
 
-def _with_tensors(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors where nobody named any."""
-    if plan.graph.input is not None and plan.graph.outputs:
-        return plan
+def _with_own_facts(plan: Plan, graph: Any) -> Plan:
+    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
+
+    And with the optional outputs that it has.
+    """
+    besides = load.there(graph, plan.graph.optional)
+    named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
+    if named.input is not None and plan.graph.outputs:
+        return replace(plan, graph=named)
     found_input, found_outputs = load.guess_tensors(graph)
     named = replace(
-        plan.graph,
-        input=plan.graph.input or found_input,
-        outputs=plan.graph.outputs or found_outputs,
+        named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
     )
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    return replace(plan, graph=named, task="detection" if is_detector else plan.task)
+    is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0
+    return replace(
+        plan,
+        graph=named,
+        task="detection" if is_detector else plan.task,
+        precision="int8" if is_int8 else plan.precision,
+    )
 
 
 def _reporter(
@@ -286,7 +301,10 @@ def _result(
         "examples": timings.examples,
         "interrupted": timings.interrupted,
     }
-    of_plan, of_precision = checks.of_plan(plan), checks.of_precision(plan, observed.machine)
+    of_plan, of_precision = (
+        checks.of_plan(plan),
+        checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
+    )
     if scorer is not None and given.whole is not None:
         # What can only be said of the whole is said when there is one.
         said = (*of_plan, *of_precision)

@@ -1,4 +1,4 @@
-"""Run a plan in a fresh child process: start it, listen to it, end it.
+"""Run a plan in a fresh child process: start it, and end it.
 
 The child gets the plan as a line of JSON on its standard input and answers on a private pipe. It
 inherits the environment, with the plan's variables set before any library can read them.
@@ -10,30 +10,22 @@ import contextlib
 import json
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
-from modelzoo_runner import codec, errors
-from modelzoo_runner.errors import Interrupted, WorkerError
+from modelzoo_runner import codec
+from modelzoo_runner.execution import listen
+from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.machine import allocator, binding, cgroup
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
-
-SECONDS_TO_STOP = 20.0
-"""How long a child that was asked to stop may take to hand over what it has."""
-
-LAST_WORDS = 20
-"""How many lines of a dead child's standard error its error shows."""
 
 
 @dataclass
@@ -46,7 +38,7 @@ class Child:
     said: IO[bytes]
     rest: bytes = b""
 
-    def read(self) -> list[dict[str, Any]] | None:
+    def read(self) -> list[Message] | None:
         """The messages that have come, waiting for some; `None` when there will be no more."""
         chunk = os.read(self.answers, 1 << 16)
         if not chunk:
@@ -67,11 +59,14 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
 
+    def interrupt(self) -> None:
+        """Ask it to stop and hand over what it has."""
+        self.process.send_signal(signal.SIGINT)
+
     def last_words(self) -> str:
         """The end of what it said on standard error."""
         self.said.seek(0)
-        lines = self.said.read().decode("utf-8", errors="replace").splitlines()[-LAST_WORDS:]
-        return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
+        return listen.last_lines(self.said.read())
 
     def obituary(self, what: str = "the child process that ran the plan") -> str:
         """How a child ended that didn't answer, and what to do about it."""
@@ -82,26 +77,13 @@ class Child:
             how = f"was killed by {signal.Signals(-returncode).name}"
         if returncode == -signal.SIGKILL:
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-            smaller = max(1, self.plan.batch_size // 2)
             limit = cgroup.memory_limit()
             within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
             how += (
                 f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB"
-                f"{within}). batch_size={self.plan.batch_size}: try {smaller}"
+                f"{within}). {listen.smaller_batch(self.plan)}"
             )
         return f"{what} {how}. {self.last_words()}"
-
-
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
-    """The result of the plan, run in a child process.
-
-    Raises:
-        Interrupted: Ctrl-C; holds what the child had measured by then.
-        WorkerError: the child died, or took longer than `plan.timeout` seconds.
-        RunnerError: what the child raised, as the same class.
-    """
-    with started(plan) as child:
-        return result_of(child, progress=progress)
 
 
 def runs(
@@ -113,59 +95,21 @@ def runs(
     generator ends or is closed.
 
     Raises:
-        Interrupted, WorkerError, RunnerError: as `run` does.
+        Interrupted: Ctrl-C; holds what the child had measured by then.
+        WorkerError: the child died, or took longer than `Plan.timeout` seconds.
+        RunnerError: what the child raised, as the same class.
     """
     with started(next(plans)) as child:
-        yield result_of(child, progress=progress)
+        yield listen.to(child, progress)
         for plan in plans:
             tell_plan(child, plan)
-            yield result_of(child, progress=progress)
+            yield listen.to(child, progress)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:
     """Have a child that has answered run another plan; only its `examples` may differ."""
     child.plan = plan
     child.tell(json.dumps(codec.to_dict(plan)))
-
-
-def result_of(child: Child, *, progress: Progress | None = None) -> Result:
-    """The result of the plan that a child was told last.
-
-    Raises:
-        Interrupted, WorkerError, RunnerError: as `run` does.
-    """
-    plan = child.plan
-    deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
-    try:
-        answer = _listen(child, deadline, progress)
-    except KeyboardInterrupt:
-        answer = _stop(child)
-    except TimeoutError:
-        _stop(child)
-        raise WorkerError(f"{too_long(plan)} {child.last_words()}") from None
-    if answer is None:
-        raise WorkerError(child.obituary())
-    result = read(answer)
-    if result.interrupted:
-        raise Interrupted(result)
-    return result
-
-
-def read(answer: dict[str, Any]) -> Result:
-    """The result in a child's last message, or the error in it raised."""
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "interrupted" in answer:
-        raise KeyboardInterrupt
-    return results.from_dict(answer["result"])
-
-
-def too_long(plan: Plan) -> str:
-    """What to say of a run that its timeout ended."""
-    return (
-        f"timeout={plan.timeout}: the run had not ended by then. Ask for fewer steps, or for more "
-        "time."
-    )
 
 
 _noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
@@ -238,31 +182,3 @@ def _environment(plan: Plan) -> dict[str, str]:
     path = os.pathsep.join(each for each in sys.path if each)
     preload = allocator.preload(plan.placement.allocator)
     return {**os.environ, **plan.placement.env, **preload, "PYTHONPATH": path}
-
-
-def _listen(
-    child: Child, deadline: float | None, progress: Progress | None
-) -> dict[str, Any] | None:
-    """The child's last message, or `None` if it ended without one; progress is passed on."""
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not select.select([child.answers], [], [], left)[0]:
-            raise TimeoutError
-        messages = child.read()
-        if messages is None:
-            return None
-        for message in messages:
-            if "progress" not in message:
-                return message
-            if progress is not None:
-                progress(*message["progress"])
-
-
-def _stop(child: Child) -> dict[str, Any]:
-    """Ask the child to stop and hand over what it has; end it if it doesn't."""
-    child.process.send_signal(signal.SIGINT)
-    try:
-        answer = _listen(child, time.monotonic() + SECONDS_TO_STOP, None)
-    except TimeoutError:
-        answer = None
-    return answer if answer is not None else {"interrupted": True}

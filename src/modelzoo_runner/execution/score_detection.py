@@ -11,7 +11,8 @@ from modelzoo_runner.data import coco as data
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.execution.scorer import Scores, predictions_file
 from modelzoo_runner.metrics import coco as metric
-from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.plan import Plan
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Detection:
     """Collects what was found in each image, and scores it against what there is to find."""
 
     def __init__(self, plan: Plan, truth: Annotations) -> None:
-        self.found = Collector()
+        # They take time to encode, and the score is of the boxes.
+        self.found = Collector(with_masks=plan.predictions is not None)
         self._roles = tuple(plan.graph.outputs)
         self._truth = truth
         self._images: list[int] = []

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import batches as synthetic_batches
 from modelzoo_runner.data import coco, fingerprint, imagenet
 from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Task
 from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.storage import streaming
 
 if TYPE_CHECKING:
-    from modelzoo_runner.data.batches import Batch
+    from modelzoo_runner.data.batches import Batch, Transform
     from modelzoo_runner.graphs.session import Step
 
 DETECTOR_IMAGE = (480, 640)
@@ -31,7 +33,8 @@ VALUE_RANGES = {"uint8": (0.0, 255.0)}
 class Source:
     """Batches, how many examples there are (`None`: without end), and what a reader should know.
 
-    `truth` is what there is to find in all images, for a score that can't be had batch by batch.
+    `truth` is what there is to find in all images, for a score that can't be had batch by batch;
+    of records that are streamed, in those that have been read.
     `whole` is the data that these batches are a part of, where the plan says that they are.
     """
 
@@ -42,16 +45,25 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
+def opened(plan: Plan, step: Step, prepare: Step | None = None) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
+
+    Data that the plan streams is at gs://, and is read there as the batches are asked for.
+
+    Args:
+        plan: says where the data is, and how much of it.
+        step: what is fed with the batches.
+        prepare: makes what `step` takes of one image, where that is a graph of its own (see
+            `preprocessing`). It runs where images are decoded, or made.
 
     Raises:
         DataError: the data isn't there or isn't what it should be.
+        FetchError: it can't be read where it is.
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
-        return nullcontext(Source(batches=_synthetic(plan, step)))
-    return _BY_TASK[plan.task](plan, plan.data_location)
+        return nullcontext(Source(batches=_synthetic(plan, step, prepare)))
+    return _BY_TASK[plan.task](plan, plan.data_location, prepare)
 
 
 def whole(plan: Plan) -> Whole:
@@ -71,7 +83,7 @@ def whole(plan: Plan) -> Whole:
     return _whole(plan, imagenet.count_examples(shards), imagenet.files_of(shards, plan.limit))
 
 
-def _whole(plan: Plan, available: int, files: Iterable[Path]) -> Whole:
+def _whole(plan: Plan, available: int, files: Iterable[ReadablePath]) -> Whole:
     return Whole(
         examples=min(available, plan.limit or available),
         fingerprint=fingerprint.of_files(files),
@@ -79,14 +91,17 @@ def _whole(plan: Plan, available: int, files: Iterable[Path]) -> Whole:
     )
 
 
-def _with_part(plan: Plan, there: Whole) -> Whole | None:
+def _part_of(
+    plan: Plan, available: int | None, files: Callable[[], Iterable[ReadablePath]]
+) -> Whole | None:
     """The whole, where the plan names a part of it.
 
     Raises:
         RequestError: there are no such examples.
     """
-    if plan.examples is None:
+    if plan.examples is None or available is None:
         return None
+    there = _whole(plan, available, files())
     start, stop = plan.examples
     if not 0 <= start < stop <= there.examples:
         raise RequestError(
@@ -97,44 +112,56 @@ def _with_part(plan: Plan, there: Whole) -> Whole | None:
 
 
 @contextmanager
-def _classification(plan: Plan, location: str) -> Iterator[Source]:
+def _classification(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     if plan.preprocess is None:
         raise RequestError(
             f"data_location={location!r}: how images become this graph's input isn't known; give "
             "a preset with [preprocess] and the graph as weights="
         )
-    shards = imagenet.find(location, allow_partial=plan.allow_partial)
-    examples = imagenet.count_examples(shards)
-    part_of = _with_part(plan, _whole(plan, examples, imagenet.files_of(shards, plan.limit)))
+    shards = imagenet.find(_at(location, plan), allow_partial=plan.allow_partial)
+    # To count them, all of the files have to be read.
+    examples = None if plan.stream else imagenet.count_examples(shards)
     missing = ", ".join(map(str, shards.missing))
     with closing(imagenet.batches(shards, plan.preprocess, **_reading(plan))) as batches:
         yield Source(
             batches=batches,
             examples=examples,
-            whole=part_of,
+            whole=_part_of(plan, examples, partial(imagenet.files_of, shards, plan.limit)),
             warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
         )
 
 
 @contextmanager
-def _detection(plan: Plan, location: str) -> Iterator[Source]:
-    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
-    examples = coco.count(images)
-    part_of = _with_part(plan, _whole(plan, examples, coco.files_of(images, plan.limit)))
-    # Read before the run: annotations that don't fit must not cost its hours.
+def _detection(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
+    beside = plan.annotations and _at(plan.annotations, plan)
+    images = coco.find(_at(location, plan), beside, allow_partial=plan.allow_partial)
     is_scored = plan.kind == "accuracy"
-    truth = coco.ground_truth(images, **_range(plan)) if is_scored else None
-    with closing(coco.batches(images, **_reading(plan))) as batches:
+    # To be read once only: what there is to find, and how much, shows as they are read.
+    once = plan.stream and images.kind == "records"
+    examples = None if once else coco.count(images)
+    collected = coco.collected(images) if once and is_scored else None
+    truth = None if collected is None else collected.annotations
+    if is_scored and not once:
+        # Read before the run: annotations that don't fit must not cost its hours.
+        truth = coco.ground_truth(images, **_range(plan))
+    reading = {"transform": _transform(prepare), **_reading(plan)}
+    with closing(coco.batches(images, truth=collected, **reading)) as batches:
         yield Source(
             batches=batches,
             examples=examples,
             truth=truth,
-            whole=part_of,
+            whole=_part_of(plan, examples, partial(coco.files_of, images, plan.limit)),
             warnings=images.warnings,
         )
 
 
-_BY_TASK: Mapping[Task, Callable[[Plan, str], AbstractContextManager[Source]]] = {
+def _at(location: str, plan: Plan) -> ReadablePath | str:
+    """The files to read: on the disk, or in the bucket where they are."""
+    is_in_bucket = plan.stream and location.lower().startswith("gs://")
+    return streaming.path(location) if is_in_bucket else location
+
+
+_BY_TASK: Mapping[Task, Callable[[Plan, str, Step | None], AbstractContextManager[Source]]] = {
     "classification": _classification,
     "detection": _detection,
 }
@@ -159,16 +186,22 @@ def _range(plan: Plan) -> dict[str, Any]:
     return {"first": start, "limit": stop - start}
 
 
-def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
+def _transform(prepare: Step | None) -> Transform | None:
+    return None if prepare is None else lambda image: prepare(image)[0]
+
+
+def _synthetic(plan: Plan, step: Step, prepare: Step | None) -> Iterator[Batch]:
+    made_for = prepare or step
     if plan.preprocess is not None:
         value_range = plan.preprocess.value_range
     else:
-        value_range = VALUE_RANGES.get(step.input_dtype, (0.0, 1.0))
+        value_range = VALUE_RANGES.get(made_for.input_dtype, (0.0, 1.0))
     return synthetic_batches.synthetic(
-        shape=(plan.batch_size, *_example_shape(plan, step)),
-        dtype=step.input_dtype,
+        shape=(plan.batch_size, *_example_shape(plan, made_for)),
+        dtype=made_for.input_dtype,
         value_range=value_range,
         seed=plan.seed,
+        transform=_transform(prepare),
     )
 
 

@@ -1,4 +1,4 @@
-"""The child's entry point: a plan comes in on standard input, messages go out on a private pipe.
+"""The worker's entry point: a plan comes in on standard input, messages go out on a private pipe.
 
 A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. After
 a result another plan may come in that differs only in its `examples`. One of several instances says
@@ -23,8 +23,9 @@ from typing import IO, Any
 from modelzoo_runner import codec, errors
 from modelzoo_runner.plan import Plan
 
-TOGETHER, KEPT = "together", "kept"
-"""Arguments: one of several instances; a child that isn't looked after while it has no plan."""
+TOGETHER, KEPT, CONTAINED = "together", "kept", "contained"
+"""Arguments: one of several instances; a child that isn't looked after while it has no plan; in a
+container."""
 
 IDLE_SECONDS = 60.0
 """How long a kept child waits for another plan."""
@@ -55,7 +56,7 @@ def main() -> int:
 
 
 def _run(answers: IO[str]) -> None:
-    from modelzoo_runner.execution import job
+    from modelzoo_runner.execution import contained, job
 
     def tell(*said: object) -> None:
         _answer(answers, progress=said)
@@ -68,6 +69,9 @@ def _run(answers: IO[str]) -> None:
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
     plans = (codec.from_dict(json.loads(line), Plan) for line in _lines())
+    if CONTAINED in sys.argv:
+        _answer(answers, result=contained.run(next(plans), progress=tell).to_dict())
+        return
     if TOGETHER in sys.argv:
         _answer(answers, result=job.run(next(plans), progress=tell, barrier=barrier).to_dict())
         return

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.graphs import onednn, opdef
+from modelzoo_runner.graphs import geometry, onednn, opdef
 from modelzoo_runner.graphs.crashes import check_crashes
 from modelzoo_runner.graphs.structure import bodies
 
@@ -35,6 +35,15 @@ def check_kernels(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
     _check_registered(graph_def)
     _check_onednn(graph_def)
     check_crashes(graph_def, outputs=outputs)
+
+
+def count_int8(graph_def: GraphDef) -> int:
+    """How many of the graph's convolutions and matrix products compute in int8."""
+    return sum(
+        "Quantized" in node.op and ("MatMul" in node.op or geometry.is_convolution(node.op))
+        for _, nodes, _ in bodies(graph_def)
+        for node in nodes
+    )
 
 
 def _check_version(graph_def: GraphDef) -> None:

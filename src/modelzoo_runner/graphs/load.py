@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.graphs import formats, operations, structure
-from modelzoo_runner.graphs.tensors import check_tensors, guess_tensors
+from modelzoo_runner.graphs.tensors import check_tensors, guess_tensors, there
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
-__all__ = ["check_tensors", "guess_tensors", "locate", "parse", "read_bytes", "read_graph"]
+__all__ = [
+    "check_tensors",
+    "guess_tensors",
+    "locate",
+    "parse",
+    "read_bytes",
+    "read_graph",
+    "there",
+]
 
 LARGEST_FILE = 2**31 - 1
 """Bytes: protobuf can't carry a larger message."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from modelzoo_runner.errors import GraphError, nearest
 from modelzoo_runner.graphs import opdef
 from modelzoo_runner.graphs.structure import source
+from modelzoo_runner.preset import MASKS
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -51,7 +52,7 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     """The input and the outputs (role: tensor) of a graph that nobody described.
 
     The input is the only placeholder. The outputs are the four that detection exports have by name,
-    or else the only node that nothing follows, as `scores`.
+    with the masks if there are any, or else the only node that nothing follows, as `scores`.
 
     Raises:
         GraphError: listing the candidates where there is none or more than one.
@@ -59,8 +60,15 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     input = f"{_only(placeholders(graph_def), 'placeholder', 'input')}:0"
     names = {node.name for node in graph_def.node}
     if names.issuperset(DETECTION_ROLES):
-        return input, {role: f"{role}:0" for role in DETECTION_ROLES}
+        outputs = {role: f"{role}:0" for role in (*DETECTION_ROLES, MASKS)}
+        return input, there(graph_def, outputs)
     return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+
+
+def there(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Those of the outputs (role: tensor) whose node the graph has."""
+    names = {node.name for node in graph_def.node}
+    return {role: tensor for role, tensor in outputs.items() if source(tensor) in names}
 
 
 def placeholders(graph_def: GraphDef) -> list[str]:

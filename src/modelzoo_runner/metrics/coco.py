@@ -1,34 +1,37 @@
 """Detections + ground truth -> COCO's 12 numbers.
 
 The rules are COCO's: areas in pixels, crowd regions neither found nor missed, every annotated image
-counts, the best 100 detections of an image and category. The arithmetic is hotcoco's, which gives
-what pycocotools gives. Where annotations and detections come from is not known here.
+counts, the best 100 detections of an image and category. Where annotations and detections come from
+is not known here.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from modelzoo_runner.errors import DataError
+from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_detections import Detections, from_records, load_detections
+from modelzoo_runner.metrics.coco_evaluation import evaluate, per_category, summary
 from modelzoo_runner.metrics.coco_labels import as_categories
-from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, image_sizes, read_truth
+from modelzoo_runner.metrics.coco_masks import Segmentation
+from modelzoo_runner.metrics.coco_truth import (
+    Truth,
+    as_legacy,
+    image_sizes,
+    read_truth,
+    sizes_by_id,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-SCORES = (
-    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
-    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
-)  # fmt: skip
-"""The 12 numbers in COCO's order.
-
-Average precision over IoU 0.50:0.05:0.95, at 0.50, at 0.75, and by area in pixels (below 32
-squared, to 96 squared, above); average recall with the best 1, 10, 100 detections, and by area.
-"""
+IouType = Literal["bbox", "segm"]
+"""What of an object and a detection is laid over each other: their boxes, or their masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class CocoScores:
     crowds: int
     detections: int
     legacy: bool
+    iou_type: IouType = "bbox"
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -55,7 +59,8 @@ class CocoScores:
         best_first = sorted(self.per_category.items(), key=lambda each: -each[1])
         return "\n".join(
             (
-                f"{of}, {'legacy' if self.legacy else 'COCO'} rules",
+                f"{of}, {'legacy' if self.legacy else 'COCO'} rules"
+                + (", by their masks" if self.iou_type == "segm" else ""),
                 *(f"{name:<10}{score:8.4f}" for name, score in self.scores.items()),
                 *(f"{'AP':<10}{score:8.4f}  {name}" for name, score in best_first),
                 *(f"warning: {said}" for said in self.warnings),
@@ -68,6 +73,7 @@ def score_detections(
     annotations: Mapping[str, Any],
     *,
     legacy: bool = False,
+    iou_type: IouType = "bbox",
 ) -> CocoScores:
     """The COCO scores of detections.
 
@@ -78,14 +84,18 @@ def score_detections(
         detections: what was found, or a list or JSON file of it in COCO's results format.
         annotations: what there is to find, as the plain dict of a COCO `instances_*.json`:
             `images` (`id`; with `legacy` also `width` and `height`), `annotations` (`image_id`,
-            `category_id`, `bbox`, `area`, `iscrowd`) and `categories` (`id`, `name`).
+            `category_id`, `bbox`, `area`, `iscrowd`, for masks `segmentation`) and `categories`
+            (`id`, `name`).
         legacy: score as the Model Zoo's scripts did, to compare with the numbers they published:
             areas as shares of the image (all objects are "small", so the medium and large numbers
             are -1), crowd regions as objects, no boxes of zero size or reaching outside the image.
+        iou_type: `"bbox"` lays boxes over each other, `"segm"` masks, which all detections and
+            annotations then need.
 
     Raises:
-        DataError: a detection is of an image that isn't annotated, or the way the detector numbers
-            its classes can't be told.
+        RequestError: no such `iou_type`, or masks by the legacy rules, which are of boxes.
+        DataError: a detection is of an image that isn't annotated, the way the detector numbers
+            its classes can't be told, or a mask is missing or can't be read.
 
     >>> truth = {"images": [{"id": 1}], "categories": [{"id": 18, "name": "dog"}], "annotations": [
     ...     {"image_id": 1, "category_id": 18, "bbox": [0, 0, 50, 50], "area": 2500, "iscrowd": 0}]}
@@ -96,11 +106,12 @@ def score_detections(
     """
     import numpy as np
 
+    with_masks = _with_masks(iou_type, legacy)
     if isinstance(detections, (str, Path)):
         detections = load_detections(detections)
     elif not isinstance(detections, Detections):
         detections = from_records(detections)
-    truth = read_truth(annotations)
+    truth = read_truth(annotations, with_masks=with_masks)
     images = _places(detections.image_ids, truth.image_ids)
     categories, warnings = as_categories(detections.category_ids, truth.names)
     warnings += truth.warnings + _doubts(detections, truth)
@@ -110,80 +121,53 @@ def score_detections(
         boxes = boxes / np.tile(sizes[images], 2)
         truth = as_legacy(truth, sizes)
     found = np.column_stack([images + 1, boxes, detections.scores, categories])
-    precision, recall = _evaluate(truth, found[np.isin(categories, list(truth.names))])
+    known = np.isin(categories, list(truth.names))
+    masks = _masks(detections, annotations) if with_masks else None
+    precision, recall = evaluate(
+        truth, found[known], None if masks is None else list(itertools.compress(masks, known))
+    )
     crowds = int(np.count_nonzero(truth.crowd))
     return CocoScores(
-        scores=_summary(precision, recall),
-        per_category=_per_category(precision, truth.names),
+        scores=summary(precision, recall),
+        per_category=per_category(precision, truth.names),
         images=len(truth.image_ids),
         objects=len(truth.boxes) - crowds,
         crowds=crowds,
         detections=len(detections),
         legacy=legacy,
+        iou_type=iou_type,
         warnings=warnings,
     )
 
 
-def _evaluate(truth: Truth, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision [iou, recall, category, area, count] and recall [iou, category, area, count].
-
-    `found` is [n, 7]: the image's place in `truth.image_ids` counted from 1, the box, the score
-    and the category.
-    """
-    import hotcoco
-    import numpy as np
-
-    expected = hotcoco.COCO.from_arrays(
-        [{"id": place + 1} for place in range(len(truth.image_ids))],
-        [{"id": category, "name": name} for category, name in truth.names.items()],
-        truth.images + 1,
-        truth.categories,
-        truth.boxes,
-        # From 1: to pycocotools, and so to all that follows it, 0 means "no match".
-        ids=np.arange(1, len(truth.boxes) + 1),
-        area=truth.areas,
-        iscrowd=truth.crowd,
-    )
-    evaluation = hotcoco.COCOeval(expected, expected.load_res(found), "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # Not `summarize`: it prints.
-    table = evaluation.eval or {}
-    return table["precision"], table["recall"]
+def _with_masks(iou_type: str, legacy: bool) -> bool:
+    if iou_type not in get_args(IouType):
+        raise RequestError(f"iou_type={iou_type!r}: should be bbox or segm")
+    if iou_type == "segm" and legacy:
+        raise RequestError(
+            'iou_type="segm": the legacy rules are those of the Model Zoo\'s scripts, which scored '
+            "boxes only; leave legacy out"
+        )
+    return iou_type == "segm"
 
 
-_ALL, _SMALL, _MEDIUM, _LARGE = range(4)
-_BEST_1, _BEST_10, _BEST_100 = range(3)
-_IOU_50, _IOU_75 = 0, 5
-
-
-def _summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """The 12 numbers: means over what is defined, as `COCOeval.summarize` takes them."""
-    values = (
-        _mean(precision[..., _ALL, _BEST_100]),
-        _mean(precision[_IOU_50, ..., _ALL, _BEST_100]),
-        _mean(precision[_IOU_75, ..., _ALL, _BEST_100]),
-        *(_mean(precision[..., area, _BEST_100]) for area in (_SMALL, _MEDIUM, _LARGE)),
-        *(_mean(recall[..., _ALL, best]) for best in (_BEST_1, _BEST_10, _BEST_100)),
-        *(_mean(recall[..., area, _BEST_100]) for area in (_SMALL, _MEDIUM, _LARGE)),
-    )
-    return dict(zip(SCORES, values, strict=True))
-
-
-def _per_category(precision: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
-    """The AP of each category that has an object, by name and in the order of the ids."""
-    found = {}
-    for column, (category, name) in enumerate(names.items()):
-        average = _mean(precision[:, :, column, _ALL, _BEST_100])
-        if average > -1:
-            found[name if name not in found else f"{name} ({category})"] = average
+def _masks(detections: Detections, annotations: Mapping[str, Any]) -> list[Segmentation]:
+    """The masks of the detections, one each and of their image's size."""
+    if len(detections) and not detections.masks:
+        raise DataError(
+            'iou_type="segm": the detections have no masks (segmentation). A detector gives them '
+            "if its graph has detection_masks"
+        )
+    sizes = sizes_by_id(annotations)
+    found = []
+    for image_id, mask in zip(detections.image_ids.tolist(), detections.masks, strict=True):
+        try:
+            found.append(coco_masks.read(mask, sizes[image_id]))
+        except ValueError as error:
+            raise DataError(
+                f"detections: a segmentation in image {image_id} can't be read: {error}"
+            ) from None
     return found
-
-
-def _mean(values: np.ndarray) -> float:
-    # -1 marks what has no value: a recall never reached by a category without an object.
-    defined = values[values > -1]
-    return float(defined.mean()) if defined.size else -1.0
 
 
 def _places(image_ids: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""What a detector found: collected from its outputs, saved, loaded.
+"""What a detector found, as columns: saved, loaded.
 
 The saved form is COCO's own results format, so any COCO tool can score it too: a JSON list of
-`{"image_id", "category_id", "bbox": [x, y, width, height], "score"}` with boxes in pixels.
-What is right or wrong about a detection is not known here.
+`{"image_id", "category_id", "bbox": [x, y, width, height], "score"}` with boxes in pixels, and
+`"segmentation"` where the detector gives masks. What is right or wrong about a detection is not
+known here.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import atomic
-from modelzoo_runner.errors import DataError, GraphError, ResultError
+from modelzoo_runner.errors import DataError, ResultError
+from modelzoo_runner.metrics import coco_masks
+from modelzoo_runner.metrics.coco_masks import Segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detections:
-    """Boxes found in images, as columns of equal length `n`, in the order they were found.
+    """Objects found in images, as columns of equal length `n`, in the order they were found.
 
     Attributes:
         image_ids: int64 [n].
         category_ids: int64 [n], as the detector numbers its classes.
         boxes: float64 [n, 4]: x, y, width, height in pixels.
         scores: float64 [n].
+        masks: n run-length encoded masks (see `coco_masks`), or none.
         not_finite: how many detections had a NaN or infinite box or score, and were left out.
     """
 
@@ -37,6 +42,7 @@ class Detections:
     category_ids: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    masks: tuple[Segmentation, ...] = ()
     not_finite: int = 0
 
     def __len__(self) -> int:
@@ -45,10 +51,9 @@ class Detections:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each detection as COCO's results format has it."""
         columns = (self.image_ids, self.category_ids, self.boxes, self.scores)
-        for image_id, category_id, box, score in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            yield {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
+        for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            record = dict(zip(("image_id", "category_id", "bbox", "score"), row, strict=True))
+            yield record | {"segmentation": self.masks[place]} if self.masks else record
 
     def of(self, image_id: int) -> Detections:
         """The detections in one image."""
@@ -58,6 +63,7 @@ class Detections:
             category_ids=self.category_ids[chosen],
             boxes=self.boxes[chosen],
             scores=self.scores[chosen],
+            masks=tuple(itertools.compress(self.masks, chosen)),
         )
 
     def save(self, path: Path | str) -> Path:
@@ -81,112 +87,6 @@ class Detections:
         return path
 
 
-class Collector:
-    """Gathers the outputs of a detection graph, batch by batch.
-
-    >>> import numpy as np
-    >>> found, box = Collector(), np.array([[0.0, 0.0, 0.5, 0.25]])
-    >>> found.add(139, box, np.array([0.9]), np.array([18.0]), (80, 40))
-    >>> list(found.detections())
-    [{'image_id': 139, 'category_id': 18, 'bbox': [0.0, 0.0, 10.0, 40.0], 'score': 0.9}]
-    """
-
-    def __init__(self) -> None:
-        self._columns: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-        self._not_finite = 0
-
-    def add(
-        self,
-        image_id: int,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        classes: np.ndarray,
-        size: tuple[int, int],
-    ) -> None:
-        """Add what was found in one image.
-
-        Args:
-            image_id: COCO's number of the image.
-            boxes: [n, 4]: ymin, xmin, ymax, xmax as shares of the image (0..1).
-            scores: [n].
-            classes: [n], whole numbers of any type.
-            size: height and width of the image in pixels.
-        """
-        import numpy as np
-
-        shares = np.asarray(boxes, np.float64).reshape(-1, 4)
-        scores = np.asarray(scores, np.float64)
-        classes = np.asarray(classes, np.float64)
-        sound = np.isfinite(shares).all(axis=1) & np.isfinite(scores) & np.isfinite(classes)
-        self._not_finite += int(np.count_nonzero(~sound))
-        height, width = size
-        ymin, xmin, ymax, xmax = (shares[sound] * (height, width, height, width)).T
-        self._columns.append(
-            (
-                np.full(len(ymin), image_id, np.int64),
-                classes[sound].astype(np.int64),
-                np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1),
-                scores[sound],
-            )
-        )
-
-    def add_batch(
-        self,
-        image_ids: Sequence[int],
-        sizes: Sequence[tuple[int, int]],
-        outputs: Mapping[str, np.ndarray],
-    ) -> None:
-        """Add what a graph answered for one batch.
-
-        Args:
-            image_ids: COCO's number of each of the `n` images.
-            sizes: height and width in pixels that each image's boxes are shares of.
-            outputs: by role: `num_detections` [n], `detection_boxes` [n, k, 4],
-                `detection_scores` [n, k], `detection_classes` [n, k].
-
-        Raises:
-            GraphError: the outputs are not of these shapes, or there are not `num_detections`.
-        """
-        counts, boxes = outputs["num_detections"], outputs["detection_boxes"]
-        scores, classes = outputs["detection_scores"], outputs["detection_classes"]
-        images = len(image_ids)
-        if not (
-            counts.shape == (images,)
-            and boxes.shape == (*scores.shape, 4)
-            and scores.shape == classes.shape
-            and scores.shape[:1] == (images,)
-        ):
-            shapes = ", ".join(f"{role} {list(outputs[role].shape)}" for role in sorted(outputs))
-            raise GraphError(
-                f"outputs of a batch of {images}: {shapes}. A detection graph should give "
-                "num_detections [n], detection_boxes [n, k, 4], detection_scores [n, k] and "
-                "detection_classes [n, k]."
-            )
-        for row, image_id in enumerate(image_ids):
-            count = float(counts[row])
-            if not 0 <= count <= scores.shape[1]:  # and so for a NaN
-                raise GraphError(
-                    f"num_detections is {count:g} for image {image_id}: it should be from 0 to "
-                    f"{scores.shape[1]}, the number of boxes given."
-                )
-            kept = slice(0, int(count))
-            self.add(image_id, boxes[row, kept], scores[row, kept], classes[row, kept], sizes[row])
-
-    def detections(self) -> Detections:
-        """Everything added so far."""
-        import numpy as np
-
-        none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
-        columns = [np.concatenate(column) for column in zip(none, *self._columns, strict=True)]
-        return Detections(
-            image_ids=columns[0],
-            category_ids=columns[1],
-            boxes=columns[2],
-            scores=columns[3],
-            not_finite=self._not_finite,
-        )
-
-
 def load_detections(path: Path | str) -> Detections:
     """The detections that a file in COCO's results format holds.
 
@@ -206,7 +106,8 @@ def load_detections(path: Path | str) -> Detections:
 def from_records(records: Iterable[Mapping[str, Any]], *, where: str = "detections") -> Detections:
     """The detections of a list in COCO's results format; `where` begins the error messages.
 
-    An `image_id` may be text, as some tools write it, if it is a whole number.
+    An `image_id` may be text, as some tools write it, if it is a whole number. Without a `bbox` the
+    box is that of the mask; masks are kept if all entries have one.
 
     Raises:
         DataError: naming the entry and what it lacks.
@@ -220,24 +121,29 @@ def from_records(records: Iterable[Mapping[str, Any]], *, where: str = "detectio
         )
     rows = [_row(record, f"{where}: entry {number}") for number, record in enumerate(records)]
     # A NaN can be read from JSON as Python writes it.
-    sound = [row for row in rows if all(math.isfinite(number) for number in row[2:])]
+    is_sound = [all(map(math.isfinite, row[2:])) for row in rows]
+    sound = list(itertools.compress(rows, is_sound))
+    masked = bool(records) and all("segmentation" in record for record in records)
+    masks = [record["segmentation"] for record in records] if masked else []
     numbers = np.array([row[2:] for row in sound], np.float64).reshape(-1, 5)
     return Detections(
         image_ids=np.array([row[0] for row in sound], np.int64),
         category_ids=np.array([row[1] for row in sound], np.int64),
         boxes=numbers[:, :4],
         scores=numbers[:, 4],
+        masks=tuple(itertools.compress(masks, is_sound)),
         not_finite=len(rows) - len(sound),
     )
 
 
 def _row(record: Any, where: str) -> tuple[int, int, float, float, float, float, float]:
     try:
-        x, y, width, height = record["bbox"]
+        x, y, width, height = record.get("bbox") or coco_masks.box(record["segmentation"])
         numbers = (float(x), float(y), float(width), float(height), float(record["score"]))
         return (int(record["image_id"]), int(record["category_id"]), *numbers)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(
             f"{where}: {str(record)[:100]} should have image_id and category_id (whole numbers), "
-            "bbox (x, y, width, height in pixels) and score."
+            "bbox (x, y, width, height in pixels) or segmentation (a run-length encoded mask), and "
+            "score."
         ) from None

@@ -7,11 +7,14 @@ with the keys it should have is not known here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.metrics import coco_masks
+from modelzoo_runner.metrics.coco_masks import Segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +32,7 @@ class Truth:
         boxes: float64 [n, 4]: x, y, width, height in pixels.
         areas: float64 [n], in square pixels: the segmented area, mostly less than the box's.
         crowd: bool [n].
+        masks: run-length encoded, n of them, or none where only boxes matter.
         warnings: which annotations are odd, and what COCO makes of them.
     """
 
@@ -39,17 +43,18 @@ class Truth:
     boxes: np.ndarray
     areas: np.ndarray
     crowd: np.ndarray
+    masks: tuple[Segmentation, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def read_truth(annotations: Mapping[str, Any]) -> Truth:
+def read_truth(annotations: Mapping[str, Any], *, with_masks: bool = False) -> Truth:
     """The columns of a COCO `instances` dict.
 
     Annotations of an image or a category that isn't listed are ignored, and boxes without an
     area are objects that can't be found: both are COCO's rules, and are warned about.
 
     Raises:
-        DataError: naming the key that is missing.
+        DataError: naming the key that is missing, or the annotation whose mask can't be.
     """
     import numpy as np
 
@@ -82,6 +87,7 @@ def read_truth(annotations: Mapping[str, Any]) -> Truth:
         boxes=boxes,
         areas=columns["area"][kept],
         crowd=columns["iscrowd"][kept].astype(bool),
+        masks=_masks(annotations, itertools.compress(objects, kept)) if with_masks else (),
         warnings=_odd(
             {
                 "of images that aren't listed: ignored, as COCO does": ~placed,
@@ -121,6 +127,36 @@ def as_legacy(truth: Truth, sizes: np.ndarray) -> Truth:
     )
 
 
+def _masks(
+    annotations: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]
+) -> tuple[Segmentation, ...]:
+    sizes = sizes_by_id(annotations)
+    found = []
+    for each in objects:
+        try:
+            found.append(coco_masks.read(each.get("segmentation"), sizes[each["image_id"]]))
+        except ValueError as error:
+            raise DataError(
+                f"annotations: the segmentation of {each.get('id', each)} can't be read: {error}. "
+                "Masks are scored against those of COCO's own instances file"
+            ) from None
+    return tuple(found)
+
+
+def sizes_by_id(annotations: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Height and width of each image in pixels.
+
+    Raises:
+        DataError: an image has none.
+    """
+    widths_and_heights = image_sizes(annotations).astype(int).tolist()
+    ids = sorted(image["id"] for image in annotations["images"])
+    return {
+        image_id: (height, width)
+        for image_id, (width, height) in zip(ids, widths_and_heights, strict=True)
+    }
+
+
 def image_sizes(annotations: Mapping[str, Any]) -> np.ndarray:
     """Width and height of each image in pixels, float64 [m, 2], by ascending image id.
 
@@ -134,8 +170,8 @@ def image_sizes(annotations: Mapping[str, Any]) -> np.ndarray:
         width, height = image.get("width") or 0, image.get("height") or 0
         if width <= 0 or height <= 0:
             raise DataError(
-                f"annotations: image {image['id']} has no width and height, and the legacy scores "
-                "are in shares of them."
+                f"annotations: image {image['id']} has no width and height, and masks and the "
+                "legacy scores are made with them."
             )
         sizes.append((width, height))
     return np.array(sizes, np.float64).reshape(-1, 2)

@@ -34,6 +34,11 @@ def of_plan(plan: Plan) -> Iterator[str]:
             if plan.task == "detection"
             else "synthetic input: random values in the model's real range, ready in memory"
         )
+    if plan.stream and plan.kind == "benchmark":
+        yield (
+            "the data was streamed: reading it from the bucket took processor time beside the "
+            "steps; leave stream out to measure with the data on the disk"
+        )
 
 
 def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
@@ -46,10 +51,23 @@ def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
         )
 
 
-def of_precision(plan: Plan, machine: Mapping[str, Any]) -> Iterator[str]:
-    """Where the processor computes a precision otherwise than it was meant to be."""
+def of_precision(plan: Plan, machine: Mapping[str, Any], int8_layers: int) -> Iterator[str]:
+    """Where the graph or the processor computes otherwise than the plan's precision says.
+
+    `int8_layers` are the graph's convolutions and matrix products that compute in int8.
+    """
     instruction_set = machine["software"]["onednn"]["instruction_set"]
-    if plan.precision == "int8" and instruction_set in WITHOUT_VNNI:
+    if plan.precision == "int8" and int8_layers == 0:
+        yield (
+            'precision="int8": nothing in this graph computes in int8, so these numbers are of '
+            "float32; see what it holds with `inspect`"
+        )
+    elif plan.precision != "int8" and int8_layers > 0:
+        yield (
+            f'precision="{plan.precision}": {int8_layers} layers of this graph compute in int8, so '
+            'these numbers are of int8; ask for precision="int8"'
+        )
+    if int8_layers > 0 and instruction_set in WITHOUT_VNNI:
         yield (
             f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits "
             "here, so scores can be points lower than on a processor with VNNI, and it is slower"
@@ -76,7 +94,7 @@ def of_scores(
     plan: Plan, examples: int, available: int | None, counts: Mapping[str, int], classes: int | None
 ) -> Iterator[str]:
     """What makes a score doubtful, or not comparable with the published one."""
-    if plan.limit is not None and (available is None or examples < available):
+    if examples == plan.limit and (available is None or examples < available):
         yield f"a part of the set: {examples} examples, because of limit={plan.limit}"
     published_on, images = PUBLISHED_ON[plan.task]
     if plan.published and examples != images:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LINE_SHARE = 0.005
 """Width of a box's line, as a share of the image's longer side."""
 
+MASK_OPACITY = 0.45
+"""How much of a mask's colour there is over the image, of 1."""
+
 LETTER_SHARE = 0.026
 """Height of the letters, as a share of the image's longer side."""
 
@@ -43,7 +46,7 @@ def draw_detections(
     min_score: float = 0.5,
     most: int = 20,
 ) -> Image:
-    """The image with a box around each thing found, and its name and score.
+    """The image with a box around each thing found, its mask if it has one, its name and score.
 
     A category has the same colour in every picture. In a notebook the returned image shows itself;
     `draw_detections(...).save("found.png")` writes it.
@@ -52,13 +55,14 @@ def draw_detections(
         image: a PIL image, uint8 [height, width, 3] in RGB, or the path of an image. It isn't
             changed.
         detections: of this one image, in COCO's results format: `category_id`, `bbox` (x, y, width,
-            height in pixels) and `score`.
+            height in pixels), `score`, and, if there are masks, `segmentation`.
         names: category id -> name; by default COCO's.
         min_score: leaves out what is less sure.
         most: how many boxes at most, the surest ones.
 
     Raises:
-        RequestError: the detections are of several images, or the path is of no image.
+        RequestError: the detections are of several images, a mask isn't of this one's size, or the
+            path is of no image.
 
     >>> from PIL import Image
     >>> dog = {"category_id": 18, "bbox": [20, 30, 60, 40], "score": 0.93}
@@ -69,6 +73,9 @@ def draw_detections(
 
     canvas = _copied(image)
     found = _chosen(list(detections), min_score, most)
+    for each in reversed(found):
+        if each.get("segmentation"):
+            _fill(canvas, each["segmentation"], color(each["category_id"]))
     draw = ImageDraw.Draw(canvas, "RGBA")
     line = max(2, round(max(canvas.size) * LINE_SHARE))
     font: Any = ImageFont.load_default(max(12, round(max(canvas.size) * LETTER_SHARE)))
@@ -144,6 +151,26 @@ def _within(box: Iterable[float], size: tuple[int, int]) -> Area:
     left, right = (min(max(edge, 0), size[0] - 1) for edge in sorted((x, x + across)))
     top, bottom = (min(max(edge, 0), size[1] - 1) for edge in sorted((y, y + down)))
     return Area(left, top, right, bottom)
+
+
+def _fill(canvas: Image, segmentation: Mapping[str, Any], fill: Color) -> None:
+    """Lay a colour over the pixels of a run-length encoded mask."""
+    from hotcoco import mask as rle
+    from PIL import Image as Images
+
+    try:
+        pixels = rle.decode(dict(segmentation))
+    except (TypeError, ValueError) as error:
+        raise RequestError(
+            f"detections: {str(segmentation)[:60]} is no run-length encoded mask: {error}"
+        ) from None
+    if pixels.shape[::-1] != canvas.size:
+        height, width = pixels.shape
+        raise RequestError(
+            f"detections: a mask is of {width} x {height} pixels, and the image has "
+            f"{canvas.size[0]} x {canvas.size[1]}"
+        )
+    canvas.paste(fill, mask=Images.fromarray(pixels * round(255 * MASK_OPACITY)))
 
 
 def _outline(draw: ImageDraw.ImageDraw, box: Area, line_color: Color, line: int) -> None:

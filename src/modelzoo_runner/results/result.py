@@ -25,6 +25,9 @@ SCHEMA = 1
 
 R = TypeVar("R", bound="Result")
 
+Host = Literal["process", "child", "container"]
+"""Where a run was: in the process that asked, in a child of it, or in a container."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
@@ -36,7 +39,7 @@ class Observed:
     process and TensorFlow. `setup_seconds` are the parts of the cold start.
     """
 
-    host: Literal["process", "child"] = "process"
+    host: Host = "process"
     host_reason: str = ""
     graph: Mapping[str, Any] = field(default_factory=dict)
     threads: Mapping[str, Any] = field(default_factory=dict)

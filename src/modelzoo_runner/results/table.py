@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html as markup
+from pathlib import PurePath
 
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
@@ -60,7 +61,7 @@ def _input(result: Result) -> str:
     plan = result.plan
     if plan.data_location is None:
         return "synthetic input"
-    return plan.data_location
+    return f"{plan.data_location}, streamed" if plan.stream else plan.data_location
 
 
 def _throughput(result: Result) -> str:
@@ -131,9 +132,13 @@ def _steps(result: Result) -> str:
 def _ran(result: Result) -> str:
     plan, observed = result.plan, result.observed
     placement = plan.placement
-    where = "in this process" if observed.host == "process" else "in a child process"
+    where = {"process": "in this process", "child": "in a child process"}.get(observed.host, "")
+    if plan.docker_image is not None:
+        where = f"in a container of {plan.docker_image.name}"
     version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
+    if plan.preprocess_graph is not None:
+        graph += f" fed by {PurePath(plan.preprocess_graph.path).name}"
     each = ""
     if plan.instances:
         where, each = f"in {len(plan.instances)} child processes at once", " each"

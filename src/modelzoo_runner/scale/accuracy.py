@@ -16,12 +16,12 @@ from typing import Any, Protocol, cast
 
 from modelzoo_runner import codec, planning, resolve
 from modelzoo_runner._version import __version__
-from modelzoo_runner.errors import Interrupted, ResultError
+from modelzoo_runner.errors import Interrupted, RequestError, ResultError
 from modelzoo_runner.execution import host, scorer, source
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
+from modelzoo_runner.preset import MASKS, Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.compare import NO_MATTER
 from modelzoo_runner.results.parts import Whole
@@ -75,6 +75,7 @@ def run(
         RunnerError: as `accuracy`.
     """
     request = _with_absolute_paths(resolve.check(request, preset))
+    _can_be_in_parts(request, client)
     if request.predictions is not None:
         scorer.predictions_file(request.predictions)
     told = Guarded(progress or (lambda *_: None))
@@ -179,8 +180,7 @@ class _Here:
         if not ranges:
             yield iter(())
             return
-        plan = dataclasses.replace(self.plan, predictions=None)
-        plans = (dataclasses.replace(plan, examples=each) for each in ranges)
+        plans = (dataclasses.replace(self.plan, examples=each) for each in ranges)
         with contextlib.closing(host.runs(plans, progress=progress)) as results:
             yield cast(Iterator[PartResult], results)
 
@@ -196,10 +196,16 @@ def _identity(place: Place, request: Request) -> dict[str, Any]:
         **place.versions,
         **{key: _without_place(value) for key, value in matters.items()},
         "env": env,
+        # Of masks, unlike all else that predictions= writes, nothing is kept unless it is asked.
+        "masks": place.plan.predictions is not None and _has_masks(place.plan),
         "data_location": request.data_location,
         "annotations": request.annotations,
         "data": {"examples": place.whole.examples, "fingerprint": place.whole.fingerprint},
     }
+
+
+def _has_masks(plan: Plan) -> bool:
+    return MASKS in {**plan.graph.outputs, **plan.graph.optional}
 
 
 _WHERE = {"placement", "instances", "examples"}
@@ -215,6 +221,20 @@ def _without_place(value: Any) -> Any:
     return value
 
 
+def _can_be_in_parts(request: Request, client: Any | None) -> None:
+    asked = "checkpoint" if client is None else "client"
+    if request.stream:
+        raise RequestError(
+            f"stream=True: with {asked}= the run is done in parts, and to find where a part begins "
+            "all data before it would have to be read; leave stream out, and the data is fetched"
+        )
+    if request.docker_image and client is not None:
+        raise RequestError(
+            f"docker_image={request.docker_image!r}: the workers of a cluster run each part "
+            "themselves; leave it out, and start the workers in that image instead"
+        )
+
+
 def _with_absolute_paths(request: Request) -> Request:
     """The request as another process in another folder understands it."""
 
@@ -228,4 +248,5 @@ def _with_absolute_paths(request: Request) -> Request:
         weights=absolute(request.weights) or request.weights,
         data_location=absolute(request.data_location),
         annotations=absolute(request.annotations),
+        preprocess_graph=absolute(request.preprocess_graph),
     )

@@ -17,7 +17,7 @@ from typing import Any, cast
 from modelzoo_runner import planning
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import BindingError, RunnerError
-from modelzoo_runner.execution import launch, source, worker
+from modelzoo_runner.execution import launch, listen, source, worker
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
@@ -186,7 +186,7 @@ class _Member:
             plan = dataclasses.replace(self._plan(work, cpus), examples=examples)
             with contextlib.ExitStack() as after_an_error:
                 after_an_error.callback(self._drop)
-                result = cast(PartResult, launch.result_of(self._child_for(plan)))
+                result = cast(PartResult, listen.to(self._child_for(plan), None))
                 after_an_error.pop_all()
             self._told = time.monotonic()
         host = "a worker of a cluster runs each part in a child process"

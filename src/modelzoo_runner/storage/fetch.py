@@ -26,6 +26,12 @@ log = logging.getLogger("modelzoo_runner")
 
 Enough = Callable[[Path], bool]
 
+BY_HAND = (
+    'Give the path of the file if you have it, or weights="random" to measure speed with the same '
+    "topology."
+)
+"""What to do where a model's graph can't be had."""
+
 
 def local(
     location: str | Path,
@@ -59,10 +65,13 @@ def local(
     return _local(file, decide(**options), enough)
 
 
-def first_of(files: Sequence[RemoteFile], **options: Unpack[Options]) -> Path:
+def first_of(
+    files: Sequence[RemoteFile], by_hand: str = BY_HAND, **options: Unpack[Options]
+) -> Path:
     """The local path of a file that is published in several places: the first place that works.
 
-    Whatever is in the cache already is taken before any server is asked.
+    Whatever is in the cache already is taken before any server is asked. `by_hand` says what to do
+    where none works.
 
     Raises:
         FetchError: none works; each is listed with what was wrong there.
@@ -79,7 +88,7 @@ def first_of(files: Sequence[RemoteFile], **options: Unpack[Options]) -> Path:
                 failures.append(error)
                 if not here.offline:
                     log.warning("%s", error)
-    raise _none_works(failures)
+    raise _none_works(failures, by_hand)
 
 
 def _local(file: RemoteFile, settings: Settings, enough: Enough | None = None) -> Path:
@@ -149,12 +158,8 @@ def _on_disk(path: Path, expected: Expected) -> Path:
     return path
 
 
-def _none_works(failures: Sequence[FetchError]) -> FetchError:
+def _none_works(failures: Sequence[FetchError], by_hand: str) -> FetchError:
     """One error for all the places, of the class they share."""
-    by_hand = (
-        'Give the path of the file if you have it, or weights="random" to measure speed with the '
-        "same topology."
-    )
     if not failures:
         return FetchError(f"This graph is published nowhere. {by_hand}")
     classes = {type(each) for each in failures}

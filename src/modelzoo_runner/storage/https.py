@@ -140,21 +140,28 @@ def attempt(
 def body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
     """The bytes of an answer as they come, as long as they come at a useful rate.
 
+    What counts is the time in which they are waited for, not what is done with them.
+
     Raises:
         Interrupted: they don't, or they break off.
     """
     import urllib3
 
-    since, came = time.monotonic(), 0
+    waited, came = 0.0, 0
     try:
-        # As they are sent: some servers call an archive's own compression one for the way.
-        while block := answer.raw.read1(_CHUNK, decode_content=False):
+        while True:
+            asked = time.monotonic()
+            # As they are sent: some servers call an archive's own compression one for the way.
+            block = answer.raw.read1(_CHUNK, decode_content=False)
+            waited += time.monotonic() - asked
+            if not block:
+                return
             yield block
             came += len(block)
-            if (passed := time.monotonic() - since) > patience.slow_after:
-                if came < patience.slowest * passed:
-                    raise Interrupted(f"only {came:,} bytes came in {passed:.0f} s")
-                since, came = time.monotonic(), 0
+            if waited > patience.slow_after:
+                if came < patience.slowest * waited:
+                    raise Interrupted(f"only {came:,} bytes came in {waited:.0f} s")
+                waited, came = 0.0, 0
     except urllib3.exceptions.HTTPError as error:
         raise Interrupted(f"the answer broke off: {answers.cause(error)}") from None
 

@@ -1,61 +1,43 @@
-"""Reading a bucket's objects without a copy on the disk.
+"""Reading what is in a bucket where it is, without a copy on the disk.
 
-    for shard in shards("gs://bucket/imagenet/validation-*"):
-        with shard.open() as file:
+    folder = streaming.path("gs://bucket/imagenet/")
+    for shard in sorted(folder.iterdir()):
+        with shard.open("rb") as file:
             ...                             # its bytes in order, compared at the end
-
-    for folder in folders("gs://bucket/imagenet/"):
-        ...                                 # a few at a time, in memory, under their names
 
 TensorFlow's own gs:// could read such paths too. It takes as much processor time, but it can't be
 sent to another server, compares no checksum and doesn't notice an object that changes; gcsfs takes
-two to seven times as much (`benchmarks/stream.py`).
+up to four times as much (`benchmarks/stream.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import io
 import os
-import shutil
-import tempfile
-import threading
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Unpack, cast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import BinaryIO, Literal, Unpack, cast
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.storage import gcs, locations
 from modelzoo_runner.storage.access import Access
 from modelzoo_runner.storage.gcs import StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
+from modelzoo_runner.storage.readahead import BLOCK, ReadAhead
 from modelzoo_runner.storage.reader import ObjectReader
-from modelzoo_runner.storage.settings import Options, Progress, decide
+from modelzoo_runner.storage.settings import Options, decide
 
-_BUFFER = 1 << 20
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One object of a bucket that is read where it is. `name` is below the location's folder."""
-
-    name: str
-    stored: StoredObject
-    access: Access
-
-    def open(self) -> BinaryIO:
-        """Its bytes, from the first to the last: a file to read, not to seek in.
-
-        Reading raises FetchError when it can't go on, and HashMismatch at the end when the bytes
-        don't fit the object's CRC-32C.
-        """
-        return cast("BinaryIO", io.BufferedReader(ObjectReader(self.stored, self.access), _BUFFER))
+_TOP = PurePosixPath()
 
 
-def shards(location: str, **options: Unpack[Options]) -> tuple[Shard, ...]:
-    """The objects of a gs:// location, by name, at the generation they have now.
+def path(location: str, **options: Unpack[Options]) -> BucketPath:
+    """The object at a gs:// location, or the folder with all there is at it.
+
+    The objects are those of now, each at the generation it has now.
 
     Raises:
         RequestError: not a gs:// location; or offline.
@@ -69,73 +51,114 @@ def shards(location: str, **options: Unpack[Options]) -> tuple[Shard, ...]:
         raise RequestError(f"{location}: offline, nothing can be streamed; use what is cached.")
     access = Access(settings)
     listing = gcs.resolve(place, access)
-    base = place.name.rpartition("/")[0] + "/" if listing.base is None else listing.base
-    return tuple(Shard(each.name.removeprefix(base), each, access) for each in listing.objects)
+    tree = _tree(place.bucket, {PurePosixPath(each.name): each for each in listing.objects}, access)
+    start = listing.objects[0].name if listing.base is None else listing.base
+    return BucketPath(PurePosixPath(start), tree)
 
 
-def folders(
-    location: str, *, at_once: int = 4, **options: Unpack[Options]
-) -> Generator[Path, None, None]:
-    """Folders with the next `at_once` objects each, in the order of their names.
+@dataclass(frozen=True)
+class _Tree:
+    """Objects of a bucket by name, and what is in each of the folders that their names make."""
 
-    The files are in memory and under their own names. A folder is gone when the next one is asked
-    for, which is read in the meantime, so twice `at_once` objects are held. `close()` ends it
-    early.
+    bucket: str
+    objects: Mapping[PurePosixPath, StoredObject]
+    folders: Mapping[PurePosixPath, set[PurePosixPath]]
+    access: Access
 
-    Raises:
-        RequestError: not a gs:// location; or offline.
-        FetchError, HashMismatch: while iterating, too: an object can't be read, or isn't right.
+
+def _tree(bucket: str, objects: Mapping[PurePosixPath, StoredObject], access: Access) -> _Tree:
+    folders: defaultdict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
+    for each in objects:
+        below = each
+        for parent in each.parents:
+            folders[parent].add(below)
+            below = parent
+    return _Tree(bucket, objects, dict(folders), access)
+
+
+@dataclass(frozen=True)
+class _Size:
+    st_size: int
+
+
+@dataclass(frozen=True, order=True)
+class BucketPath:
+    """An object or a folder in a bucket: what is used of `pathlib.Path` to read, and no more.
+
+    Reading raises FetchError when it can't go on, and HashMismatch at an object's end when its
+    bytes don't fit its CRC-32C.
     """
-    return _in_turn(location, shards(location, **options), at_once, options.get("progress"))
 
+    _name: PurePosixPath
+    _tree: _Tree = field(compare=False, repr=False)
 
-def _in_turn(
-    location: str, found: Sequence[Shard], at_once: int, progress: Progress | None
-) -> Generator[Path, None, None]:
-    groups = [found[start : start + at_once] for start in range(0, len(found), at_once)]
-    total = sum(shard.stored.size for shard in found)
-    done = 0
-    enough = threading.Event()
-    home = Path(tempfile.mkdtemp(prefix="modelzoo_runner-"))
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="stream")
-    coming = [pool.submit(_into_memory, shard, enough) for shard in groups[0]]
-    try:
-        for number, group in enumerate(groups):
-            with contextlib.ExitStack() as held:
-                files = [held.enter_context(each.result()) for each in coming]
-                following = groups[number + 1] if number + 1 < len(groups) else ()
-                coming = [pool.submit(_into_memory, shard, enough) for shard in following]
-                done += sum(shard.stored.size for shard in group)
-                if progress is not None:
-                    progress(location, done, total)
-                folder = home / str(number)
-                _link(folder, group, files)
-                yield folder
-                shutil.rmtree(folder)
-    finally:
-        enough.set()
-        pool.shutdown(cancel_futures=True)
-        for each in coming:
-            if not each.cancelled() and each.exception() is None:
-                each.result().close()
-        shutil.rmtree(home)
+    def __str__(self) -> str:
+        """Its location: gs://bucket/name."""
+        return f"gs://{self._tree.bucket}/{'' if self._name == _TOP else self._name}"
 
+    @property
+    def name(self) -> str:
+        """The last part of its name."""
+        return self._name.name
 
-def _into_memory(shard: Shard, enough: threading.Event) -> BinaryIO:
-    """The shard as a file that is nowhere but in memory."""
-    memory = os.fdopen(os.memfd_create("shard"), "wb", buffering=0)
-    try:
-        with shard.open() as file:
-            while not enough.is_set() and (block := file.read(_BUFFER)):
-                memory.write(block)
-    except BaseException:
-        memory.close()
-        raise
-    return cast("BinaryIO", memory)
+    @property
+    def stem(self) -> str:
+        """The name without the suffix."""
+        return self._name.stem
 
+    @property
+    def suffix(self) -> str:
+        """The name from its last point on."""
+        return self._name.suffix
 
-def _link(folder: Path, group: Sequence[Shard], files: Sequence[BinaryIO]) -> None:
-    for shard, file in zip(group, files, strict=True):
-        path = folder / shard.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+    @property
+    def parent(self) -> BucketPath:
+        """The folder it is in."""
+        return replace(self, _name=self._name.parent)
+
+    def __truediv__(self, name: str | PurePosixPath) -> BucketPath:
+        """What has this name in the folder."""
+        return replace(self, _name=self._name / name)
+
+    def is_file(self) -> bool:
+        """Whether it is an object."""
+        return self._name in self._tree.objects
+
+    def is_dir(self) -> bool:
+        """Whether there are objects in it."""
+        return self._name in self._tree.folders
+
+    def iterdir(self) -> Iterator[BucketPath]:
+        """What is in the folder."""
+        return (replace(self, _name=each) for each in self._tree.folders.get(self._name, ()))
+
+    def glob(self, pattern: str) -> Iterator[BucketPath]:
+        """What is in the folder and fits the pattern, each part between slashes its own."""
+        first, _, rest = pattern.partition("/")
+        for each in self.iterdir():
+            if fnmatchcase(each.name, first):
+                yield from each.glob(rest) if rest else (each,)
+
+    def stat(self) -> _Size:
+        """The object's size, as `st_size`."""
+        return _Size(self._object().size)
+
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO:
+        """The object's bytes, from the first to the last: read ahead, and not to seek in."""
+        # A small buffer, whatever was asked for: what is larger comes in one piece, copied once.
+        return cast("BinaryIO", io.BufferedReader(ReadAhead(self._reader())))
+
+    def read_bytes(self) -> bytes:
+        """All of the object's bytes."""
+        with self._reader() as file:
+            return file.read()
+
+    def _reader(self) -> BinaryIO:
+        reader = ObjectReader(self._object(), self._tree.access)
+        return cast("BinaryIO", io.BufferedReader(reader, BLOCK))
+
+    def _object(self) -> StoredObject:
+        try:
+            return self._tree.objects[self._name]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from None

@@ -1,0 +1,45 @@
+"""What the readers of this room need of a file or a folder.
+
+A `pathlib.Path` has it, and so has whatever else stands for a file, wherever its bytes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal, Protocol, Self
+
+
+class Size(Protocol):
+    """The size of a file, as `os.stat` calls it."""
+
+    @property
+    def st_size(self) -> int:
+        """Bytes."""
+
+
+class ReadablePath(Protocol):
+    """A file or a folder: the part of `pathlib.Path` that reading needs, with the same meaning."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stem(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def parent(self) -> Self: ...
+    def __truediv__(self, name: str | PurePosixPath) -> Self: ...
+    def __lt__(self, other: Any) -> bool: ...
+    def is_dir(self) -> bool: ...
+    def is_file(self) -> bool: ...
+    def iterdir(self) -> Iterator[Self]: ...
+    def glob(self, pattern: str) -> Iterator[Self]: ...
+    def stat(self) -> Size: ...
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO: ...
+    def read_bytes(self) -> bytes: ...
+
+
+def of(location: ReadablePath | str) -> ReadablePath:
+    """The file or folder a user named; a `~` in a name of this machine is filled in."""
+    return Path(location).expanduser() if isinstance(location, (str, Path)) else location

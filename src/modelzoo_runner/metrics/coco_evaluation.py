@@ -1,0 +1,103 @@
+"""Columns of truth and detections -> COCO's tables of precision and recall -> the 12 numbers.
+
+The arithmetic is hotcoco's, which gives what pycocotools gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.metrics.coco_masks import Segmentation
+from modelzoo_runner.metrics.coco_truth import Truth
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SCORES = (
+    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
+    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
+)  # fmt: skip
+"""The 12 numbers in COCO's order.
+
+Average precision over IoU 0.50:0.05:0.95, at 0.50, at 0.75, and by area in pixels (below 32
+squared, to 96 squared, above); average recall with the best 1, 10, 100 detections, and by area.
+"""
+
+
+def evaluate(
+    truth: Truth, found: np.ndarray, masks: Sequence[Segmentation] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision [iou, recall, category, area, count] and recall [iou, category, area, count].
+
+    Args:
+        truth: what there is to find; its masks are needed for those of the detections.
+        found: [n, 7]: the image's place in `truth.image_ids` counted from 1, the box, the score
+            and the category.
+        masks: n of them, to be laid over those of the truth in place of the boxes.
+    """
+    import hotcoco
+    import numpy as np
+
+    expected = hotcoco.COCO.from_arrays(
+        [{"id": place + 1} for place in range(len(truth.image_ids))],
+        [{"id": category, "name": name} for category, name in truth.names.items()],
+        truth.images + 1,
+        truth.categories,
+        truth.boxes,
+        # From 1: to pycocotools, and so to all that follows it, 0 means "no match".
+        ids=np.arange(1, len(truth.boxes) + 1),
+        area=truth.areas,
+        iscrowd=truth.crowd,
+        segmentation=None if masks is None else list(truth.masks),
+    )
+    detected = expected.load_res(found if masks is None else _as_results(found, masks))
+    evaluation = hotcoco.COCOeval(expected, detected, "bbox" if masks is None else "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # Not `summarize`: it prints.
+    table = evaluation.eval or {}
+    return table["precision"], table["recall"]
+
+
+def _as_results(found: np.ndarray, masks: Sequence[Segmentation]) -> list[dict[str, Any]]:
+    """Detections without boxes: their areas are those of their masks."""
+    columns = found[:, [0, 5, 6]].tolist()
+    return [
+        {"image_id": int(image), "category_id": int(category), "score": score, "segmentation": mask}
+        for (image, score, category), mask in zip(columns, masks, strict=True)
+    ]
+
+
+_ALL, _SMALL, _MEDIUM, _LARGE = range(4)
+_BEST_1, _BEST_10, _BEST_100 = range(3)
+_IOU_50, _IOU_75 = 0, 5
+
+
+def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """The 12 numbers: means over what is defined, as `COCOeval.summarize` takes them."""
+    values = (
+        _mean(precision[..., _ALL, _BEST_100]),
+        _mean(precision[_IOU_50, ..., _ALL, _BEST_100]),
+        _mean(precision[_IOU_75, ..., _ALL, _BEST_100]),
+        *(_mean(precision[..., area, _BEST_100]) for area in (_SMALL, _MEDIUM, _LARGE)),
+        *(_mean(recall[..., _ALL, best]) for best in (_BEST_1, _BEST_10, _BEST_100)),
+        *(_mean(recall[..., area, _BEST_100]) for area in (_SMALL, _MEDIUM, _LARGE)),
+    )
+    return dict(zip(SCORES, values, strict=True))
+
+
+def per_category(precision: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
+    """The AP of each category that has an object, by name and in the order of the ids."""
+    found = {}
+    for column, (category, name) in enumerate(names.items()):
+        average = _mean(precision[:, :, column, _ALL, _BEST_100])
+        if average > -1:
+            found[name if name not in found else f"{name} ({category})"] = average
+    return found
+
+
+def _mean(values: np.ndarray) -> float:
+    # -1 marks what has no value: a recall never reached by a category without an object.
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0

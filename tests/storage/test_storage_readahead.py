@@ -1,0 +1,81 @@
+"""Reading ahead: the same bytes, a bounded number of them, and no thread left behind."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelzoo_runner.errors import FetchError
+from modelzoo_runner.storage.readahead import BLOCK, MOST_BLOCKS, ReadAhead
+
+
+class Counted(io.BytesIO):
+    """Counts the reads that were begun; `fails_at` is the one that fails."""
+
+    def __init__(self, content: bytes, fails_at: int | None = None) -> None:
+        super().__init__(content)
+        self.reads = 0
+        self.changed = threading.Condition()
+        self._fails_at = fails_at
+
+    def read(self, count: int | None = -1) -> bytes:
+        with self.changed:
+            self.reads += 1
+            self.changed.notify()
+        if self.reads == self._fails_at:
+            raise FetchError("the line is down")
+        return super().read(count)
+
+    def reaches(self, reads: int) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.reads >= reads, timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [each for each in threading.enumerate() if each.name.startswith("read-ahead")]
+
+
+@given(st.integers(0, 3 * BLOCK), st.integers(1, 2 * BLOCK))
+@settings(deadline=None, max_examples=30)
+def test_the_bytes_are_the_files(size: int, piece: int) -> None:
+    content = bytes(range(251)) * (size // 251 + 1)
+    with io.BufferedReader(ReadAhead(Counted(content[:size])), BLOCK) as file:
+        assert b"".join(iter(lambda: file.read(piece), b"")) == content[:size]
+        assert file.read(1) == b""
+
+
+def test_it_goes_further_ahead_with_each_block_up_to_its_bound() -> None:
+    source = Counted(bytes(40 * BLOCK))
+    with ReadAhead(source) as file:
+        assert source.reaches(1)
+        for used in range(1, 20):
+            assert len(file.read(BLOCK)) == BLOCK
+            ahead = min(MOST_BLOCKS, used + 1)
+            assert source.reaches(used + ahead)
+            assert source.reads == used + ahead
+
+
+def test_an_error_comes_where_the_bytes_would_have() -> None:
+    source = Counted(bytes(5 * BLOCK), fails_at=3)
+    with ReadAhead(source) as file:
+        assert len(file.read(BLOCK)) == len(file.read(BLOCK)) == BLOCK
+        with pytest.raises(FetchError, match="the line is down"):
+            file.read(BLOCK)
+    assert source.reads == 3, "it was tried again after it had failed"
+
+
+def test_closing_closes_the_file_and_ends_the_reading() -> None:
+    source = Counted(bytes(40 * BLOCK))
+    file: Any = ReadAhead(source)
+    file.read(10)
+    file.close()
+    file.close()
+    assert source.closed and source.reads <= 3
