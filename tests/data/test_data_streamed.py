@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,13 @@ def files(folder: Path, counts: list[int]) -> list[Path]:
     return paths
 
 
+def beginnings(paths: Sequence[object]) -> list[tuple[int, int]]:
+    """All files, from their first record on."""
+    return [(file, 0) for file in range(len(paths))]
+
+
 def as_tensorflow(paths: list[Path], limit: int | None = None) -> list[tuple[int, int, bytes]]:
-    found = pipeline._records(tuple(paths), limit, False, [])
+    found = pipeline._records(tuple(paths), beginnings(paths), limit, False, [])
     return [(int(f), int(n), data) for f, n, data in found.as_numpy_iterator()]
 
 
@@ -42,7 +48,8 @@ def through_dataset(
     paths: list[Any], failures: list[RunnerError] | None = None, **asked: Any
 ) -> list[tuple[int, int, bytes]]:
     given: dict[str, Any] = {"cycle": 4, "limit": None, "repeat": False, **asked}
-    made = streamed.dataset(paths, failures=[] if failures is None else failures, **given)
+    failures = [] if failures is None else failures
+    made = streamed.dataset(paths, beginnings(paths), failures=failures, **given)
     return [
         (int(f), int(n), data)
         for f, n, data in itertools.islice(made.as_numpy_iterator(), asked.get("limit") or 100)
@@ -55,7 +62,7 @@ def through_dataset(
 )
 def test_the_order_is_tensorflows(tmp_path: Path, counts: list[int]) -> None:
     paths = files(tmp_path, counts)
-    found = list(streamed.in_turn(paths, pipeline.INTERLEAVED_FILES))
+    found = list(streamed.in_turn(paths, beginnings(paths), pipeline.INTERLEAVED_FILES))
     assert found == as_tensorflow(paths)
     assert len(found) == sum(counts)
 
@@ -75,7 +82,8 @@ def test_a_file_is_opened_when_it_is_needed_and_closed_at_once_when_it_is_not(
 ) -> None:
     files(tmp_path, [2, 2, 2, 2, 2, 2])
     folder = Elsewhere(tmp_path)
-    with closing(streamed.in_turn(sorted(folder.iterdir()), 4)) as found:
+    there = sorted(folder.iterdir())
+    with closing(streamed.in_turn(there, beginnings(there), 4)) as found:
         for wanted in (1, 2, 3, 4, 4, 4, 4, 4, 5):
             next(found)
             assert len(folder.opened) == wanted
@@ -88,11 +96,12 @@ def test_repeat_begins_again_with_the_same(tmp_path: Path) -> None:
     paths = files(tmp_path, [2, 3])
     once = as_tensorflow(paths)
     folder = Elsewhere(tmp_path)
-    again = through_dataset(sorted(folder.iterdir()), repeat=True)
+    there = sorted(folder.iterdir())
+    again = through_dataset(there, repeat=True)
     assert again == once * 20
     first = as_tensorflow(paths, 3)
     made = streamed.dataset(
-        sorted(folder.iterdir()), cycle=4, limit=3, repeat=True, failures=[]
+        there, beginnings(there), cycle=4, limit=3, repeat=True, failures=[]
     ).as_numpy_iterator()
     assert [next(made)[2] for _ in range(7)] == [data for *_, data in first * 2 + first[:1]]
 
@@ -148,6 +157,9 @@ def images(location: Path | Elsewhere, **asked: Any) -> list[Any]:
         {"limit": 9},
         {"limit": 9, "repeat": True},
         {"repeat": True, "batch_size": 5},
+        {"first": 9},
+        {"first": 3, "limit": 8},
+        {"first": 22},
     ],
 )
 def test_batches_are_the_same_wherever_the_files_are(shards: Path, asked: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def read_records(path: ReadablePath | str, *, first: int = 0) -> Generator[bytes
     with _opened(path) as (file, size):
         for number, entry in enumerate(_entries(path, file, size)):
             if number < first:
-                file.seek(entry.length + _CRC.size, os.SEEK_CUR)
+                _pass_over(file, entry)
                 continue
             record = file.read(entry.length)
             (expected,) = _CRC.unpack(file.read(_CRC.size))
@@ -173,10 +173,16 @@ def _index(path: ReadablePath | str) -> Iterator[Entry]:
     with _opened(path, buffering=0) as (file, size):
         for entry in _entries(path, file, size):
             yield entry
-            if file.seekable():
-                file.seek(entry.length + _CRC.size, os.SEEK_CUR)
-            else:
-                file.read(entry.length + _CRC.size)
+            _pass_over(file, entry)
+
+
+def _pass_over(file: BinaryIO, entry: Entry) -> None:
+    """Leave out a record; a file that only goes forward has to be read for it."""
+    length = entry.length + _CRC.size
+    if file.seekable():
+        file.seek(length, os.SEEK_CUR)
+    else:
+        file.read(length)
 
 
 def _broken(path: ReadablePath | str, number: int, offset: int, what: str) -> DataError:
