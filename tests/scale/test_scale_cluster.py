@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def client() -> Iterator[Client]:
         Client(local, set_as_default=False) as client,
     ):
         yield client
+    # It looks after what spawned processes share, and stays; other tests count processes.
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
