@@ -75,6 +75,13 @@ def test_a_grid_is_all_combinations_the_last_changing_fastest(graph: Path) -> No
     assert asked == [(1, 3), (1, 4), (0, 3), (0, 4)]
 
 
+def test_what_nobody_foresaw_does_not_lose_the_others(graph: Path) -> None:
+    failed, done = sweep([{"model": 3}, {"model": graph, **QUICK}])
+    assert isinstance(done, BenchmarkResult) and isinstance(failed, Failure)
+    assert failed.error == "WorkerError"
+    assert failed.message.startswith("the run failed in a way nobody foresaw: TypeError: ")
+
+
 def test_a_plan_is_run_as_it_is(graph: Path) -> None:
     (first,) = sweep([{"model": graph, **QUICK}])
     assert isinstance(first, BenchmarkResult)
@@ -105,7 +112,7 @@ def test_recommended_runs_without_data_say_what_is_missing() -> None:
             "runs[1]: model is missing, which every run needs",
         ),
         (
-            {"model": "resnet50", "verb": ["race"]},
+            {"model": "resnet50", "verb": ["race", {}]},
             "runs[0]: verb='race': should be one of benchmark, accuracy",
         ),
         (

@@ -115,7 +115,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
         )
     given = dict(run)
     verb = given.pop("verb", "benchmark")
-    if verb not in VERBS:
+    if verb not in get_args(Kind):
         raise RequestError(f"{where}: verb={verb!r}: should be one of {', '.join(get_args(Kind))}")
     known = [name for name in inspect.signature(VERBS[verb]).parameters if name not in NOT_OF_A_RUN]
     for name in given:
@@ -128,6 +128,11 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
         raise RequestError(f"{where}: model is missing, which every run needs")
     if elsewhere:
         _check_child(given.get("isolation"), where)
+        if given.get("docker_image"):
+            raise RequestError(
+                f"{where}: docker_image={given['docker_image']!r}: the workers of a cluster do "
+                "each run themselves; leave it out, and start the workers in that image instead"
+            )
         given = {name: _absolute(name, value) for name, value in given.items()}
     asked = {"verb": verb, **{name: _plain(value) for name, value in given.items()}}
     name = _name(asked, _files(given))

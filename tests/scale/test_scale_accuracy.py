@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -137,9 +138,14 @@ def test_a_damaged_part_is_named_and_done_again(
 ) -> None:
     kept = tmp_path / "kept"
     accuracy(**given, **HERE, checkpoint=kept)
-    first, second, *_ = sorted(kept.glob("*.done"))
+    first, second, third, *_ = sorted(kept.glob("*.done"))
     first.write_text(first.read_text()[:100])
     second.rename(kept / "00000000-00000002.done")
+    record = json.loads(third.read_text().partition("\n")[2])
+    record["plan"]["examples"], record["examples"] = [14, 16], 2
+    text = json.dumps(record)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (kept / "00000014-00000016.done").write_text(f"{digest}\n{text}\n")
     found = accuracy(**given, **HERE, checkpoint=kept)
     same(found, alone)
     assert (
@@ -150,6 +156,7 @@ def test_a_damaged_part_is_named_and_done_again(
         f"checkpoint: {kept / '00000000-00000002.done'}: it is no part of this run; what it was of "
         "was done again"
     ) in found.warnings
+    assert any("some of its examples are in another part" in said for said in found.warnings)
 
 
 def refused(given: dict[str, Any], **changes: Any) -> str:

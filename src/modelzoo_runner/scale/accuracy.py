@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 from modelzoo_runner import codec, planning, resolve
 from modelzoo_runner._version import __version__
@@ -25,7 +25,7 @@ from modelzoo_runner.preset import MASKS, Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.compare import NO_MATTER
 from modelzoo_runner.results.parts import Whole
-from modelzoo_runner.results.result import AccuracyResult, PartResult, from_dict
+from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
 from modelzoo_runner.scale import checkpoint as checkpoints
 from modelzoo_runner.scale import parts
 from modelzoo_runner.scale.checkpoint import Checkpoint
@@ -133,20 +133,27 @@ def _run(
 
 def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
     """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
+    at = 0
     for name, record in kept.entries().items():
         try:
             part = from_dict(record)
         except ResultError as error:
             kept.refuse(name, str(error).splitlines()[0])
             continue
-        if (
-            not isinstance(part, PartResult)
-            or part.whole != whole
-            or parts.name(parts.range_of(part)) != name
-        ):
+        if not _is_part(part, name, whole):
             kept.refuse(name, "it is no part of this run")
-            continue
-        yield part
+        elif parts.range_of(part)[0] < at:
+            kept.refuse(name, "some of its examples are in another part")
+        else:
+            at = parts.range_of(part)[1]
+            yield part
+
+
+def _is_part(part: Result, name: str, whole: Whole) -> TypeGuard[PartResult]:
+    if not isinstance(part, PartResult) or part.whole != whole or part.interrupted:
+        return False
+    start, stop = parts.range_of(part)
+    return part.examples == stop - start and parts.name((start, stop)) == name
 
 
 def _place(
