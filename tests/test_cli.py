@@ -70,6 +70,39 @@ def test_accuracy_and_predictions(
     assert "can't be written: it is a folder" in capsys.readouterr().err
 
 
+def test_a_sweep_prints_one_table_and_fails_if_a_run_did(
+    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, saved = tmp_path / "runs.toml", tmp_path / "sweep.json"
+    quick = 'isolation = "auto"\nnum_inter_threads = 1\nsteps = 3\nwarmup_steps = 1\n'
+    path.write_text(f'[grid]\nmodel = "{graph}"\nbatch_size = [1, 2]\n{quick}')
+    command = ["sweep", str(path), "--json", str(saved), "--checkpoint", str(tmp_path / "kept")]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("run        model  precision  batch") and len(out.splitlines()) == 3
+    assert cli.main(["show", str(saved)]) == 0
+    assert capsys.readouterr().out == out
+    path.write_text('[[runs]]\nmodel = "no.pb"\n')
+    assert cli.main(["sweep", str(path)]) == 1
+    said = capsys.readouterr()
+    assert "failed" in said.out and said.err == "RunnerError: 1 of 1 runs failed\n"
+
+
+def test_an_accuracy_run_keeps_its_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = tiny.shards(tmp_path / "shards", images=6)
+    model = tiny.classifier(tmp_path / "model.pb", output="predict:0", size=(224, 224))
+    command = ["accuracy", "resnet50", "--weights", str(model), "--data-location", str(shards)]
+    command += ["--num-inter-threads", "1", "--batch-size", "2"]
+    assert cli.main([*command, "--checkpoint", str(tmp_path / "kept")]) == 0
+    assert "in 3 parts" in capsys.readouterr().out
+    assert cli.main([*command, "--checkpoint", str(shards)]) == 2
+    assert "is no checkpoint, it holds 'validation-00000" in capsys.readouterr().err
+    assert cli.main([*command, "--client", "2"]) == 2
+    assert "client='2': no Dask scheduler answers there" in capsys.readouterr().err
+
+
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models"]) == 0
     out = capsys.readouterr().out
@@ -106,6 +139,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["benchmark", "no.toml"], 2, "PresetError: no.toml: can't be read"),
     (["inspect", "no.pb"], 1, "GraphError:"),
     (["show", "no.json"], 1, "ResultError: no.json"),
+    (["sweep", "no.toml"], 2, "RequestError: no.toml: can't be read as TOML: "),
     (["race"], 2, "invalid choice: 'race'"),
     ([], 2, "the following arguments are required: COMMAND"),
 ]

@@ -21,6 +21,7 @@ from modelzoo_runner import (
     RequestError,
     SweepResult,
     best_known,
+    calls,
     sweep,
 )
 
@@ -74,6 +75,13 @@ def test_a_grid_is_all_combinations_the_last_changing_fastest(graph: Path) -> No
     assert asked == [(1, 3), (1, 4), (0, 3), (0, 4)]
 
 
+def test_what_nobody_foresaw_does_not_lose_the_others(graph: Path) -> None:
+    failed, done = sweep([{"model": 3}, {"model": graph, **QUICK}])
+    assert isinstance(done, BenchmarkResult) and isinstance(failed, Failure)
+    assert failed.error == "WorkerError"
+    assert failed.message.startswith("the run failed in a way nobody foresaw: TypeError: ")
+
+
 def test_a_plan_is_run_as_it_is(graph: Path) -> None:
     (first,) = sweep([{"model": graph, **QUICK}])
     assert isinstance(first, BenchmarkResult)
@@ -104,7 +112,7 @@ def test_recommended_runs_without_data_say_what_is_missing() -> None:
             "runs[1]: model is missing, which every run needs",
         ),
         (
-            {"model": "resnet50", "verb": ["race"]},
+            {"model": "resnet50", "verb": ["race", {}]},
             "runs[0]: verb='race': should be one of benchmark, accuracy",
         ),
         (
@@ -118,6 +126,35 @@ def test_what_is_no_run_is_refused_before_anything_runs(runs: Any, said: str) ->
     with pytest.raises(RequestError) as raised:
         sweep(runs)
     assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("", "nothing"),
+        ("steps = 3", "steps"),
+        ("runs = 3", "runs"),
+        ("[runs]", "runs"),
+        ("[[grid]]", "grid"),
+        ("[grid]\n[[runs]]", "grid, runs"),
+    ],
+)
+def test_a_file_that_lists_no_runs(tmp_path: Path, text: str, held: str) -> None:
+    path = tmp_path / "runs.toml"
+    path.write_text(text)
+    with pytest.raises(RequestError) as raised:
+        calls.read(path)
+    assert str(raised.value) == (
+        f"{path}: should hold either tables [[runs]], one for each run, or one table [grid], and "
+        f"holds {held}"
+    )
+
+
+def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+    path = tmp_path / "runs.toml"
+    path.write_text("runs = [")
+    with pytest.raises(RequestError, match=rf"^{path}: can't be read as TOML: Invalid value"):
+        calls.read(path)
 
 
 def test_a_callback_that_raises_costs_nothing_but_itself(graph: Path) -> None:

@@ -232,7 +232,7 @@ def accuracy(
         client: a `distributed.Client`, or the address of a Dask scheduler: its workers do the run
             in parts (see `docs/scaling.md`).
         checkpoint: a folder, new or of this run, that keeps the parts that are done: another call
-            does what is missing.
+            does what is missing. `timeout` is of each part, with this or with `client`.
         progress: as in `benchmark`.
 
     Raises:

@@ -13,6 +13,7 @@ import inspect
 import itertools
 import json
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ VERBS: Mapping[Kind, Callable[..., Result]] = {
 NOT_OF_A_RUN = ("progress", "client", "checkpoint")
 """Arguments of the verbs that are those of all runs together."""
 
-PATHS = ("data_location", "annotations", "weights", "predictions")
+PATHS = ("data_location", "annotations", "weights", "preprocess_graph", "predictions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,28 @@ def calls_of(runs: Mapping[str, Any] | Iterable[Run], *, elsewhere: bool = False
     return calls
 
 
+def read(path: str | Path) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+    """The runs that a TOML file lists: tables `[[runs]]`, or one table `[grid]` (see `sweep`).
+
+    Raises:
+        RequestError: it can't be read, or holds something else.
+    """
+    path = Path(path).expanduser()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: can't be read as TOML: {error}") from None
+    found: Any = content.get("runs", content.get("grid"))
+    is_list = isinstance(found, list) and all(isinstance(each, dict) for each in found)
+    if len(content) != 1 or not (is_list if "runs" in content else isinstance(found, dict)):
+        raise RequestError(
+            f"{path}: should hold either tables [[runs]], one for each run, or one table [grid], "
+            f"and holds {', '.join(content) or 'nothing'}"
+        )
+    runs: Mapping[str, Any] | list[Mapping[str, Any]] = found
+    return runs
+
+
 def _product(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """All combinations of the values that are lists, with all the other values."""
     axes = [value if isinstance(value, list) else [value] for value in grid.values()]
@@ -92,7 +115,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
         )
     given = dict(run)
     verb = given.pop("verb", "benchmark")
-    if verb not in VERBS:
+    if verb not in get_args(Kind):
         raise RequestError(f"{where}: verb={verb!r}: should be one of {', '.join(get_args(Kind))}")
     known = [name for name in inspect.signature(VERBS[verb]).parameters if name not in NOT_OF_A_RUN]
     for name in given:
@@ -105,6 +128,11 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
         raise RequestError(f"{where}: model is missing, which every run needs")
     if elsewhere:
         _check_child(given.get("isolation"), where)
+        if given.get("docker_image"):
+            raise RequestError(
+                f"{where}: docker_image={given['docker_image']!r}: the workers of a cluster do "
+                "each run themselves; leave it out, and start the workers in that image instead"
+            )
         given = {name: _absolute(name, value) for name, value in given.items()}
     asked = {"verb": verb, **{name: _plain(value) for name, value in given.items()}}
     name = _name(asked, _files(given))

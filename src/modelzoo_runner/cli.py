@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import modelzoo_runner
-from modelzoo_runner import cli_original, cli_storage, options
+from modelzoo_runner import calls, cli_original, cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
 from modelzoo_runner.execution.progress import COUNTS, Progress
 from modelzoo_runner.results import sweep as sweep_results
@@ -58,6 +58,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", metavar="FILE", help="save the result there")
         options.add(command, function, leave_out=("progress",))
     cli_original.add_run(commands, _bar, _show)
+    command = _command(commands, "sweep", "do many runs, and print one table", _sweep)
+    command.add_argument(
+        "runs",
+        metavar="FILE",
+        help="TOML: tables [[runs]], or one table [grid] (see docs/scaling.md)",
+    )
+    command.add_argument("--json", metavar="FILE", help="save the results there")
+    options.add(command, modelzoo_runner.sweep, leave_out=("progress",))
     command = _command(commands, "models", "list the models", _models)
     command.add_argument(
         "--verify", action="store_true", help="ask every location of every model instead"
@@ -124,6 +132,19 @@ def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace]
         _show(result, path)
 
     return run
+
+
+def _sweep(asked: argparse.Namespace) -> None:
+    with _bar() as progress:
+        found = modelzoo_runner.sweep(
+            calls.read(asked.runs),
+            client=asked.client,
+            checkpoint=asked.checkpoint,
+            progress=progress,
+        )
+    _show(found, asked.json)
+    if found.failures:
+        raise RunnerError(f"{len(found.failures)} of {len(found)} runs failed")
 
 
 def _show(result: Result | SweepResult, path: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.calls import Call, Run, calls_of
-from modelzoo_runner.errors import Interrupted, ResultError, RunnerError
+from modelzoo_runner.errors import Interrupted, ResultError, RunnerError, WorkerError
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.sweep import (
@@ -112,6 +112,9 @@ def _here(left: Mapping[int, Call]) -> Done:
                 raise KeyboardInterrupt from None
             except RunnerError as error:
                 outcome = _failure(call, error)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the other runs go on
+                said = f"the run failed in a way nobody foresaw: {type(error).__name__}: {error}"
+                outcome = _failure(call, WorkerError(said))
             yield number, outcome
 
     return contextlib.closing(outcomes())

@@ -211,6 +211,15 @@ def test_a_range_is_what_comes_in_that_place(folder: Path, first: int, limit: in
     assert found == whole[first : first + limit]
 
 
+def test_what_is_passed_over_is_not_read(folder: Path) -> None:
+    path = imagenet.find(folder).files[2]
+    data = bytearray(path.read_bytes())
+    data[index(path)[1].offset + 20] ^= 1
+    path.write_bytes(bytes(data))
+    assert sum(len(batch) for batch in some(folder, first=6)) == 7
+    assert refused(folder, first=5).startswith(f"{path}: record 1 at byte ")
+
+
 def test_a_broken_record_of_a_range_is_named_as_in_its_file(folder: Path) -> None:
     path = imagenet.find(folder).files[1]
     data = bytearray(path.read_bytes())

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.data.records import RecordWriter, index, read_records, scan
+from modelzoo_runner.data.records import (
+    RecordWriter,
+    count,
+    index,
+    offset_of,
+    read_records,
+    scan,
+)
 from modelzoo_runner.errors import DataError
 
 RECORDS = [b"first", b"", b"third" * 1000, b"\x00" * 17]
@@ -106,6 +113,23 @@ def test_the_index_says_where_each_frame_begins(path: Path) -> None:
 @pytest.mark.parametrize("first", range(5))
 def test_the_first_records_can_be_passed_over(path: Path, first: int) -> None:
     assert list(read_records(path, first=first)) == list(read_records(path))[first:]
+
+
+def test_the_byte_that_a_record_begins_at(path: Path) -> None:
+    entries = index(path)
+    assert [offset_of(path, number) for number in range(len(entries))] == [
+        entry.offset for entry in entries
+    ]
+    assert offset_of(path, len(entries)) == path.stat().st_size
+
+
+def test_the_count_follows_the_file(path: Path) -> None:
+    assert count(path) == len(RECORDS)
+    written(path, RECORDS[:1])
+    assert count(path) == 1
+    path.unlink()
+    with pytest.raises(DataError, match="can't be read: No such file"):
+        count(path)
 
 
 def test_reading_is_lazy(path: Path) -> None:

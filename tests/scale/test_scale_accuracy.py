@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -137,9 +138,14 @@ def test_a_damaged_part_is_named_and_done_again(
 ) -> None:
     kept = tmp_path / "kept"
     accuracy(**given, **HERE, checkpoint=kept)
-    first, second, *_ = sorted(kept.glob("*.done"))
+    first, second, third, *_ = sorted(kept.glob("*.done"))
     first.write_text(first.read_text()[:100])
     second.rename(kept / "00000000-00000002.done")
+    record = json.loads(third.read_text().partition("\n")[2])
+    record["plan"]["examples"], record["examples"] = [14, 16], 2
+    text = json.dumps(record)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (kept / "00000014-00000016.done").write_text(f"{digest}\n{text}\n")
     found = accuracy(**given, **HERE, checkpoint=kept)
     same(found, alone)
     assert (
@@ -150,6 +156,7 @@ def test_a_damaged_part_is_named_and_done_again(
         f"checkpoint: {kept / '00000000-00000002.done'}: it is no part of this run; what it was of "
         "was done again"
     ) in found.warnings
+    assert any("some of its examples are in another part" in said for said in found.warnings)
 
 
 def refused(given: dict[str, Any], **changes: Any) -> str:
@@ -199,17 +206,21 @@ def test_a_path_that_cannot_be_is_refused_before_anything_runs(
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_detector_in_parts(tmp_path: Path) -> None:
+def test_a_detector_in_parts_with_its_masks(tmp_path: Path) -> None:
     preset = find("ssd-mobilenet")
     images, annotations = tiny.coco(tmp_path / "coco")
-    graph = tiny.detector(tmp_path / "graph.pb", dict(preset.graph["fp32"].outputs))
+    outputs = {**preset.graph["fp32"].outputs, "detection_masks": "detection_masks:0"}
+    graph = tiny.detector(tmp_path / "graph.pb", outputs)
     given = {"model": preset, "weights": graph, "data_location": images, **HERE}
-    alone = accuracy(**given, annotations=annotations)
-    found = accuracy(**given, checkpoint=tmp_path / "kept", predictions=tmp_path / "found.json")
+    given |= {"outputs": outputs, "checkpoint": tmp_path / "kept"}
+    one, many = tmp_path / "one.json", tmp_path / "many.json"
+    alone = accuracy(**{**given, "checkpoint": None}, annotations=annotations, predictions=one)
+    found = accuracy(**given, predictions=many)
     assert len(found.parts) == 4 and found.examples == 4
     assert found.scores == alone.scores and found.scores["AP"] > 0.9
     assert found.legacy_scores == alone.legacy_scores
-    assert len(json.loads((tmp_path / "found.json").read_text())) == 4
+    assert many.read_text() == one.read_text() and "segmentation" in one.read_text()
+    assert ": is of another run: masks is True there, False here. Give" in refused(given)
 
 
 def test_a_bucket_is_not_streamed_in_parts(given: dict[str, Any], tmp_path: Path) -> None:

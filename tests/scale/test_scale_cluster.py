@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ import pytest
 from distributed import Client, LocalCluster
 
 import tiny
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "storage"))
+
+import fake_gcs
+
 from modelzoo_runner import (
     AccuracyResult,
     BenchmarkResult,
@@ -58,6 +64,8 @@ def client() -> Iterator[Client]:
         Client(local, set_as_default=False) as client,
     ):
         yield client
+    # It looks after what spawned processes share, and stays; other tests count processes.
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -225,6 +233,32 @@ def test_ctrl_c_gives_what_is_done_and_ends_the_rest(
     assert found.examples == 24 and not found.interrupted
     # And here what is all done.
     assert accuracy(**small, **HERE, checkpoint=tmp_path / "kept").counts == found.counts
+
+
+def test_each_worker_fetches_a_bucket_for_itself(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    def use(url: str, cache: str) -> str:
+        folder = f"{cache}/{os.getpid()}"
+        os.environ.update(STORAGE_EMULATOR_HOST=url, MODELZOO_RUNNER_CACHE=folder)
+        return folder
+
+    def no_longer() -> None:
+        for name in ("STORAGE_EMULATOR_HOST", "MODELZOO_RUNNER_CACHE"):
+            del os.environ[name]
+
+    with fake_gcs.running() as server:
+        for path in small["data_location"].iterdir():
+            server.put("images", f"some/{path.name}", path.read_bytes())
+        caches = two.run(use, server.url, str(tmp_path)).values()
+        try:
+            found = accuracy(**{**small, "data_location": "gs://images/some"}, client=two)
+        finally:
+            two.run(no_longer)
+    assert found.examples == 24
+    assert found.counts == accuracy(**small, **HERE).counts
+    for cache in caches:
+        assert len({path.name for path in Path(cache).rglob("validation-*-of-00003")}) == 3
 
 
 def test_an_error_names_the_worker(two: Client, small: dict[str, Any], tmp_path: Path) -> None:
@@ -395,6 +429,12 @@ def test_a_run_of_a_sweep_is_a_child_of_its_worker(two: Client) -> None:
     assert str(raised.value) == (
         'runs[0]: isolation="none": with client= each run is a child process of a worker; use '
         '"auto" or "child"'
+    )
+    with pytest.raises(RequestError) as raised:
+        sweep([{"model": "resnet50", "docker_image": "runner:1"}], client=two)
+    assert str(raised.value) == (
+        "runs[0]: docker_image='runner:1': the workers of a cluster do each run themselves; leave "
+        "it out, and start the workers in that image instead"
     )
 
 

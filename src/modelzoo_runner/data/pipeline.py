@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import interleave, streamed
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.data.records import count, record_error, scan
+from modelzoo_runner.data.records import count, offset_of, record_error, scan
 from modelzoo_runner.errors import DataError, RequestError, RunnerError
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 INTERLEAVED_FILES = 4
 """How many files are read in turn, one record each: part of the order, so not to be tuned."""
+
+READ_AT_ONCE = 256 * 1024
+"""Bytes, as `TFRecordDataset` reads them."""
 
 READY_BATCHES = 2
 """How many batches may wait in memory while one is used."""
@@ -63,7 +66,7 @@ def array_batches(
             TensorFlow has failed.
         batch_size: examples in a batch.
         threads: at most so many threads parse; each keeps to one core.
-        first: leave out so many examples at the beginning; they are read over, not parsed.
+        first: leave out so many examples at the beginning; they aren't read.
         limit: use so many examples only.
         repeat: begin again at the end, without end.
 
@@ -146,19 +149,40 @@ def _records(
             files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
         )
 
-    def of_file(file: tf.Tensor, first: tf.Tensor, path: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(path).enumerate().skip(first)
-        return records.map(_unconverted(lambda number, record: (file, number, record)))
+    def of_file(
+        file: tf.Tensor, first: tf.Tensor, path: tf.Tensor, offset: tf.Tensor
+    ) -> tf.data.Dataset:
+        if any(passed for _, passed in starts):
+            records = _from_byte(path, offset)
+        else:
+            records = tf.data.TFRecordDataset(path)
+        numbered = records.enumerate(first)
+        return numbered.map(_unconverted(lambda number, record: (file, number, record)))
 
     positions, firsts = (tf.constant(each, tf.int64) for each in zip(*starts, strict=True))
     paths = [str(files[position]) for position, _ in starts]
+    offsets = [offset_of(files[position], first) if first else 0 for position, first in starts]
     cycle = min(INTERLEAVED_FILES, len(starts))
-    records = tf.data.Dataset.from_tensor_slices((positions, firsts, paths)).interleave(
+    begins = (positions, firsts, paths, tf.constant(offsets, tf.int64))
+    records = tf.data.Dataset.from_tensor_slices(begins).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
     if limit is not None:
         records = records.take(limit)
     return records.repeat() if repeat else records
+
+
+def _from_byte(path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
+    """The records of a file from a byte on; `TFRecordDataset` would read all that is before it."""
+    import tensorflow as tf
+
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=path[None],
+        compression_type="",
+        buffer_size=READ_AT_ONCE,
+        byte_offsets=offset[None],
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
 
 
 def _batched(

@@ -90,6 +90,19 @@ def _count(path: Path, size: int, modified: int) -> int:
     return len(index(path))
 
 
+def offset_of(path: ReadablePath | str, number: int) -> int:
+    """The byte at which a record's frame begins, or the file's size for the number after the last.
+
+    Raises:
+        DataError: as `index`.
+    """
+    entries = index(path)
+    if number < len(entries):
+        return entries[number].offset
+    last = entries[-1]
+    return last.offset + last.length + _FRAMING
+
+
 def scan(path: ReadablePath | str) -> int:
     """The number of records in a file, after reading and checking all of them.
 

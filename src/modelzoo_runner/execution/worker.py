@@ -9,6 +9,7 @@ Nothing that TensorFlow or anybody else prints can get between them.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import select
@@ -76,6 +77,8 @@ def _run(answers: IO[str]) -> None:
         return
     for result in job.runs(plans, progress=tell):
         _answer(answers, result=result.to_dict())
+        # What is there now stays; nobody has to look for garbage in it before each part.
+        gc.freeze()
 
 
 def _lines() -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 from modelzoo_runner import codec, planning, resolve
 from modelzoo_runner._version import __version__
@@ -21,11 +21,11 @@ from modelzoo_runner.execution import host, scorer, source
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
+from modelzoo_runner.preset import MASKS, Preset
 from modelzoo_runner.resolve import Request
 from modelzoo_runner.results.compare import NO_MATTER
 from modelzoo_runner.results.parts import Whole
-from modelzoo_runner.results.result import AccuracyResult, PartResult, from_dict
+from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
 from modelzoo_runner.scale import checkpoint as checkpoints
 from modelzoo_runner.scale import parts
 from modelzoo_runner.scale.checkpoint import Checkpoint
@@ -133,20 +133,27 @@ def _run(
 
 def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
     """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
+    at = 0
     for name, record in kept.entries().items():
         try:
             part = from_dict(record)
         except ResultError as error:
             kept.refuse(name, str(error).splitlines()[0])
             continue
-        if (
-            not isinstance(part, PartResult)
-            or part.whole != whole
-            or parts.name(parts.range_of(part)) != name
-        ):
+        if not _is_part(part, name, whole):
             kept.refuse(name, "it is no part of this run")
-            continue
-        yield part
+        elif parts.range_of(part)[0] < at:
+            kept.refuse(name, "some of its examples are in another part")
+        else:
+            at = parts.range_of(part)[1]
+            yield part
+
+
+def _is_part(part: Result, name: str, whole: Whole) -> TypeGuard[PartResult]:
+    if not isinstance(part, PartResult) or part.whole != whole or part.interrupted:
+        return False
+    start, stop = parts.range_of(part)
+    return part.examples == stop - start and parts.name((start, stop)) == name
 
 
 def _place(
@@ -180,8 +187,7 @@ class _Here:
         if not ranges:
             yield iter(())
             return
-        plan = dataclasses.replace(self.plan, predictions=None)
-        plans = (dataclasses.replace(plan, examples=each) for each in ranges)
+        plans = (dataclasses.replace(self.plan, examples=each) for each in ranges)
         with contextlib.closing(host.runs(plans, progress=progress)) as results:
             yield cast(Iterator[PartResult], results)
 
@@ -197,10 +203,16 @@ def _identity(place: Place, request: Request) -> dict[str, Any]:
         **place.versions,
         **{key: _without_place(value) for key, value in matters.items()},
         "env": env,
+        # Of masks, unlike all else that predictions= writes, nothing is kept unless it is asked.
+        "masks": place.plan.predictions is not None and _has_masks(place.plan),
         "data_location": request.data_location,
         "annotations": request.annotations,
         "data": {"examples": place.whole.examples, "fingerprint": place.whole.fingerprint},
     }
+
+
+def _has_masks(plan: Plan) -> bool:
+    return MASKS in {**plan.graph.outputs, **plan.graph.optional}
 
 
 _WHERE = {"placement", "instances", "examples"}
@@ -243,4 +255,5 @@ def _with_absolute_paths(request: Request) -> Request:
         weights=absolute(request.weights) or request.weights,
         data_location=absolute(request.data_location),
         annotations=absolute(request.annotations),
+        preprocess_graph=absolute(request.preprocess_graph),
     )

@@ -335,20 +335,28 @@ class ClusterPlace:
 
     def check(self, worker: str, plan: Plan, whole: Whole) -> None:
         """See that a worker has the same graph and data as the first one."""
-        for what, own, others in (
-            (f"data at {self.work.request.data_location}", whole, self.whole),
-            (f"graph at {plan.graph.path}", plan.graph.sha256, self.plan.graph.sha256),
-        ):
-            if own != others:
+        mine, others = _files(plan, whole), _files(self.plan, self.whole)
+        for what, own in mine.items():
+            if own != others[what]:
                 raise DataError(
                     f"worker {worker} has another {what} than worker {self.first}: {own} and "
-                    f"{others}. All workers need the same files"
+                    f"{others[what]}. All workers need the same files"
                 )
 
     def _checked(self, answer: Answer) -> PartResult:
         part: PartResult = _value(answer)
         self.check(answer.worker, part.plan, part.whole)
         return part
+
+
+def _files(plan: Plan, whole: Whole) -> dict[str, object]:
+    """What tells the files of a run from others, by what they are."""
+    prepare = plan.preprocess_graph
+    return {
+        "graph": plan.graph.sha256,
+        "preprocess_graph": None if prepare is None else prepare.sha256,
+        "data set": f"{whole.examples} examples ({whole.fingerprint})",
+    }
 
 
 def _value(answer: Answer) -> Any:

@@ -149,6 +149,22 @@ def _answer(crew: str, do: Callable[[_Member], Any]) -> Answer:
 _members: dict[str, _Member] = {}
 
 
+class _Children(list[Child]):
+    """Those that run; one that is started after the end is ended at once."""
+
+    ended = False
+
+    def append(self, child: Child) -> None:
+        super().append(child)
+        if self.ended:
+            child.process.kill()
+
+    def end(self) -> None:
+        self.ended = True
+        for child in tuple(self):
+            child.process.kill()
+
+
 class _Member:
     """This worker as one of a crew: it does one thing at a time (see `cluster.RESOURCE`)."""
 
@@ -156,10 +172,10 @@ class _Member:
         self._crew = crew
         self._work: Work | None = None
         self._plans: dict[Cpus, Plan] = {}
-        self._children: list[Child] = []
+        self._children = _Children()
         self._kept = contextlib.ExitStack()
         self._told = 0.0
-        self._busy = self._ended = False
+        self._busy = False
 
     def look(self, work: Work) -> Found:
         plan = self._plan(work, self._shares()[0])
@@ -168,19 +184,16 @@ class _Member:
     def part(self, work: Work, examples: Range) -> PartResult:
         with self._at_work(self._shares()) as cpus:
             plan = dataclasses.replace(self._plan(work, cpus), examples=examples)
-            try:
+            with contextlib.ExitStack() as after_an_error:
+                after_an_error.callback(self._drop)
                 result = cast(PartResult, listen.to(self._child_for(plan), None))
-            except RunnerError:
-                self._drop()
-                raise
-            finally:
-                self._told = time.monotonic()
+                after_an_error.pop_all()
+            self._told = time.monotonic()
         host = "a worker of a cluster runs each part in a child process"
         observed = dataclasses.replace(result.observed, host="child", host_reason=host)
         return dataclasses.replace(result, observed=observed)
 
     def alone(self, do: Callable[[], Any]) -> Any:
-        self._drop()
         with (
             self._at_work([topology.read().usable]),
             _without_variables_of_dask(),
@@ -190,9 +203,7 @@ class _Member:
 
     def end(self) -> None:
         """From another thread than that of the work: end what it waits for."""
-        self._ended = True
-        for child in tuple(self._children):
-            child.process.kill()
+        self._children.end()
         if not self._busy:
             self._drop()
 
@@ -201,12 +212,12 @@ class _Member:
         with cores.claimed(sets) as cpus:
             self._busy = True
             try:
-                if self._ended:
+                if self._children.ended:
                     raise BindingError("the run was given up")
                 yield cpus
             finally:
                 self._busy = False
-                if self._ended:
+                if self._children.ended:
                     self._drop()
 
     def _shares(self) -> list[Cpus]:

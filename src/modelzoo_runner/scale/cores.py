@@ -29,7 +29,9 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
     folder = Path(tempfile.gettempdir()) / f"modelzoo_runner-{os.getuid()}"
     with contextlib.ExitStack() as stack:
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.lstat().st_uid != os.getuid():
+                raise PermissionError(1, "the folder is another user's")
             while (cpus := _first(folder, sets, stack)) is None:
                 time.sleep(SECONDS_BETWEEN)
         except OSError as error:
