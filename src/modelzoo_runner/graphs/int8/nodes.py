@@ -45,7 +45,7 @@ def integers(name: str, encoding: Encoding) -> tuple[Integers, list[NodeDef]]:
 
 def quantize(made: Integers, tensor: str, encoding: Encoding) -> list[NodeDef]:
     """Real values to integers: rounded to nearest, cut off at the ends of the range."""
-    rounding = "HALF_AWAY_FROM_ZERO" if encoding.shift else "HALF_TO_EVEN"
+    rounding = "HALF_AWAY_FROM_ZERO"  # MIN_COMBINED has no other
     return _between("QuantizeV2", made.values, tensor, encoding, T=made.dtype, round_mode=rounding)
 
 
@@ -192,14 +192,19 @@ def node(op: str, name: str, inputs: Sequence[str], **attributes: Any) -> NodeDe
 def _between(
     op: str, name: str, tensor: str, encoding: Encoding, **attributes: Any
 ) -> list[NodeDef]:
-    """From or to real values, of the range that they really have."""
+    """From or to real values, of the range that all 256 integers have.
+
+    The published graphs have the mode SCALED. MIN_COMBINED has a place for a shift, is as fast, and
+    is TensorFlow's own: oneDNN's Dequantize ends the process when there is nothing to turn back, as
+    in a detector whose second stage got no boxes.
+    """
     low, high = f"{name}/low", f"{name}/high"
-    # SCALED has no place for a shift.
-    mode = "MIN_COMBINED" if encoding.shift else "SCALED"
+    # Signed, MIN_COMBINED has -128 for the lower end, where -127 stands for -high.
+    bottom = -encoding.high * 128 / 127 if encoding.signed else encoding.low
     return [
-        constant(low, encoding.low),
+        constant(low, bottom),
         constant(high, encoding.high),
-        node(op, name, [tensor, low, high], mode=mode, **attributes),
+        node(op, name, [tensor, low, high], mode="MIN_COMBINED", **attributes),
     ]
 
 
