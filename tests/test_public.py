@@ -93,7 +93,8 @@ LEAVES = {"graphs", "data", "machine", "metrics", "storage", "results"}
 ALLOWED = {
     **{leaf: {leaf} for leaf in LEAVES},
     "execution": LEAVES | {"execution"},
-    "sources": LEAVES | {"execution.progress"},
+    "random_graph": LEAVES | {"execution.progress", "execution.launch"},
+    "sources": LEAVES | {"execution.progress", "random_graph"},
     "places": {"machine"},
     "api": {"sources", "places", "execution", "machine", "results"},
     "detection": {"data", "metrics"},

@@ -10,12 +10,11 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-from modelzoo_runner import atomic
-from modelzoo_runner.errors import FetchError, GraphError, RequestError
+from modelzoo_runner import random_graph
+from modelzoo_runner.errors import GraphError
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Preset
 from modelzoo_runner.resolve import graph_precision
 
@@ -26,11 +25,12 @@ def localize(
     """The plan with its graph and its data on this machine, and the hash of the graph's bytes.
 
     Raises:
-        FetchError: a file can't be had.
+        RequestError: random weights were asked for, and the preset names no network.
+        FetchError: a file can't be had, or a graph that was built can't be kept.
         GraphError: the graph's file isn't there.
     """
-    path = _graph(plan, preset, offline, progress)
-    graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
+    path, sha256 = _graph(plan, preset, offline, progress)
+    graph = dataclasses.replace(plan.graph, path=str(path), sha256=sha256)
     data, annotations = (
         None if location is None else str(_data(location, plan, offline, progress))
         for location in (plan.data_location, plan.annotations)
@@ -46,53 +46,20 @@ def localize(
     )
 
 
-def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
-    graph: GraphFile = plan.graph
-    if graph.source == "path":
-        return Path(graph.path).expanduser().absolute()
-    if graph.source == "random":
-        return _random(plan, preset)
-    from modelzoo_runner.storage import fetch
+def _graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> tuple[Path, str]:
+    if plan.graph.source == "random":
+        return random_graph.kept(plan, preset, progress=progress)
+    if plan.graph.source == "path":
+        path = Path(plan.graph.path).expanduser().absolute()
+    else:
+        from modelzoo_runner.storage import fetch
 
-    return fetch.first_of(
-        preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
-    )
-
-
-def _random(plan: Plan, preset: Preset) -> Path:
-    """The preset's topology with seeded weights: built once, then kept in the cache."""
-    if preset.topology is None:
-        raise RequestError(
-            f'weights="random": the preset {preset.name!r} names no topology to build'
+        path = fetch.first_of(
+            preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
         )
-    from modelzoo_runner.graphs.topologies import catalog
-    from modelzoo_runner.machine import environment
-    from modelzoo_runner.storage import settings
-
-    folder = settings.cache_folder() / "random" / _fingerprint(catalog)
-    path = folder / f"{preset.topology}_seed{plan.seed}.pb"
-    if not path.exists():
-        # TensorFlow is loaded by this, and reads once what the run is to have.
-        with environment.variables(plan.placement.env):
-            graph = catalog.build(preset.topology, seed=plan.seed)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic.writing(path) as file:
-                file.write(graph.SerializeToString(deterministic=True))
-        except OSError as error:
-            raise FetchError(
-                f"{path}: the graph that was built can't be kept there: {error.strerror}. "
-                "MODELZOO_RUNNER_CACHE names another folder"
-            ) from None
-    return path
-
-
-def _fingerprint(module: ModuleType) -> str:
-    """A name for what the topologies build: another one when their code is another."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(module.__file__ or "").parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    return path, _sha256(path)
 
 
 def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> Path:

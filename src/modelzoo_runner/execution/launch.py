@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
@@ -81,11 +82,12 @@ class Child:
             how = f"was killed by {signal.Signals(-returncode).name}"
         if returncode == -signal.SIGKILL:
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-            smaller = max(1, self.plan.batch_size // 2)
             how += (
-                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB)."
-                f" batch_size={self.plan.batch_size}: try {smaller}"
+                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB)"
             )
+            if self.plan.batch_size > 1:
+                size = self.plan.batch_size
+                how += f". batch_size={size}: try {size // 2}"
         return f"{what} {how}. {self.last_words()}"
 
 
@@ -114,13 +116,32 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
     return result
 
 
+def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
+    """Have a child process write the plan's graph in int8 to `out`: see `calibration.run`.
+
+    Raises:
+        WorkerError: the child died.
+        RunnerError: what the child raised, as the same class.
+    """
+    with started(plan, "quantize", str(out)) as child:
+        answer = _listen(child, None, progress)
+        if answer is None:
+            raise WorkerError(child.obituary("the child process that quantised the graph"))
+    check(answer)
+
+
 def read(answer: dict[str, Any]) -> Result:
     """The result in a child's last message, or the error in it raised."""
+    check(answer)
+    return results.from_dict(answer["result"])
+
+
+def check(answer: dict[str, Any]) -> None:
+    """Raise the error in a child's last message, if there is one."""
     if "error" in answer:
         raise errors.from_dict(answer["error"])
     if "interrupted" in answer:
         raise KeyboardInterrupt
-    return results.from_dict(answer["result"])
 
 
 def too_long(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from modelzoo_runner.preset import Task
 
 if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch
-    from modelzoo_runner.graphs.session import Step
+    from modelzoo_runner.graphs.session import Fed, Step
 
 DETECTOR_IMAGE = (480, 640)
 """Height and width of a synthetic image for a detector: COCO's most common size."""
@@ -38,8 +38,8 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def opened(plan: Plan, step: Step) -> AbstractContextManager[Source]:
-    """The plan's batches, closed at the end.
+def opened(plan: Plan, step: Step | Fed) -> AbstractContextManager[Source]:
+    """The plan's batches, closed at the end; `step` says what the graph takes.
 
     Raises:
         DataError: the data isn't there or isn't what it should be.
@@ -96,7 +96,7 @@ def _reading(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
+def _synthetic(plan: Plan, step: Step | Fed) -> Iterator[Batch]:
     if plan.preprocess is not None:
         value_range = plan.preprocess.value_range
     else:
@@ -106,10 +106,12 @@ def _synthetic(plan: Plan, step: Step) -> Iterator[Batch]:
         dtype=step.input_dtype,
         value_range=value_range,
         seed=plan.seed,
+        # As many as are asked for; a benchmark has no limit, and goes over the same few.
+        **({} if plan.limit is None else {"distinct": -(-plan.limit // plan.batch_size)}),
     )
 
 
-def _example_shape(plan: Plan, step: Step) -> tuple[int, ...]:
+def _example_shape(plan: Plan, step: Step | Fed) -> tuple[int, ...]:
     if plan.input_shape is not None:
         return plan.input_shape
     if plan.preprocess is not None:

@@ -2,7 +2,8 @@
 
 A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. One of
 several instances says `ready` when it is warm, and begins to measure at the time it is then told.
-Nothing that TensorFlow or anybody else prints can get between them.
+Nothing that TensorFlow or anybody else prints can get between them. A child that is to quantise the
+plan's graph is told so by a word, and writes a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
@@ -24,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the plan on standard input; answer on the file descriptor given as an argument."""
+    """Do what the plan on standard input says; answer on the descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -57,6 +59,11 @@ def _run(answers: IO[str]) -> dict[str, Any]:
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
+    if sys.argv[2:3] == ["quantize"]:
+        from modelzoo_runner.execution import calibration
+
+        calibration.run(plan, Path(sys.argv[3]), progress=tell)
+        return {"quantized": sys.argv[3]}
     is_one_of_several = "together" in sys.argv
     try:
         result = job.run(plan, progress=tell, barrier=barrier if is_one_of_several else None)

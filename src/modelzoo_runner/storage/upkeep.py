@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, did_you_mean
-from modelzoo_runner.storage import buckets, cache, firstseen, trees
+from modelzoo_runner.storage import buckets, built, cache, firstseen, trees
 from modelzoo_runner.storage.cache import CacheEntry
 from modelzoo_runner.storage.settings import Progress, cache_folder
 
@@ -62,8 +62,9 @@ def clear_cache(
 ) -> Cleared:
     """Remove what is in the cache, or only the files of some locations.
 
-    A location that ends in `/` stands for all that begin with it. With `hashes`, what the files
-    were the first time is forgotten too, and whatever comes next is taken as it is.
+    All of it includes the graphs that were built here. A location that ends in `/` stands for all
+    that begin with it. With `hashes`, what the files were the first time is forgotten too, and
+    whatever comes next is taken as it is.
 
     Raises:
         FetchError: a location has nothing in the cache; or files can't be removed.
@@ -83,6 +84,7 @@ def clear_cache(
         trees.remove_broken(root)
         if locations is None:
             buckets.forget_listings(root)
+            freed += built.clear(root)
     except OSError as error:
         raise FetchError(f"{root}: the cache can't be cleared: {error}.") from None
     return Cleared(locations=tuple(chosen), bytes=freed)

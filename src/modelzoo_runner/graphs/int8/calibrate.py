@@ -112,7 +112,8 @@ def _run(
         )
     names = [tensor.name for tensor in fetched]
     found = []
-    with open_step(graph.as_graph_def(), input=input, outputs=names) as step:
+    # A graph that runs a few times isn't worth the time and the memory of rewriting it.
+    with open_step(graph, input=input, outputs=names, rewrite=False) as step:
         for number, batch in enumerate(batches, start=1):
             found.append(step(batch))
             tell(number)

@@ -128,7 +128,7 @@ def _places_in_a_step(
         shapes = [tf.shape(graph.get_tensor_by_name(f"{name}:0")).name for name in counted]
     places: dict[str, float | None] = {node.name: None for node in found}
     if counted:
-        with open_step(graph.as_graph_def(), input=input, outputs=shapes) as step:
+        with open_step(graph, input=input, outputs=shapes, rewrite=False) as step:
             for name, shape in zip(counted, step(batch), strict=True):
                 places[name] = math.prod(map(int, shape[:-1])) / len(batch)
     return places
