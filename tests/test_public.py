@@ -104,13 +104,16 @@ TOP = {
     "__init__",
     "__main__",
     "best_known",
+    "calibration",
     "cli",
+    "cli_int8",
     "cli_storage",
     "detection",
     "launch_command",
     "model_args",
     "original",
     "pipeline",
+    "readiness",
     "scale",
 }
 

@@ -147,7 +147,7 @@ def benchmark(
         isolation=isolation,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    plan = plan_of(model, request, offline=offline, progress=progress)
     return cast(BenchmarkResult, _run(plan, progress))
 
 
@@ -251,7 +251,7 @@ def accuracy(
         isolation=isolation,
         timeout=timeout,
     )
-    plan = _plan(model, request, offline=offline, progress=progress)
+    plan = plan_of(model, request, offline=offline, progress=progress)
     return cast(AccuracyResult, _run(plan, progress))
 
 
@@ -267,14 +267,22 @@ def models() -> dict[str, Preset]:
     return {each.name: each for each in presets.every()}
 
 
-def _plan(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
-    from modelzoo_runner import places, sources
+def plan_of(model: Model, request: Request, *, offline: bool, progress: Progress | None) -> Plan:
+    """The plan that a request comes to, with its graph and its data on this machine."""
+    from modelzoo_runner import sources
+
+    preset, plan = resolved(model, request)
+    return sources.localize(plan, preset, offline=offline, progress=progress)
+
+
+def resolved(model: Model, request: Request) -> tuple[Preset, Plan]:
+    """The preset behind `model` and the plan, before anything is fetched."""
+    from modelzoo_runner import places
 
     preset, request = _preset(model, request)
     request = resolve.check(request, preset)
     placed, instances = places.placements(preset, request)
-    plan = resolve.resolve(preset, request, placed, instances)
-    return sources.localize(plan, preset, offline=offline, progress=progress)
+    return preset, resolve.resolve(preset, request, placed, instances)
 
 
 def _preset(model: Model, request: Request) -> tuple[Preset, Request]:

@@ -73,7 +73,7 @@ def check(request: Request, preset: Preset) -> Request:
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
-            f"{_DATA_FORMS[preset.task]}, on this machine or at gs://"
+            f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
         )
     if request.annotations and preset.preprocess is not None:
         raise RequestError(
@@ -201,10 +201,11 @@ def _goal(goal: str) -> Goal:
     return "latency" if goal == "latency" else "throughput"
 
 
-_DATA_FORMS: Mapping[Task, str] = {
+DATA_FORMS: Mapping[Task, str] = {
     "classification": "ImageNet validation TFRecords (validation-*-of-*)",
     "detection": "COCO images, or a COCO TFRecord",
 }
+"""What data a task is scored on, in words."""
 
 
 def _instances_can_be(request: Request) -> None:

@@ -31,6 +31,15 @@ def localize(
     """
     path, sha256 = _graph(plan, preset, offline, progress)
     graph = dataclasses.replace(plan.graph, path=str(path), sha256=sha256)
+    return with_data(dataclasses.replace(plan, graph=graph), offline=offline, progress=progress)
+
+
+def with_data(plan: Plan, *, offline: bool = False, progress: Progress | None = None) -> Plan:
+    """The plan with its data on this machine.
+
+    Raises:
+        FetchError: a file can't be had.
+    """
     data, annotations = (
         None if location is None else str(_data(location, plan, offline, progress))
         for location in (plan.data_location, plan.annotations)
@@ -39,7 +48,6 @@ def localize(
     in_part = plan.limit is not None and _is_remote(plan.data_location)
     return dataclasses.replace(
         plan,
-        graph=graph,
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,

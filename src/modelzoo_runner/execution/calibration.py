@@ -10,8 +10,7 @@ from modelzoo_runner import atomic
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.execution import pool, source
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.graphs import load, quantize
-from modelzoo_runner.graphs.session import Fed, fed
+from modelzoo_runner.graphs import load, quantize, session
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.plan import Plan
 
@@ -19,17 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def batches(plan: Plan, taken: Fed) -> Iterator[NDArray[Any]]:
+def batches(plan: Plan, fed: session.Fed) -> Iterator[NDArray[Any]]:
     """The first `plan.limit` examples of the plan's data, or so many made ones where it has none.
 
-    `taken` is what the graph takes.
+    `fed` is what the graph takes.
 
     Raises:
         DataError: there are fewer, or the data can't be read.
         RequestError: the graph leaves the shape of its input open, and so does the plan.
     """
     left = plan.limit or 1
-    with source.opened(plan, taken) as given:
+    with source.opened(plan, fed) as given:
         if given.examples is not None and given.examples < left:
             raise DataError(
                 f"{plan.data_location}: there are {given.examples} examples to calibrate with, "
@@ -60,7 +59,7 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
         )
         int8 = quantize.quantize(
             graph,
-            batches(plan, fed(graph, input)),
+            batches(plan, session.fed(graph, input)),
             input=input,
             outputs=outputs,
             trust=plan.trust,

@@ -159,7 +159,7 @@ class _Opened:
 def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
     with stages.timed("read"):
         graph = load.read_graph(plan.graph.path, trust=plan.trust)
-    plan = _with_tensors(plan, graph)
+    plan = with_tensors(plan, graph)
     source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
     load.check_tensors(graph, source_tensor, outputs)
     nodes = len(graph.node)
@@ -188,16 +188,14 @@ def _opened(plan: Plan, stages: _Stages) -> Iterator[_Opened]:
         yield _Opened(plan=plan, step=step, card=card)
 
 
-def _with_tensors(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors where nobody named any."""
-    if plan.graph.input is not None and plan.graph.outputs:
-        return plan
-    found_input, found_outputs = load.guess_tensors(graph)
-    named = replace(
-        plan.graph,
-        input=plan.graph.input or found_input,
-        outputs=plan.graph.outputs or found_outputs,
-    )
+def with_tensors(plan: Plan, graph: Any) -> Plan:
+    """The plan with the graph's own tensors where nobody named any, and the task they are for."""
+    named = plan.graph
+    if named.input is None or not named.outputs:
+        found_input, found_outputs = load.guess_tensors(graph)
+        named = replace(
+            named, input=named.input or found_input, outputs=named.outputs or found_outputs
+        )
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
     return replace(plan, graph=named, task="detection" if is_detector else plan.task)
 

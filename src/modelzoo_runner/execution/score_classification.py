@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner import atomic
 from modelzoo_runner.data import labels
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.execution.scorer import Scores, predictions_file
+from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.metrics import topk
 from modelzoo_runner.plan import Plan
 
@@ -27,7 +27,7 @@ def opened(plan: Plan) -> Iterator[Classification]:
     if plan.predictions is None:
         yield Classification(plan)
         return
-    target = predictions_file(plan.predictions)
+    target = atomic.target("predictions", plan.predictions)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["filename", "label", "prediction", "top5"])

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
+from modelzoo_runner import atomic
 from modelzoo_runner.data import coco as data
 from modelzoo_runner.data.coco_annotations import Annotations
-from modelzoo_runner.execution.scorer import Scores, predictions_file
+from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_detections import Collector
 from modelzoo_runner.plan import Plan
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
     """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
-    target = None if plan.predictions is None else predictions_file(plan.predictions)
+    target = None if plan.predictions is None else atomic.target("predictions", plan.predictions)
     scorer = Detection(plan, truth)
     yield scorer
     if target is not None:

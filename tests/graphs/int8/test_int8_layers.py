@@ -69,6 +69,19 @@ def test_what_was_excluded_could_be_int8() -> None:
     )
 
 
+def test_what_a_layer_reads_of_an_int8_one_is_known_to_be_positive() -> None:
+    """So that it is told right what could be int8, of padded layers that insist on it."""
+    import tensorflow as tf
+
+    def padded(image: Tensor) -> Tensor:
+        image = tf.nn.relu(tf.nn.conv2d(image, np.ones((3, 3, 4, 8), "f4"), 1, "SAME"))
+        return tf.nn.depthwise_conv2d(image, np.ones((3, 3, 8, 1), "f4"), [1] * 4, "SAME")
+
+    graph_def = graph_of(padded, IMAGES, fixed=False)
+    int8 = quantized(graph_def, IMAGES, exclude=["DepthwiseConv2dNative"])
+    assert [layer.why for layer in layers(int8, **ENDS)] == ["", "it could be int8"]
+
+
 def test_a_size_that_the_graph_leaves_open_is_known_with_a_batch() -> None:
     graph_def = graph_of(build, IMAGES, fixed=False)
     assert [layer.multiply_adds for layer in layers(graph_def, **ENDS)] == [None, None, 40]

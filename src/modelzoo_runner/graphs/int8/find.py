@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _SUMS = ("Add", "AddV2", "AddN")
 
+# DataType in tensorflow/core/framework/types.proto.
+_QUINT8 = 12
+
 # An average over more values than this uses too few of the 256 steps of its input's range.
 _WIDEST_AVERAGE = 25
 
@@ -69,6 +72,8 @@ class _Walk:
             self._bias(node, *inputs)
         elif node.op in _SUMS and len(inputs) == 2:
             self._sum(node, inputs)
+        elif node.op == "Dequantize":
+            self._turn_back(node)
 
     def _start(self, node: NodeDef) -> None:
         try:
@@ -126,6 +131,12 @@ class _Walk:
             self.carriers[node.name] = Carrier(name=node.name, op=node.op, inputs=tuple(inputs))
             if self.positive.issuperset(inputs):
                 self.positive.add(node.name)
+
+    def _turn_back(self, node: NodeDef) -> None:
+        """Unsigned integers from 0 on, in a graph that is int8 in part already."""
+        low = self.wiring.draft.constant(node.input[1])
+        if low is not None and low >= 0 and stated(node, "T").type == _QUINT8:
+            self.positive.add(node.name)
 
     def _open(self, tensor: str, node: NodeDef) -> Unit | None:
         """The unit that puts a tensor out, if this node may be taken into it."""
