@@ -280,7 +280,7 @@ def test_the_size_that_the_model_takes_need_not_be_given() -> None:
             "calibration_only=True",
             {},
             "extra_model_args: calibration_only=True: calibrating is no part of a run here; "
-            "modelzoo_runner.graphs.quantize makes int8 graphs",
+            "modelzoo_runner.quantize makes int8 graphs",
         ),
         (
             "input_width=224",

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from modelzoo_runner import accuracy, benchmark, options
+from modelzoo_runner import (
+    accuracy,
+    benchmark,
+    calibration_batches,
+    int8_report,
+    options,
+    quantize,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def example(
@@ -21,6 +31,8 @@ def example(
     shape: tuple[int, ...] | None = None,
     place: str | Path | None = None,
     many: int | Literal["all"] | None = None,
+    words: Collection[str] = (),
+    array: NDArray[Any] | None = None,
     hidden: int = 3,
 ) -> None:
     """Does nothing.
@@ -36,6 +48,8 @@ def example(
         shape: of one.
         place: where.
         many: how many, or a word.
+        words: some.
+        array: of numbers.
         hidden: not shown.
 
     Raises:
@@ -55,7 +69,7 @@ def test_options_have_the_arguments_names_types_and_defaults(
 ) -> None:
     words = (
         "--steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --many all "
-        "--env A=1=2 --env B="
+        "--env A=1=2 --env B= --words a,b"
     )
     asked = parser.parse_args(words.split())
     assert vars(asked) == {
@@ -67,6 +81,8 @@ def test_options_have_the_arguments_names_types_and_defaults(
         "shape": (2, 3),
         "place": "x",
         "many": "all",
+        "words": ("a", "b"),
+        "array": None,
     }
     assert parser.parse_args([]).seconds == 1.5
     assert parser.parse_args(["--many", "4"]).many == 4
@@ -76,6 +92,7 @@ def test_help_is_the_docstrings(parser: argparse.ArgumentParser) -> None:
     text = " ".join(parser.format_help().split())
     assert "how many, 100 % of them." in text
     assert "how long. (default: 1.5)" in text
+    assert "some. --array" in text
 
 
 def test_a_pair_needs_a_name_and_a_sign(
@@ -87,7 +104,9 @@ def test_a_pair_needs_a_name_and_a_sign(
     assert "--env 'A': should be NAME=VALUE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("function", [benchmark, accuracy])
+@pytest.mark.parametrize(
+    "function", [benchmark, accuracy, calibration_batches, int8_report, quantize]
+)
 def test_every_argument_of_the_verbs_is_described(function: object) -> None:
     import inspect
 

@@ -96,7 +96,8 @@ LEAVES = {"graphs", "data", "machine", "metrics", "storage", "results"}
 ALLOWED = {
     **{leaf: {leaf} for leaf in LEAVES},
     "execution": LEAVES | {"execution"},
-    "sources": LEAVES | {"execution.progress"},
+    "random_graph": LEAVES | {"execution.progress", "execution.launch"},
+    "sources": LEAVES | {"execution.progress", "random_graph"},
     "places": {"machine"},
     "planning": {"sources", "places", "execution.progress"},
     "scale": LEAVES | {"execution", "planning", "scale", "pipeline", "best_known"},
@@ -108,8 +109,10 @@ TOP = {
     "__init__",
     "__main__",
     "best_known",
+    "calibration",
     "calls",
     "cli",
+    "cli_int8",
     "cli_original",
     "cli_storage",
     "detection",
@@ -117,6 +120,7 @@ TOP = {
     "model_args",
     "original",
     "pipeline",
+    "readiness",
     "sweep",
 }
 

@@ -170,9 +170,35 @@ def test_accuracy_needs_data() -> None:
         plan(kind="accuracy")
 
 
-def test_there_are_no_random_int8_graphs() -> None:
-    with pytest.raises(RequestError, match=r'weights="random": topologies are built in fp32 only'):
-        plan(weights="random", precision="int8")
+def test_a_random_int8_graph_has_the_tensors_of_the_float_one() -> None:
+    model = preset.find("resnet50")
+    moved = dataclasses.replace(model.graph["int8"], input="elsewhere:0")
+    model = dataclasses.replace(model, graph={**model.graph, "int8": moved})
+    for weights, input in (("random", "input:0"), ("a.pb", "elsewhere:0")):
+        request = Request(kind="benchmark", weights=weights, precision="int8")
+        resolved = resolve.resolve(model, resolve.check(request, model), PLACEMENT)
+        assert (resolved.precision, resolved.graph.input) == ("int8", input)
+        assert resolved.warmup_steps == 50  # as the preset recommends for int8
+
+
+def test_a_preset_without_an_int8_graph_has_a_random_one() -> None:
+    model = preset.find("resnet50")
+    model = dataclasses.replace(model, graph={"fp32": model.graph["fp32"]}, run={})
+    request = Request(kind="benchmark", weights="random", precision="int8")
+    resolved = resolve.resolve(model, resolve.check(request, model), PLACEMENT)
+    assert (resolved.precision, resolved.batch_size) == ("int8", 1)
+    with pytest.raises(RequestError) as raised:
+        resolve.check(Request(kind="benchmark", precision="int8"), model)
+    assert str(raised.value) == (
+        "precision='int8': not one of the values allowed here. Allowed: fp32, bfloat16"
+    )
+
+
+def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
+    model = preset.find("resnet50")
+    model = dataclasses.replace(model, graph={"int8": model.graph["int8"]})
+    request = Request(kind="benchmark", weights="random", precision="int8")
+    assert resolve.resolve(model, resolve.check(request, model), PLACEMENT).graph.input == "input:0"
 
 
 def test_a_run_in_a_container() -> None:

@@ -39,21 +39,28 @@ from modelzoo_runner.results.sweep import Failure, SweepResult
 from modelzoo_runner.sweep import sweep
 
 if TYPE_CHECKING:
+    from modelzoo_runner.calibration import calibration_batches
     from modelzoo_runner.data.coco_convert import convert_coco
     from modelzoo_runner.data.convert import convert_imagenet
     from modelzoo_runner.detection import score_detections
     from modelzoo_runner.graphs.inspect import inspect_graph
+    from modelzoo_runner.graphs.quantize import quantize
     from modelzoo_runner.launch_command import from_launch_command
     from modelzoo_runner.original import run
+    from modelzoo_runner.readiness import Int8Report, int8_report
     from modelzoo_runner.results.draw import draw_detections
 
 # Loaded when they are first asked for, so that importing the library stays quick.
 _LATER = {
+    "Int8Report": "readiness",
+    "calibration_batches": "calibration",
     "convert_coco": "data.coco_convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "launch_command",
     "inspect_graph": "graphs.inspect",
+    "int8_report": "readiness",
+    "quantize": "graphs.quantize",
     "run": "original",
     "score_detections": "detection",
 }
@@ -71,6 +78,7 @@ __all__ = [
     "FetchError",
     "GraphError",
     "HashMismatch",
+    "Int8Report",
     "Interrupted",
     "MissingDependency",
     "Plan",
@@ -87,15 +95,18 @@ __all__ = [
     "accuracy",
     "benchmark",
     "best_known",
+    "calibration_batches",
     "compare",
     "convert_coco",
     "convert_imagenet",
     "draw_detections",
     "from_launch_command",
     "inspect_graph",
+    "int8_report",
     "load",
     "machine",
     "models",
+    "quantize",
     "run",
     "score_detections",
     "sweep",

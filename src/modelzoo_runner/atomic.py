@@ -12,6 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from modelzoo_runner.errors import RequestError
+
+
+def target(argument: str, path: str | os.PathLike[str]) -> Path:
+    """The path of a file to write, which the caller took as the value of `argument`.
+
+    To be asked before the work whose result goes there, so that a slip doesn't cost it.
+
+    Raises:
+        RequestError: saying why it can't be written.
+    """
+    found = Path(path).expanduser()
+    if found.is_dir() or not os.access(found.parent, os.W_OK):
+        reason = "it is a folder" if found.is_dir() else f"no writable folder {found.parent}"
+        raise RequestError(f"{argument}={str(path)!r}: can't be written: {reason}")
+    return found
+
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:

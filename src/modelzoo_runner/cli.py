@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import modelzoo_runner
-from modelzoo_runner import calls, cli_original, cli_storage, options
+from modelzoo_runner import calls, cli_int8, cli_original, cli_storage, options
 from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
 from modelzoo_runner.execution.progress import COUNTS, Progress
 from modelzoo_runner.results import sweep as sweep_results
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
     command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
     command.add_argument("graph", help="path of a frozen graph (.pb)")
+    cli_int8.add(commands, _bar)
     _add_convert(commands)
     _add_score(commands)
     command = _command(commands, "show", "print saved results", _show_saved)

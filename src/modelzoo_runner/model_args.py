@@ -131,7 +131,7 @@ def translate(
         if given.get(name, "false").lower() != "false":
             raise RequestError(
                 f"extra_model_args: {name}={given[name]}: calibrating is no part of a run here; "
-                "modelzoo_runner.graphs.quantize makes int8 graphs"
+                "modelzoo_runner.quantize makes int8 graphs"
             )
     if preset is not None:
         _check_size(given, model, preset)

@@ -7,11 +7,12 @@ the library can't say different things.
 from __future__ import annotations
 
 import argparse
+import builtins
 import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def add(
 ) -> None:
     """Add an option to `parser` for each keyword argument of `function`."""
     said = described(function)
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, localns=_Names(function))
     for name, parameter in inspect.signature(function).parameters.items():
         if name in leave_out or parameter.kind is not parameter.KEYWORD_ONLY:
             continue
@@ -33,6 +34,23 @@ def add(
             help=_help(said.get(name, ""), default),
             **_how(hints[name]),
         )
+
+
+class _Unknown:
+    """Stands for a type that only type checkers import, with parameters or without."""
+
+    def __class_getitem__(cls, _: Any) -> type[_Unknown]:
+        return cls
+
+
+class _Names(dict[str, Any]):
+    """The names that a function's annotations may use."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(vars(builtins) | inspect.unwrap(function).__globals__)
+
+    def __missing__(self, name: str) -> Any:
+        return _Unknown
 
 
 def described(function: Callable[..., Any]) -> dict[str, str]:
@@ -66,6 +84,8 @@ def _how(hint: Any) -> dict[str, Any]:
         return {"action": _Pairs, "metavar": "NAME=VALUE"}
     if any(typing.get_origin(kind) is tuple for kind in kinds):
         return {"type": _numbers, "metavar": "N,N,..."}
+    if kinds == [Collection[str]]:
+        return {"type": _words, "metavar": "NAME,NAME,..."}
     if any(kind is Path for kind in kinds):
         return {"metavar": "PATH"}
     return {"metavar": "NAME" if kinds == [str] else "VALUE"}
@@ -97,6 +117,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in text.split(","))
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
 def _number_or_word(text: str) -> int | str:
     try:
         return int(text)
@@ -107,5 +131,5 @@ def _number_or_word(text: str) -> int | str:
 def _help(said: str, default: Any) -> str:
     # argparse reads % as the start of a format.
     text = said.replace("`", "").replace("%", "%%")
-    shown = default not in (None, False) and not isinstance(default, bool)
+    shown = default not in (None, False, ()) and not isinstance(default, bool)
     return f"{text} (default: {default})" if shown else text

@@ -27,12 +27,22 @@ def plan(
         BindingError: this machine can't honour it.
         FetchError, GraphError: its files can't be had.
     """
-    from modelzoo_runner import places, sources
+    from modelzoo_runner import sources
+
+    return sources.localize(resolved(preset, request), preset, offline=offline, progress=progress)
+
+
+def resolved(preset: Preset, request: Request) -> Plan:
+    """The plan of a request before anything is fetched.
+
+    Raises:
+        RequestError, BindingError: as `plan` does.
+    """
+    from modelzoo_runner import places
 
     request = resolve.check(request, preset)
     placed, instances = places.placements(preset, request)
-    resolved = resolve.resolve(preset, request, placed, instances)
-    return sources.localize(resolved, preset, offline=offline, progress=progress)
+    return resolve.resolve(preset, request, placed, instances)
 
 
 def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:

@@ -16,7 +16,7 @@ from modelzoo_runner import graph_files
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
 from modelzoo_runner.parameters import image_name
 from modelzoo_runner.plan import Image, Isolation, Kind, Placement, Plan
-from modelzoo_runner.preset import Goal, Preset, Run, Task
+from modelzoo_runner.preset import Goal, Graph, Preset, Run, Task
 
 WARMUP_STEPS = 10
 STEPS = 50
@@ -72,25 +72,20 @@ def check(request: Request, preset: Preset) -> Request:
         RequestError: naming the argument, its value and what is allowed.
         DataRequired: an accuracy run without data.
     """
-    _one_of("precision", request.precision, (*preset.precisions, *_on_the_fly(preset)))
+    _one_of("precision", request.precision, (*preset.precisions, *_on_the_fly(preset, request)))
     _one_of("goal", request.goal, get_args(Goal))
     _one_of("isolation", request.isolation, get_args(Isolation))
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
-            f"{_DATA_FORMS[preset.task]}, on this machine or at gs://"
+            f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
         )
     if request.annotations and preset.preprocess is not None:
         raise RequestError(
             f"annotations={request.annotations!r}: only for detectors; the labels of a "
             "classifier's images are in its records"
         )
-    graph_files.check_preparing(request, preset, preset.graph[graph_precision(request.precision)])
-    if request.weights == "random" and request.precision == "int8":
-        raise RequestError(
-            'weights="random": topologies are built in fp32 only; for precision="int8" give '
-            'weights="pretrained" or the path of an int8 graph'
-        )
+    graph_files.check_preparing(request, preset, _graph(preset, request))
     if request.docker_image and request.isolation == "none":
         raise RequestError(
             f'isolation="none": with docker_image={request.docker_image!r} the run is a process in '
@@ -127,7 +122,7 @@ def resolve(
     The graph is still where it was asked for (`GraphFile.path` as given, no hash): fetching comes
     after resolving, so that a bad argument fails before any download.
     """
-    graph = preset.graph[graph_precision(request.precision)]
+    graph = _graph(preset, request)
     run = recommended(preset, request)
     why: dict[str, str] = {}
 
@@ -198,18 +193,30 @@ def graph_precision(precision: str) -> str:
     return "fp32" if precision == "bfloat16" else precision
 
 
-def _on_the_fly(preset: Preset) -> tuple[str, ...]:
-    return ("bfloat16",) if "fp32" in preset.graph and "bfloat16" not in preset.graph else ()
+def _on_the_fly(preset: Preset, request: Request) -> tuple[str, ...]:
+    """The precisions that can be had of the float32 graph, beside those there is a graph for."""
+    if "fp32" not in preset.graph:
+        return ()
+    made = ("bfloat16", "int8") if request.weights == "random" else ("bfloat16",)
+    return tuple(each for each in made if each not in preset.graph)
+
+
+def _graph(preset: Preset, request: Request) -> Graph:
+    """The graph to run: what is built here is the float32 one, and keeps its tensors in int8."""
+    if request.weights == "random" and "fp32" in preset.graph:
+        return preset.graph["fp32"]
+    return preset.graph[graph_precision(request.precision)]
 
 
 def _goal(goal: str) -> Goal:
     return "latency" if goal == "latency" else "throughput"
 
 
-_DATA_FORMS: Mapping[Task, str] = {
+DATA_FORMS: Mapping[Task, str] = {
     "classification": "ImageNet validation TFRecords (validation-*-of-*)",
     "detection": "COCO images, or a COCO TFRecord",
 }
+"""What data a task is scored on, in words."""
 
 
 def _stream_can_be(request: Request) -> None:

@@ -10,10 +10,9 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-from modelzoo_runner import atomic
-from modelzoo_runner.errors import FetchError, GraphError, RequestError
+from modelzoo_runner import random_graph
+from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import GraphFile, Image, Plan
 from modelzoo_runner.preset import Preset
@@ -28,16 +27,31 @@ def localize(
     Data to be streamed stays where it is.
 
     Raises:
-        RequestError: data is to be streamed, offline.
-        FetchError: a file can't be had.
+        RequestError: data is to be streamed, offline; or random weights were asked for, and the
+            preset names no network.
+        FetchError: a file can't be had, or a graph that was built can't be kept.
         GraphError: the graph's file isn't there.
         ContainerError: the image of a container can't be had.
     """
     if plan.stream:
         _require_network(plan, offline)
     image = None if plan.docker_image is None else _image(plan.docker_image, offline, progress)
-    path = _graph(plan, preset, offline, progress)
-    graph = dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
+    path, sha256 = _graph(plan, preset, offline, progress)
+    here = dataclasses.replace(
+        plan,
+        docker_image=image,
+        graph=dataclasses.replace(plan.graph, path=str(path), sha256=sha256),
+        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
+    )
+    return with_data(here, offline=offline, progress=progress)
+
+
+def with_data(plan: Plan, *, offline: bool = False, progress: Progress | None = None) -> Plan:
+    """The plan with its data on this machine.
+
+    Raises:
+        FetchError: a file can't be had.
+    """
     data, annotations = (
         None if location is None else _data(location, plan, offline, progress)
         for location in (plan.data_location, plan.annotations)
@@ -46,9 +60,6 @@ def localize(
     in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
     return dataclasses.replace(
         plan,
-        docker_image=image,
-        graph=graph,
-        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,
@@ -61,17 +72,21 @@ def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
     return images.local(image.name, offline=offline, progress=progress)
 
 
-def _graph(plan: Plan, preset: Preset, offline: bool, progress: Progress | None) -> Path:
-    graph: GraphFile = plan.graph
-    if graph.source == "random":
-        return _random(plan, preset)
-    if graph.source == "path":
-        return _given(graph.path, offline, progress)
-    from modelzoo_runner.storage import fetch
+def _graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> tuple[Path, str]:
+    """The file of the model's graph, and the hash of its bytes."""
+    if plan.graph.source == "random":
+        return random_graph.kept(plan, preset, progress=progress)
+    if plan.graph.source == "path":
+        path = _given(plan.graph.path, offline, progress)
+    else:
+        from modelzoo_runner.storage import fetch
 
-    return fetch.first_of(
-        preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
-    )
+        path = fetch.first_of(
+            preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
+        )
+    return path, _sha256(path)
 
 
 def _given(location: str, offline: bool, progress: Progress | None) -> Path:
@@ -100,42 +115,6 @@ def _preprocess_graph(
     else:
         path = _given(graph.path, offline, progress)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
-
-
-def _random(plan: Plan, preset: Preset) -> Path:
-    """The preset's topology with seeded weights: built once, then kept in the cache."""
-    if preset.topology is None:
-        raise RequestError(
-            f'weights="random": the preset {preset.name!r} names no topology to build'
-        )
-    from modelzoo_runner.graphs.topologies import catalog
-    from modelzoo_runner.machine import environment
-    from modelzoo_runner.storage import settings
-
-    folder = settings.cache_folder() / settings.BUILT / _fingerprint(catalog)
-    path = folder / f"{preset.topology}_seed{plan.seed}.pb"
-    if not path.exists():
-        # TensorFlow is loaded by this, and reads once what the run is to have.
-        with environment.variables(plan.placement.env):
-            graph = catalog.build(preset.topology, seed=plan.seed)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic.writing(path) as file:
-                file.write(graph.SerializeToString(deterministic=True))
-        except OSError as error:
-            raise FetchError(
-                f"{path}: the graph that was built can't be kept there: {error.strerror}. "
-                "MODELZOO_RUNNER_CACHE names another folder"
-            ) from None
-    return path
-
-
-def _fingerprint(module: ModuleType) -> str:
-    """A name for what the topologies build: another one when their code is another."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(module.__file__ or "").parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _require_network(plan: Plan, offline: bool) -> None:

@@ -18,7 +18,7 @@ from graphs_made import (
 
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.graphs import onednn
-from modelzoo_runner.graphs.session import Step, open_step, show_shape
+from modelzoo_runner.graphs.session import Fed, Step, fed, open_step, show_shape
 
 
 def opened(graph_def: object = None, output: str = "scores:0", **options: object) -> Step:
@@ -48,6 +48,31 @@ def test_it_computes_what_tensorflow_computes() -> None:
         expected = session.run("scores:0", {"input:0": batch})
     with opened() as step:
         np.testing.assert_array_equal(step(batch)[0], expected)
+
+
+def test_without_rewriting_the_results_are_the_same() -> None:
+    batch = batch_of(2, 8, 8, 3)
+    with opened() as step, opened(rewrite=False) as plain:
+        np.testing.assert_allclose(step(batch)[0], plain(batch)[0], atol=1e-6)
+
+
+def test_a_graph_that_tensorflow_holds_already_is_run_as_it_is() -> None:
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(classifier(), name="")
+    batch = batch_of(2, 8, 8, 3)
+    with opened() as step, opened(graph) as held:
+        np.testing.assert_array_equal(step(batch)[0], held(batch)[0])
+
+
+def test_what_is_fed_is_known_without_a_session() -> None:
+    with opened() as step:
+        assert fed(classifier(), "input:0") == Fed(
+            input_dtype=step.input_dtype, input_shape=step.input_shape
+        )
+    assert fed(classifier(), "conv:0") == Fed(input_dtype="float32", input_shape=(None, 4, 4, 5))
 
 
 def test_every_batch_size_and_layout_in_memory_is_taken() -> None:

@@ -27,7 +27,6 @@ from modelzoo_runner.errors import ContainerError, Interrupted
 from modelzoo_runner.execution import listen, mounts
 from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.execution.scorer import predictions_file
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.plan import Image, Placement, Plan
 from modelzoo_runner.results.result import Result
@@ -118,7 +117,7 @@ def _predictions(plan: Plan) -> Iterator[Plan]:
     if plan.predictions is None:
         yield plan
         return
-    target = predictions_file(plan.predictions)
+    target = atomic.target("predictions", plan.predictions)
     with tempfile.TemporaryDirectory(prefix="modelzoo_runner-") as folder:
         if os.getuid() == 0:
             os.chown(folder, NOBODY, NOBODY)

@@ -104,9 +104,8 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
     messages = child.read()
     if messages is None:
         cpus = format_cpu_list(child.plan.placement.cpus)
-        raise WorkerError(
-            child.obituary(f"instance {number + 1} of {len(children)}, on CPUs {cpus},")
-        )
+        child.name = f"instance {number + 1} of {len(children)}, on CPUs {cpus},"
+        raise WorkerError(child.obituary())
     for message in messages:
         if "error" in message:
             listen.read(message)

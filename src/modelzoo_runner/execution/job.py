@@ -7,24 +7,19 @@ This is the in-process runner: whether this process can honour the plan is asked
 from __future__ import annotations
 
 import contextlib
-import datetime
-import os
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import codec
 from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, pool, preprocessing, scoring, source
+from modelzoo_runner.execution import loop, opening, pool, scoring, source
 from modelzoo_runner.execution.loop import Timings
+from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.execution.progress import Progress, throttled
 from modelzoo_runner.execution.scorer import Scorer
-from modelzoo_runner.graphs import kernels, load, session
-from modelzoo_runner.graphs import prepare as preparation
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import ROLES
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import (
@@ -36,7 +31,7 @@ from modelzoo_runner.results.result import (
 )
 
 if TYPE_CHECKING:
-    from modelzoo_runner.graphs.session import Step
+    pass
 
 
 def run(
@@ -76,7 +71,7 @@ def runs(
         Interrupted, RunnerError: as `run` does; there are no more results after that.
     """
     plan = next(plans)
-    start = _Start()
+    start = Start()
     with (
         environment.variables(plan.placement.env),
         binding.bound(plan.placement) as bound,
@@ -88,16 +83,16 @@ def runs(
         pools = pool.make(
             inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
         )
-        opened = stack.enter_context(_opened(plan, start))
+        opened = stack.enter_context(opening.opened(plan, start))
         yield _measured(opened, start, pools, bound.warnings, progress, barrier)
         for other in plans:
             opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
-            yield _measured(opened, _Start(), pools, bound.warnings, progress, barrier)
+            yield _measured(opened, Start(), pools, bound.warnings, progress, barrier)
 
 
 def _measured(
-    opened: _Opened,
-    start: _Start,
+    opened: Opened,
+    start: Start,
     pools: pool.Pool,
     warnings: tuple[str, ...],
     progress: Progress | None,
@@ -168,94 +163,6 @@ def _record(result: Result, timings: Timings) -> InstanceRecord:
         data_seconds=result.data_seconds,
         threads=result.observed.threads,
         interference=result.observed.interference,
-    )
-
-
-@dataclass
-class _Start:
-    """When a run began, how busy the machine was, and how many seconds each part of it took."""
-
-    at: str = field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    )
-    load_average: tuple[float, float, float] = field(default_factory=os.getloadavg)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """A graph that is ready to run: the plan with its tensors found, and what became of it."""
-
-    plan: Plan
-    step: Step
-    prepare: Step | None
-    card: Mapping[str, Any]
-
-
-@contextlib.contextmanager
-def _opened(plan: Plan, start: _Start) -> Iterator[_Opened]:
-    with start.timed("read"):
-        graph = load.read_graph(plan.graph.path, trust=plan.trust)
-    plan = _with_own_facts(plan, graph)
-    source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
-    load.check_tensors(graph, source_tensor, outputs)
-    nodes = len(graph.node)
-    changes: Mapping[str, int] = {}
-    if plan.optimize:
-        with start.timed("prepare"):
-            prepared = preparation.prepare(
-                graph,
-                input=source_tensor,
-                outputs=list(outputs.values()),
-                bfloat16=plan.precision == "bfloat16",
-            )
-            graph, changes = prepared.graph_def, prepared.changes
-    kernels.check_kernels(graph, outputs=outputs.values())
-    card = {
-        "nodes": nodes,
-        "nodes_run": len(graph.node),
-        "int8_layers": kernels.count_int8(graph),
-        "changes": dict(changes),
-    }
-    with start.timed("session"):
-        step = session.open_step(
-            graph,
-            input=source_tensor,
-            outputs=list(outputs.values()),
-            inter_threads=plan.placement.inter_threads,
-            intra_threads=plan.placement.intra_threads,
-            auto_mixed_precision_bfloat16=plan.precision == "bfloat16",
-        )
-    with step, preprocessing.opened(plan, step) as (plan, prepare):
-        yield _Opened(plan=plan, step=step, prepare=prepare, card=card)
-
-
-def _with_own_facts(plan: Plan, graph: Any) -> Plan:
-    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
-
-    And with the optional outputs that it has.
-    """
-    besides = load.there(graph, plan.graph.optional)
-    named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
-    if named.input is not None and plan.graph.outputs:
-        return replace(plan, graph=named)
-    found_input, found_outputs = load.guess_tensors(graph)
-    named = replace(
-        named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
-    )
-    is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0
-    return replace(
-        plan,
-        graph=named,
-        task="detection" if is_detector else plan.task,
-        precision="int8" if is_int8 else plan.precision,
     )
 
 

@@ -17,12 +17,14 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from modelzoo_runner import codec
 from modelzoo_runner.execution import listen
 from modelzoo_runner.execution.listen import Message
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.execution.worker import QUANTIZE
 from modelzoo_runner.machine import allocator, binding, cgroup
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Result
@@ -30,13 +32,17 @@ from modelzoo_runner.results.result import Result
 
 @dataclass
 class Child:
-    """A process that runs a plan: what it answers, and what it said on standard error."""
+    """A process that runs a plan: what it answers, and what it said on standard error.
+
+    `name` is what it is called when it dies.
+    """
 
     plan: Plan
     process: subprocess.Popen[bytes]
     answers: int
     said: IO[bytes]
     rest: bytes = b""
+    name: str = "the child process that ran the plan"
 
     def read(self) -> list[Message] | None:
         """The messages that have come, waiting for some; `None` when there will be no more."""
@@ -68,7 +74,7 @@ class Child:
         self.said.seek(0)
         return listen.last_lines(self.said.read())
 
-    def obituary(self, what: str = "the child process that ran the plan") -> str:
+    def obituary(self) -> str:
         """How a child ended that didn't answer, and what to do about it."""
         returncode = self.process.wait()
         if returncode >= 0:
@@ -83,7 +89,7 @@ class Child:
                 f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB"
                 f"{within}). {listen.smaller_batch(self.plan)}"
             )
-        return f"{what} {how}. {self.last_words()}"
+        return f"{self.name} {how}. {self.last_words()}"
 
 
 def runs(
@@ -104,6 +110,18 @@ def runs(
         for plan in plans:
             tell_plan(child, plan)
             yield listen.to(child, progress)
+
+
+def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
+    """Have a child process write the plan's graph in int8 to `out`: see `calibration.run`.
+
+    Raises:
+        WorkerError: the child died.
+        RunnerError: what the child raised, as the same class.
+    """
+    with started(plan, QUANTIZE, str(out)) as child:
+        child.name = "the child process that quantised the graph"
+        listen.until_done(child, progress)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:

@@ -58,6 +58,35 @@ def to(worker: Worker, progress: Progress | None) -> Result:
         WorkerError: the worker died, or took longer than the plan's `timeout` seconds.
         RunnerError: what the worker raised, as the same class.
     """
+    result = read(_last_message(worker, progress))
+    if result.interrupted:
+        raise Interrupted(result)
+    return result
+
+
+def until_done(worker: Worker, progress: Progress | None) -> None:
+    """Wait for a worker that answers no result, only that it has done what it was told.
+
+    Raises:
+        WorkerError, RunnerError: as `to` does.
+    """
+    _raise_error(_last_message(worker, progress))
+
+
+def read(answer: Message) -> Result:
+    """The result in a worker's last message, or the error in it raised."""
+    _raise_error(answer)
+    return results.from_dict(answer["result"])
+
+
+def _raise_error(answer: Message) -> None:
+    if "error" in answer:
+        raise errors.from_dict(answer["error"])
+    if "interrupted" in answer:
+        raise KeyboardInterrupt
+
+
+def _last_message(worker: Worker, progress: Progress | None) -> Message:
     plan = worker.plan
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     try:
@@ -69,19 +98,7 @@ def to(worker: Worker, progress: Progress | None) -> Result:
         raise WorkerError(f"{too_long(plan)} {worker.last_words()}") from None
     if answer is None:
         raise WorkerError(worker.obituary())
-    result = read(answer)
-    if result.interrupted:
-        raise Interrupted(result)
-    return result
-
-
-def read(answer: Message) -> Result:
-    """The result in a worker's last message, or the error in it raised."""
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "interrupted" in answer:
-        raise KeyboardInterrupt
-    return results.from_dict(answer["result"])
+    return answer
 
 
 def too_long(plan: Plan) -> str:

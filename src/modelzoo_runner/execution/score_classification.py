@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner import atomic, codec
 from modelzoo_runner.data import labels
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.execution.scorer import Scores, predictions_file
+from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.metrics import topk
 from modelzoo_runner.plan import Plan
 
@@ -35,7 +35,7 @@ def opened(plan: Plan) -> Iterator[Classification]:
     is_part = plan.examples is not None
     target = None
     if plan.predictions is not None and not is_part:
-        target = predictions_file(plan.predictions)
+        target = atomic.target("predictions", plan.predictions)
     scorer = Classification(plan, with_rows=is_part or target is not None)
     yield scorer
     if target is not None:
@@ -48,7 +48,7 @@ def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
     scores = _judged(hits, tallies[0]["classes"])
     if plan.predictions is not None:
         rows = itertools.chain.from_iterable(each["rows"] for each in tallies)
-        _save(rows, predictions_file(plan.predictions))
+        _save(rows, atomic.target("predictions", plan.predictions))
     return scores
 
 

@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from modelzoo_runner import atomic
 from modelzoo_runner.data import coco as data
 from modelzoo_runner.data.coco_annotations import Annotations
-from modelzoo_runner.execution.scorer import Scores, predictions_file
+from modelzoo_runner.execution.scorer import Scores
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections, from_records
@@ -26,7 +27,7 @@ def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
     """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
     target = None
     if plan.predictions is not None and plan.examples is None:
-        target = predictions_file(plan.predictions)
+        target = atomic.target("predictions", plan.predictions)
     scorer = Detection(plan, truth)
     yield scorer
     if target is not None:
@@ -41,7 +42,7 @@ def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
     )
     scores = _scored(detections, data.joined([each["truth"] for each in tallies]))
     if plan.predictions is not None:
-        detections.save(predictions_file(plan.predictions))
+        detections.save(atomic.target("predictions", plan.predictions))
     return scores
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-from modelzoo_runner.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,18 +35,3 @@ class Scorer(Protocol):
 
     def tally(self) -> Mapping[str, Any]:
         """What the scores are made from, as JSON can carry it; tallies of parts add up."""
-
-
-def predictions_file(path: str) -> Path:
-    """The path of the predictions file, if it can be written.
-
-    To be asked before the run, so that a slip doesn't cost its hours.
-
-    Raises:
-        RequestError: saying why it can't.
-    """
-    target = Path(path).expanduser()
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        reason = "it is a folder" if target.is_dir() else f"no writable folder {target.parent}"
-        raise RequestError(f"predictions={path!r}: can't be written: {reason}")
-    return target

@@ -20,7 +20,7 @@ from modelzoo_runner.storage import streaming
 
 if TYPE_CHECKING:
     from modelzoo_runner.data.batches import Batch, Transform
-    from modelzoo_runner.graphs.session import Step
+    from modelzoo_runner.graphs.session import Fed, Step
 
 DETECTOR_IMAGE = (480, 640)
 """Height and width of a synthetic image for a detector: COCO's most common size."""
@@ -45,14 +45,16 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def opened(plan: Plan, step: Step, prepare: Step | None = None) -> AbstractContextManager[Source]:
+def opened(
+    plan: Plan, step: Step | Fed, prepare: Step | None = None
+) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
 
     Data that the plan streams is at gs://, and is read there as the batches are asked for.
 
     Args:
         plan: says where the data is, and how much of it.
-        step: what is fed with the batches.
+        step: what is fed with the batches, or what that takes.
         prepare: makes what `step` takes of one image, where that is a graph of its own (see
             `preprocessing`). It runs where images are decoded, or made.
 
@@ -190,7 +192,7 @@ def _transform(prepare: Step | None) -> Transform | None:
     return None if prepare is None else lambda image: prepare(image)[0]
 
 
-def _synthetic(plan: Plan, step: Step, prepare: Step | None) -> Iterator[Batch]:
+def _synthetic(plan: Plan, step: Step | Fed, prepare: Step | None) -> Iterator[Batch]:
     made_for = prepare or step
     if plan.preprocess is not None:
         value_range = plan.preprocess.value_range
@@ -202,10 +204,12 @@ def _synthetic(plan: Plan, step: Step, prepare: Step | None) -> Iterator[Batch]:
         value_range=value_range,
         seed=plan.seed,
         transform=_transform(prepare),
+        # As many as are asked for; a benchmark has no limit, and goes over the same few.
+        **({} if plan.limit is None else {"distinct": -(-plan.limit // plan.batch_size)}),
     )
 
 
-def _example_shape(plan: Plan, step: Step) -> tuple[int, ...]:
+def _example_shape(plan: Plan, step: Step | Fed) -> tuple[int, ...]:
     if plan.input_shape is not None:
         return plan.input_shape
     if plan.preprocess is not None:

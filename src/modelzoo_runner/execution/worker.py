@@ -3,7 +3,8 @@
 A message is one line of JSON: `progress`, and at the end `result`, `error` or `interrupted`. After
 a result another plan may come in that differs only in its `examples`. One of several instances says
 `ready` when it is warm, and begins to measure at the time it is then told.
-Nothing that TensorFlow or anybody else prints can get between them.
+Nothing that TensorFlow or anybody else prints can get between them. A child that is to quantise the
+plan's graph writes a file.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from modelzoo_runner import codec, errors
 from modelzoo_runner.plan import Plan
 
-TOGETHER, KEPT, CONTAINED = "together", "kept", "contained"
+TOGETHER, KEPT, CONTAINED, QUANTIZE = "together", "kept", "contained", "quantize"
 """Arguments: one of several instances; a child that isn't looked after while it has no plan; in a
-container."""
+container; write the int8 graph to the path that follows."""
 
 IDLE_SECONDS = 60.0
 """How long a kept child waits for another plan."""
@@ -35,7 +37,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the plans on standard input; answer on the file descriptor given as an argument."""
+    """Do what the plans on standard input say; answer on the descriptor given as an argument."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,6 +73,12 @@ def _run(answers: IO[str]) -> None:
     plans = (codec.from_dict(json.loads(line), Plan) for line in _lines())
     if CONTAINED in sys.argv:
         _answer(answers, result=contained.run(next(plans), progress=tell).to_dict())
+        return
+    if QUANTIZE in sys.argv:
+        from modelzoo_runner.execution import calibration
+
+        calibration.run(next(plans), Path(sys.argv[-1]), progress=tell)
+        _answer(answers, done=True)
         return
     if TOGETHER in sys.argv:
         _answer(answers, result=job.run(next(plans), progress=tell, barrier=barrier).to_dict())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_tensors",
+    "given",
     "guess_tensors",
     "locate",
     "parse",
@@ -48,6 +50,32 @@ def read_graph(path: str | os.PathLike[str], *, trust: bool = False) -> GraphDef
     """
     path = locate(path)
     return parse(read_bytes(path), path, trust=trust)
+
+
+def given(
+    graph: GraphDef | str | os.PathLike[str],
+    *,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    trust: bool = False,
+) -> tuple[GraphDef, str, Mapping[str, str]]:
+    """The graph that a caller gave, checked, with the tensor to feed and those to fetch, by role.
+
+    A graph is given as the path of its file or as itself; tensors that aren't named are found as
+    `guess_tensors` does.
+
+    Raises:
+        GraphError: as `read_graph`, `guess_tensors` and `check_tensors` do.
+    """
+    if isinstance(graph, (str, os.PathLike)):
+        graph = read_graph(graph, trust=trust)
+    else:
+        _check(graph, trust=trust)
+    if input is None or not outputs:
+        found_input, found_outputs = guess_tensors(graph)
+        input, outputs = input or found_input, outputs or found_outputs
+    check_tensors(graph, input, outputs)
+    return graph, input, outputs
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -91,12 +119,16 @@ def parse(data: bytes, path: Path, *, trust: bool = False) -> GraphDef:
     """The graph in these bytes, which came from `path`; see `read_graph`."""
     graph_def = _parse_text(data, path) if formats.is_text_graph(data) else _parse(data, path)
     try:
-        structure.check(graph_def)
-        if not trust:
-            operations.check(graph_def)
+        _check(graph_def, trust=trust)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
     return graph_def
+
+
+def _check(graph_def: GraphDef, *, trust: bool) -> None:
+    structure.check(graph_def)
+    if not trust:
+        operations.check(graph_def)
 
 
 def _parse(data: bytes, path: Path) -> GraphDef:

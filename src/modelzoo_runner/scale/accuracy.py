@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, cast
 
-from modelzoo_runner import codec, planning, resolve
+from modelzoo_runner import atomic, codec, planning, resolve
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import Interrupted, RequestError, ResultError
-from modelzoo_runner.execution import host, scorer, source
+from modelzoo_runner.execution import host, source
 from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.plan import Plan
@@ -77,7 +77,7 @@ def run(
     request = _with_absolute_paths(resolve.check(request, preset))
     _can_be_in_parts(request, client)
     if request.predictions is not None:
-        scorer.predictions_file(request.predictions)
+        atomic.target("predictions", request.predictions)
     told = Guarded(progress or (lambda *_: None))
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(_place(preset, request, client, offline, told))

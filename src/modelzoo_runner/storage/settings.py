@@ -21,10 +21,6 @@ Progress = Callable[[str, int, int | None], None]
 """Called with a name, the bytes there so far and the bytes there will be, if known."""
 
 
-BUILT = "random"
-"""The folder of the cache with graphs that were not fetched but built here."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long to wait, in seconds, and how often to try again.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, did_you_mean, nearest
-from modelzoo_runner.storage import buckets, cache, firstseen, trees
+from modelzoo_runner.storage import buckets, built, cache, firstseen, trees
 from modelzoo_runner.storage.cache import CacheEntry
-from modelzoo_runner.storage.settings import BUILT, Progress, cache_folder
+from modelzoo_runner.storage.settings import Progress, cache_folder
 
 _LISTED = 5
 """How many locations an error lists."""
@@ -45,8 +44,7 @@ def cache_entries(folder: Path | str | None = None) -> tuple[CacheEntry, ...]:
 
 def built_files(folder: Path | str | None = None) -> tuple[Path, ...]:
     """The files in the cache that were made here, and can be again: graphs of random weights."""
-    built = cache_folder(folder) / BUILT
-    return tuple(sorted(path for path in built.rglob("*") if path.is_file()))
+    return built.files(cache_folder(folder))
 
 
 def verify_cache(
@@ -73,8 +71,9 @@ def clear_cache(
 ) -> Cleared:
     """Remove what is in the cache, graphs that were built here too, or the files of some locations.
 
-    A location that ends in `/` stands for all that begin with it. With `hashes`, what the files
-    were the first time is forgotten too, and whatever comes next is taken as it is.
+    A location that ends in `/` stands for all
+    that begin with it. With `hashes`, what the files were the first time is forgotten too, and
+    whatever comes next is taken as it is.
 
     Raises:
         FetchError: a location has nothing in the cache; or files can't be removed.
@@ -91,7 +90,7 @@ def clear_cache(
         freed = [cache.remove(each) for each in folders]
         if locations is None:
             freed += [path.stat().st_size for path in built_files(root)]
-            shutil.rmtree(root / BUILT, ignore_errors=True)
+            built.clear(root)
         for location in chosen if hashes else ():
             firstseen.forget(root, location)
         trees.remove_broken(root)

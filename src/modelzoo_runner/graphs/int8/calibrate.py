@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Method: TypeAlias = Literal["minmax", "percentile", "entropy"]
 
+Progress: TypeAlias = Callable[[str, int, "int | None"], None]
+"""Called with what is being counted, how many are done, and how many there are."""
+
 _CUTS = {"percentile": percentile, "entropy": entropy}
 
 
@@ -44,9 +47,10 @@ def observe(
     *,
     input: str,
     method: Method = "minmax",
+    progress: Progress | None = None,
 ) -> Observed:
     """The ranges of the tensors and the means at the units over all batches, every batch counting
-    the same. Percentile and entropy take a second pass.
+    the same. Percentile and entropy take a second pass. `progress` is told after each batch.
 
     Raises:
         DataError: a tensor isn't finite.
@@ -54,7 +58,13 @@ def observe(
     """
     import numpy as np
 
-    seen = _run(graph_def, lambda of: _statistics(of, tensors, units), batches, input)
+    total = len(batches) * (2 if method in _CUTS else 1)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress("calibration batches", done, total)
+
+    seen = _run(graph_def, lambda of: _statistics(of, tensors, units), batches, input, tell)
     low = np.min([each[0] for each in seen], axis=0)
     high = np.max([each[1] for each in seen], axis=0)
     _check_finite(tensors, low, high)
@@ -63,7 +73,13 @@ def observe(
         for tensor, bottom, top in zip(tensors, low, high, strict=True)
     }
     if method in _CUTS:
-        counts = _run(graph_def, lambda of: _histograms(of, ranges), batches, input)
+        counts = _run(
+            graph_def,
+            lambda of: _histograms(of, ranges),
+            batches,
+            input,
+            lambda done: tell(len(batches) + done),
+        )
         ranges = {
             tensor: _CUTS[method](np.sum(per_batch, axis=0), ranges[tensor])
             for tensor, per_batch in zip(tensors, zip(*counts, strict=True), strict=True)
@@ -83,6 +99,7 @@ def _run(
     statistics: Callable[[Callable[[str], Any]], Sequence[Any]],
     batches: Batches,
     input: str,
+    tell: Callable[[int], None],
 ) -> list[list[NDArray[Any]]]:
     """What is computed of the graph's tensors, which `statistics` gets by name, for each batch."""
     import tensorflow as tf
@@ -94,8 +111,13 @@ def _run(
             lambda name: graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
         )
     names = [tensor.name for tensor in fetched]
-    with open_step(graph.as_graph_def(), input=input, outputs=names) as step:
-        return [step(batch) for batch in batches]
+    found = []
+    # A graph that runs a few times isn't worth the time and the memory of rewriting it.
+    with open_step(graph, input=input, outputs=names, rewrite=False) as step:
+        for number, batch in enumerate(batches, start=1):
+            found.append(step(batch))
+            tell(number)
+    return found
 
 
 def _statistics(

@@ -2,7 +2,8 @@
 
 Values that are never below zero become unsigned integers, with zero at 0. Values of both signs do
 too, shifted: what reads them takes the shift back in its bias, which costs nothing and keeps all 8
-bits. Where zeros are padded around the integers it can't be taken back; then they are signed.
+bits. Where zeros are padded around the integers it can't be taken back: then they are signed, or
+the zeros are put around the real values, which keeps the bits and costs time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from modelzoo_runner.graphs.int8.units import Findings
 
 # A range narrower than this is taken to be this wide.
 _NARROWEST = 1e-6
+
+# Signed integers are taken for real values that are padded if steps are no wider than this, as
+# shares of what they would be without a sign: images from -1 to 1 (1.0), or less a mean (1.1).
+_HARDLY_WIDER = 1.125
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ def choose(findings: Findings, ranges: Mapping[str, Range]) -> dict[str, Encodin
     for tensors in _groups(ranges, findings):
         low, high = _limits(tensors, ranges, findings)
         encoding = Encoding(low=low, high=high)
-        if _needs_sign(tensors, findings):
+        if _needs_sign(encoding, tensors, findings):
             encoding = encoding.with_sign()
         encodings |= dict.fromkeys(tensors, encoding)
     return encodings
@@ -85,14 +90,17 @@ def _limits(
     return low, high
 
 
-def _needs_sign(tensors: Collection[str], findings: Findings) -> bool:
+def _needs_sign(encoding: Encoding, tensors: Collection[str], findings: Findings) -> bool:
     """Whether a reader pads zeros, and signed integers suit all that make and read the tensors."""
     units = findings.units.values()
     makers = [unit for unit in units if unit.output in tensors]
     readers = [unit for unit in units if unit.input in tensors]
     suits = all(unit.op == "Conv2D" and unit.summand is None for unit in (*makers, *readers))
     summed = any(unit.summand in tensors for unit in units)
-    return suits and not summed and any(unit.sees_padding for unit in readers) and bool(makers)
+    if not suits or summed or not any(unit.sees_padding for unit in readers):
+        return False
+    # What a unit puts out would have to be made real to be padded, and integers again.
+    return bool(makers) or encoding.with_sign().span * 2 <= encoding.span * _HARDLY_WIDER
 
 
 def _groups(tensors: Iterable[str], findings: Findings) -> list[list[str]]:

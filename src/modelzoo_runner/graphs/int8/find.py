@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _SUMS = ("Add", "AddV2", "AddN")
 
+# DataType in tensorflow/core/framework/types.proto.
+_QUINT8 = 12
+
 # An average over more values than this uses too few of the 256 steps of its input's range.
 _WIDEST_AVERAGE = 25
 
@@ -66,9 +69,11 @@ class _Walk:
         elif node.op in ("Relu", "Relu6"):
             self._activate(node, inputs[0])
         elif node.op == "BiasAdd":
-            self._bias(node, inputs)
+            self._bias(node, *inputs)
         elif node.op in _SUMS and len(inputs) == 2:
             self._sum(node, inputs)
+        elif node.op == "Dequantize":
+            self._turn_back(node)
 
     def _start(self, node: NodeDef) -> None:
         try:
@@ -80,10 +85,15 @@ class _Walk:
         else:
             self.units[unit.output] = unit
 
-    def _bias(self, node: NodeDef, inputs: list[str]) -> None:
-        unit, bias = self._open(inputs[0], node), self.wiring.draft.constant(node.input[1])
-        if unit is not None and bias is not None:
-            self._extend(unit, unit.then(node.name, bias=unit.bias + bias))
+    def _bias(self, node: NodeDef, tensor: str, constant: str) -> bool:
+        """Takes in a constant that is added to each channel, if it is one."""
+        unit, bias = self._open(tensor, node), self.wiring.draft.constant(constant)
+        if unit is None or bias is None or bias.ndim > len(unit.weights.shape):
+            return False
+        if bias.size not in (1, unit.channels) or bias.shape[-1:] not in ((), (bias.size,)):
+            return False
+        self._extend(unit, unit.then(node.name, bias=unit.bias + bias.ravel()))
+        return True
 
     def _activate(self, node: NodeDef, tensor: str) -> None:
         unit = self._open(tensor, node)
@@ -93,6 +103,8 @@ class _Walk:
 
     def _sum(self, node: NodeDef, inputs: list[str]) -> None:
         for tensor, summand in (inputs, reversed(inputs)):
+            if self._bias(node, tensor, summand):
+                return
             unit = self._open(tensor, node)
             if unit is not None and self._can_add(unit, summand, node):
                 self._extend(unit, unit.then(node.name, summand=summand))
@@ -119,6 +131,12 @@ class _Walk:
             self.carriers[node.name] = Carrier(name=node.name, op=node.op, inputs=tuple(inputs))
             if self.positive.issuperset(inputs):
                 self.positive.add(node.name)
+
+    def _turn_back(self, node: NodeDef) -> None:
+        """Unsigned integers from 0 on, in a graph that is int8 in part already."""
+        low = self.wiring.draft.constant(node.input[1])
+        if low is not None and low >= 0 and stated(node, "T").type == _QUINT8:
+            self.positive.add(node.name)
 
     def _open(self, tensor: str, node: NodeDef) -> Unit | None:
         """The unit that puts a tensor out, if this node may be taken into it."""

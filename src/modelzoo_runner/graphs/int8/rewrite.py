@@ -6,10 +6,11 @@ turned back once, under the name that the graph has for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.errors import GraphError
 from modelzoo_runner.graphs.int8 import nodes
 from modelzoo_runner.graphs.int8.encodings import Encoding
 from modelzoo_runner.graphs.int8.nodes import Integers
@@ -35,6 +36,9 @@ def rewrite(
     """The graph with every unit and carrier as a quantised operation, and nothing unneeded.
 
     `means` are, for each unit by name, the means of what its weights are multiplied with.
+
+    Raises:
+        GraphError: a name that is needed for a new node is taken.
     """
     writer = _Writer(findings, encodings, means, per_channel)
     taken = {name for unit in findings.units.values() for name in unit.nodes}
@@ -47,6 +51,7 @@ def rewrite(
             writer.copy(old)
     for output in wiring.outputs:
         writer.real(output)
+    _share_numbers(writer.made)
     needed = upstream(writer.nodes, wiring.draft.fixed)
     written = wiring.graph_def
     del written.node[:]
@@ -54,8 +59,22 @@ def rewrite(
     return written
 
 
+def _share_numbers(made: Sequence[NodeDef]) -> None:
+    """Takes each number from the first constant that holds it: each constant costs time in every
+    step, and most ranges begin at 0.
+    """
+    first: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    for node in made:
+        if node.op == "Const" and not node.attr["value"].tensor.tensor_shape.dim:
+            value = node.attr["value"].SerializeToString(deterministic=True)
+            same[node.name] = first.setdefault(value, node.name)
+    for node in made:
+        node.input[:] = [same.get(tensor, tensor) for tensor in node.input]
+
+
 class _Writer:
-    """The nodes written so far, and where each tensor is to be had as integers."""
+    """The nodes so far, which of them are new, and where each tensor is to be had as integers."""
 
     def __init__(
         self,
@@ -69,13 +88,14 @@ class _Writer:
         self.means = means
         self.per_channel = per_channel
         self.nodes: dict[str, NodeDef] = {}
+        self.made: list[NodeDef] = []
         self.have: dict[tuple[str, Encoding], Integers] = {}
 
     def copy(self, old: NodeDef) -> None:
         """A node that stays as it is, and reads real values."""
         for tensor in old.input:
             self.real(canonical(tensor))
-        self._add([old])
+        self._name(old)
 
     def unit(self, unit: Unit) -> None:
         """A product, and all that follows it, as one quantised operation."""
@@ -148,5 +168,14 @@ class _Writer:
         self.have[tensor, encoding] = made
         return made
 
-    def _add(self, written: list[NodeDef]) -> None:
-        self.nodes |= {node.name: node for node in written}
+    def _add(self, made: list[NodeDef]) -> None:
+        self.made += made
+        for node in made:
+            self._name(node)
+
+    def _name(self, node: NodeDef) -> None:
+        if self.nodes.setdefault(node.name, node) is not node:
+            raise GraphError(
+                f"node {node.name!r} ({self.nodes[node.name].op}): the int8 graph needs this name "
+                f"for another node ({node.op}). Rename it, or exclude what it belongs to"
+            )
