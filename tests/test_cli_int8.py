@@ -8,7 +8,6 @@ import pytest
 
 import tiny
 from modelzoo_runner import benchmark, cli, inspect_graph
-from modelzoo_runner.execution import job
 
 pytestmark = pytest.mark.usefixtures("same_pools")
 
@@ -123,18 +122,3 @@ def test_out_is_needed(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["quantize", str(graph), "--synthetic"])
     assert "the following arguments are required: --out" in capsys.readouterr().err
-
-
-def test_detection_tensors_make_a_graph_a_detector_also_when_they_are_named(
-    tmp_path: Path,
-) -> None:
-    from modelzoo_runner import models
-    from modelzoo_runner.api import resolved
-    from modelzoo_runner.graphs.load import read_graph
-    from modelzoo_runner.resolve import Request
-
-    outputs = models()["rfcn"].graph["fp32"].outputs
-    path = tiny.detector(tmp_path / "graph.pb", dict(outputs))
-    for named in ({}, {"input": "image_tensor:0", "outputs": outputs}):
-        _, plan = resolved(path, Request(kind="benchmark", **named))  # type: ignore[arg-type]
-        assert job.with_tensors(plan, read_graph(path)).task == "detection"

@@ -100,17 +100,14 @@ def with_own_facts(plan: Plan, graph: Any) -> Plan:
     """
     besides = load.there(graph, plan.graph.optional)
     named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
-    if named.input is not None and plan.graph.outputs:
-        return replace(plan, graph=named)
-    found_input, found_outputs = load.guess_tensors(graph)
-    named = replace(
-        named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
-    )
+    precision = plan.precision
+    if named.input is None or not plan.graph.outputs:
+        found_input, found_outputs = load.guess_tensors(graph)
+        named = replace(
+            named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
+        )
+        if precision == "fp32" and kernels.count_int8(graph) > 0:
+            precision = "int8"
     is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    is_int8 = plan.precision == "fp32" and kernels.count_int8(graph) > 0
-    return replace(
-        plan,
-        graph=named,
-        task="detection" if is_detector else plan.task,
-        precision="int8" if is_int8 else plan.precision,
-    )
+    task = "detection" if is_detector else plan.task
+    return replace(plan, graph=named, task=task, precision=precision)
