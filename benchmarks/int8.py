@@ -27,7 +27,7 @@ import numpy as np
 from modelzoo_runner import calibration_batches, models, planning, quantize, random_graph
 from modelzoo_runner.graphs import load, prepare, session
 from modelzoo_runner.graphs.int8.agreement import agreement
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 Graphs = dict[str, Any]
 Measured = tuple[list[float], list[float]]

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from modelzoo_runner import models, places, random_graph, resolve
 from modelzoo_runner.graphs.topologies import catalog
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 COLUMNS = f"{'model':<20}{'precision':>10}{'seconds':>9}{'cpu s':>8}{'nodes':>7}{'MB':>7}"
 

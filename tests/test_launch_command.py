@@ -279,3 +279,11 @@ def test_any_line_is_read_or_refused_in_words(rest: str | list[str]) -> None:
         assert str(error)
     else:
         assert call.model
+
+
+@pytest.mark.parametrize("command", [5, None, [b"launch_benchmark.py"]])
+def test_what_is_no_command(command: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        from_launch_command(command)
+
+    assert str(caught.value) == (f"command={command!r}: should be the line as text, or its pieces")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner import model_args, pipeline, preset, resolve
-from modelzoo_runner.best_known import best_known
+from modelzoo_runner import model_args, pipeline, preset, requested, resolve
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.plan import Placement, Plan
+from modelzoo_runner.recommended import best_known
 
 README = Path(__file__).parents[2] / "shared" / "reference" / "pipeline-readme.md"
 
@@ -68,7 +68,7 @@ needs_readme = pytest.mark.skipif(
 def planned(call: pipeline.Call) -> Plan:
     """The plan that a call comes to, on a machine of 28 cores."""
     found = preset.find(call.model)
-    request = resolve.check(resolve.Request(kind=call.verb, **call.arguments), found)
+    request = requested.check(requested.Request(kind=call.verb, **call.arguments), found)
     return resolve.resolve(found, request, Placement(inter_threads=1, intra_threads=28))
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelzoo_runner import preset, random_graph, resolve
+from modelzoo_runner import preset, random_graph, requested, resolve
 from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch
 from modelzoo_runner.graphs.inspect import inspect_graph
 from modelzoo_runner.graphs.topologies import catalog
 from modelzoo_runner.plan import Placement, Plan
 from modelzoo_runner.preset import Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 MOBILENET = preset.find("mobilenet_v1")
 PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_OPTS": "1"})
@@ -28,7 +28,7 @@ PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_O
 
 def plan(model: Preset = MOBILENET, **asked: Any) -> Plan:
     request = Request(kind="benchmark", weights="random", **asked)
-    return resolve.resolve(model, resolve.check(request, model), PLACEMENT)
+    return resolve.resolve(model, requested.check(request, model), PLACEMENT)
 
 
 FIRST_RUN = """

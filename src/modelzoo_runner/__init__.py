@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.api import accuracy, benchmark, models
-
-# Now and not when they are asked for: each is in a module of its own name, which would be found
-# in the function's place once something else has loaded it.
-from modelzoo_runner.best_known import BestKnown, best_known
 from modelzoo_runner.errors import (
     BindingError,
     ContainerError,
@@ -33,6 +29,10 @@ from modelzoo_runner.errors import (
 from modelzoo_runner.places import machine
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Preset
+
+# Now and not when they are asked for: each is in a module of its own name, which would be found
+# in the function's place once something else has loaded it.
+from modelzoo_runner.recommended import BestKnown, best_known
 from modelzoo_runner.results.compare import Comparison, compare
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
 from modelzoo_runner.results.sweep import Failure, SweepResult

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from modelzoo_runner import planning
+from modelzoo_runner import arguments, planning
 from modelzoo_runner import preset as presets
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.planning import Model
 from modelzoo_runner.preset import Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 
 
@@ -123,8 +123,8 @@ def benchmark(
         kind="benchmark",
         precision=precision,
         goal=goal,
-        weights=str(weights),
-        data_location=_text(data_location),
+        weights=arguments.text("weights", weights),
+        data_location=arguments.optional_text("data_location", data_location),
         stream=stream,
         allow_partial=allow_partial,
         batch_size=batch_size,
@@ -134,7 +134,7 @@ def benchmark(
         seed=seed,
         input=input,
         outputs=outputs,
-        preprocess_graph=_text(preprocess_graph),
+        preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
         input_shape=input_shape,
         optimize=optimize,
         trust=trust,
@@ -149,7 +149,7 @@ def benchmark(
         allocator=allocator,
         binding=binding,
         strict=strict,
-        env=env or {},
+        env={} if env is None else env,
         isolation=isolation,
         docker_image=docker_image,
         timeout=timeout,
@@ -247,17 +247,17 @@ def accuracy(
     request = Request(
         kind="accuracy",
         precision=precision,
-        weights=str(weights),
-        data_location=_text(data_location),
-        annotations=_text(annotations),
+        weights=arguments.text("weights", weights),
+        data_location=arguments.optional_text("data_location", data_location),
+        annotations=arguments.optional_text("annotations", annotations),
         stream=stream,
         allow_partial=allow_partial,
         limit=limit,
         batch_size=batch_size,
-        predictions=_text(predictions),
+        predictions=arguments.optional_text("predictions", predictions),
         input=input,
         outputs=outputs,
-        preprocess_graph=_text(preprocess_graph),
+        preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
         optimize=optimize,
         trust=trust,
         socket_id=socket_id,
@@ -269,7 +269,7 @@ def accuracy(
         allocator=allocator,
         binding=binding,
         strict=strict,
-        env=env or {},
+        env={} if env is None else env,
         isolation=isolation,
         docker_image=docker_image,
         timeout=timeout,
@@ -300,7 +300,3 @@ def _run(plan: Plan, progress: Progress | None) -> Result:
 def models() -> dict[str, Preset]:
     """The models that come with the library, by name."""
     return {each.name: each for each in presets.every()}
-
-
-def _text(value: str | Path | None) -> str | None:
-    return None if value is None else str(value)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import parameters, planning, resolve
+from modelzoo_runner import parameters, planning, requested
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Graph, Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,9 +96,9 @@ def calibration_batches(
         )
     if not synthetic and plan.data_location is None:
         raise DataRequired(
-            f"data_location: real images are needed: a folder of {resolve.DATA_FORMS[plan.task]}, "
-            "on this machine or at gs://. synthetic=True makes random ones up, which is enough "
-            "where only speed counts"
+            "data_location: real images are needed: a folder of "
+            f"{requested.DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
+            "random ones up, which is enough where only speed counts"
         )
     if plan.data_location and plan.task == "classification" and plan.preprocess is None:
         raise RequestError(

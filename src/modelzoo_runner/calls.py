@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner import api, codec
-from modelzoo_runner.best_known import BestKnown
 from modelzoo_runner.data import fingerprint
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.plan import Kind, Plan
 from modelzoo_runner.preset import Preset
+from modelzoo_runner.recommended import BestKnown
 from modelzoo_runner.results.result import Result
 
 Run = Mapping[str, Any] | Plan | BestKnown

@@ -13,7 +13,7 @@ import modelzoo_runner
 from modelzoo_runner import atomic, options, planning
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
 

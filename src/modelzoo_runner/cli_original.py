@@ -9,9 +9,9 @@ from typing import Any
 
 import modelzoo_runner
 from modelzoo_runner import options, original, pipeline
-from modelzoo_runner.best_known import recommended
 from modelzoo_runner.errors import RequestError, RunnerError
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.recommended import recommended
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.sweep import SweepResult
 

@@ -12,7 +12,7 @@ from modelzoo_runner.plan import GraphFile, Source
 from modelzoo_runner.preset import MASKS, Graph, Preset, Task
 
 if TYPE_CHECKING:
-    from modelzoo_runner.resolve import Request
+    from modelzoo_runner.requested import Request
 
 
 def of_model(request: Request, task: Task, graph: Graph) -> GraphFile:
@@ -46,7 +46,7 @@ def preparing(request: Request, graph: Graph) -> GraphFile | None:
     )
 
 
-def check_preparing(request: Request, preset: Preset, graph: Graph) -> None:
+def check_preparing(request: Request, preset: Preset) -> None:
     """Nothing, if the graph that prepares the images can be used and can be had.
 
     Raises:
@@ -57,9 +57,22 @@ def check_preparing(request: Request, preset: Preset, graph: Graph) -> None:
             f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "
             "images are prepared as its preset's [preprocess] says"
         )
+    graph = of_preset(preset, request)
     planned, known = preparing(request, graph), graph.preprocess_graph
     if planned is not None and planned.source == "pretrained" and not (known and known.files):
         raise RequestError(
             f"preprocess_graph: the preset {preset.name!r} says what goes in and out of the graph "
             "that prepares its images, and not where it is published; give its path"
         )
+
+
+def of_preset(preset: Preset, request: Request) -> Graph:
+    """The graph to run: what is built here is the float32 one, and keeps its tensors in int8."""
+    if request.weights == "random" and "fp32" in preset.graph:
+        return preset.graph["fp32"]
+    return preset.graph[graph_precision(request.precision)]
+
+
+def graph_precision(precision: str) -> str:
+    """The precision of the graph file behind a run: bfloat16 runs the fp32 graph."""
+    return "fp32" if precision == "bfloat16" else precision

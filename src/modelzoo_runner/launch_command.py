@@ -65,7 +65,7 @@ def from_launch_command(command: str | Sequence[str]) -> pipeline.Call:
     steps=110: the original counted 10 warm-up steps among these. Steps no longer contain warm-up:
     they are now warmup_steps=10 and steps=100.
     """
-    variables, options = _at_script(_split(command) if isinstance(command, str) else [*command])
+    variables, options = _at_script(_pieces(command))
     given, extra = _read(options)
     is_accuracy = given["accuracy_only"]
     call = pipeline.translate(
@@ -87,6 +87,14 @@ def from_launch_command(command: str | Sequence[str]) -> pipeline.Call:
         arguments={**call.arguments, **arguments, **({"env": env} if env else {})},
         notes=(*call.notes, *notes),
     )
+
+
+def _pieces(command: str | Sequence[str]) -> list[str]:
+    if isinstance(command, str):
+        return _split(command)
+    if not isinstance(command, Sequence) or not all(isinstance(each, str) for each in command):
+        raise RequestError(f"command={command!r}: should be the line as text, or its pieces")
+    return list(command)
 
 
 def _split(command: str) -> list[str]:

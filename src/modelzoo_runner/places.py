@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 
-from modelzoo_runner import resolve
+from modelzoo_runner import graph_files
 from modelzoo_runner.errors import BindingError
 
 # Loaded now and not when it is first used: the room has the name of the public function `machine`,
@@ -18,7 +18,7 @@ from modelzoo_runner.machine import topology
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.plan import Placement
 from modelzoo_runner.preset import Preset, Threads
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 
 def machine() -> Topology:
@@ -46,7 +46,7 @@ def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Place
     """
     from modelzoo_runner.machine import allocator, placement, processor, splitting
 
-    precision = resolve.graph_precision(request.precision)
+    precision = graph_files.graph_precision(request.precision)
     threads = preset.threads.get(precision, Threads())
     here = machine()
     choose = functools.partial(

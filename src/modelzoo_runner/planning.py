@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from modelzoo_runner import arguments, requested, resolve
 from modelzoo_runner import preset as presets
-from modelzoo_runner import resolve
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Graph, Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 Model = str | Path | Preset
 
@@ -29,6 +30,8 @@ def plan(
     """
     from modelzoo_runner import sources
 
+    arguments.flag("offline", offline)
+    arguments.callback("progress", progress)
     return sources.localize(resolved(preset, request), preset, offline=offline, progress=progress)
 
 
@@ -40,7 +43,7 @@ def resolved(preset: Preset, request: Request) -> Plan:
     """
     from modelzoo_runner import places
 
-    request = resolve.check(request, preset)
+    request = requested.check(request, preset)
     placed, instances = places.placements(preset, request)
     return resolve.resolve(preset, request, placed, instances)
 
@@ -49,6 +52,11 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
     """The preset behind `model`, and the request with the graph's path if `model` is one."""
     if isinstance(model, Preset):
         return model, request
+    if not isinstance(model, (str, os.PathLike)):
+        raise RequestError(
+            f"model={model!r}: should be a model's name, a path to a frozen graph (.pb) or to a "
+            "preset (.toml), or a Preset"
+        )
     path = Path(model).expanduser()
     if path.suffix == ".toml":
         return presets.read(path), request
@@ -59,8 +67,9 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
             f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
             "either a model's name with weights=, or the path alone"
         )
-    graph = Graph(input=request.input or "", outputs=request.outputs or {})
-    precision = resolve.graph_precision(request.precision)
-    bare = Preset(name=path.stem, task="classification", graph={precision: graph})
+    outputs = request.outputs if isinstance(request.outputs, Mapping) else {}
+    graph = Graph(input=request.input or "", outputs=outputs)
+    # Of which precision it is, it says itself when it is read.
+    bare = Preset(name=path.stem, task="classification", graph={"fp32": graph, "int8": graph})
     weights = str(model if "://" in str(model) else path)
     return bare, dataclasses.replace(request, weights=weights)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelzoo_runner import random_graph
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import GraphError, RequestError, nearest
 from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.graph_files import graph_precision
 from modelzoo_runner.plan import GraphFile, Image, Plan
 from modelzoo_runner.preset import Preset
-from modelzoo_runner.resolve import graph_precision
 
 
 def localize(
@@ -80,6 +80,10 @@ def _graph(
         return random_graph.kept(plan, preset, progress=progress)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, offline, progress)
+        if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
+            raise RequestError(
+                f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
+            )
     else:
         from modelzoo_runner.storage import fetch
 

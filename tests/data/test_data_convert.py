@@ -204,12 +204,18 @@ def test_an_image_that_can_not_be_read(flat: Path, synsets: Path, tmp_path: Path
         convert_imagenet(flat, synsets, tmp_path / "out")
 
 
-@pytest.mark.parametrize("shards", [-1, 11])
-def test_a_number_of_shards_that_can_not_be(
-    flat: Path, synsets: Path, tmp_path: Path, shards: int
+@pytest.mark.parametrize("number", [-1, 0, 11, "2"])
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("shards", "1 to 10, the number of images"), ("threads", "1 or more")]
+)
+def test_a_number_of_shards_or_threads_that_can_not_be(
+    flat: Path, synsets: Path, tmp_path: Path, name: str, number: Any, allowed: str
 ) -> None:
-    with pytest.raises(RequestError, match=f"shards={shards}: should be 1 to 10, the number of im"):
-        convert_imagenet(flat, synsets, tmp_path / "out", shards=shards)
+    if (name, number) == ("threads", 11):
+        return
+    with pytest.raises(RequestError) as raised:
+        convert_imagenet(flat, synsets, tmp_path / "out", **{name: number})
+    assert str(raised.value) == f"{name}={number!r}: should be {allowed}"
 
 
 # Which image is of which class.

@@ -17,7 +17,7 @@ from modelzoo_runner.graphs.inspect import inspect_graph
 from modelzoo_runner.graphs.session import Fed
 from modelzoo_runner.plan import Placement, Plan
 from modelzoo_runner.preset import Preprocess
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 pytestmark = pytest.mark.usefixtures("same_pools")
 

@@ -12,7 +12,7 @@ from modelzoo_runner import preset, resolve
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.execution import mounts
 from modelzoo_runner.plan import Placement, Plan
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 
 def plan(model: str = "rfcn", **asked: Any) -> Plan:

@@ -12,7 +12,7 @@ from modelzoo_runner import models, planning
 from modelzoo_runner.execution.opening import with_own_facts
 from modelzoo_runner.graphs.load import read_graph
 from modelzoo_runner.plan import Plan
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 
 OUTPUTS = dict(models()["rfcn"].graph["fp32"].outputs)
 

@@ -8,7 +8,7 @@ from graphs_made import classifier, graph_of, node, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.errors import GraphError
+from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.graphs import load
 
 
@@ -205,3 +205,9 @@ def test_real_graphs_are_read(samples: Path) -> None:
     assert paths
     for path in paths:
         assert load.read_graph(path).node
+
+
+def test_what_is_no_path_is_refused() -> None:
+    with pytest.raises(RequestError) as error:
+        load.read_graph(5)  # type: ignore[arg-type]
+    assert str(error.value) == "graph=5: should be text or a path"

@@ -208,6 +208,13 @@ class TestCompare:
         with pytest.raises(ResultError, match="give two of the same kind"):
             compare(benchmark_result(), accuracy_result())
 
+    def test_something_else(self) -> None:
+        with pytest.raises(ResultError) as raised:
+            compare(benchmark_result(), "result.json")  # type: ignore[arg-type]
+        assert str(raised.value) == (
+            "second='result.json': should be a result, as a verb or load() gives it"
+        )
+
     def test_a_partial_result(self) -> None:
         with pytest.raises(ResultError, match="second: the run was interrupted"):
             compare(benchmark_result(), benchmark_result(interrupted=True))

@@ -81,8 +81,8 @@ def convert_coco(
         raise DataError(f"{images}: should be a folder of images, and holds records already.")
     truth = source.annotations
     total = len(truth["images"])
-    if not 1 <= shards <= total:
-        raise RequestError(f"shards={shards}: should be from 1 to {total}, the number of images")
+    if not isinstance(shards, int) or not 1 <= shards <= total:
+        raise RequestError(f"shards={shards!r}: should be from 1 to {total}, the number of images")
     names = {category["id"]: category["name"] for category in truth["categories"]}
     objects: Mapping[int, list[dict[str, Any]]] = defaultdict(list)
     for each in truth["annotations"]:

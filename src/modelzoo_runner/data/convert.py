@@ -84,12 +84,12 @@ def convert_imagenet(
     check_free(out)
     found, left_out = labelled_images(Path(images).expanduser(), Path(labels).expanduser())
     found.sort(key=_mixed)
-    count = shards or min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD))
-    if not 1 <= count <= min(len(found), 99_999):
-        raise RequestError(f"shards={shards}: should be 1 to {len(found)}, the number of images")
-    threads = threads or len(os.sched_getaffinity(0))
-    if threads < 1:
-        raise RequestError(f"threads={threads}: should be 1 or more")
+    count = min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD)) if shards is None else shards
+    if not isinstance(count, int) or not 1 <= count <= min(len(found), 99_999):
+        raise RequestError(f"shards={shards!r}: should be 1 to {len(found)}, the number of images")
+    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    if not isinstance(threads, int) or threads < 1:
+        raise RequestError(f"threads={threads!r}: should be 1 or more")
     names = [f"validation-{number:05}-of-{count:05}" for number in range(count)]
     with whole_folder(out) as folder, closing(_in_parallel(_record, found, threads)) as records:
         done = 0

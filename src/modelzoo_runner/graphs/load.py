@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelzoo_runner import arguments
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.graphs import formats, operations, structure
 from modelzoo_runner.graphs.tensors import check_tensors, guess_tensors, there
@@ -79,8 +80,12 @@ def given(
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
-    """The path as the file system knows it: a leading `~` is the home folder unless it exists."""
-    found = Path(path)
+    """The path as the file system knows it: a leading `~` is the home folder unless it exists.
+
+    Raises:
+        RequestError: it is no path.
+    """
+    found = Path(arguments.text("graph", path))
     if found.parts[:1] and found.parts[0].startswith("~") and not os.path.lexists(found):
         try:
             return found.expanduser()

@@ -45,8 +45,11 @@ def compare(first: Result, second: Result) -> Comparison:
     """What can be said of two results of the same kind.
 
     Raises:
-        ResultError: a benchmark against an accuracy run, or a partial result.
+        ResultError: something else, a benchmark against an accuracy run, or a partial result.
     """
+    for name, each in (("first", first), ("second", second)):
+        if not isinstance(each, Result):
+            raise ResultError(f"{name}={each!r}: should be a result, as a verb or load() gives it")
     if type(first) is not type(second):
         kinds = f"{type(first).__name__} and {type(second).__name__}"
         raise ResultError(f"{kinds} can't be compared: give two of the same kind")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, cast
 
-from modelzoo_runner import atomic, codec, planning, resolve
+from modelzoo_runner import atomic, codec, planning, requested
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import Interrupted, RequestError, ResultError
 from modelzoo_runner.execution import host, source
@@ -22,7 +22,7 @@ from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import MASKS, Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 from modelzoo_runner.results.compare import NO_MATTER
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
@@ -74,7 +74,7 @@ def run(
         RequestError: an argument can't be, or the checkpoint is of another run.
         RunnerError: as `accuracy`.
     """
-    request = _with_absolute_paths(resolve.check(request, preset))
+    request = _with_absolute_paths(requested.check(request, preset))
     _can_be_in_parts(request, client)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)

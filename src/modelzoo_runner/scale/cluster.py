@@ -28,7 +28,7 @@ from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.plan import Plan
 from modelzoo_runner.preset import Preset
-from modelzoo_runner.resolve import Request
+from modelzoo_runner.requested import Request
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts

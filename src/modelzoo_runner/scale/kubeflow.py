@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner import pipeline
-from modelzoo_runner.best_known import recommended
 from modelzoo_runner.errors import MissingDependency, RequestError
+from modelzoo_runner.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
 
 __all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipeline", "write"]

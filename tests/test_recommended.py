@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from modelzoo_runner import preset
-from modelzoo_runner.best_known import BestKnown, best_known
 from modelzoo_runner.errors import RequestError, UnknownModel
 from modelzoo_runner.preset import Run
+from modelzoo_runner.recommended import BestKnown, best_known
 
 
 def test_all_of_them() -> None:

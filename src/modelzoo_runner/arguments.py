@@ -1,0 +1,179 @@
+"""Whether a single argument is of the kind that it should be. Pure.
+
+Each function returns the argument, as a plain Python value; what several arguments mean together is
+not known here. Values that may come as text are for `parameters`.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from modelzoo_runner.errors import RequestError, did_you_mean
+
+
+def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
+    """One of the allowed words.
+
+    Raises:
+        RequestError: it isn't; with the near ones.
+
+    >>> one_of("goal", "latency", ("throughput", "latency"))
+    'latency'
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise RequestError(
+            f"{name}={value!r}: not one of the values allowed here. "
+            f"{did_you_mean(str(value), allowed, otherwise='Allowed')}"
+        )
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value; a word such as "no" would count as true.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise RequestError(f"{name}={value!r}: should be True or False")
+    return value
+
+
+def callback(name: str, value: Any) -> None:
+    """Something that can be called, or `None`.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if value is not None and not callable(value):
+        raise RequestError(f"{name}={value!r}: should be a function, or None")
+
+
+def text(name: str, value: Any) -> str:
+    """Text, or a path as text.
+
+    Raises:
+        RequestError: it is something else.
+
+    >>> text("weights", Path("graph.pb"))
+    'graph.pb'
+    """
+    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
+        raise RequestError(f"{name}={value!r}: should be text or a path")
+    return os.fspath(value)
+
+
+def optional_text(name: str, value: Any) -> str | None:
+    """The same, or `None`; empty text is `None`.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    return None if value is None else text(name, value) or None
+
+
+def texts(name: str, value: Any, *, example: Mapping[str, str]) -> dict[str, str]:
+    """A mapping from text to text.
+
+    Raises:
+        RequestError: it is something else; with the example.
+    """
+    is_mapping = isinstance(value, Mapping)
+    if not is_mapping or not all(isinstance(each, str) for pair in value.items() for each in pair):
+        raise RequestError(f"{name}={value!r}: should map text to text, as {dict(example)}")
+    return dict(value)
+
+
+def variables(name: str, value: Any) -> dict[str, str]:
+    """Environment variables by name.
+
+    Raises:
+        RequestError: it is no mapping of text, or a name or value can't be one.
+    """
+    found = texts(name, value, example={"OMP_NUM_THREADS": "2"})
+    for variable, content in found.items():
+        if not variable or "=" in variable or "\0" in variable + content:
+            raise RequestError(
+                f"{name}={{{variable!r}: {content!r}}}: can't be a variable: a name isn't empty "
+                "and has no '=', and neither it nor its value holds a NUL"
+            )
+    return found
+
+
+def whole(name: str, value: Any, least: int) -> int | None:
+    """A whole number of at least so much, or `None`.
+
+    Raises:
+        RequestError: it is something else.
+
+    >>> whole("batch_size", 8, 1)
+    8
+    """
+    if value is None:
+        return None
+    number = _index(value)
+    if number is None or number < least:
+        raise RequestError(
+            f"{name}={value!r}: should be a whole number of at least {least}, or None to let the "
+            "preset decide"
+        )
+    return number
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """A number of seconds above 0, or `None`.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < float("inf"):
+        raise RequestError(f"{name}={value!r}: should be a number of seconds above 0, or None")
+    return float(value)
+
+
+def shape(name: str, value: Any) -> tuple[int, ...] | None:
+    """The sizes of an array, or `None`.
+
+    Raises:
+        RequestError: it is something else.
+
+    >>> shape("input_shape", [224, 224, 3])
+    (224, 224, 3)
+    """
+    if value is None:
+        return None
+    is_list = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    sizes = [_index(each) for each in value] if is_list else []
+    if not sizes or any(size is None or size < 1 for size in sizes):
+        raise RequestError(
+            f"{name}={value!r}: should be whole numbers of at least 1, as (224, 224, 3)"
+        )
+    return tuple(size for size in sizes if size is not None)
+
+
+def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
+    """CPUs as text, which is read elsewhere, or as ids; or `None`.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    ids = [_index(each) for each in value] if isinstance(value, Collection) else [None]
+    if not ids or any(each is None or each < 0 for each in ids):
+        raise RequestError(f"{name}={value!r}: give ids, or text as '0-3,8'")
+    return tuple(each for each in ids if each is not None)
+
+
+def _index(value: Any) -> int | None:
+    """The whole number that a value is, numpy's too; `True` isn't one."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
