@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
-    print(f"{'model':<20}{'batch':>6}{'fp32 img/s':>12}{'int8 img/s':>12}{'int8:fp32':>11}  verdicts")
+    heads = f"{'fp32 img/s':>12}{'int8 img/s':>12}{'int8:fp32':>11}"
+    print(f"{'model':<20}{'batch':>6}{heads}  verdicts")
     for name in asked.models:
         sizes = (1,) if models()[name].task == "detection" else (1, asked.batch_size)
         for size in sizes:
