@@ -38,7 +38,7 @@ from modelzoo_runner import (
 )
 from modelzoo_runner.data.convert import convert_imagenet
 from modelzoo_runner.machine import topology
-from modelzoo_runner.scale import cluster, cluster_worker, cores
+from modelzoo_runner.scale import cluster, cluster_checks, cluster_worker, cores
 from modelzoo_runner.scale.cluster_worker import Crew, Seat
 
 pytestmark = [
@@ -518,10 +518,10 @@ def test_a_cluster_without_workers(small: dict[str, Any], monkeypatch: pytest.Mo
 def test_versions_that_the_client_lacks_are_those_of_the_first_worker() -> None:
     here = {"tensorflow": None, "numpy": "2.0"}
     there = {"a": {"tensorflow": "2.16", "numpy": "2.0"}}
-    assert cluster._check_alike(here, there) == {"tensorflow": "2.16", "numpy": "2.0"}
+    assert cluster_checks.check_alike(here, there) == {"tensorflow": "2.16", "numpy": "2.0"}
     there["b"] = {"tensorflow": "2.21", "numpy": None}
     with pytest.raises(BindingError) as raised:
-        cluster._check_alike(here, there)
+        cluster_checks.check_alike(here, there)
     assert str(raised.value).startswith(
         "client=: worker b has tensorflow 2.21, and worker a it is 2.16; worker b has numpy not "
         "at all, and here it is 2.0. One result"
@@ -539,21 +539,21 @@ def seats(*cpus: str, node: str = "n") -> dict[str, Seat]:
 
 
 def test_workers_that_have_the_same_cpus_share_them() -> None:
-    assert cluster._shares(seats("0-1", "0-1")) == {"n 0-1": 2}
-    assert cluster._shares(seats("0-1", "2-3")) == {"n 0-1": 1, "n 2-3": 1}
+    assert cluster_checks.shares(seats("0-1", "0-1")) == {"n 0-1": 2}
+    assert cluster_checks.shares(seats("0-1", "2-3")) == {"n 0-1": 1, "n 2-3": 1}
     elsewhere = {"x": Seat(node="m", cpus="0-1", cores=2)}
-    assert cluster._shares(seats("0-1") | elsewhere) == {"n 0-1": 1, "m 0-1": 1}
+    assert cluster_checks.shares(seats("0-1") | elsewhere) == {"n 0-1": 1, "m 0-1": 1}
 
 
 def test_workers_that_cannot_share_are_refused() -> None:
     with pytest.raises(BindingError) as raised:
-        cluster._shares(seats("0-1", "0-1", "0-1"))
+        cluster_checks.shares(seats("0-1", "0-1", "0-1"))
     assert str(raised.value) == (
         "client=: 3 workers, w0 among them, share 2 physical cores (CPUs 0-1): start no more "
         "workers on a node than it has cores"
     )
     with pytest.raises(BindingError) as raised:
-        cluster._shares(seats("0-2", "2-3"))
+        cluster_checks.shares(seats("0-2", "2-3"))
     assert str(raised.value) == (
         "client=: worker w0 may use CPUs 0-2, and worker w1 of the same node CPUs 2-3: start them "
         "on the same CPUs, to have these divided, or on different ones"

@@ -161,9 +161,9 @@ def _place(
 ) -> AbstractContextManager[Place]:
     if client is None:
         return contextlib.nullcontext(_Here.of(preset, request, offline, progress))
-    from modelzoo_runner.scale import cluster
+    from modelzoo_runner.scale import cluster_place
 
-    return cluster.opened(client, preset, request, offline=offline)
+    return cluster_place.opened(client, preset, request, offline=offline)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,39 +1,22 @@
 """Runs on the workers of a Dask cluster: who takes part, and what they give back.
 
-What a worker does for it is known to `cluster_worker`. Before anything runs the workers' versions
-are compared, and the cores of each node are shared out among its workers. A worker has one of a
-resource that everything it does takes, so that it does one thing at a time.
+What a worker does for it is known to `cluster_worker`, and which may do something together to
+`cluster_checks`. A worker has one of a resource that everything it does takes, so that it does one
+thing at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
-from modelzoo_runner.errors import (
-    BindingError,
-    DataError,
-    MissingDependency,
-    RequestError,
-    WorkerError,
-)
-from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.machine import facts
-from modelzoo_runner.machine.cpulist import parse_cpu_list
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
-from modelzoo_runner.requested import Request
-from modelzoo_runner.results.parts import Whole
-from modelzoo_runner.results.result import PartResult
-from modelzoo_runner.scale import cluster_worker, parts
-from modelzoo_runner.scale.cluster_worker import Answer, Crew, Found, Seat, Work
-from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.errors import MissingDependency, RequestError, WorkerError
+from modelzoo_runner.scale import cluster_checks, cluster_worker
+from modelzoo_runner.scale.cluster_worker import Answer, Crew
 
 RESOURCE = "modelzoo_runner"
 """Of which each worker has one."""
@@ -126,8 +109,8 @@ def joined(client: Any) -> Iterator[Cluster]:
     """
     with _connected(client) as client:
         addresses = _addresses(client)
-        versions = _versions(client, addresses)
-        shares = _shares(client.run(cluster_worker.seat, workers=list(addresses)))
+        versions = cluster_checks.versions(client, addresses)
+        shares = cluster_checks.shares(client.run(cluster_worker.seat, workers=list(addresses)))
         name = f"{RESOURCE}-{secrets.token_hex(4)}"
         crew = Crew(name=name, versions=versions, shares=shares)
         client.register_plugin(_plugin(crew), name=name)
@@ -192,194 +175,3 @@ def _addresses(client: Any) -> tuple[str, ...]:
             f"{SECONDS_FOR_WORKERS} s; start some"
         ) from None
     return tuple(client.nthreads())
-
-
-def _versions(client: Any, addresses: Sequence[str]) -> dict[str, str | None]:
-    """The versions that all workers have, and this process too as far as it has the package.
-
-    Raises:
-        BindingError: naming the workers that have others.
-    """
-    # First what is installed, for which this library isn't needed there.
-    installed = client.get_versions(packages=["modelzoo_runner", *facts.DISTRIBUTIONS])
-    _check_alike(
-        _installed(installed["client"]),
-        {address: _installed(installed["workers"].get(address)) for address in addresses},
-    )
-    return _check_alike(
-        cluster_worker.versions(), client.run(cluster_worker.versions, workers=list(addresses))
-    )
-
-
-def _installed(found: Mapping[str, Any] | None) -> dict[str, str | None]:
-    packages: Mapping[str, str | None] = {} if found is None else found["packages"]
-    tensorflow = (packages.get(each) for each in facts.DISTRIBUTIONS)
-    return {
-        "python": ".".join((packages.get("python") or "").split(".")[:2]),
-        "modelzoo_runner": packages.get("modelzoo_runner"),
-        "tensorflow": next(filter(None, tensorflow), None),
-        "numpy": packages.get("numpy"),
-    }
-
-
-def _check_alike(
-    here: Mapping[str, str | None], there: Mapping[str, Mapping[str, str | None]]
-) -> dict[str, str | None]:
-    first = next(iter(there))
-    # Who only asks needs no TensorFlow.
-    wanted = {name: version or there[first][name] for name, version in here.items()}
-    wrong = [
-        f"worker {address} has {name} {own[name] or 'not at all'}, and "
-        f"{'here' if here[name] else f'worker {first}'} it is {version}"
-        for address, own in there.items()
-        for name, version in wanted.items()
-        if own[name] != version
-    ]
-    if wrong:
-        raise BindingError(
-            f"client=: {'; '.join(wrong)}. One result would be of different programs: install the "
-            "same on all workers"
-        )
-    return wanted
-
-
-def _shares(seats: Mapping[str, Seat]) -> dict[str, int]:
-    """Into how many parts the CPUs of each seat are divided: one for each worker that has them.
-
-    Raises:
-        BindingError: more workers than cores, or workers of which one may use some of another's.
-    """
-    workers = Counter(seat.key for seat in seats.values())
-    for address, seat in seats.items():
-        if workers[seat.key] > seat.cores:
-            raise BindingError(
-                f"client=: {workers[seat.key]} workers, {address} among them, share "
-                f"{seat.cores} physical core{'' if seat.cores == 1 else 's'} (CPUs {seat.cpus}): "
-                "start no more workers on a node than it has cores"
-            )
-    for (one, seat), (other, beside) in itertools.combinations(seats.items(), 2):
-        common = set(parse_cpu_list(seat.cpus)) & set(parse_cpu_list(beside.cpus))
-        if seat.node == beside.node and seat.cpus != beside.cpus and common:
-            raise BindingError(
-                f"client=: worker {one} may use CPUs {seat.cpus}, and worker {other} of the same "
-                f"node CPUs {beside.cpus}: start them on the same CPUs, to have these divided, or "
-                "on different ones"
-            )
-    return dict(workers)
-
-
-@contextlib.contextmanager
-def opened(
-    client: Any, preset: Preset, request: Request, *, offline: bool
-) -> Iterator[ClusterPlace]:
-    """The workers of a client, for the parts of an accuracy run (see `accuracy.Place`).
-
-    Each fetches the files for itself; a local path is looked for on each.
-
-    Raises:
-        RequestError, BindingError: as `joined`; or the request says where to run.
-        DataError: the workers see different data or graphs.
-        RunnerError: a worker can't come to a plan.
-    """
-    _check_request(request)
-    with joined(client) as cluster:
-        work = Work(preset=preset, request=request, offline=offline)
-        calls = dict.fromkeys(cluster.addresses, (work,))
-        own = {address: address for address in calls}
-        with cluster.doing(cluster_worker.look, calls, on=own) as answers:
-            found = {answer.worker: _value(answer) for _, answer in answers}
-        worker, first = next(iter(found.items()))
-        place = ClusterPlace(cluster=cluster, work=work, first=worker, found=first)
-        for other, seen in found.items():
-            place.check(other, seen.plan, seen.whole)
-        yield place
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterPlace:
-    """Where the parts are done; `found` is what the worker `first` came to, and others must too."""
-
-    cluster: Cluster
-    work: Work
-    first: str
-    found: Found
-
-    @property
-    def plan(self) -> Plan:
-        """Of all the examples, as the first worker would run them."""
-        return self.found.plan
-
-    @property
-    def whole(self) -> Whole:
-        """The data, as all workers see it."""
-        return self.found.whole
-
-    @property
-    def versions(self) -> Mapping[str, str | None]:
-        """Those of all workers."""
-        return self.cluster.crew.versions
-
-    @property
-    def workers(self) -> int:
-        """How many there were at the start."""
-        return len(self.cluster.addresses)
-
-    @contextlib.contextmanager
-    def results(
-        self, ranges: Sequence[Range], progress: Progress
-    ) -> Iterator[Iterator[PartResult]]:
-        """The parts as they get done, by whichever worker."""
-        calls = {parts.name(each): (self.work, each) for each in ranges}
-        with self.cluster.doing(cluster_worker.part, calls) as answers:
-            yield (self._checked(answer) for _, answer in answers)
-
-    def check(self, worker: str, plan: Plan, whole: Whole) -> None:
-        """See that a worker has the same graph and data as the first one."""
-        mine, others = _files(plan, whole), _files(self.plan, self.whole)
-        for what, own in mine.items():
-            if own != others[what]:
-                raise DataError(
-                    f"worker {worker} has another {what} than worker {self.first}: {own} and "
-                    f"{others[what]}. All workers need the same files"
-                )
-
-    def _checked(self, answer: Answer) -> PartResult:
-        part: PartResult = _value(answer)
-        self.check(answer.worker, part.plan, part.whole)
-        return part
-
-
-def _files(plan: Plan, whole: Whole) -> dict[str, object]:
-    """What tells the files of a run from others, by what they are."""
-    prepare = plan.preprocess_graph
-    return {
-        "graph": plan.graph.sha256,
-        "preprocess_graph": None if prepare is None else prepare.sha256,
-        "data set": f"{whole.examples} examples ({whole.fingerprint})",
-    }
-
-
-def _value(answer: Answer) -> Any:
-    if answer.error is not None:
-        raise answer.error
-    return answer.value
-
-
-def _check_request(request: Request) -> None:
-    """Where a worker runs is ours to say: on its share of its node's cores, in a child."""
-    for name in ("socket_id", "numa_node", "cpus"):
-        value = getattr(request, name)
-        if value not in (None, -1):
-            raise RequestError(
-                f"{name}={value!r}: with client= each worker runs on its share of its node's "
-                "cores. Leave it out, and start the workers where they should be"
-            )
-    for name, allowed in (
-        ("binding", '"sched_setaffinity" or "numactl"'),
-        ("isolation", '"auto" or "child"'),
-    ):
-        if getattr(request, name) == "none":
-            raise RequestError(
-                f'{name}="none": with client= each worker runs in a child process on its share of '
-                f"its node's cores; use {allowed}"
-            )

@@ -1,0 +1,137 @@
+"""The parts of an accuracy run on the workers of a Dask cluster, all with the same files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.execution.progress import Progress
+from modelzoo_runner.plan import Plan
+from modelzoo_runner.preset import Preset
+from modelzoo_runner.requested import Request
+from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.result import PartResult
+from modelzoo_runner.scale import cluster_worker, parts
+from modelzoo_runner.scale.cluster import Cluster, joined
+from modelzoo_runner.scale.cluster_worker import Answer, Found, Work
+from modelzoo_runner.scale.parts import Range
+
+
+@contextlib.contextmanager
+def opened(
+    client: Any, preset: Preset, request: Request, *, offline: bool
+) -> Iterator[ClusterPlace]:
+    """The workers of a client, for the parts of an accuracy run (see `accuracy.Place`).
+
+    Each fetches the files for itself; a local path is looked for on each.
+
+    Raises:
+        RequestError, BindingError: as `joined`; or the request says where to run.
+        DataError: the workers see different data or graphs.
+        RunnerError: a worker can't come to a plan.
+    """
+    _check_request(request)
+    with joined(client) as cluster:
+        work = Work(preset=preset, request=request, offline=offline)
+        calls = dict.fromkeys(cluster.addresses, (work,))
+        own = {address: address for address in calls}
+        with cluster.doing(cluster_worker.look, calls, on=own) as answers:
+            found = {answer.worker: _value(answer) for _, answer in answers}
+        worker, first = next(iter(found.items()))
+        place = ClusterPlace(cluster=cluster, work=work, first=worker, found=first)
+        for other, seen in found.items():
+            place.check(other, seen.plan, seen.whole)
+        yield place
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlace:
+    """Where the parts are done; `found` is what the worker `first` came to, and others must too."""
+
+    cluster: Cluster
+    work: Work
+    first: str
+    found: Found
+
+    @property
+    def plan(self) -> Plan:
+        """Of all the examples, as the first worker would run them."""
+        return self.found.plan
+
+    @property
+    def whole(self) -> Whole:
+        """The data, as all workers see it."""
+        return self.found.whole
+
+    @property
+    def versions(self) -> Mapping[str, str | None]:
+        """Those of all workers."""
+        return self.cluster.crew.versions
+
+    @property
+    def workers(self) -> int:
+        """How many there were at the start."""
+        return len(self.cluster.addresses)
+
+    @contextlib.contextmanager
+    def results(
+        self, ranges: Sequence[Range], progress: Progress
+    ) -> Iterator[Iterator[PartResult]]:
+        """The parts as they get done, by whichever worker."""
+        calls = {parts.name(each): (self.work, each) for each in ranges}
+        with self.cluster.doing(cluster_worker.part, calls) as answers:
+            yield (self._checked(answer) for _, answer in answers)
+
+    def check(self, worker: str, plan: Plan, whole: Whole) -> None:
+        """See that a worker has the same graph and data as the first one."""
+        mine, others = _files(plan, whole), _files(self.plan, self.whole)
+        for what, own in mine.items():
+            if own != others[what]:
+                raise DataError(
+                    f"worker {worker} has another {what} than worker {self.first}: {own} and "
+                    f"{others[what]}. All workers need the same files"
+                )
+
+    def _checked(self, answer: Answer) -> PartResult:
+        part: PartResult = _value(answer)
+        self.check(answer.worker, part.plan, part.whole)
+        return part
+
+
+def _files(plan: Plan, whole: Whole) -> dict[str, object]:
+    """What tells the files of a run from others, by what they are."""
+    prepare = plan.preprocess_graph
+    return {
+        "graph": plan.graph.sha256,
+        "preprocess_graph": None if prepare is None else prepare.sha256,
+        "data set": f"{whole.examples} examples ({whole.fingerprint})",
+    }
+
+
+def _value(answer: Answer) -> Any:
+    if answer.error is not None:
+        raise answer.error
+    return answer.value
+
+
+def _check_request(request: Request) -> None:
+    """Where a worker runs is ours to say: on its share of its node's cores, in a child."""
+    for name in ("socket_id", "numa_node", "cpus"):
+        value = getattr(request, name)
+        if value not in (None, -1):
+            raise RequestError(
+                f"{name}={value!r}: with client= each worker runs on its share of its node's "
+                "cores. Leave it out, and start the workers where they should be"
+            )
+    for name, allowed in (
+        ("binding", '"sched_setaffinity" or "numactl"'),
+        ("isolation", '"auto" or "child"'),
+    ):
+        if getattr(request, name) == "none":
+            raise RequestError(
+                f'{name}="none": with client= each worker runs in a child process on its share of '
+                f"its node's cores; use {allowed}"
+            )
