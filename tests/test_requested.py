@@ -141,3 +141,15 @@ def test_what_the_verbs_themselves_take(verb: Any, asked: dict[str, Any], said: 
     with pytest.raises(RequestError) as raised:
         verb(**given)
     assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("more", [{}, {"checkpoint": "kept"}])
+def test_where_predictions_cannot_go_is_said_before_anything_is_fetched(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "none" / "found.csv"
+    with pytest.raises(RequestError) as raised:
+        accuracy("resnet50", data_location=tmp_path / "data", predictions=nowhere, **more)
+    assert str(raised.value) == (
+        f"predictions={str(nowhere)!r}: can't be written: no writable folder {tmp_path / 'none'}"
+    )

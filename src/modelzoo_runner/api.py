@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from modelzoo_runner import arguments, planning
+from modelzoo_runner import arguments, atomic, planning
 from modelzoo_runner import preset as presets
 from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.plan import Plan
@@ -275,6 +275,8 @@ def accuracy(
         timeout=timeout,
     )
     preset, request = planning.preset_for(model, request)
+    if request.predictions is not None:
+        atomic.target("predictions", request.predictions)  # before anything is fetched
     if client is not None or checkpoint is not None:
         from modelzoo_runner.scale import accuracy as in_parts
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, cast
 
-from modelzoo_runner import atomic, codec, planning, requested
+from modelzoo_runner import codec, planning, requested
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import Interrupted, RequestError, ResultError
 from modelzoo_runner.execution import host, source
@@ -76,8 +76,6 @@ def run(
     """
     request = _with_absolute_paths(requested.check(request, preset))
     _can_be_in_parts(request, client)
-    if request.predictions is not None:
-        atomic.target("predictions", request.predictions)
     told = Guarded(progress or (lambda *_: None))
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(_place(preset, request, client, offline, told))
