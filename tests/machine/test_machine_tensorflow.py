@@ -127,6 +127,9 @@ ISA = {
     "avx512_core": "Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions",
     "avx512_core_vnni": "Intel AVX-512 with Intel DL Boost",
     "avx512_core_bf16": "Intel AVX-512 with Intel DL Boost and bfloat16 support",
+    "avx512_core_fp16": "Intel AVX-512 with float16, Intel DL Boost and bfloat16 support",
+    "avx512_core_amx": "Intel AVX-512 with float16, Intel DL Boost and bfloat16 support and "
+    "Intel AMX with bfloat16 and 8-bit integer support",
 }
 """How oneDNN 3 writes its levels."""
 
