@@ -111,7 +111,7 @@ def coco(folder: Path) -> tuple[Path, Path]:
 
 
 def shards(folder: Path, *, images: int = 12, files: int = 2) -> Path:
-    """ImageNet-like shards of small images, each of another class."""
+    """ImageNet-like shards of small images, each of another class, as far as there are any."""
     import tensorflow as tf
 
     folder.mkdir()
@@ -120,7 +120,7 @@ def shards(folder: Path, *, images: int = 12, files: int = 2) -> Path:
         with tf.io.TFRecordWriter(str(folder / f"validation-{file:05}-of-{files:05}")) as writer:
             for number in range(file, images, files):
                 pixels = generator.integers(0, 256, (20, 24, 3), np.uint8)
-                writer.write(_record(tf.io.encode_jpeg(pixels).numpy(), number + 1))
+                writer.write(_record(tf.io.encode_jpeg(pixels).numpy(), number % 1000 + 1))
     return folder
 
 
