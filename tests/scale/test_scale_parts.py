@@ -73,7 +73,10 @@ def test_every_example_that_is_missing_is_in_exactly_one_part(
     assert at == examples
     most = max(-(-parts.MOST_EXAMPLES // batch_size), 1) * batch_size
     assert all(stop - start <= most for start, stop in first)
-    assert len(first) <= max(workers * parts.PARTS_PER_WORKER, steps)
+    most_parts = workers * parts.PARTS_PER_WORKER / parts.SMALLEST
+    assert len(first) <= min(
+        max(most_parts, examples / parts.MOST_EXAMPLES / parts.SMALLEST) + 1, steps
+    )
 
 
 def test_a_range_that_was_done_twice_is_left_out_once() -> None:

@@ -44,7 +44,7 @@ class Cluster:
     ) -> Iterator[Iterator[tuple[str, Answer]]]:
         """What a function of `cluster_worker` answers to each of the named arguments, as it comes.
 
-        What a worker was doing when it died is done again by another one. On leaving, what isn't
+        They are begun in the order of `calls`. What a worker was doing when it died is done again by another one. On leaving, what isn't
         done is given up.
 
         Args:
@@ -62,10 +62,11 @@ class Cluster:
                 key=f"{self.crew.name}-{function.__name__}-{name}",
                 resources={RESOURCE: 1},
                 pure=False,
+                priority=-number,
                 workers=None if on is None else [on[name]],
                 allow_other_workers=on is not None,
             ): name
-            for name, arguments in calls.items()
+            for number, (name, arguments) in enumerate(calls.items())
         }
         done = as_completed(list(names), loop=self.client.loop)
         try:

@@ -21,7 +21,10 @@ Range = tuple[int, int]
 """The number of the first example, and that after the last one's."""
 
 PARTS_PER_WORKER = 8
-"""Enough that the last to finish isn't long alone, and few enough that starting them is no cost."""
+"""Of the largest there are: few enough that starting them is no cost."""
+
+SMALLEST = 1 / 4
+"""Of a largest part: the last ones are small, so that none of the workers is long alone."""
 
 MOST_EXAMPLES = 1000
 """In a part: what is lost when it is killed, and has to be done again."""
@@ -58,17 +61,24 @@ def missing(examples: int, done: Iterable[Range]) -> tuple[Range, ...]:
 def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Range, ...]:
     """The parts in which so many workers do these ranges; each begins at a multiple of the batch.
 
+    Towards the end they get smaller: each is at most a worker's share of half of what is left (S. F.
+    Hummel et al., Factoring: a method for scheduling parallel loops, CACM 1992).
+
     >>> split([(0, 90), (120, 130)], batch_size=4, workers=1)
-    ((0, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 90), (120, 130))
+    ((0, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 90), (120, 128), (128, 130))
     """
     ranges = tuple(ranges)
-    examples = sum(stop - start for start, stop in ranges)
-    even = math.ceil(examples / (workers * PARTS_PER_WORKER))
-    steps = max(1, math.ceil(min(even, MOST_EXAMPLES) / batch_size))
-    size = steps * batch_size
-    return tuple(
-        (at, min(at + size, stop)) for start, stop in ranges for at in range(start, stop, size)
-    )
+    left = sum(stop - start for start, stop in ranges)
+    largest = min(left / (workers * PARTS_PER_WORKER), MOST_EXAMPLES)
+    found: list[Range] = []
+    for start, stop in ranges:
+        while start < stop:
+            size = max(min(largest, left / (2 * workers)), largest * SMALLEST)
+            end = min(start + math.ceil(size / batch_size) * batch_size, stop)
+            found.append((start, end))
+            left -= end - start
+            start = end
+    return tuple(found)
 
 
 def merged(
