@@ -69,10 +69,10 @@ def test_in_parts_it_is_what_it_is_in_one_go(
         progress=lambda *said: told.append(said),
     )
     same(found, alone)
-    assert found.observed.host == "process" and len(found.parts) == 7
+    assert found.observed.host == "process" and len(found.parts) == 8
     assert rows(found) == rows(alone)
     # The graph is opened once.
-    assert [bool(each.setup_seconds) for each in found.parts] == [True] + [False] * 6
+    assert [bool(each.setup_seconds) for each in found.parts] == [True] + [False] * 7
     assert told[0] == ("examples", 0, IMAGES) and told[-1] == ("examples", IMAGES, IMAGES)
     counts = [done for what, done, _ in told if what == "examples"]
     assert counts == sorted(counts)
@@ -85,7 +85,7 @@ def test_a_child_opens_the_graph_once_too(
     found = accuracy(**given, num_intra_threads=1, isolation="child", checkpoint=tmp_path / "kept")
     same(found, alone)
     assert found.observed.host == "child"
-    assert [bool(each.setup_seconds) for each in found.parts] == [True] + [False] * 6
+    assert [bool(each.setup_seconds) for each in found.parts] == [True] + [False] * 7
 
 
 ENDED = """
