@@ -213,9 +213,11 @@ def _connected(client: DockerClient, container: Container) -> Iterator[socket.so
     """A connection to the container's standard input, output and error."""
     streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
     attached = client.api.attach_socket(container.id, params=streams)
-    # What is handed out can only be read from, and leaves the socket open when it is closed.
+    # What is handed out can only be read from, and leaves the socket open when it is closed. The
+    # response it is of has to be closed before it, or Python 3.13 complains when that is collected.
     connection: socket.socket = getattr(attached, "_sock", attached)
-    with contextlib.closing(connection), contextlib.closing(attached):
+    response = getattr(attached, "_response", attached)
+    with contextlib.closing(connection), contextlib.closing(response):
         yield connection
 
 
