@@ -44,8 +44,8 @@ class Cluster:
     ) -> Iterator[Iterator[tuple[str, Answer]]]:
         """What a function of `cluster_worker` answers to each of the named arguments, as it comes.
 
-        They are begun in the order of `calls`. What a worker was doing when it died is done again by another one. On leaving, what isn't
-        done is given up.
+        They are begun in the order of `calls`. What a worker was doing when it died is done again
+        by another one. On leaving, what isn't done is given up.
 
         Args:
             function: takes the crew's name, and then the arguments.

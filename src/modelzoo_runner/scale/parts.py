@@ -61,8 +61,8 @@ def missing(examples: int, done: Iterable[Range]) -> tuple[Range, ...]:
 def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Range, ...]:
     """The parts in which so many workers do these ranges; each begins at a multiple of the batch.
 
-    Towards the end they get smaller: each is at most a worker's share of half of what is left (S. F.
-    Hummel et al., Factoring: a method for scheduling parallel loops, CACM 1992).
+    Towards the end they get smaller: each is at most a worker's share of half of what is left
+    (S. F. Hummel et al., Factoring: a method for scheduling parallel loops, CACM 1992).
 
     >>> split([(0, 90), (120, 130)], batch_size=4, workers=1)
     ((0, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 90), (120, 128), (128, 130))
