@@ -372,6 +372,21 @@ def test_one_run_at_a_time_is_on_a_node(two: Client) -> None:
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
+def test_what_there_is_to_do_is_begun_in_its_order(two: Client) -> None:
+    def begun() -> float:
+        start = time.monotonic()
+        time.sleep(0.02)
+        return start
+
+    with cluster.joined(two) as crew:
+        calls = {str(number): (begun,) for number in range(12)}
+        with crew.doing(cluster_worker.alone, calls) as answers:
+            found = [(answer.worker, answer.value, int(name)) for name, answer in answers]
+    for worker in {each[0] for each in found}:
+        begun_there = [number for where, _, number in sorted(found) if where == worker]
+        assert begun_there == sorted(begun_there)
+
+
 def test_what_a_dead_worker_had_to_do_another_one_does(two: Client, tmp_path: Path) -> None:
     def die_once() -> str:
         with contextlib.suppress(FileExistsError):
