@@ -3,11 +3,16 @@
 TensorFlow sizes its pools when the first session (or eager context) of a process is made, and
 later settings are ignored without a word. So it matters whether that has happened, and who asked
 for what. This is state of the process, not of a run, which is why it is kept in a module.
+
+TensorFlow names its threads since 2.21 (by experiment: 2.16, 2.17, 2.19 and 2.20 don't). Before, a
+thread is known as TensorFlow's if it started with the pools that this library made; and a session
+of somebody else's isn't noticed, unless operations ran outside of sessions, too.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +23,8 @@ class Pool:
     """The sizes of the pools: as asked for, and as counted in the process afterwards.
 
     `intra_found` and `inter_found` are counts of threads. An OpenMP build makes its intra-op
-    threads elsewhere and later, so that `intra_found` is 0 there.
+    threads elsewhere and later, so that `intra_found` is 0 there. Where threads have no names, all
+    that aren't the inter-op threads asked for count as `intra_found`.
     """
 
     inter_threads: int
@@ -29,10 +35,25 @@ class Pool:
 
 _made_by_us: Pool | None = None
 
+_threads: frozenset[str] = frozenset()
+"""The ids of the threads that started with the pools made by us."""
+
+_GRAPH_RUNNERS = 1
+"""Threads that TensorFlow starts beside the pools."""
+
 
 def made() -> bool:
     """Whether TensorFlow has made its pools in this process, whoever asked for it."""
-    return _count()["tf_Compute"] > 0
+    tasks = _tasks()
+    if "tf_Compute" in tasks.values():
+        return True
+    if _made_by_us is not None:
+        return not _threads.isdisjoint(tasks)
+    return (
+        _eager_context_is_made()
+        and not _names_its_threads()
+        and len(tasks) > threading.active_count()
+    )
 
 
 def lost() -> bool:
@@ -54,7 +75,7 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
     Raises:
         RuntimeError: somebody else made them. Callers look at `made` and `known` first.
     """
-    global _made_by_us
+    global _made_by_us, _threads
     if _made_by_us is not None:
         return _made_by_us
     if made():
@@ -64,18 +85,25 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
     # For the eager context, which runs the input pipeline, as well as for sessions.
     tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
     tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
-    before = _count()
+    before = _tasks()
     config = tf.compat.v1.ConfigProto(
         inter_op_parallelism_threads=inter_threads, intra_op_parallelism_threads=intra_threads
     )
     with tf.Graph().as_default(), tf.compat.v1.Session(config=config):
-        after = _count()
-    new = after - before
+        after = _tasks()
+    new = {task: name for task, name in after.items() if task not in before}
+    names = Counter(new.values())
+    inter_found = names["tf_Compute"]
+    intra_found = sum(n for name, n in names.items() if not name.startswith("tf_"))
+    if new and not inter_found:
+        inter_found = min(inter_threads, len(new) - _GRAPH_RUNNERS)
+        intra_found = len(new) - _GRAPH_RUNNERS - inter_found
+    _threads = frozenset(new)
     _made_by_us = Pool(
         inter_threads=inter_threads,
         intra_threads=intra_threads,
-        inter_found=new["tf_Compute"],
-        intra_found=sum(n for name, n in new.items() if not name.startswith("tf_")),
+        inter_found=inter_found,
+        intra_found=intra_found,
     )
     return _made_by_us
 
@@ -90,12 +118,20 @@ def _eager_context_is_made() -> bool:
     return eager is not None and bool(eager._initialized)
 
 
-def _count() -> Counter[str]:
-    """How many threads of each name this process has; intra-op threads bear the process's own."""
-    found: Counter[str] = Counter()
+def _names_its_threads() -> bool:
+    import tensorflow as tf
+
+    major, minor = tf.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (2, 21)
+
+
+def _tasks() -> dict[str, str]:
+    """The names of this process's threads, by id; intra-op threads bear the process's own."""
+    found = {}
     for task in Path("/proc/self/task").iterdir():
         try:
-            found[(task / "comm").read_text(encoding="utf-8", errors="replace").strip()] += 1
+            name = (task / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             continue  # the thread has ended meanwhile
+        found[task.name] = name
     return found
