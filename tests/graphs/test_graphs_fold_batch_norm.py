@@ -29,6 +29,14 @@ def prepared(graph_def: object, *outputs: str) -> tuple[object, dict[str, int]]:
     return result.graph_def, {key: result.changes[key] for key in NOTHING}
 
 
+def off(before: Any, after: Any, image: Any) -> float:
+    """The largest difference at `output`, relative to its range, or to 1 where that is less: values
+    are around 1, and the ReLU may cut nearly all of them off.
+    """
+    (wanted,), (found,) = run(before, image, "output:0"), run(after, image, "output:0")
+    return float(np.abs(wanted.astype("f8") - found).max() / max(np.ptp(wanted), 1.0))
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     layer=st.sampled_from(["Conv2D", "DepthwiseConv2dNative"]),
@@ -93,7 +101,7 @@ def test_a_batch_norm_behind_any_convolution_is_folded(
     assert changes == NOTHING | {"folded_batch_norms": 1}
     assert ops(after) == sorted([layer, "BiasAdd", "Relu"])
     image = batch_of(batch, channels, 9, 9) if nchw else batch_of(batch, 9, 9, channels)
-    assert furthest(run(graph_def, image, "output:0"), run(after, image, "output:0")) < 1e-5
+    assert off(graph_def, after, image) < 1e-5
 
 
 @settings(deadline=None, max_examples=15)
@@ -116,7 +124,7 @@ def test_factors_behind_a_matrix_product_are_folded(
     assert changes == NOTHING | {kind: 1}
     assert ops(after) == ["BiasAdd", "MatMul", "Relu"]
     image = batch_of(batch, inputs)
-    assert furthest(run(graph_def, image, "output:0"), run(after, image, "output:0")) < 1e-5
+    assert off(graph_def, after, image) < 1e-5
 
 
 def convolved(*steps: Any, channels: int = 4) -> object:
