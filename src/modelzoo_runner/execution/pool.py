@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,12 +92,7 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
     with tf.Graph().as_default(), tf.compat.v1.Session(config=config):
         after = _tasks()
     new = {task: name for task, name in after.items() if task not in before}
-    names = Counter(new.values())
-    inter_found = names["tf_Compute"]
-    intra_found = sum(n for name, n in names.items() if not name.startswith("tf_"))
-    if new and not inter_found:
-        inter_found = min(inter_threads, len(new) - _GRAPH_RUNNERS)
-        intra_found = len(new) - _GRAPH_RUNNERS - inter_found
+    inter_found, intra_found = _counted(list(new.values()), inter_threads)
     _threads = frozenset(new)
     _made_by_us = Pool(
         inter_threads=inter_threads,
@@ -106,6 +101,22 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
         intra_found=intra_found,
     )
     return _made_by_us
+
+
+def _counted(names: Sequence[str], inter_threads: int) -> tuple[int, int]:
+    """How many threads that started with the pools are inter-op and how many intra-op, by name.
+
+    >>> _counted(["tf_graph_runner", "tf_Compute", "python", "python"], inter_threads=1)
+    (1, 2)
+    >>> _counted(["python", "python", "python", "python"], inter_threads=1)
+    (1, 2)
+    """
+    inter = names.count("tf_Compute")
+    if inter or not names:
+        return inter, sum(not name.startswith("tf_") for name in names)
+    pooled = len(names) - _GRAPH_RUNNERS
+    inter = min(inter_threads, pooled)
+    return inter, pooled - inter
 
 
 def _eager_context_is_made() -> bool:
