@@ -42,7 +42,7 @@ def percentile(counts: NDArray[Any], span: Range, share: float = PERCENTILE) -> 
     total = np.cumsum(counts)
     cut = total[-1] * (1 - share / 100) / 2
     # A hair more than `cut`, so that rounding doesn't keep a bin that isn't needed.
-    first = int(np.searchsorted(total, cut * (1 - 1e-9), side="right"))
+    first = int(np.searchsorted(total, cut * (1 + 1e-9), side="right"))
     last = int(np.searchsorted(total, (total[-1] - cut) * (1 - 1e-9), side="left"))
     width = (span.high - span.low) / len(counts)
     return Range(span.low + first * width, span.low + (last + 1) * width)
