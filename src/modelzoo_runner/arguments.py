@@ -58,6 +58,7 @@ def text(name: str, value: Any) -> str:
     Raises:
         RequestError: it is something else.
 
+    >>> from pathlib import Path
     >>> text("weights", Path("graph.pb"))
     'graph.pb'
     """

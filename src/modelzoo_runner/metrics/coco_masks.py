@@ -72,7 +72,7 @@ def read(segmentation: Any, size: tuple[int, int]) -> Segmentation:
         ValueError: saying what it is instead.
 
     >>> read([[0, 0, 2, 0, 2, 1, 0, 1]], (2, 4))
-    {'size': [2, 4], 'counts': b'01115'}
+    {'size': [2, 4], 'counts': b'01104'}
     """
     from hotcoco import mask as rle
 
