@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner.coco_categories import NAMES, ORDERED
 from modelzoo_runner.metrics.coco import score_detections
 from modelzoo_runner.metrics.coco_detections import Detections
+from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 
 SIZE = np.array([640, 480])
 

@@ -27,11 +27,11 @@ import numpy as np
 import simplejpeg
 import tensorflow as tf
 
-from modelzoo_runner import preset
 from modelzoo_runner.data import imagenet
 from modelzoo_runner.data.pipeline import READY_BATCHES
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import RecordWriter
+from modelzoo_runner.values import preset
 
 Cost: TypeAlias = tuple[float, float]
 """CPU seconds, seconds; of one image."""

@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner import calibration_batches, models, planning, quantize, random_graph
-from modelzoo_runner.graphs import load, prepare, session
-from modelzoo_runner.graphs.int8.agreement import agreement
-from modelzoo_runner.requested import Request
+from modelzoo_runner import calibration_batches, models, quantize
+from modelzoo_runner.backends.tensorflow import load, prepare, session
+from modelzoo_runner.int8.agreement import agreement
+from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import random_graph
+from modelzoo_runner.planning.request import Request
 
 Graphs = dict[str, Any]
 Measured = tuple[list[float], list[float]]

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner.graphs.load import guess_tensors, read_graph
-from modelzoo_runner.graphs.prepare import prepare
-from modelzoo_runner.graphs.session import Step, open_step
-from modelzoo_runner.graphs.topologies import catalog
+from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.prepare import prepare
+from modelzoo_runner.backends.tensorflow.session import Step, open_step
+from modelzoo_runner.backends.tensorflow.topologies import catalog
 
 
 def batch_for(step: Step, size: int, image: int) -> np.ndarray:

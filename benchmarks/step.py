@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner.graphs.load import guess_tensors, read_graph
-from modelzoo_runner.graphs.session import open_step
+from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.session import open_step
 
 Call = Callable[[np.ndarray], Any]
 GraphDef = Any

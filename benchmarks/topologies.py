@@ -21,9 +21,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo_runner import models, places, random_graph, resolve
-from modelzoo_runner.graphs.topologies import catalog
-from modelzoo_runner.requested import Request
+from modelzoo_runner import models
+from modelzoo_runner.backends.tensorflow.topologies import catalog
+from modelzoo_runner.planning import placement as places
+from modelzoo_runner.planning import random_graph, resolve
+from modelzoo_runner.planning.request import Request
 
 COLUMNS = f"{'model':<20}{'precision':>10}{'seconds':>9}{'cpu s':>8}{'nodes':>7}{'MB':>7}"
 

@@ -41,6 +41,6 @@ def pools(request: pytest.FixtureRequest) -> None:
     pools that somebody else made. Only where a test asks for it: it loads TensorFlow.
     """
     if any("same_pools" in item.fixturenames for item in request.session.items):  # type: ignore[attr-defined]
-        from modelzoo_runner.execution import pool
+        from modelzoo_runner.backends.tensorflow import thread_pools as pool
 
         pool.make(inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))

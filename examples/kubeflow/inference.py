@@ -7,7 +7,7 @@ Upload the file in Kubeflow's UI: it asks for the parameters of old when a run i
 
 import sys
 
-from modelzoo_runner.scale import kubeflow
+from modelzoo_runner.legacy import kubeflow
 
 pipeline = kubeflow.inference_pipeline(
     kubeflow.Pod(

@@ -5,7 +5,7 @@ python sweep.py sweep.yaml
 
 import sys
 
-from modelzoo_runner.scale import kubeflow
+from modelzoo_runner.legacy import kubeflow
 
 runs = kubeflow.recommended(
     imagenet="/root/imagenet_dataset",

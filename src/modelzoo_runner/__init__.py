@@ -7,7 +7,8 @@
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
-from modelzoo_runner.api import accuracy, benchmark, models
+from modelzoo_runner.api.sweep import sweep
+from modelzoo_runner.api.verbs import accuracy, benchmark, models
 from modelzoo_runner.errors import (
     BindingError,
     ContainerError,
@@ -26,43 +27,42 @@ from modelzoo_runner.errors import (
     UnsafeArchive,
     WorkerError,
 )
-from modelzoo_runner.places import machine
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
+from modelzoo_runner.planning.placement import machine
 
 # Now and not when they are asked for: each is in a module of its own name, which would be found
 # in the function's place once something else has loaded it.
-from modelzoo_runner.recommended import BestKnown, best_known
+from modelzoo_runner.planning.recommended import BestKnown, best_known
 from modelzoo_runner.results.compare import Comparison, compare
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
 from modelzoo_runner.results.sweep import Failure, SweepResult
-from modelzoo_runner.sweep import sweep
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Preset
 
 if TYPE_CHECKING:
-    from modelzoo_runner.calibration import calibration_batches
+    from modelzoo_runner.api.calibration import calibration_batches
+    from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.int8_report import Int8Report, int8_report
+    from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
     from modelzoo_runner.data.coco_convert import convert_coco
     from modelzoo_runner.data.convert import convert_imagenet
-    from modelzoo_runner.detection import score_detections
-    from modelzoo_runner.graphs.inspect import inspect_graph
-    from modelzoo_runner.graphs.quantize import quantize
-    from modelzoo_runner.launch_command import from_launch_command
-    from modelzoo_runner.original import run
-    from modelzoo_runner.readiness import Int8Report, int8_report
+    from modelzoo_runner.int8.quantize import quantize
+    from modelzoo_runner.legacy.launch_command import from_launch_command
+    from modelzoo_runner.legacy.run import run
     from modelzoo_runner.results.draw import draw_detections
 
 # Loaded when they are first asked for, so that importing the library stays quick.
 _LATER = {
-    "Int8Report": "readiness",
-    "calibration_batches": "calibration",
+    "Int8Report": "api.int8_report",
+    "calibration_batches": "api.calibration",
     "convert_coco": "data.coco_convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
-    "from_launch_command": "launch_command",
-    "inspect_graph": "graphs.inspect",
-    "int8_report": "readiness",
-    "quantize": "graphs.quantize",
-    "run": "original",
-    "score_detections": "detection",
+    "from_launch_command": "legacy.launch_command",
+    "inspect_graph": "backends.tensorflow.inspect",
+    "int8_report": "api.int8_report",
+    "quantize": "int8.quantize",
+    "run": "legacy.run",
+    "score_detections": "api.detections",
 }
 
 __all__ = [

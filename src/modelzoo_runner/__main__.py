@@ -2,6 +2,6 @@
 
 import sys
 
-from modelzoo_runner.cli import main
+from modelzoo_runner.cli.main import main
 
 sys.exit(main())

@@ -25,11 +25,7 @@ child process is raised again in the parent as the same class (`to_dict`, `from_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from modelzoo_runner.results.result import Result
-    from modelzoo_runner.results.sweep import SweepResult
+from typing import Any
 
 
 class RunnerError(Exception):
@@ -99,7 +95,7 @@ class Interrupted(KeyboardInterrupt):
     the outcomes so far.
     """
 
-    def __init__(self, result: Result | SweepResult, after: str | None = None) -> None:
+    def __init__(self, result: Any, after: str | None = None) -> None:
         self.result: Any = result
         steps = getattr(result, "step_seconds", ())
         super().__init__(f"interrupted after {after or f'{len(steps)} measured steps'}")

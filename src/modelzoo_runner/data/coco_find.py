@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from modelzoo_runner.coco_categories import IDS
 from modelzoo_runner.data import paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
 from modelzoo_runner.data.coco_label_map import read_label_map
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, did_you_mean
+from modelzoo_runner.values.coco_categories import IDS
 
 WANTED = (
     "a COCO TFRecord (coco_val.record, coco_val.record-00000-of-00010 or "

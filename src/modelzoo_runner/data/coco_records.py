@@ -14,10 +14,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelzoo_runner.coco_categories import NAMES
 from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.images import kind
 from modelzoo_runner.errors import did_you_mean
+from modelzoo_runner.values.coco_categories import NAMES
 
 EXACT = "annotation"
 """The feature of our own, below `image/object/`: each annotation as JSON."""

@@ -24,7 +24,7 @@ from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import count, read_records, record_error
 from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.preset import Preprocess
+from modelzoo_runner.values.preset import Preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelzoo_runner.errors import PresetError
-from modelzoo_runner.preset import Preprocess
+from modelzoo_runner.values.preset import Preprocess
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import atomic
+from modelzoo_runner.backends.tensorflow import load, session
+from modelzoo_runner.backends.tensorflow import thread_pools as pool
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.execution import pool, source
-from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.graphs import load, quantize, session
+from modelzoo_runner.int8 import quantize
 from modelzoo_runner.machine import binding, environment
-from modelzoo_runner.plan import Plan
+from modelzoo_runner.tasks import source
+from modelzoo_runner.values import atomic
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

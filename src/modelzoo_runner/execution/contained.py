@@ -7,10 +7,10 @@ import threading
 from dataclasses import replace
 
 from modelzoo_runner.execution import host
-from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.machine import allocator
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:

@@ -21,16 +21,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import atomic, codec
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import ContainerError, Interrupted
 from modelzoo_runner.execution import listen, mounts
 from modelzoo_runner.execution.listen import Message
-from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.plan import Image, Placement, Plan
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import images
+from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values.plan import Image, Placement, Plan
+from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from docker import DockerClient

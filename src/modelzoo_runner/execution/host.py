@@ -13,12 +13,12 @@ import itertools
 import os
 from collections.abc import Generator, Iterator
 
+from modelzoo_runner.backends.tensorflow import thread_pools as pool
 from modelzoo_runner.errors import BindingError, Interrupted
-from modelzoo_runner.execution import pool
-from modelzoo_runner.execution.progress import Guarded, Progress
 from modelzoo_runner.machine import binding, environment
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Host, Result
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Guarded, Progress
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:

@@ -18,13 +18,13 @@ from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution import launch, listen, room, worker
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.listen import Message
-from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_START = 0.05
 """From the word to the first step: time for all instances to hear it."""

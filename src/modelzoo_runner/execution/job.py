@@ -11,15 +11,12 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import codec
+from modelzoo_runner.backends.tensorflow import thread_pools as pool
 from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, opening, pool, scoring, source
+from modelzoo_runner.execution import loop, opening
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
-from modelzoo_runner.execution.progress import Progress, throttled
-from modelzoo_runner.execution.scorer import Scorer
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import (
@@ -29,6 +26,11 @@ from modelzoo_runner.results.result import (
     PartResult,
     Result,
 )
+from modelzoo_runner.tasks import scoring, source
+from modelzoo_runner.tasks.scorer import Scorer
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress, throttled
 
 if TYPE_CHECKING:
     pass

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from modelzoo_runner import codec
 from modelzoo_runner.execution import listen
 from modelzoo_runner.execution.listen import Message
-from modelzoo_runner.execution.progress import Progress
 from modelzoo_runner.execution.worker import QUANTIZE
 from modelzoo_runner.machine import allocator, binding, cgroup
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
 
 
 @dataclass

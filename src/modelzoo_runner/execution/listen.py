@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from modelzoo_runner import errors
 from modelzoo_runner.errors import Interrupted, WorkerError
-from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_STOP = 20.0
 """How long a worker that was asked to stop may take to hand over what it has."""

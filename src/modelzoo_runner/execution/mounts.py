@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelzoo_runner.data import coco_find
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.values.plan import GraphFile, Plan
 
 OUTSIDE = "/outside-of-the-container"
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.backends.tensorflow import kernels, load, session
+from modelzoo_runner.backends.tensorflow import prepare as preparation
 from modelzoo_runner.execution import preprocessing
-from modelzoo_runner.graphs import kernels, load, session
-from modelzoo_runner.graphs import prepare as preparation
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import ROLES
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import ROLES
 
 if TYPE_CHECKING:
-    from modelzoo_runner.graphs.session import Step
+    from modelzoo_runner.backends.tensorflow.session import Step
 
 
 @dataclass

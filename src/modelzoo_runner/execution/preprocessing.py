@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from modelzoo_runner.backends.tensorflow import kernels, load, session
+from modelzoo_runner.backends.tensorflow.session import show_shape
 from modelzoo_runner.errors import GraphError, RequestError
-from modelzoo_runner.graphs import kernels, load, session
-from modelzoo_runner.graphs.session import show_shape
-from modelzoo_runner.plan import GraphFile, Plan
+from modelzoo_runner.values.plan import GraphFile, Plan
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
-    from modelzoo_runner.graphs.session import Step
+    from modelzoo_runner.backends.tensorflow.session import Step
 
 TRIAL_SIDE = 32
 """Height and width of the image that is tried first, where the graph leaves them open."""

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 from modelzoo_runner.errors import BindingError
-from modelzoo_runner.plan import Plan
+from modelzoo_runner.values.plan import Plan
 
 BARE = 200 * 2**20
 """Bytes that a process has of its own once TensorFlow ran a small graph in it (2.21: 222 MiB)."""

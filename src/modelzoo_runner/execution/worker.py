@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from modelzoo_runner import codec, errors
-from modelzoo_runner.plan import Plan
+from modelzoo_runner import errors
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
 
 TOGETHER, KEPT, CONTAINED, QUANTIZE = "together", "kept", "contained", "quantize"
 """Arguments: one of several instances; a child that isn't looked after while it has no plan; in a

@@ -19,7 +19,7 @@ from typing import Any
 from modelzoo_runner.errors import BindingError, MissingDependency
 from modelzoo_runner.machine import memory
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.plan import Placement
+from modelzoo_runner.values.plan import Placement
 
 logger = logging.getLogger("modelzoo_runner")
 

@@ -137,6 +137,11 @@ def _software(root: Path) -> dict[str, Any]:
     }
 
 
+def tensorflow_version() -> str | None:
+    """The version of the installed TensorFlow, without loading it; `None` where there is none."""
+    return next(filter(None, map(_installed, DISTRIBUTIONS)), None)
+
+
 def _tensorflow() -> dict[str, Any] | None:
     """Version and package; more of it where it is loaded already. `None`: not installed."""
     package = next(filter(_installed, DISTRIBUTIONS), None)

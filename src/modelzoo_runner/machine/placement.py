@@ -25,8 +25,8 @@ from modelzoo_runner.machine.thread_counts import (
     openmp_threads,
 )
 from modelzoo_runner.machine.topology import Topology
-from modelzoo_runner.plan import Placement
-from modelzoo_runner.preset import Goal, Threads
+from modelzoo_runner.values.plan import Placement
+from modelzoo_runner.values.preset import Goal, Threads
 
 MOST_THREADS = 1024
 """A thread count above this is taken for a slip; each thread costs memory and start-up time."""

@@ -9,7 +9,7 @@ from typing import Literal
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Cpu, Topology
-from modelzoo_runner.plan import Placement
+from modelzoo_runner.values.plan import Placement
 
 Instances = int | Literal["socket", "node", "core"]
 

@@ -6,7 +6,7 @@ Pure. The rule is told in `placement`; each decision comes with who made it.
 from __future__ import annotations
 
 from modelzoo_runner.machine.selection import Pool
-from modelzoo_runner.preset import Goal, Threads
+from modelzoo_runner.values.preset import Goal, Threads
 
 Decision = tuple[int, str]
 """A number, and who decided it."""

@@ -9,7 +9,7 @@ from modelzoo_runner.errors import GraphError
 from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_detections import Detections
 from modelzoo_runner.metrics.coco_masks import Segmentation
-from modelzoo_runner.preset import MASKS
+from modelzoo_runner.values.preset import MASKS
 
 if TYPE_CHECKING:
     import numpy as np

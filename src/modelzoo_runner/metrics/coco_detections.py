@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import DataError, ResultError
 from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_masks import Segmentation
+from modelzoo_runner.values import atomic
 
 if TYPE_CHECKING:
     import numpy as np

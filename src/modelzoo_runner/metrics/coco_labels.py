@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.coco_categories import NAMES, ORDERED
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Task
 from modelzoo_runner.results import stats
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Task
 
 LOAD_PER_CPU = 0.1
 FEWEST_STEPS = 10

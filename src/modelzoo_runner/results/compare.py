@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelzoo_runner import codec
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
+from modelzoo_runner.values import codec
 
 Verdict = Literal["faster", "slower", "inconclusive"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelzoo_runner.coco_categories import NAMES
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values.coco_categories import NAMES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from modelzoo_runner import codec
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.plan import Plan
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.parts import PartRecord, Whole
 from modelzoo_runner.results.stats import Summary
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
 
 SCHEMA = 1
 """The version of the JSON form. It grows when an older reader would misread a newer file."""

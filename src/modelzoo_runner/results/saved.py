@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import ResultError
+from modelzoo_runner.values import atomic
 
 T = TypeVar("T")
 

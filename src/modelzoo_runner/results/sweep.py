@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-from modelzoo_runner import codec, errors
+from modelzoo_runner import errors
 from modelzoo_runner.errors import ResultError, RunnerError
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.result import SCHEMA, Result
+from modelzoo_runner.values import codec
 
 KIND = "sweep"
 

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, cast
 
-from modelzoo_runner import codec, planning, requested
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import Interrupted, RequestError, ResultError
-from modelzoo_runner.execution import host, source
-from modelzoo_runner.execution.progress import Guarded, Progress
+from modelzoo_runner.execution import host
 from modelzoo_runner.machine import facts
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import MASKS, Preset
-from modelzoo_runner.requested import Request
+from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import request as requested
+from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.compare import NO_MATTER
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
@@ -30,6 +28,11 @@ from modelzoo_runner.scale import checkpoint as checkpoints
 from modelzoo_runner.scale import parts
 from modelzoo_runner.scale.checkpoint import Checkpoint
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.tasks import source
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import MASKS, Preset
+from modelzoo_runner.values.progress import Guarded, Progress
 
 
 class Place(Protocol):

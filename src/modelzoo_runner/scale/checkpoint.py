@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import RequestError, ResultError
 from modelzoo_runner.results.compare import differences
+from modelzoo_runner.values import atomic
 
 SCHEMA = 1
 

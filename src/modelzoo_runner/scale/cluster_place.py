@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelzoo_runner.errors import DataError, RequestError
-from modelzoo_runner.execution.progress import Progress
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
-from modelzoo_runner.requested import Request
+from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
 from modelzoo_runner.scale.cluster_worker import Answer, Found, Work
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Preset
+from modelzoo_runner.values.progress import Progress
 
 
 @contextlib.contextmanager

@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from modelzoo_runner import planning
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import BindingError, RunnerError
-from modelzoo_runner.execution import launch, listen, source, worker
+from modelzoo_runner.execution import launch, listen, worker
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.plan import Plan
-from modelzoo_runner.preset import Preset
-from modelzoo_runner.requested import Request
+from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cores
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.tasks import source
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Preset
 
 Cpus = tuple[int, ...]
 

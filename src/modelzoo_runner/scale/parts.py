@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.execution import scoring
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.parts import PartRecord
 from modelzoo_runner.results.result import AccuracyResult, PartResult
+from modelzoo_runner.tasks import scoring
 
 Range = tuple[int, int]
 """The number of the first example, and that after the last one's."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from modelzoo_runner.errors import FetchError, RequestError
-from modelzoo_runner.preset import Preset, RemoteFile
 from modelzoo_runner.storage import gcs, https, locations
 from modelzoo_runner.storage.access import Access
 from modelzoo_runner.storage.locations import BucketPlace, WebFile
 from modelzoo_runner.storage.settings import Options, Settings, decide
+from modelzoo_runner.values.preset import Preset, RemoteFile
 
 _AT_ONCE = 8
 

@@ -14,7 +14,6 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import cache, disk, gcs, trees
 from modelzoo_runner.storage.access import Access
@@ -23,6 +22,7 @@ from modelzoo_runner.storage.gcs import Listing, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.storage.obtain import Source, obtain
 from modelzoo_runner.storage.settings import Progress, Settings
+from modelzoo_runner.values import atomic
 
 _LISTINGS = "listings"
 _AT_ONCE = 8

@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import cache, locks
+from modelzoo_runner.values import atomic
 
 log = logging.getLogger("modelzoo_runner")
 

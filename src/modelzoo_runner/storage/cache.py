@@ -19,9 +19,9 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from modelzoo_runner import atomic
 from modelzoo_runner.storage import leftovers
 from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.values import atomic
 
 log = logging.getLogger("modelzoo_runner")
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Unpack
 
 from modelzoo_runner.errors import FetchError, HashMismatch, did_you_mean
-from modelzoo_runner.preset import RemoteFile
 from modelzoo_runner.storage import archive, buckets, cache, https, locations
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.locations import WebFile
 from modelzoo_runner.storage.obtain import Source, obtain
 from modelzoo_runner.storage.partial import Partial
 from modelzoo_runner.storage.settings import Options, Settings, decide
+from modelzoo_runner.values.preset import RemoteFile
 
 log = logging.getLogger("modelzoo_runner")
 

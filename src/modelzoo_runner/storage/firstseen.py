@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner import atomic
 from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage.cache import Expected
+from modelzoo_runner.values import atomic
 
 _NAME = "hashes.json"
 _LOCKED_AT_MOST = 30.0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import ContainerError, MissingDependency
-from modelzoo_runner.plan import Image
+from modelzoo_runner.values.plan import Image
 
 if TYPE_CHECKING:
     from docker import DockerClient

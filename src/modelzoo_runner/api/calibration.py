@@ -1,0 +1,134 @@
+"""Batches to calibrate an int8 graph with, as a model's preprocessing makes them of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.errors import DataRequired, RequestError
+from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import request as requested
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.values import parameters
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Graph, Preset
+from modelzoo_runner.values.progress import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    from modelzoo_runner.backends.tensorflow.session import Fed
+
+
+def calibration_batches(
+    model: planning.Model | GraphDef,
+    data_location: str | Path | None = None,
+    *,
+    examples: int = 50,
+    batch_size: int = 1,
+    synthetic: bool = False,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    seed: int = 0,
+    allow_partial: bool = False,
+    trust: bool = False,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[NDArray[Any]]:
+    """Batches of a model's input, as `quantize` takes them.
+
+    Images are read and preprocessed as for the model's accuracy; labels aren't needed. Don't score
+    the int8 graph on the images that it was calibrated with.
+
+    Args:
+        model: a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a
+            graph or its path (`.pb`), if it is a detector's, which takes images as they are, or
+            examples are made.
+        data_location: ImageNet records for a classifier, COCO images or records for a detector,
+            here or at gs://.
+        examples: how many, the first ones of the data.
+        batch_size: examples in a batch; a detector's are of one size, so they may be fewer.
+        synthetic: make random examples up, in the model's real range: for where only speed counts.
+        input: the tensor that is fed, where it can't be told from a graph.
+        outputs: role -> tensor, the same.
+        input_shape: of one made example, where the graph leaves it open.
+        seed: of made examples.
+        allow_partial: accept a data set with missing shards.
+        trust: look into a graph with operations outside the allow-list.
+        offline: never touch the network.
+        progress: called with (what, done, total or None) while data is fetched.
+
+    Returns:
+        An iterator of arrays, [batch, height, width, 3].
+
+    Raises:
+        RequestError: an argument that can't be.
+        DataRequired: neither data nor `synthetic`.
+        FetchError: the data can't be had.
+        DataError: it isn't what it should be, or holds fewer examples; some of it while iterating.
+        GraphError: a graph given as a path can't be read.
+
+    Example:
+        >>> from modelzoo_runner import calibration_batches
+        >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
+        [(1, 224, 224, 3), (1, 224, 224, 3)]
+    """
+    from modelzoo_runner.execution import calibration
+    from modelzoo_runner.planning import localize as sources
+
+    request = Request(
+        kind="benchmark",
+        data_location=None if data_location is None else str(data_location),
+        allow_partial=allow_partial,
+        limit=parameters.whole("examples", examples, least=1),
+        batch_size=batch_size,
+        seed=seed,
+        input=input,
+        outputs=outputs,
+        input_shape=input_shape,
+        trust=trust,
+    )
+    plan, fed = _resolved(model, request)
+    if synthetic and plan.data_location is not None:
+        raise RequestError(
+            f"synthetic=True: and data_location={str(data_location)!r}; give one of them"
+        )
+    if not synthetic and plan.data_location is None:
+        raise DataRequired(
+            "data_location: real images are needed: a folder of "
+            f"{requested.DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
+            "random ones up, which is enough where only speed counts"
+        )
+    if plan.data_location and plan.task == "classification" and plan.preprocess is None:
+        raise RequestError(
+            f"data_location={str(data_location)!r}: how images become this graph's input isn't "
+            "known; give the name of a model whose preprocessing is the same, or a preset"
+        )
+    plan = sources.with_data(plan, offline=offline, progress=progress)
+    return calibration.batches(plan, fed)
+
+
+def _resolved(model: planning.Model | GraphDef, request: Request) -> tuple[Plan, Fed]:
+    """The plan, and what its float32 graph takes; of a graph, its tensors and its task too."""
+    from modelzoo_runner.backends.tensorflow import load, session
+    from modelzoo_runner.execution import opening
+
+    graph = None
+    if not isinstance(model, (str, Path, Preset)):
+        graph = model
+        tensors = Graph(input=request.input or "", outputs=request.outputs or {})
+        model = Preset(name="graph", task="classification", graph={"fp32": tensors})
+    preset, request = planning.preset_for(model, request)
+    plan = planning.resolved(preset, request)
+    if plan.graph.source == "path":
+        graph = load.read_graph(plan.graph.path, trust=plan.trust)
+    if graph is not None:
+        plan = opening.with_own_facts(plan, graph)
+        return plan, session.fed(graph, plan.graph.input or "")
+    if plan.preprocess is None:
+        return plan, session.Fed(input_dtype="uint8", input_shape=(None, None, None, 3))
+    size = plan.preprocess.size
+    return plan, session.Fed(input_dtype="float32", input_shape=(None, *size, 3))

@@ -1,0 +1,254 @@
+"""What of a graph is int8 and why the rest isn't; and what that comes to, measured here."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.api.calibration import calibration_batches
+from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.int8.compare import Compared, compare
+from modelzoo_runner.int8.layers import Layer, State, layers
+from modelzoo_runner.planning.planner import Model
+from modelzoo_runner.results.checks import WITHOUT_VNNI
+from modelzoo_runner.values import parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+_WORDS: Mapping[State, str] = {
+    "int8": "int8",
+    "fp32": "kept in float32",
+    "unsupported": "can't run here",
+}
+
+_CONVERSIONS = ("QuantizeV2", "Dequantize", "Requantize")
+
+# How many layers are named of those that share a reason.
+_SHOWN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Report:
+    """What `int8_report` found. `str()` of it is a page to read.
+
+    `operations` counts the quantised operations that aren't layers: poolings and concatenations on
+    integers, and where values change between float32 and integers. `instruction_set` is what oneDNN
+    runs on this CPU, None if it runs none. `compared` is what was measured, None without a float32
+    graph or where the int8 one can't run; `fed` says with what.
+    """
+
+    graph: str
+    layers: tuple[Layer, ...]
+    operations: Mapping[str, int]
+    instruction_set: str | None
+    compared: Compared | None = None
+    fed: str = ""
+
+    def count(self, state: State) -> int:
+        """How many layers are in that state."""
+        return sum(layer.state == state for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Of all layers, for one example; None where the size of one isn't known."""
+        return _work(self.layers)
+
+    @property
+    def int8_share(self) -> float | None:
+        """The share of all multiply-adds that int8 layers do; None where one's size isn't known."""
+        total = self.multiply_adds
+        int8 = _work(layer for layer in self.layers if layer.state == "int8")
+        return int8 / total if total and int8 is not None else None
+
+    def __str__(self) -> str:
+        """The report as a page of text."""
+        rows = [
+            ("graph", self.graph),
+            ("int8", _summary(self)),
+            *(("", row) for row in _table(self)),
+        ]
+        counts = Counter(self.operations)
+        for label, wanted in (("on integers", False), ("conversions", True)):
+            shown = [
+                f"{op} {n}" for op, n in counts.most_common() if (op in _CONVERSIONS) == wanted
+            ]
+            rows.append((label, ", ".join(shown) or "none"))
+        rows.append(("here", _here(self.instruction_set)))
+        if self.compared is not None:
+            rows += _measured(self.compared, self.fed)
+        elif self.count("unsupported"):
+            rows.append(("speed", "not measured: not all layers can run here"))
+        return "\n".join(f"{label:<12} {text}" for label, text in rows)
+
+
+def int8_report(
+    graph: GraphDef | str | os.PathLike[str],
+    *,
+    fp32: GraphDef | str | os.PathLike[str] | None = None,
+    batch: NDArray[Any] | None = None,
+    model: Model | None = None,
+    data_location: str | Path | None = None,
+    batch_size: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    steps: int = 20,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    trust: bool = False,
+    offline: bool = False,
+) -> Int8Report:
+    """What of a graph is int8, why the rest isn't, and what can't run here.
+
+    The graph may be made here or downloaded; of a float32 graph the report says what could be int8.
+    With the float32 graph of the same model beside it, both are run, taking turns, and their speed
+    and outputs compared: in this process, with as many threads as TensorFlow likes.
+
+    Args:
+        graph: the graph to look into, or the path of its file.
+        fp32: the float32 graph of the same model, with the same tensors, to compare with.
+        batch: what both are run with; also, sizes that the graph leaves open are known with it.
+            Without it, images are taken, or else random values.
+        model: whose preprocessing images get, and in whose range random values are: a model's name,
+            the path of a preset (`.toml`) or a `Preset`.
+        data_location: images, as `calibration_batches` reads them; the first `batch_size` of them.
+        batch_size: how many images or random examples.
+        input_shape: of one random example, where the graph leaves it open.
+        steps: how many steps of each graph are timed, after 3 that aren't.
+        input: the tensor that is fed; found in the graph if it isn't named.
+        outputs: role -> tensor that is fetched; found in the graph if they aren't named.
+        trust: take a graph with operations outside the allow-list.
+        offline: never touch the network.
+
+    Raises:
+        RequestError: an argument can't be, or the batch isn't what a graph takes.
+        GraphError: a graph can't be read or run, or a tensor isn't there.
+        FetchError, DataError: the images can't be had or read.
+
+    Example:
+        >>> from modelzoo_runner import int8_report
+        >>> print(int8_report("int8.pb", fp32="fp32.pb", model="resnet50"))  # doctest: +SKIP
+    """
+    steps = parameters.whole("steps", steps, least=1)
+    batch_size = parameters.whole("batch_size", batch_size, least=1)
+    if batch is not None and (model is not None or data_location is not None):
+        raise RequestError("batch: and model= or data_location=; give one of them")
+    _import_tensorflow()
+    from modelzoo_runner.backends.tensorflow import load
+    from modelzoo_runner.machine import onednn, processor
+
+    graph_def, input, outputs = load.given(graph, input=input, outputs=outputs, trust=trust)
+    other = None
+    if fp32 is not None:
+        try:
+            other, _, _ = load.given(fp32, input=input, outputs=outputs, trust=trust)
+        except GraphError as error:
+            raise GraphError(f"fp32: {error}") from None
+    fed = "the batch given"
+    if batch is None and (other is not None or model is not None or data_location is not None):
+        batch = next(
+            calibration_batches(
+                graph_def if model is None else model,
+                data_location,
+                input=input,
+                outputs=outputs,
+                synthetic=data_location is None,
+                examples=batch_size,
+                batch_size=batch_size,
+                input_shape=input_shape,
+                offline=offline,
+            )
+        )
+        fed = "random values" if data_location is None else f"images of {data_location}"
+    found = layers(graph_def, input=input, outputs=list(outputs.values()), batch=batch)
+    can_run = all(layer.state != "unsupported" for layer in found)
+    compared = None
+    if other is not None and batch is not None and can_run:
+        compared = compare(other, graph_def, batch, input=input, outputs=outputs, steps=steps)
+    names = {layer.name for layer in found}
+    return Int8Report(
+        graph=str(graph) if isinstance(graph, (str, os.PathLike)) else "a GraphDef",
+        layers=found,
+        operations=Counter(
+            node.op
+            for node in graph_def.node
+            if node.name not in names and ("Quantized" in node.op or node.op in _CONVERSIONS)
+        ),
+        instruction_set=onednn.instruction_set(processor.flags(), os.environ),
+        compared=compared,
+        fed=fed,
+    )
+
+
+def _import_tensorflow() -> None:
+    """With oneDNN on, as for a run, unless the user's own variable says otherwise."""
+    from modelzoo_runner.machine import environment, placement
+
+    wanted = {key: value for key, value in placement.DEFAULT_ENV.items() if key not in os.environ}
+    with environment.variables(wanted):
+        import tensorflow  # noqa: F401
+
+
+def _summary(report: Int8Report) -> str:
+    share, work = report.int8_share, report.multiply_adds
+    if share is None or work is None:
+        known = "multiply-adds unknown: the size of the image isn't in the graph"
+    else:
+        known = f"{share:.1%} of {work / 1e9:.3f} G multiply-adds"
+    return f"{report.count('int8')} of {len(report.layers)} layers, {known}"
+
+
+def _table(report: Int8Report) -> Iterator[str]:
+    """A row for all layers of one operation that are in one state for one reason."""
+    groups: dict[tuple[str, State, str], list[Layer]] = {}
+    for layer in report.layers:
+        groups.setdefault((layer.op, layer.state, layer.why), []).append(layer)
+    width = max((len(op) for op, _, _ in groups), default=0)
+    for (op, state, why), members in groups.items():
+        work, total = _work(members), report.multiply_adds
+        share = f"{work / total:>7.1%}" if total and work is not None else " " * 7
+        reason = f": {why}" if why else ""
+        yield f"{op:<{width}} {len(members):>4} {share}  {_WORDS[state]}{reason}"
+        if why:
+            yield f"  {_names(members)}"
+
+
+def _names(members: Sequence[Layer]) -> str:
+    more = len(members) - _SHOWN
+    shown = ", ".join(layer.name for layer in members[:_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _work(members: Iterable[Layer]) -> int | None:
+    total = 0
+    for layer in members:
+        if layer.multiply_adds is None:
+            return None
+        total += layer.multiply_adds
+    return total
+
+
+def _here(instruction_set: str | None) -> str:
+    if instruction_set is None:
+        return "no instruction set that oneDNN has int8 for"
+    if instruction_set in WITHOUT_VNNI:
+        return (
+            f"{instruction_set}: without VNNI (avx512_vnni or avx_vnni) int8 gains less, and "
+            "weights that weren't chosen for it lose accuracy"
+        )
+    return f"{instruction_set}, which has VNNI"
+
+
+def _measured(compared: Compared, fed: str) -> Iterator[tuple[str, str]]:
+    int8, fp32 = compared.int8_seconds * 1000, compared.fp32_seconds * 1000
+    yield (
+        "speed",
+        f"{compared.speedup:.2f} times fp32: {int8:.2f} ms a step against {fp32:.2f} ms, batch "
+        f"{compared.examples}, medians of {compared.steps} steps in turn",
+    )
+    said = ", ".join(f"{name} {value:.3f}" for name, value in compared.agreement.items())
+    yield "agreement", f"{said} with fp32, on {fed}"

@@ -1,0 +1,212 @@
+"""What a graph file is, as one page: tensors, operations, weights, precision, arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelzoo_runner.backends.tensorflow import geometry, load
+from modelzoo_runner.backends.tensorflow.draft import Draft
+from modelzoo_runner.backends.tensorflow.fold_constants import fold_constants
+from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.session import show_shape
+from modelzoo_runner.backends.tensorflow.simplify import remove_passing_on
+from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
+from modelzoo_runner.errors import GraphError
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+_SHOWN_OPERATIONS = 12
+
+
+@dataclass(frozen=True)
+class TensorCard:
+    """A tensor that goes in or out. Sizes that are free are `None`; `shape` is, if the rank is."""
+
+    name: str
+    dtype: str | None = None
+    shape: tuple[int | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """How many convolutions and matrix products there are, and how much work they are.
+
+    `multiply_adds` are for one example; `None` where the size of the image can't be told from the
+    graph. `int8` and `int8_multiply_adds` are those of quantised layers.
+    """
+
+    layers: int
+    int8: int
+    multiply_adds: int | None
+    int8_multiply_adds: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphCard:
+    """What `inspect_graph` found. `str()` of it is a page to read.
+
+    `parameters` counts the numbers in all weights (constants of floats or quantised integers with
+    at least one dimension), batch norm statistics and anchor boxes included. `producer` is the
+    version of TensorFlow's graph format that wrote the file, 0 if it doesn't say.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    producer: int
+    nodes: int
+    functions: int
+    inputs: tuple[TensorCard, ...]
+    outputs: tuple[TensorCard, ...]
+    operations: Mapping[str, int]
+    parameters: int
+    layers: LayerCount
+
+    @property
+    def precision(self) -> str:
+        """`fp32` without quantised layers, else `int8`."""
+        return "int8" if self.layers.int8 else "fp32"
+
+    def __str__(self) -> str:
+        """The card as a page of text."""
+        rows = [
+            ("file", f"{self.path} ({self.size:,} bytes)"),
+            ("sha256", self.sha256),
+            ("producer", f"graph version {self.producer}" if self.producer else "not stated"),
+            *(("input", _describe(tensor)) for tensor in self.inputs),
+            *(("output", _describe(tensor)) for tensor in self.outputs),
+            ("nodes", f"{self.nodes:,}" + _functions(self.functions)),
+            ("parameters", f"{self.parameters:,}"),
+            ("precision", f"{self.precision}: {_share(self.layers)}"),
+            *(("", each) for each in _work(self.layers)),
+        ]
+        page = [f"{label:<11}{text}" for label, text in rows]
+        shown = Counter(self.operations).most_common(_SHOWN_OPERATIONS)
+        width = max((len(op) for op, _ in shown), default=0)
+        page += ["operations"] + [f"  {op:<{width}} {count:>6,}" for op, count in shown]
+        rest = len(self.operations) - len(shown)
+        return "\n".join(page + ([f"  and {rest} more"] if rest > 0 else []))
+
+
+def inspect_graph(path: str | os.PathLike[str], *, trust: bool = False) -> GraphCard:
+    """The card of a frozen graph. Nothing of the graph is run.
+
+    Raises:
+        GraphError: the file isn't a graph that can be run, as `load.read_graph` says.
+    """
+    found = load.locate(path)
+    content = load.read_bytes(found)
+    graph_def = load.parse(content, found, trust=trust)
+    nodes = {node.name: node for node in graph_def.node}
+    return GraphCard(
+        path=str(path),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        producer=graph_def.versions.producer,
+        nodes=len(graph_def.node),
+        functions=len(graph_def.library.function),
+        inputs=tuple(_input(nodes[name]) for name in placeholders(graph_def)),
+        outputs=_outputs(graph_def),
+        operations=dict(Counter(node.op for node in graph_def.node).most_common()),
+        parameters=sum(map(_parameters, graph_def.node)),
+        layers=_layers(graph_def),
+    )
+
+
+def _input(node: NodeDef) -> TensorCard:
+    from tensorflow.python.framework.dtypes import as_dtype
+
+    shape = stated(node, "shape").shape
+    # A graph that doesn't say anything about the shape looks like one that says "a scalar".
+    is_known = "shape" in node.attr and not shape.unknown_rank
+    sizes = tuple(dim.size if dim.size >= 0 else None for dim in shape.dim) if is_known else None
+    return TensorCard(f"{node.name}:0", as_dtype(stated(node, "dtype").type).name, sizes)
+
+
+def _outputs(graph_def: GraphDef) -> tuple[TensorCard, ...]:
+    """The outputs as `guess_tensors` has them, or all candidates where it can't tell."""
+    try:
+        names: Iterable[str] = load.guess_tensors(graph_def)[1].values()
+    except GraphError:
+        names = [f"{name}:0" for name in ends(graph_def)]
+    return tuple(map(TensorCard, names))
+
+
+def _parameters(node: NodeDef) -> int:
+    from tensorflow.python.framework.dtypes import as_dtype
+
+    if node.op != "Const":
+        return 0
+    tensor = stated(node, "value").tensor
+    dtype = as_dtype(tensor.dtype)
+    if not tensor.tensor_shape.dim or not (dtype.is_floating or dtype.is_quantized):
+        return 0
+    return math.prod(dim.size for dim in tensor.tensor_shape.dim)
+
+
+def _layers(graph_def: GraphDef) -> LayerCount:
+    """Each layer multiplies every weight once for each place of its window in one image."""
+    # Without what stands between a layer and its weights, and hides how large they are.
+    draft = Draft(graph_def, fixed=())
+    remove_passing_on(draft)
+    fold_constants(draft)
+    nodes = draft.nodes
+    sizes = geometry.sizes(nodes)
+    layers = int8 = 0
+    work: int | None = 0
+    int8_work: int | None = 0
+    for node in nodes.values():
+        is_convolution = geometry.is_convolution(node.op)
+        if not is_convolution and "MatMul" not in node.op:
+            continue
+        weights = geometry.filter_shape(node, nodes)
+        if weights is None:
+            continue
+        places = sizes[node.name][1:3] if is_convolution else (1, 1)
+        counted = _product((*weights, *places))
+        is_int8 = "Quantized" in node.op
+        layers, int8 = layers + 1, int8 + is_int8
+        work = _plus(work, counted)
+        int8_work = _plus(int8_work, counted) if is_int8 else int8_work
+    return LayerCount(layers, int8, work, int8_work if work is not None else None)
+
+
+def _product(factors: Iterable[object]) -> int | None:
+    product = 1
+    for factor in factors:
+        if not isinstance(factor, int):
+            return None
+        product *= factor
+    return product
+
+
+def _plus(total: int | None, number: int | None) -> int | None:
+    return None if total is None or number is None else total + number
+
+
+def _describe(tensor: TensorCard) -> str:
+    shape = show_shape(tensor.shape) if tensor.shape is not None else ""
+    return " ".join(part for part in (tensor.name, tensor.dtype, shape) if part)
+
+
+def _functions(count: int) -> str:
+    return f", {count} library functions" if count else ""
+
+
+def _share(layers: LayerCount) -> str:
+    return f"{layers.int8} of {layers.layers} convolutions and matrix products are int8"
+
+
+def _work(layers: LayerCount) -> list[str]:
+    if layers.multiply_adds is None or layers.int8_multiply_adds is None:
+        return ["multiply-adds unknown: the size of the image isn't in the graph"]
+    share = layers.int8_multiply_adds / layers.multiply_adds if layers.multiply_adds else 0
+    return [f"{layers.multiply_adds / 1e9:.3f} G multiply-adds for one example, {share:.1%} int8"]

@@ -1,0 +1,157 @@
+"""Whether this TensorFlow can run a graph: it has a CPU kernel for every operation.
+
+TensorFlow itself finds out only when the first step runs, and names one node at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from modelzoo_runner.backends.tensorflow import geometry, onednn, opdef
+from modelzoo_runner.backends.tensorflow.crashes import check_crashes
+from modelzoo_runner.backends.tensorflow.structure import bodies
+from modelzoo_runner.errors import GraphError
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.kernel_def_pb2 import KernelDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+    from tensorflow.core.framework.op_def_pb2 import OpDef
+
+
+def check_kernels(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
+    """Nothing, if this TensorFlow has a CPU kernel for every operation with its types.
+
+    `outputs` are the tensors that will be fetched, where they are known.
+
+    Raises:
+        GraphError: naming the operations, how many nodes have them, and this TensorFlow; or an
+            int8 graph where oneDNN is off; or a graph that is known to crash the process.
+    """
+    _check_version(graph_def)
+    _check_registered(graph_def)
+    _check_onednn(graph_def)
+    check_crashes(graph_def, outputs=outputs)
+
+
+def count_int8(graph_def: GraphDef) -> int:
+    """How many of the graph's convolutions and matrix products compute in int8."""
+    return sum(
+        "Quantized" in node.op and ("MatMul" in node.op or geometry.is_convolution(node.op))
+        for _, nodes, _ in bodies(graph_def)
+        for node in nodes
+    )
+
+
+def _check_version(graph_def: GraphDef) -> None:
+    import tensorflow as tf
+
+    oldest, ours = graph_def.versions.min_consumer, tf.version.GRAPH_DEF_VERSION
+    if oldest > ours:
+        raise GraphError(
+            f"the graph needs a TensorFlow of graph version {oldest} at least, and {_version()} "
+            f"has {ours}: use a newer TensorFlow"
+        )
+
+
+def _check_registered(graph_def: GraphDef) -> None:
+    """Every operation has a kernel, by the registry that TensorFlow itself looks into."""
+    functions = {function.signature.name for function in graph_def.library.function}
+    missing: Counter[str] = Counter()
+    places: dict[str, str] = {}
+    for where, nodes, _ in bodies(graph_def):
+        for node in nodes:
+            # Placeholders are fed, functions are inlined: neither is run by a kernel of its own.
+            if node.op in functions or node.op.startswith("Placeholder"):
+                continue
+            reason = lacking(node, generic=bool(where))
+            if reason:
+                missing[reason] += 1
+                places.setdefault(reason, f"{node.name!r}{where}")
+    if missing:
+        found = "; ".join(
+            f"{reason}: {count} node{'s' * (count > 1)}, the first is {places[reason]}"
+            for reason, count in sorted(missing.items())
+        )
+        raise GraphError(
+            f"{_version()} can't run these operations on a CPU: {found}. A graph for a GPU, a TPU, "
+            "another TensorFlow or with custom operations won't run here: take one exported for "
+            "inference on a CPU"
+        )
+
+
+def lacking(node: NodeDef, *, generic: bool = False) -> str | None:
+    """The operation, with its types, that this TensorFlow lacks to run a node; or nothing.
+
+    In the body of a function (`generic`) a type may stand for an argument of the function's.
+    """
+    op_def = opdef.find(node.op)
+    if op_def is None:
+        return f"{node.op} (not an operation of this TensorFlow)"
+    label = node.attr["_kernel"].s.decode() if "_kernel" in node.attr else ""
+    candidates = [
+        kernel
+        for kernel in _registered(node.op)
+        if kernel.device_type in ("CPU", "DEFAULT") and kernel.label == label
+    ]
+    if not candidates:
+        return str(node.op)
+    if generic or any(_fits(kernel, node, op_def) for kernel in candidates):
+        return None
+    constrained = sorted({each.name for kernel in candidates for each in kernel.constraint})
+    types = [f"{name}={opdef.type_names(_types(node, name, op_def))}" for name in constrained]
+    return f"{node.op} of {', '.join(types)}"
+
+
+@functools.cache
+def _registered(op: str) -> tuple[KernelDef, ...]:
+    from tensorflow.python.framework import kernels
+
+    return tuple(kernels.get_registered_kernels_for_op(op).kernel)
+
+
+def _fits(kernel: KernelDef, node: NodeDef, op_def: OpDef) -> bool:
+    return all(
+        set(_types(node, constraint.name, op_def)) <= set(constraint.allowed_values.list.type)
+        for constraint in kernel.constraint
+    )
+
+
+def _types(node: NodeDef, name: str, op_def: OpDef) -> list[int]:
+    value = opdef.attribute(node, name, op_def)
+    if value is None:
+        return []
+    return list(value.list.type) or [value.type]
+
+
+def _check_onednn(graph_def: GraphDef) -> None:
+    """Where oneDNN is off, its kernels are there and compute nothing."""
+    if onednn.enabled():
+        return
+    found = Counter(
+        node.op for _, nodes, _ in bodies(graph_def) for node in nodes if _needs_onednn(node)
+    )
+    if found:
+        counts = ", ".join(f"{op} ({count})" for op, count in sorted(found.items()))
+        raise GraphError(
+            f"the graph has operations that only oneDNN computes: {counts}; and oneDNN is off in "
+            f"this process ({_version()}). Set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is "
+            "imported (without it, oneDNN is on only for some CPUs)"
+        )
+
+
+def _needs_onednn(node: NodeDef) -> bool:
+    if node.op.startswith(("QuantizedConv2D", "QuantizedDepthwise", "QuantizedMatMulWithBias")):
+        return True
+    if node.op.startswith("_FusedQuantized"):
+        return True
+    return node.op == "_FusedConv2D" and b"Add" in opdef.stated(node, "fused_ops").list.s
+
+
+def _version() -> str:
+    import tensorflow as tf
+
+    return f"TensorFlow {tf.__version__}"

@@ -1,0 +1,134 @@
+"""The commands that look after fetched files: `cache list|verify|clear` and `models --verify`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.errors import FetchError
+from modelzoo_runner.storage import settings
+from modelzoo_runner.values.progress import Progress
+
+if TYPE_CHECKING:
+    from modelzoo_runner.storage.availability import LocationStatus
+
+Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
+
+
+def add_cache(commands: Any, bar: Bar) -> None:
+    """Add `cache` with its three verbs to the commands."""
+    says = "look after the files that were fetched"
+    command: argparse.ArgumentParser = commands.add_parser("cache", help=says, description=says)
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    for name, text, run in (
+        ("list", "list the files in the cache", _list),
+        ("verify", "read every file and compare it with what came", lambda _: _verify(bar)),
+        ("clear", "remove all files, or those of some locations", _clear),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.set_defaults(run=run)
+        if name == "clear":
+            verb.add_argument(
+                "locations",
+                nargs="*",
+                help="as `cache list` prints them, or ending in / for all below; none: all",
+            )
+            verb.add_argument(
+                "--hashes", action="store_true", help="forget what the files were at first, too"
+            )
+
+
+def verify_models() -> None:
+    """Ask every location of every preset, and print a table of status and size.
+
+    Raises:
+        FetchError: a model can't be had from any of its locations.
+    """
+    import modelzoo_runner
+    from modelzoo_runner.storage import availability
+
+    found = availability.verify_locations(modelzoo_runner.models().values())
+    rows = [("model", "status", "bytes", "location")]
+    for each in found:
+        status = "ok" if each.ok else str(each.status or "no answer")
+        size = "" if each.size is None else f"{each.size:,}"
+        rows.append((f"{each.model} {each.precision}", status, size, _with_problem(each)))
+    _print(rows, right=(2,))
+    wanted = {(each.model, each.precision) for each in found}
+    gone = sorted(wanted - {(each.model, each.precision) for each in found if each.ok})
+    if gone:
+        names = ", ".join(f"{model} {precision}" for model, precision in gone)
+        raise FetchError(
+            f"no location answers for: {names}. Give the path of such a graph as weights=, or "
+            'weights="random" to measure speed with the same topology.'
+        )
+
+
+def _with_problem(each: LocationStatus) -> str:
+    """The location, and what is wrong with it where its status doesn't say it all."""
+    if each.problem is None or each.problem.startswith(str(each.status)):
+        return each.url
+    return f"{each.url} ({each.problem.removeprefix(f'HEAD {each.url}: ').rstrip('.')})"
+
+
+def _list(asked: argparse.Namespace) -> None:
+    from modelzoo_runner.storage import upkeep
+
+    entries, built = upkeep.cache_entries(), upkeep.built_files()
+    rows = [("bytes", "sha256", "fetched", "location")]
+    for entry in entries:
+        day = entry.fetched_at.partition("T")[0]
+        rows.append((f"{entry.size:,}", entry.sha256[:12], day, entry.location))
+    rows += [(f"{path.stat().st_size:,}", "", "built here", str(path)) for path in built]
+    if entries or built:
+        _print(rows, right=(0,))
+    total = sum(entry.size for entry in entries) + sum(path.stat().st_size for path in built)
+    print(f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}")
+
+
+def _verify(bar: Bar) -> None:
+    from modelzoo_runner.storage import upkeep
+
+    with bar() as progress:
+        checks = upkeep.verify_cache(progress=progress)
+    for check in checks:
+        print(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
+        if not check.ok:
+            print(f"       {check.problem}")
+    wrong = [check for check in checks if not check.ok]
+    if wrong:
+        raise FetchError(
+            f"{len(wrong)} of {_files(len(checks))} {'is' if len(wrong) == 1 else 'are'} not what "
+            "came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is fetched "
+            "again when it is needed."
+        )
+    print(f"{_files(len(checks))}, as they came")
+
+
+def _clear(asked: argparse.Namespace) -> None:
+    from modelzoo_runner.storage import upkeep
+
+    cleared = upkeep.clear_cache(locations=asked.locations or None, hashes=asked.hashes)
+    hashes = ""
+    if asked.hashes:
+        hashes = "; whatever comes next from there is taken as it is"
+    elif cleared.locations:
+        hashes = "; what they were at first is still known (--hashes forgets it)"
+    print(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{hashes}")
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def _print(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> None:
+    """Print rows in columns; the last one is as long as it is, so that it can be copied whole."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,230 @@
+"""The nodes of an int8 graph, one function for each kind.
+
+They are the operations of the published int8 graphs, with the arguments in their order. A tensor of
+integers goes with two more, which hold the real values of its smallest and largest integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from modelzoo_runner.int8.encodings import Encoding
+from modelzoo_runner.int8.units import Unit
+from modelzoo_runner.int8.weights import Weights
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from numpy.typing import NDArray
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+
+class Integers(NamedTuple):
+    """A tensor of integers by name, and the two that hold its range without the shift."""
+
+    values: str
+    low: str
+    high: str
+    signed: bool
+
+    @property
+    def dtype(self) -> tf.DType:
+        """The type of the integers."""
+        import tensorflow as tf
+
+        return tf.qint8 if self.signed else tf.quint8
+
+
+def integers(name: str, encoding: Encoding) -> tuple[Integers, list[NodeDef]]:
+    """What an operation of this name puts out, and the constants that hold its range."""
+    made = Integers(name, f"{name}/min", f"{name}/max", encoding.signed)
+    bottom = -encoding.span if encoding.signed else 0.0
+    return made, [constant(made.low, bottom), constant(made.high, encoding.span)]
+
+
+def quantize(made: Integers, tensor: str, encoding: Encoding) -> list[NodeDef]:
+    """Real values to integers: rounded to nearest, cut off at the ends of the range."""
+    if encoding.signed:
+        how: dict[str, Any] = {"mode": "SCALED", "round_mode": "HALF_TO_EVEN"}
+    else:
+        # SCALED has no place for a shift, and is no faster without one.
+        how = {"mode": "MIN_COMBINED", "round_mode": "HALF_AWAY_FROM_ZERO"}
+    span = (encoding.low, encoding.high)
+    return _between("QuantizeV2", made.values, tensor, span, T=made.dtype, **how)
+
+
+def dequantize(name: str, given: Integers, encoding: Encoding) -> list[NodeDef]:
+    """Integers to real values.
+
+    The published graphs have the mode SCALED, which is oneDNN's and ends the process when there is
+    nothing to turn back, as in a detector whose second stage got no boxes. MIN_COMBINED is
+    TensorFlow's own and as fast.
+    """
+    # Its lower end is -128, where -127 stands for -high.
+    low = -encoding.high * 128 / 127 if encoding.signed else encoding.low
+    span = (low, encoding.high)
+    return _between("Dequantize", name, given.values, span, T=given.dtype, mode="MIN_COMBINED")
+
+
+def pad(name: str, tensor: str, pads: tuple[int, ...]) -> list[NodeDef]:
+    """Zeros around real images: top, bottom, left, right."""
+    import numpy as np
+    import tensorflow as tf
+
+    amounts = np.array([(0, 0), pads[:2], pads[2:], (0, 0)], np.int32)
+    return [
+        constant(f"{name}/amounts", amounts),
+        node("Pad", name, [tensor, f"{name}/amounts"], T=tf.float32, Tpaddings=tf.int32),
+    ]
+
+
+def convolution(
+    unit: Unit,
+    given: Integers,
+    weights: Weights,
+    bias: NDArray[Any],
+    summand: Integers | None,
+    made: Integers,
+) -> list[NodeDef]:
+    """A convolution with all that follows it, of `given` integers, which puts out `made` ones.
+
+    Unsigned results are cut off at the integer 0: for values of one sign that is ReLU, for shifted
+    ones the lower end of their range.
+    """
+    import tensorflow as tf
+
+    name = made.values
+    inputs = [given.values, f"{name}/weights", f"{name}/bias", given.low, given.high]
+    inputs += [f"{name}/weights_min", f"{name}/weights_max", made.low, made.high]
+    attributes: dict[str, Any] = {}
+    if summand is not None:
+        inputs += [summand.values, summand.low, summand.high]
+        attributes["Tsummand"] = summand.dtype
+    if unit.padding == "VALID" and unit.pads:
+        attributes["padding_list"] = [0, 0, *unit.pads, 0, 0]
+    what = "DepthwiseConv2D" if unit.op == "DepthwiseConv2dNative" else "Conv2D"
+    then = "" if summand is None else "Sum"
+    then += "" if made.signed else "AndRelu"
+    return [
+        constant(f"{name}/weights", weights.integers, tf.qint8),
+        constant(f"{name}/bias", bias),
+        constant(f"{name}/weights_min", -weights.largest),
+        constant(f"{name}/weights_max", weights.largest),
+        node(
+            f"Quantized{what}WithBias{then}AndRequantize",
+            name,
+            inputs,
+            Tinput=given.dtype,
+            Tfilter=tf.qint8,
+            Tbias=tf.float32,
+            out_type=made.dtype,
+            strides=[1, *unit.strides, 1],
+            dilations=[1, *unit.dilations, 1],
+            padding=unit.padding,
+            **attributes,
+        ),
+    ]
+
+
+def matrix_product(
+    unit: Unit, given: Integers, weights: Weights, bias: NDArray[Any]
+) -> list[NodeDef]:
+    """A matrix product with a real result. The operation takes one range for all weights, so each
+    channel's own is multiplied in afterwards.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    name, result = f"{unit.output}/int8", unit.output
+    inputs = [given.values, f"{name}/weights", f"{name}/no_bias", given.low, given.high]
+    # It takes an output range too, and makes nothing of it.
+    inputs += [f"{name}/weights_min", f"{name}/weights_max"] * 2
+    return [
+        constant(f"{name}/weights", weights.integers, tf.qint8),
+        constant(f"{name}/no_bias", np.zeros_like(bias)),
+        constant(f"{name}/weights_min", -1.0),
+        constant(f"{name}/weights_max", 1.0),
+        node(
+            "QuantizedMatMulWithBiasAndDequantize",
+            name,
+            inputs,
+            T1=given.dtype,
+            T2=tf.qint8,
+            Tbias=tf.float32,
+            Toutput=tf.float32,
+            input_quant_mode="SCALED",
+        ),
+        constant(f"{name}/scale", weights.largest),
+        node("Mul", f"{name}/scaled", [name, f"{name}/scale"], T=tf.float32),
+        constant(f"{name}/bias", bias),
+        node("AddV2", result, [f"{name}/scaled", f"{name}/bias"], T=tf.float32),
+    ]
+
+
+def carrier(old: NodeDef, given: Sequence[Integers], made: Integers) -> NodeDef:
+    """A pooling or a concatenation of integers that all have the same encoding."""
+    inputs = [each.values for each in given]
+    ranges = [*(each.low for each in given), *(each.high for each in given)]
+    if old.op == "ConcatV2":
+        inputs.append(old.input[len(given)])
+        written = node(
+            "QuantizedConcatV2", made.values, inputs + ranges, T=made.dtype, N=len(given)
+        )
+        kept: tuple[str, ...] = ("Tidx",)
+    else:
+        written = node(f"Quantized{old.op}", made.values, inputs + ranges, T=made.dtype)
+        kept = ("ksize", "strides", "padding")
+    for key in kept:
+        written.attr[key].CopyFrom(old.attr[key])
+    return written
+
+
+def constant(name: str, value: Any, dtype: tf.DType | None = None) -> NodeDef:
+    """A constant, of float32 unless it holds whole numbers, which may stand for another type."""
+    import numpy as np
+    import tensorflow as tf
+
+    array = np.asarray(value)
+    tensor = tf.make_tensor_proto(array if array.dtype.kind == "i" else array.astype(np.float32))
+    if dtype is not None:
+        tensor.dtype = dtype.as_datatype_enum
+    return node("Const", name, [], value=tensor, dtype=tf.as_dtype(tensor.dtype))
+
+
+def node(op: str, name: str, inputs: Sequence[str], **attributes: Any) -> NodeDef:
+    """A node. Attributes are given as Python has them: numbers, text, types, tensors, lists."""
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+    made = NodeDef(op=op, name=name, input=inputs)
+    for key, value in attributes.items():
+        made.attr[key].CopyFrom(_attribute(value))
+    return made
+
+
+def _between(
+    op: str, name: str, tensor: str, span: tuple[float, float], **attributes: Any
+) -> list[NodeDef]:
+    """From or to real values of this span."""
+    low, high = f"{name}/low", f"{name}/high"
+    return [
+        constant(low, span[0]),
+        constant(high, span[1]),
+        node(op, name, [tensor, low, high], **attributes),
+    ]
+
+
+def _attribute(value: Any) -> AttrValue:
+    import tensorflow as tf
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+    if isinstance(value, TensorProto):
+        return AttrValue(tensor=value)
+    if isinstance(value, tf.DType):
+        return AttrValue(type=value.as_datatype_enum)
+    if isinstance(value, str):
+        return AttrValue(s=value.encode())
+    if isinstance(value, int):
+        return AttrValue(i=value)
+    return AttrValue(list=AttrValue.ListValue(i=value))

@@ -1,0 +1,122 @@
+"""An int8 graph made of a float32 one, with the operations that oneDNN has for it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from modelzoo_runner.backends.tensorflow import load
+from modelzoo_runner.errors import DataError, GraphError, RequestError, did_you_mean
+from modelzoo_runner.int8 import calibrate, encodings
+from modelzoo_runner.int8.calibrate import Progress
+from modelzoo_runner.int8.find import find
+from modelzoo_runner.int8.rewrite import rewrite
+from modelzoo_runner.int8.wiring import read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+
+def quantize(
+    graph: GraphDef | str | os.PathLike[str],
+    calibration: Iterable[NDArray[Any]],
+    *,
+    input: str | None = None,
+    outputs: Mapping[str, str] | None = None,
+    per_channel: bool = True,
+    ranges: Literal["minmax", "percentile", "entropy"] = "minmax",
+    exclude: Collection[str] = (),
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> GraphDef:
+    """A graph with its convolutions and matrix products in int8, fed and fetched as before.
+
+    Batch norms are folded first. A product goes into one operation with what follows it: bias, the
+    sum with a shortcut, ReLU, ReLU6. Poolings and concatenations in between work on integers too.
+    Weights are signed 8-bit integers, chosen so that no CPU's sums overflow (without VNNI, two
+    products are added up in 16 bits; where there is VNNI, this costs nothing measurable). What
+    rounding the weights shifts results by, on average, is put into the bias. See `docs/int8.md`.
+
+    Whether int8 has cost accuracy has to be measured, with images that weren't calibrated with.
+    Calibrating runs the graph in this process, with as many threads as TensorFlow likes; a
+    benchmark that follows in the same process with others will be run in a child.
+
+    Args:
+        graph: a frozen float32 graph, or the path of its file. It isn't changed.
+        calibration: batches as the graph takes them, kept in memory; 50 real images are a start.
+            `calibration_batches` has those of a preset.
+        input: the tensor that they are fed to; found in the graph if it isn't named.
+        outputs: role -> tensor that will be fetched; found in the graph if they aren't named.
+        per_channel: whether each output channel's weights have a scale of their own.
+        ranges: how the range of a tensor is told from its values: from the smallest and the largest
+            ("minmax"), without the outermost 0.01 % ("percentile"), or with the outliers cut off
+            that cost more of the information than they are ("entropy").
+        exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
+        trust: take a graph with operations outside the allow-list.
+        progress: called with (what, done, total).
+
+    Returns:
+        A GraphDef; `SerializeToString()` of it is what a `.pb` file holds.
+
+    Raises:
+        RequestError: an argument can't be, or a batch isn't what the graph takes.
+        DataError: there is no batch, or a tensor isn't finite with them.
+        GraphError: the graph can't be read, a tensor isn't there, or there is nothing that can be
+            int8, with the reasons.
+
+    Example:
+        >>> from modelzoo_runner import calibration_batches, quantize
+        >>> images = calibration_batches("mobilenet_v1", "imagenet")  # doctest: +SKIP
+        >>> int8 = quantize("mobilenet_v1.pb", images)  # doctest: +SKIP
+    """
+    if ranges not in get_args(calibrate.Method):
+        raise RequestError(
+            f"ranges={ranges!r}: should be one of {', '.join(get_args(calibrate.Method))}"
+        )
+    graph_def, input, outputs = load.given(graph, input=input, outputs=outputs, trust=trust)
+    _check_excluded(exclude, graph_def)
+    fetched = list(outputs.values())
+    wiring = read(graph_def, input=input, outputs=fetched)
+    findings = find(wiring, exclude=exclude)
+    if not findings.units:
+        raise GraphError(_nothing(findings.left))
+    # Read last: it may take minutes, and none of the above needs it.
+    batches = list(calibration)
+    if not batches:
+        raise DataError("calibration: there is no batch: give one or more, as the graph takes them")
+    observed = calibrate.observe(
+        wiring.graph_def,
+        encodings.wanted(findings),
+        list(findings.units.values()),
+        batches,
+        input=input,
+        method=ranges,
+        progress=progress,
+    )
+    chosen = encodings.choose(findings, observed.ranges)
+    return rewrite(wiring, findings, chosen, observed.means, per_channel=per_channel)
+
+
+def _check_excluded(exclude: Collection[str], graph_def: GraphDef) -> None:
+    if isinstance(exclude, str):
+        raise RequestError(f"exclude={exclude!r}: should be a list of names, as [{exclude!r}]")
+    operations = sorted({node.op for node in graph_def.node})
+    names = {node.name for node in graph_def.node}.union(operations)
+    for name in exclude:
+        if name not in names:
+            raise RequestError(
+                f"exclude={name!r}: the graph has no node and no operation of this name. "
+                + did_you_mean(name, names)
+            )
+
+
+def _nothing(left: Mapping[str, str]) -> str:
+    if not left:
+        return (
+            "there is nothing to quantise: the graph has no float32 convolution or matrix product"
+        )
+    reasons = Counter(left.values()).most_common()
+    return f"nothing can be int8: {'; '.join(f'{why} ({count})' for why, count in reasons)}"

@@ -1,0 +1,1 @@
+"""The original pipeline's parameters and command lines, in today's words."""

@@ -1,0 +1,188 @@
+"""An old `launch_benchmark.py` command line, as a call of today.
+
+Read are the options of the zoo's releases 1.3.1 to 1.5.0. Nothing is run and no shell is asked: the
+line is only taken apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any, NoReturn
+
+from modelzoo_runner.errors import RequestError, did_you_mean
+from modelzoo_runner.legacy import model_args, pipeline
+from modelzoo_runner.values.parameters import one_of, whole, whole_or_unset
+
+SCRIPT = "launch_benchmark.py"
+
+VALUES = (
+    *("-f --framework", "-p --precision", "-mo --mode", "-m --model-name", "-b --batch-size"),
+    *("-d --data-location", "-i --socket-id", "-n --num-cores", "-a --num-intra-threads"),
+    *("-e --num-inter-threads", "-g --in-graph", "-c --checkpoint", "-r --model-source-dir"),
+    *("--data-num-inter-threads", "--data-num-intra-threads", "--output-dir", "--docker-image"),
+    *("--disable-tcmalloc", "--tcmalloc-large-alloc-report-threshold", "--volume", "--shm-size"),
+    *("-np", "-ppn", "-ts"),
+)
+SWITCHES = ("-k --benchmark-only", "--accuracy-only", "--output-results", "-v --verbose", "--debug")
+
+NEEDLESS: Mapping[str, str] = {
+    "model_source_dir": "no scripts of a source tree are run",
+    "checkpoint": "a frozen graph is run: the published one, or that of weights=",
+    "data_num_inter_threads": "input is not read in a session of its own",
+    "data_num_intra_threads": "input is not read in a session of its own",
+    "output_dir": "a run returns its result, which saves itself: result.save(path)",
+    "volume": "a container gets the folders that it needs",
+    "shm_size": "a container needs no more than its default",
+    "np": "it was for training",
+    "ppn": "it was for training",
+    "ts": "it was for training",
+    "debug": "there is no script to look into",
+}
+
+
+def from_launch_command(command: str | Sequence[str]) -> pipeline.Call:
+    r"""The call that an old command line comes to; its notes say where a meaning changed.
+
+    Args:
+        command: the line as it was typed, with backslashes at line ends or not, or its pieces.
+
+    Raises:
+        RequestError: an option that the launcher didn't have, a value that can't be, or something
+            before the script's name that is neither a variable nor the interpreter.
+
+    >>> call = from_launch_command('''KMP_BLOCKTIME=0 python launch_benchmark.py \
+    ...     --framework tensorflow --model-name resnet50 --precision fp32 --mode inference \
+    ...     --batch-size 1 -- steps=110 warmup_steps=10''')
+    >>> print(call)  # doctest: +NORMALIZE_WHITESPACE
+    benchmark("resnet50", precision="fp32", goal="latency", batch_size=1, warmup_steps=10,
+    steps=100, env={"KMP_BLOCKTIME": "0"})
+    >>> print(call.notes[-1])  # doctest: +NORMALIZE_WHITESPACE
+    steps=110: the original counted 10 warm-up steps among these. Steps no longer contain warm-up:
+    they are now warmup_steps=10 and steps=100.
+    """
+    variables, options = _at_script(_pieces(command))
+    given, extra = _read(options)
+    is_accuracy = given["accuracy_only"]
+    call = pipeline.translate(
+        data_location=given["data_location"],
+        model_name=given["model_name"],
+        precision=given["precision"],
+        mode=given["mode"] or "inference",
+        batch_size=given["batch_size"],
+        socket_id=given["socket_id"],
+        verbose=given["verbose"],
+        benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",
+        extra_model_args=extra,
+        docker_image=given["docker_image"],
+    )
+    arguments, notes = _more(given, is_accuracy)
+    env = {**variables, **arguments.pop("env", {}), **call.arguments.get("env", {})}
+    return dataclasses.replace(
+        call,
+        arguments={**call.arguments, **arguments, **({"env": env} if env else {})},
+        notes=(*call.notes, *notes),
+    )
+
+
+def _pieces(command: str | Sequence[str]) -> list[str]:
+    if isinstance(command, str):
+        return _split(command)
+    if not isinstance(command, Sequence) or not all(isinstance(each, str) for each in command):
+        raise RequestError(f"command={command!r}: should be the line as text, or its pieces")
+    return list(command)
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(re.sub(r"\\\r?\n", " ", command))
+    except ValueError as error:
+        raise RequestError(f"command: can't be split as a shell does: {error}") from None
+
+
+def _at_script(pieces: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The variables before the script's name, and what comes after it."""
+    at = [index for index, piece in enumerate(pieces) if PurePath(piece).name == SCRIPT]
+    if not at:
+        raise RequestError(f"command: there is no {SCRIPT} in it: {shlex.join(pieces)!r}")
+    variables = {}
+    for piece in pieces[: at[0]]:
+        name, equals, value = piece.partition("=")
+        if equals and name.isidentifier():
+            variables[name] = value
+        elif piece != "$" and not re.fullmatch(r"python[0-9.]*", PurePath(piece).name):
+            raise RequestError(
+                f"command: {piece!r} before {SCRIPT}: only variables and the Python interpreter "
+                "can stand there; a run is bound to CPUs by socket_id, numa_node or cpus"
+            )
+    return variables, list(pieces[at[0] + 1 :])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{SCRIPT}: {message}")
+
+
+def _read(options: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The options by name, and the extra model arguments."""
+    parser = _Parser(prog=SCRIPT, add_help=False)
+    for flags in VALUES:
+        needed = flags in ("-m --model-name", "-p --precision")
+        parser.add_argument(*flags.split(), required=needed)
+    for flags in SWITCHES:
+        parser.add_argument(*flags.split(), action="store_true")
+    end = options.index("--") if "--" in options else len(options)
+    namespace, rest = parser.parse_known_args(options[:end])
+    for piece in rest:
+        # Release 1.5.0 took an unknown --name=value for an extra model argument.
+        if "=" not in piece:
+            known = [flag for flags in (*VALUES, *SWITCHES) for flag in flags.split()]
+            raise RequestError(
+                f"{SCRIPT}: it had no option {piece!r}. {did_you_mean(piece, known)}"
+            )
+    return vars(namespace), model_args.pairs([*rest, *options[end + 1 :]])
+
+
+def _more(given: Mapping[str, Any], is_accuracy: bool) -> tuple[dict[str, Any], list[str]]:
+    """The arguments that a pipeline had no parameters for, and notes on what is left."""
+    if given["framework"] not in (None, "tensorflow"):
+        raise RequestError(f"framework={given['framework']!r}: should be tensorflow")
+    if given["benchmark_only"] and is_accuracy:
+        raise RequestError(
+            "benchmark_only and accuracy_only: what both together ran differed from model to "
+            "model; give one, or make two calls"
+        )
+    arguments: dict[str, Any] = {}
+    notes = [
+        f"{name}={given[name]}: no longer means anything: {why}."
+        for name, why in NEEDLESS.items()
+        if given[name] and not (name == "output_dir" and given["output_results"])
+    ]
+    if given["in_graph"]:
+        arguments["weights"] = given["in_graph"]
+    cores = whole_or_unset("num_cores", given["num_cores"], least=1, unset="all cores")
+    if cores is not None:
+        arguments["num_cores"] = cores
+        notes.append(
+            f"num_cores={cores}: the run is bound to so many cores; the original only counted its "
+            "threads by them."
+        )
+    for name in ("num_inter_threads", "num_intra_threads"):
+        if given[name] is not None:
+            arguments[name] = whole(name, given[name], least=1)
+    if given["disable_tcmalloc"] is not None:
+        disabled = one_of("disable_tcmalloc", given["disable_tcmalloc"], ("true", "false"))
+        arguments["allocator"] = "system" if disabled == "true" else "tcmalloc"
+    name = "tcmalloc_large_alloc_report_threshold"
+    if given[name] is not None:
+        arguments["env"] = {name.upper(): str(whole(name, given[name], least=0))}
+    if given["output_results"] and is_accuracy:
+        file = f"{given['model_name']}_{given['precision']}_results.csv"
+        arguments["predictions"] = str(Path(given["output_dir"] or "") / file)
+    elif given["output_results"]:
+        notes.append("output_results: predictions are written by accuracy runs only.")
+    return arguments, notes

@@ -1,0 +1,1 @@
+"""From a request to a plan that can be run on this machine."""

@@ -1,0 +1,175 @@
+"""From what a plan names to files that are on this machine.
+
+A graph is published, built here with random weights, or given as a file; files and data are here or
+at gs://. The stores and the topologies know how; this only knows which of them to ask.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from modelzoo_runner.errors import GraphError, RequestError, nearest
+from modelzoo_runner.planning import random_graph
+from modelzoo_runner.planning.graph_files import graph_precision
+from modelzoo_runner.values.plan import GraphFile, Image, Plan
+from modelzoo_runner.values.preset import Preset
+from modelzoo_runner.values.progress import Progress
+
+
+def localize(
+    plan: Plan, preset: Preset, *, offline: bool = False, progress: Progress | None = None
+) -> Plan:
+    """The plan with its graphs and its data on this machine, and the hash of each graph's bytes.
+
+    Data to be streamed stays where it is.
+
+    Raises:
+        RequestError: data is to be streamed, offline; or random weights were asked for, and the
+            preset names no network.
+        FetchError: a file can't be had, or a graph that was built can't be kept.
+        GraphError: the graph's file isn't there.
+        ContainerError: the image of a container can't be had.
+    """
+    if plan.stream:
+        _require_network(plan, offline)
+    image = None if plan.docker_image is None else _image(plan.docker_image, offline, progress)
+    path, sha256 = _graph(plan, preset, offline, progress)
+    here = dataclasses.replace(
+        plan,
+        docker_image=image,
+        graph=dataclasses.replace(plan.graph, path=str(path), sha256=sha256),
+        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
+    )
+    return with_data(here, offline=offline, progress=progress)
+
+
+def with_data(plan: Plan, *, offline: bool = False, progress: Progress | None = None) -> Plan:
+    """The plan with its data on this machine.
+
+    Raises:
+        FetchError: a file can't be had.
+    """
+    data, annotations = (
+        None if location is None else _data(location, plan, offline, progress)
+        for location in (plan.data_location, plan.annotations)
+    )
+    # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
+    in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
+    return dataclasses.replace(
+        plan,
+        data_location=data,
+        annotations=annotations,
+        allow_partial=plan.allow_partial or in_part,
+    )
+
+
+def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
+    from modelzoo_runner.storage import images
+
+    return images.local(image.name, offline=offline, progress=progress)
+
+
+def _graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> tuple[Path, str]:
+    """The file of the model's graph, and the hash of its bytes."""
+    if plan.graph.source == "random":
+        return random_graph.kept(plan, preset, progress=progress)
+    if plan.graph.source == "path":
+        path = _given(plan.graph.path, offline, progress)
+        if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
+            raise RequestError(
+                f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
+            )
+    else:
+        from modelzoo_runner.storage import fetch
+
+        path = fetch.first_of(
+            preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
+        )
+    return path, _sha256(path)
+
+
+def _given(location: str, offline: bool, progress: Progress | None) -> Path:
+    """The file that a user named, on this machine."""
+    from modelzoo_runner.storage import fetch, locations
+
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return place.absolute()
+    return fetch.local(location, offline=offline, progress=progress)
+
+
+def _preprocess_graph(
+    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
+) -> GraphFile | None:
+    """The graph that prepares the images, if the plan has one."""
+    graph = plan.preprocess_graph
+    if graph is None:
+        return None
+    known = preset.graph[graph_precision(plan.precision)].preprocess_graph
+    if graph.source == "pretrained" and known is not None:
+        from modelzoo_runner.storage import fetch
+
+        by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
+        path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+    else:
+        path = _given(graph.path, offline, progress)
+    return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
+
+
+def _require_network(plan: Plan, offline: bool) -> None:
+    from modelzoo_runner.storage import settings
+
+    if settings.decide(offline=offline).offline:
+        raise RequestError(
+            f"stream=True: offline, {plan.data_location} can't be read where it is; leave stream "
+            "out to use what was fetched of it before"
+        )
+
+
+def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> str:
+    from modelzoo_runner.storage import fetch, locations
+
+    place = locations.parse(location)
+    if isinstance(place, Path):
+        return str(place.absolute())
+    if plan.stream and isinstance(place, locations.BucketPlace):
+        return location
+    enough = None
+    if plan.limit is not None and plan.task == "classification":
+        enough = _holds(plan.limit)
+    return str(fetch.local(location, enough=enough, offline=offline, progress=progress))
+
+
+def _holds(limit: int) -> Callable[[Path], bool]:
+    """Asked after each record file whether the first `limit` examples are in those so far.
+
+    Files are read a few in turn, one record each: so they are once all files but the last few of a
+    round hold as many.
+    """
+    from modelzoo_runner.data import pipeline, records
+
+    counts: list[int] = []
+
+    def enough(path: Path) -> bool:
+        counts.append(len(records.index(path)))
+        in_turn = pipeline.INTERLEAVED_FILES
+        return len(counts) >= in_turn and sum(counts[: len(counts) - in_turn + 1]) >= limit
+
+    return enough
+
+
+def _is_remote(location: str | None) -> bool:
+    return location is not None and "://" in location
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GraphError(f"{path}: the graph can't be read: {error.strerror}") from None

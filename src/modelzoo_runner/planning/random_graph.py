@@ -1,0 +1,111 @@
+"""A preset's network with seeded weights as a file: built here once, in float32 or quantised.
+
+A graph's folder in the cache is named after the versions of what makes it: another topology,
+quantizer or TensorFlow makes another graph. The int8 graph is made by a child process, because
+calibrating runs the network: it fixes the size of TensorFlow's thread pools, which the run after it
+wants to choose itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Preset
+from modelzoo_runner.values.progress import Progress
+
+EXAMPLES = 4
+"""Made inputs to calibrate an int8 graph with, in the model's real range. Random weights have no
+accuracy to lose: what counts is that no range is far off."""
+
+TOPOLOGIES_VERSION = 1
+"""Raised with every change after which a topology has other nodes or other weights."""
+
+QUANTIZER_VERSION = 1
+"""Raised with every change after which quantising the same graph gives another one."""
+
+
+def kept(plan: Plan, preset: Preset, *, progress: Progress | None = None) -> tuple[Path, str]:
+    """The file of the preset's network with the weights of `plan.seed`, and its SHA-256.
+
+    Raises:
+        RequestError: the preset names no network.
+        FetchError: it can't be kept in the cache.
+        WorkerError: the child that quantises it died.
+    """
+    if preset.topology is None:
+        raise RequestError(
+            f'weights="random": the preset {preset.name!r} names no topology to build'
+        )
+    if plan.precision == "int8":
+        return _quantized(plan, preset.topology, progress)
+    return _built(plan, preset.topology, progress)
+
+
+def _built(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
+    from modelzoo_runner.backends.tensorflow.topologies import catalog
+    from modelzoo_runner.machine import environment
+    from modelzoo_runner.storage import built
+
+    def build(path: Path) -> None:
+        _tell(progress, f"building {topology}", 0)
+        # TensorFlow is loaded by this, and reads once what the run is to have.
+        with environment.variables(plan.placement.env):
+            graph_def = catalog.build(topology, seed=plan.seed)
+        with atomic.writing(path) as file:
+            file.write(graph_def.SerializeToString(deterministic=True))
+        _tell(progress, f"building {topology}", 1)
+
+    path = _folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
+    return path, built.kept(path, build)
+
+
+def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
+    from modelzoo_runner.execution import launch
+    from modelzoo_runner.storage import built
+
+    calibrating = dataclasses.replace(
+        plan,
+        data_location=None,
+        annotations=None,
+        batch_size=1,
+        limit=EXAMPLES,
+        instances=(),
+        timeout=None,
+    )
+
+    def quantize(path: Path) -> None:
+        fp32, sha256 = _built(plan, topology, progress)
+        file = dataclasses.replace(plan.graph, path=str(fp32), sha256=sha256)
+        launch.quantize(dataclasses.replace(calibrating, graph=file), path, progress=progress)
+
+    # What is fed decides the ranges, and a preset of one's own may say otherwise.
+    fed = codec.to_dict(calibrating)
+    said = {key: fed[key] for key in ("graph", "preprocess", "input_shape", "limit")}
+    folder = _folder(
+        f"topologies {TOPOLOGIES_VERSION}",
+        f"quantizer {QUANTIZER_VERSION}",
+        json.dumps(said, sort_keys=True),
+    )
+    path = folder / f"{topology}_seed{plan.seed}_int8.pb"
+    return path, built.kept(path, quantize)
+
+
+def _folder(*made_of: str) -> Path:
+    """Where the graphs are kept that these versions make, with this TensorFlow."""
+    from modelzoo_runner.machine import facts
+    from modelzoo_runner.storage import built, settings
+
+    parts = (*made_of, f"tensorflow {facts.tensorflow_version()}")
+    digest = hashlib.sha256("\n".join(parts).encode())
+    return built.folder(settings.cache_folder()) / digest.hexdigest()[:16]
+
+
+def _tell(progress: Progress | None, what: str, done: int) -> None:
+    if progress is not None:
+        progress(what, done, 1)

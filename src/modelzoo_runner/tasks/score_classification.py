@@ -1,0 +1,130 @@
+"""Scores of a classifier -> top-1 and top-5."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import io
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.data import labels
+from modelzoo_runner.errors import GraphError
+from modelzoo_runner.metrics import topk
+from modelzoo_runner.tasks.scorer import Scores
+from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelzoo_runner.data.batches import Batch
+
+
+Row = tuple[str, int, int, str]
+"""Of an example: its file name, and among the scores its own place, the best, the best five."""
+
+
+@contextlib.contextmanager
+def opened(plan: Plan) -> Iterator[Classification]:
+    """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
+    is_part = plan.examples is not None
+    target = None
+    if plan.predictions is not None and not is_part:
+        target = atomic.target("predictions", plan.predictions)
+    scorer = Classification(plan, with_rows=is_part or target is not None)
+    yield scorer
+    if target is not None:
+        _save(scorer.rows, target)
+
+
+def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all the parts; see `scoring.merged`."""
+    hits = functools.reduce(operator.add, (topk.TopK(**each["hits"]) for each in tallies))
+    scores = _judged(hits, tallies[0]["classes"])
+    if plan.predictions is not None:
+        rows = itertools.chain.from_iterable(each["rows"] for each in tallies)
+        _save(rows, atomic.target("predictions", plan.predictions))
+    return scores
+
+
+class Classification:
+    """Counts top-1 and top-5 hits, and keeps a row for each example if asked to."""
+
+    def __init__(self, plan: Plan, *, with_rows: bool = False) -> None:
+        self.rows: list[Row] = []
+        self._plan = plan
+        self._with_rows = with_rows
+        self._hits = topk.TopK()
+        self._scores_at = list(plan.graph.outputs).index("scores")
+        self._width = 0
+
+    def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
+        """Count the hits of one batch."""
+        scores = outputs[self._scores_at]
+        if scores.ndim != 2 or len(scores) != len(batch.inputs):
+            raise GraphError(
+                f"{self._plan.graph.outputs['scores']}: has shape {scores.shape} for a batch of "
+                f"{len(batch.inputs)}; scores should be [batch, classes]"
+            )
+        self._width = scores.shape[1]
+        targets = labels.score_index(batch.truth, self._width, self._plan.label_offset)
+        self._hits.add(scores, targets)
+        if self._with_rows:
+            best = topk.best(scores).tolist()
+            for name, target, five in zip(batch.names, targets.tolist(), best, strict=True):
+                self.rows.append((name, target, five[0], " ".join(map(str, five))))
+
+    def result(self) -> Scores:
+        """The shares and the hits.
+
+        Raises:
+            GraphError: no row has an opinion: all scores are equal, or none is finite.
+        """
+        return _judged(self._hits, self._width)
+
+    def tally(self) -> Mapping[str, Any]:
+        """The hits, the number of classes, and the rows."""
+        rows = codec.to_dict(self.rows)
+        return {"hits": codec.to_dict(self._hits), "classes": self._width, "rows": rows}
+
+
+def _judged(hits: topk.TopK, classes: int) -> Scores:
+    if hits.all_equal == hits.examples:
+        raise GraphError(
+            f"all {classes} scores are equal in each of {hits.examples} examples: the graph "
+            "doesn't look at its input; look at input and outputs with `inspect`"
+        )
+    if hits.not_finite == hits.examples:
+        raise GraphError(f"none of {hits.examples} examples has finite scores")
+    return Scores(
+        scores={name: count / hits.examples for name, count in hits.counts.items()},
+        counts=hits.counts,
+        classes=classes,
+        warnings=tuple(_doubts(hits)),
+    )
+
+
+def _doubts(hits: topk.TopK) -> Iterator[str]:
+    if hits.not_finite:
+        yield (
+            f"{hits.not_finite} of {hits.examples} examples have scores that aren't finite; they "
+            "count as misses"
+        )
+    if hits.all_equal:
+        yield (
+            f"{hits.all_equal} of {hits.examples} examples have all scores equal; by in_top_k's "
+            "tie rule they count as hits"
+        )
+
+
+def _save(rows: Iterable[Sequence[Any]], target: Path) -> None:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["filename", "label", "prediction", "top5"])
+    lines.writerows(rows)
+    atomic.write_text(target, text.getvalue())

@@ -1,0 +1,1 @@
+"""Plain values that every room shares: plans, presets, and how they are written and read."""

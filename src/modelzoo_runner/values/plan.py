@@ -1,0 +1,121 @@
+"""What one run is, with nothing left to decide.
+
+A `Plan` prints, compares, travels as JSON and sits inside the result. How its values were decided
+is not known here (see `resolve`), nor how they are carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modelzoo_runner.values.preset import Goal, Preprocess, Task
+
+Isolation = Literal["auto", "none", "child"]
+Kind = Literal["benchmark", "accuracy"]
+Source = Literal["pretrained", "random", "path"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Which part of the machine a run gets.
+
+    `cpus` are logical CPU ids (empty: leave the process where it is), `memory_nodes` the NUMA nodes
+    its memory should come from (empty: no policy), `env` the variables to set for the run.
+    `allocator` is the malloc to preload into a child. `why` says who decided each field,
+    `warnings` what was asked and can't be had although the run can go on.
+    """
+
+    cpus: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
+    inter_threads: int
+    intra_threads: int
+    env: Mapping[str, str] = field(default_factory=dict)
+    allocator: Literal["system", "tcmalloc", "jemalloc"] = "system"
+    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity"
+    strict: bool = False
+    why: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFile:
+    """The graph that a plan runs: a file on this machine, and what goes in and out.
+
+    `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked, and
+    `optional` are outputs that are fetched too if it has them.
+    """
+
+    source: Source
+    path: str
+    sha256: str | None = None
+    input: str | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """The container image that a run happens in.
+
+    `id` is the engine's name for what is in it (`sha256:...`), `digest` the registry's, where the
+    image came from one.
+    """
+
+    name: str
+    id: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run. Counts are of steps or examples, times are seconds.
+
+    `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
+    is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
+    stop after. With `stream` they may be at gs://, and are read there while the plan runs.
+    `preprocess` is how a classifier's images become its input, `preprocess_graph` the graph that
+    does the same for a detector which doesn't do it itself. With `docker_image` the run happens in
+    a container of it. `why` says for each decided field whether the argument, the preset or the
+    library decided.
+
+    `examples` makes it a part of a run: only the examples from the first number to before the
+    second, in the order of the data, which is that of a run over all of it.
+
+    `instances` are the placements of several processes that run this at once; `placement` then has
+    the CPUs of all and the thread counts of each.
+    """
+
+    kind: Kind
+    model: str
+    task: Task
+    precision: str
+    goal: Goal
+    graph: GraphFile
+    optimize: bool = True
+    trust: bool = False
+    data_location: str | None = None
+    annotations: str | None = None
+    stream: bool = False
+    allow_partial: bool = False
+    limit: int | None = None
+    examples: tuple[int, int] | None = None
+    preprocess: Preprocess | None = None
+    preprocess_graph: GraphFile | None = None
+    label_offset: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    batch_size: int
+    warmup_steps: int = 0
+    steps: int | None = None
+    min_seconds: float | None = None
+    seed: int = 0
+    placement: Placement
+    instances: tuple[Placement, ...] = ()
+    isolation: Isolation = "auto"
+    docker_image: Image | None = None
+    timeout: float | None = None
+    predictions: str | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+    release: str | None = None
+    why: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,230 @@
+"""Several instances at once, and the part of the machine a run gets, in real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from modelzoo_runner import (
+    BenchmarkResult,
+    Interrupted,
+    WorkerError,
+    benchmark,
+    compare,
+    load,
+    machine,
+)
+from modelzoo_runner.errors import BindingError, RequestError
+from modelzoo_runner.machine import allocator, memory, processor
+
+CORES = len(machine().cores())
+needs_two_cores = pytest.mark.skipif(CORES < 2, reason="this process may use one core only")
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.classifier(tmp_path_factory.mktemp("instances") / "some.pb", work=2)
+
+
+@pytest.fixture(scope="module")
+def busy_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.classifier(tmp_path_factory.mktemp("instances") / "busy.pb", work=40)
+
+
+def state() -> tuple[Any, ...]:
+    """What a run changes and has to put back."""
+    policy = memory.policy_of_thread(threading.get_native_id())
+    return os.sched_getaffinity(0), dict(os.environ), policy
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that are still there."""
+    found = Path("/proc/self/task").glob("*/children")
+    return [int(each) for path in found for each in path.read_text().split()]
+
+
+@needs_two_cores
+def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> None:
+    before = state()
+    result = benchmark(graph, steps=10, min_seconds=1, instances=2, num_cores=2)
+    assert state() == before and not children()
+    first, second = result.instances
+    assert set(first.cpus).isdisjoint(second.cpus)
+    assert result.plan.placement.cpus == tuple(sorted(first.cpus + second.cpus))
+    assert [each.threads["intra_found"] for each in result.instances] == [1, 1]
+    for each, placement in zip(result.instances, result.plan.instances, strict=True):
+        assert each.cpus == placement.cpus
+        allowed = {tuple(found["cpus"]) for found in each.threads["found"].values()}
+        assert allowed == {(str(each.cpus[0]),)}
+    # Each waited for the other: the first to begin was still at it when the last one began.
+    assert first.window[0] < second.window[1] and second.window[0] < first.window[1]
+    together = len(first.step_seconds) + len(second.step_seconds)
+    assert 2 <= len(result.step_seconds) == result.examples <= together
+    assert result.throughput == pytest.approx(sum(result.instance_throughputs))
+    assert result.observed.host_reason == "each instance is a process of its own"
+    assert result.verdict in ("valid", "noisy", "invalid")
+    assert all("CPUs " in cause for cause in result.causes)
+    assert "in 2 child processes at once, 1 intra-op and 1 inter-op threads each" in str(result)
+    assert len(str(result).splitlines()) == 6
+    again = load(result.save(tmp_path / "result.json"))
+    assert again == result and isinstance(again, BenchmarkResult)
+    assert compare(again, result).verdict == "inconclusive"
+
+
+@needs_two_cores
+def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(busy_graph: Path) -> None:
+    def kill() -> None:
+        while len(children()) < 2:
+            time.sleep(0.05)
+        os.kill(children()[-1], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(WorkerError, match=r"^instance \d of 2, on CPUs \d+, was killed by SIGKILL"):
+        benchmark(busy_graph, steps=10**9, instances=2)
+    killer.join()
+    assert not children()
+
+
+@needs_two_cores
+def test_ctrl_c_gives_what_all_had_measured_and_ends_all(graph: Path) -> None:
+    def interrupt(what: str, done: int, total: int | None) -> None:
+        if done > 20 and not interrupted:
+            interrupted.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupted: list[int] = []
+    before = state()
+    with pytest.raises(Interrupted) as raised:
+        benchmark(graph, steps=10**9, instances="core", num_cores=2, progress=interrupt)
+    result = raised.value.result
+    assert state() == before and not children()
+    assert result.interrupted and isinstance(result, BenchmarkResult)
+    assert len(result.instances) == 2 and result.throughput > 0
+
+
+@needs_two_cores
+def test_a_timeout_ends_all_instances(graph: Path) -> None:
+    with pytest.raises(WorkerError, match=r"^timeout=1\.0: the run had not ended by then"):
+        benchmark(graph, steps=10**9, instances=2, timeout=1)
+    assert not children()
+
+
+@needs_two_cores
+def test_an_error_of_one_instance_is_raised_as_its_class(tmp_path: Path) -> None:
+    fixed = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+    with pytest.raises(RequestError, match="batch size of 2"):
+        benchmark(fixed, batch_size=3, steps=3, instances=2)
+    assert not children()
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        ({"instances": 10_000}, BindingError, "instances=10000: the run may use"),
+        ({"instances": 0}, RequestError, "instances=0: give a whole number of at least 1"),
+        ({"instances": "sockets"}, RequestError, "instances='sockets': give a whole number"),
+        (
+            {"cores_per_instance": 0},
+            RequestError,
+            "cores_per_instance=0: give a whole number of at least 1, or None",
+        ),
+        (
+            {"instances": 1, "isolation": "none"},
+            RequestError,
+            'isolation="none": with instances=1 each instance is a process on CPUs of its own; '
+            'use isolation="auto" or "child"',
+        ),
+        (
+            {"cores_per_instance": 1, "binding": "none"},
+            RequestError,
+            'binding="none": with cores_per_instance=1 each instance is a process on CPUs of its '
+            'own; use binding="sched_setaffinity" or "numactl"',
+        ),
+    ],
+)
+def test_wishes_that_can_not_be(
+    graph: Path, asked: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(said)}"):
+        benchmark(graph, **asked)
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="no program taskset here")
+def test_the_command_sees_one_cpu_and_uses_one(graph: Path, tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    saved = tmp_path / "result.json"
+    command = ["taskset", "-c", str(cpu), sys.executable, "-m", "modelzoo_runner", "benchmark"]
+    done = subprocess.run(
+        [*command, graph, "--steps", "5", "--json", saved],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = load(saved)
+    assert result.plan.placement.cpus == (cpu,)
+    assert result.observed.threads["intra_found"] == 1
+    found = result.observed.threads["found"].values()
+    assert {tuple(each["cpus"]) for each in found} == {(str(cpu),)}
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_run_uses_the_cores_it_was_given(busy_graph: Path, cores: int) -> None:
+    """CPU time over what was to be had of it: the wall time, less what others took."""
+    if cores > CORES:
+        pytest.skip("this process may use one core only")
+    shares = []
+    for _ in range(3):
+        result = benchmark(
+            busy_graph, steps=3, min_seconds=2, num_cores=cores, isolation="child", batch_size=1
+        )
+        assert result.observed.threads["intra_found"] == cores
+        counted = result.observed.interference
+        capacity = cores * counted["wall_seconds"]
+        taken = (counted["others_seconds"] or 0) + (counted["steal_seconds"] or 0)
+        assert counted["cpu_seconds"] <= 1.05 * capacity
+        shares.append(counted["cpu_seconds"] / (capacity - taken))
+        # A thread that others keep waiting keeps the rest of its run waiting too.
+        if shares[-1] > 0.8:
+            return
+    raise AssertionError(shares)
+
+
+@pytest.mark.skipif(shutil.which("numactl") is None, reason="no program numactl here")
+def test_numactl_puts_a_child_in_place_as_we_do(graph: Path) -> None:
+    result = benchmark(graph, steps=5, num_cores=1, binding="numactl")
+    (cpu,) = result.plan.placement.cpus
+    found = result.observed.threads["found"].values()
+    assert {tuple(each["cpus"]) for each in found} == {(str(cpu),)}
+    assert result.observed.host_reason == "numactl starts a process of its own"
+
+
+@pytest.mark.skipif(not allocator.available(), reason="neither tcmalloc nor jemalloc here")
+def test_another_malloc_is_preloaded_and_recorded(graph: Path) -> None:
+    name = allocator.available()[0]
+    result = benchmark(graph, steps=5, allocator=name)  # type: ignore[arg-type]
+    assert result.observed.machine["process"]["allocator"] == name
+    assert result.observed.host == "child"
+
+
+def test_bfloat16_runs_or_says_what_the_processor_lacks(graph: Path) -> None:
+    flags = processor.flags()
+    if processor.bfloat16(flags) == "unsupported":
+        with pytest.raises(BindingError, match="neither avx512_bf16 nor amx_bf16 nor bf16"):
+            benchmark(graph, precision="bfloat16", steps=3)
+        return
+    result = benchmark(graph, precision="bfloat16", steps=3)
+    said = processor.bfloat16_warnings(flags)
+    assert len(result.step_seconds) == 3 and set(said) <= set(result.warnings)

@@ -1,0 +1,610 @@
+"""Accuracy runs over a real Dask cluster on loopback: two worker processes of one core each."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+import fake_gcs
+import pytest
+import tiny
+from distributed import Client, LocalCluster
+
+from modelzoo_runner import (
+    AccuracyResult,
+    BenchmarkResult,
+    BindingError,
+    DataError,
+    Failure,
+    Interrupted,
+    MissingDependency,
+    RequestError,
+    WorkerError,
+    accuracy,
+    sweep,
+)
+from modelzoo_runner.data.convert import convert_imagenet
+from modelzoo_runner.machine import topology
+from modelzoo_runner.scale import cluster, cluster_checks, cluster_worker, cores
+from modelzoo_runner.scale.cluster_worker import Crew, Seat
+
+pytestmark = [
+    pytest.mark.usefixtures("same_pools"),
+    pytest.mark.skipif(
+        len(topology.read().cores()) < 2, reason="two workers need two physical cores"
+    ),
+]
+
+HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
+"""What keeps a run in this process."""
+
+LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+
+Told = tuple[str, int, "int | None"]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Two workers of one thread each, which share this machine's cores."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        yield client
+    # It looks after what spawned processes share, and stays; other tests count processes.
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def two(client: Client) -> Client:
+    """The client with both of its workers there, also after a test that killed one."""
+    client.wait_for_workers(2, timeout=60)
+    return client
+
+
+class Killing:
+    """A progress callback that kills a worker as soon as so many examples are done."""
+
+    def __init__(self, client: Client, after: int) -> None:
+        self.pids = client.run(os.getpid)
+        self.after = after
+        self.killed: list[int] = []
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        if what == "examples" and done >= self.after and not self.killed:
+            self.killed.append(next(iter(self.pids.values())))
+            os.kill(self.killed[0], signal.SIGKILL)
+
+
+# Real images.
+
+
+@pytest.fixture(scope="module")
+def imagenet(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A real classifier and 500 real images, as arguments."""
+    out = tmp_path_factory.mktemp("imagenet") / "shards"
+    synsets = samples / "labels" / "imagenet_lsvrc_2015_synsets_from_filenames.txt"
+    convert_imagenet(samples / "imagenet" / "images", synsets, out, shards=7)
+    return {
+        "model": "mobilenet_v1",
+        "weights": samples / "graphs" / "mobilenet_v1_0.25_224_frozen.pb",
+        "outputs": {"scores": "predictions:0"},
+        "data_location": out,
+        "batch_size": 32,
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(imagenet: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> AccuracyResult:
+    rows = tmp_path_factory.mktemp("alone") / "rows.csv"
+    return accuracy(**imagenet, **HERE, predictions=rows)
+
+
+def same(found: AccuracyResult, alone: AccuracyResult) -> None:
+    assert (found.counts, found.scores) == (alone.counts, alone.scores)
+    assert found.examples == alone.examples == 500
+    edges = [0, *(each.examples[1] for each in found.parts)]
+    assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 500
+
+
+def test_counts_are_those_of_one_process(
+    two: Client, imagenet: dict[str, Any], alone: AccuracyResult, tmp_path: Path
+) -> None:
+    told: list[Told] = []
+    found = accuracy(
+        **imagenet,
+        client=two,
+        predictions=tmp_path / "rows.csv",
+        progress=lambda *said: told.append(said),
+    )
+    same(found, alone)
+    assert alone.scores["top1"] > 0.4
+    assert (tmp_path / "rows.csv").read_text() == Path(alone.plan.predictions or "").read_text()
+    # Each part on one core, and both cores used.
+    assert {len(each.cpus) for each in found.parts} == {1}
+    assert len({each.cpus for each in found.parts}) == 2
+    for each in found.parts:
+        (cpu,) = each.cpus
+        assert {cpus for row in each.threads["found"].values() for cpus in row["cpus"]} == {
+            str(cpu)
+        }
+        assert (
+            each.machine["id"]
+            and each.machine["process"]["env"].get("MALLOC_TRIM_THRESHOLD_") is None
+        )
+    # One opened graph on each worker.
+    assert sum(bool(each.setup_seconds) for each in found.parts) == 2
+    assert told[0] == ("examples", 0, 500) and told[-1] == ("examples", 500, 500)
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+    assert found.observed.host == "child" and "in 16 parts" in str(found)
+
+
+def test_a_killed_workers_part_is_done_again_and_counted_once(
+    two: Client, imagenet: dict[str, Any], alone: AccuracyResult, tmp_path: Path
+) -> None:
+    killing = Killing(two, after=64)
+    found = accuracy(**imagenet, client=two, checkpoint=tmp_path / "kept", progress=killing)
+    assert killing.killed
+    same(found, alone)
+    kept = {each.stem for each in (tmp_path / "kept").glob("*.done")}
+    assert len(kept) == len(found.parts) == 16
+
+
+@pytest.fixture(scope="module")
+def coco(samples: Path) -> dict[str, Any]:
+    folder = samples / "coco" / "val2017_mini"
+    return {
+        "model": "ssd-mobilenet",
+        "weights": samples / "graphs" / "ssd_mobilenet_v1_0.75_coco_frozen_inference_graph.pb",
+        "data_location": folder / "images",
+        "annotations": folder / "instances_val2017_mini.json",
+    }
+
+
+def test_coco_scores_are_those_of_one_process_also_when_a_worker_is_killed(
+    two: Client, coco: dict[str, Any], tmp_path: Path
+) -> None:
+    one, many = tmp_path / "one.json", tmp_path / "many.json"
+    # On one core as each worker is: with two threads the last digits may be others.
+    alone = accuracy(**coco, num_cores=1, predictions=one)
+    killing = Killing(two, after=30)
+    found = accuracy(**coco, client=two, predictions=many, progress=killing)
+    assert killing.killed
+    assert found.examples == alone.examples == 164 and alone.scores["AP"] > 0.19
+    for name in ("scores", "legacy_scores", "per_category"):
+        assert getattr(found, name) == pytest.approx(getattr(alone, name), abs=1e-12)
+    assert len(found.parts) > 2
+    assert many.read_bytes() == one.read_bytes()
+
+
+# Small graphs and small data.
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("small")
+    graph = tiny.classifier(folder / "graph.pb", output="predict:0", size=(224, 224))
+    shards = tiny.shards(folder / "shards", images=24, files=3)
+    return {"model": "resnet50", "weights": graph, "data_location": shards, "batch_size": 4}
+
+
+def children(client: Client) -> int:
+    """How many processes of ours the workers have."""
+
+    def count() -> int:
+        found = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                found += int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid()
+        return found
+
+    return sum(client.run(count).values())
+
+
+def test_ctrl_c_gives_what_is_done_and_ends_the_rest(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    def progress(what: str, done: int, total: int | None) -> None:
+        if done >= 8:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    with pytest.raises(Interrupted) as raised:
+        accuracy(**small, client=two, checkpoint=tmp_path / "kept", progress=progress)
+    partial = raised.value.result
+    assert partial.interrupted and partial.examples >= 8
+    deadline = time.monotonic() + 20
+    while children(two) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert children(two) == 0
+    found = accuracy(**small, client=two.scheduler.address, checkpoint=tmp_path / "kept")
+    assert found.examples == 24 and not found.interrupted
+    # And here what is all done.
+    assert accuracy(**small, **HERE, checkpoint=tmp_path / "kept").counts == found.counts
+
+
+def test_each_worker_fetches_a_bucket_for_itself(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    def use(url: str, cache: str) -> str:
+        folder = f"{cache}/{os.getpid()}"
+        os.environ.update(STORAGE_EMULATOR_HOST=url, MODELZOO_RUNNER_CACHE=folder)
+        return folder
+
+    def no_longer() -> None:
+        for name in ("STORAGE_EMULATOR_HOST", "MODELZOO_RUNNER_CACHE"):
+            del os.environ[name]
+
+    with fake_gcs.running() as server:
+        for path in small["data_location"].iterdir():
+            server.put("images", f"some/{path.name}", path.read_bytes())
+        caches = two.run(use, server.url, str(tmp_path)).values()
+        try:
+            found = accuracy(**{**small, "data_location": "gs://images/some"}, client=two)
+        finally:
+            two.run(no_longer)
+    assert found.examples == 24
+    assert found.counts == accuracy(**small, **HERE).counts
+    for cache in caches:
+        assert len({path.name for path in Path(cache).rglob("validation-*-of-00003")}) == 3
+
+
+def test_an_error_names_the_worker(two: Client, small: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        accuracy(**{**small, "data_location": tmp_path / "none"}, client=two)
+    assert str(raised.value).startswith("worker tcp://127.0.0.1:")
+    assert f": {tmp_path / 'none'}: there is no such file or folder." in str(raised.value)
+
+
+def test_a_broken_record_is_named_by_whoever_reads_it(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = tiny.shards(tmp_path / "broken", images=24, files=3)
+    path = sorted(broken.iterdir())[2]
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=rf"^worker tcp://127.0.0.1:\d+: {path}: record 7 at byte"):
+        accuracy(**{**small, "data_location": broken}, client=two)
+
+
+@contextlib.contextmanager
+def worker(client: Client, folder: Path, **variables: str) -> Iterator[None]:
+    """One more worker, from a folder, with other variables."""
+    before = set(client.nthreads())
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", client.scheduler.address]
+    command += ["--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **variables}, stderr=subprocess.DEVNULL
+    )
+    try:
+        client.wait_for_workers(len(before) + 1, timeout=60)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        while set(client.nthreads()) != before:
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("package", ["modelzoo_runner", "numpy", "tensorflow_cpu"])
+def test_a_worker_with_another_version_is_refused_by_name(
+    two: Client, small: dict[str, Any], tmp_path: Path, package: str
+) -> None:
+    stub = tmp_path / f"{package}-0.0.1.dist-info"
+    stub.mkdir()
+    (stub / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
+    before = set(two.nthreads())
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    with worker(two, tmp_path, PYTHONPATH=path):
+        (address,) = set(two.nthreads()) - before
+        with pytest.raises(BindingError) as raised:
+            accuracy(**small, client=two)
+    name = package.removesuffix("_cpu")
+    assert str(raised.value).startswith(
+        f"client=: worker {address} has {name} 0.0.1, and here it is "
+    )
+    assert str(raised.value).endswith(
+        ". One result would be of different programs: install the same on all workers"
+    )
+
+
+# Sweeps.
+
+
+def test_a_sweep_over_workers_is_in_order_with_failures_in_their_places(
+    two: Client, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small["weights"].parent)
+    told: list[Told] = []
+    quick = {"model": "graph.pb", "batch_size": 2, "warmup_steps": 1, "steps": 3}
+    runs = [
+        {**quick, "input_shape": (8, 8)},
+        {"verb": "accuracy", **small, "data_location": "shards"},
+        {**quick, "seed": 3, "num_cores": 1},
+    ]
+    found = sweep(
+        runs,
+        client=two,
+        checkpoint=tmp_path / "kept",
+        progress=lambda *said: told.append(said),
+    )
+    failed, scored, measured = found
+    assert isinstance(failed, Failure) and failed.error == "RequestError"
+    assert failed.message.startswith("worker tcp://127.0.0.1:")
+    assert isinstance(scored, AccuracyResult) and scored.examples == 24
+    assert isinstance(measured, BenchmarkResult) and measured.plan.seed == 3
+    # Each has its node to itself, and Dask's wish for one OpenMP thread is nobody's wish for a run.
+    assert len(scored.plan.placement.cpus) == len(topology.read().cores())
+    env = scored.plan.placement.env
+    assert env["OMP_NUM_THREADS"] == str(scored.plan.placement.intra_threads)
+    assert "MALLOC_TRIM_THRESHOLD_" not in scored.observed.machine["process"]["env"]
+    assert len(measured.plan.placement.cpus) == 1
+    assert told == [("runs", done, 3) for done in range(4)]
+    assert list(sweep(runs[1:], client=two, checkpoint=tmp_path / "kept")) == [scored, measured]
+
+
+def test_one_run_at_a_time_is_on_a_node(two: Client) -> None:
+    def seconds() -> tuple[float, float]:
+        start = time.monotonic()
+        time.sleep(0.5)
+        return start, time.monotonic()
+
+    with cluster.joined(two) as crew:
+        calls = {str(number): (seconds,) for number in range(4)}
+        with crew.doing(cluster_worker.alone, calls) as answers:
+            found = [answer for _, answer in answers]
+    spans = sorted(answer.value for answer in found)
+    assert len(spans) == 4 and len({answer.worker for answer in found}) == 2
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def test_what_there_is_to_do_is_begun_in_its_order(two: Client) -> None:
+    def begun() -> float:
+        start = time.monotonic()
+        time.sleep(0.02)
+        return start
+
+    with cluster.joined(two) as crew:
+        calls = {str(number): (begun,) for number in range(12)}
+        with crew.doing(cluster_worker.alone, calls) as answers:
+            found = [(answer.worker, answer.value, int(name)) for name, answer in answers]
+    for worker in {each[0] for each in found}:
+        begun_there = [number for where, _, number in sorted(found) if where == worker]
+        assert begun_there == sorted(begun_there)
+
+
+def test_what_a_dead_worker_had_to_do_another_one_does(two: Client, tmp_path: Path) -> None:
+    def die_once() -> str:
+        with contextlib.suppress(FileExistsError):
+            (tmp_path / "died").touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    with (
+        cluster.joined(two) as crew,
+        crew.doing(cluster_worker.alone, {"a": (die_once,), "b": (os.getpid,)}) as answers,
+    ):
+        found = dict(answers)
+    assert found["a"].value == "done" and isinstance(found["b"].value, int)
+
+
+def test_what_kills_every_worker_is_given_up_with_a_word(two: Client) -> None:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def allow(failures: int) -> None:
+        def change(dask_scheduler: Any) -> None:
+            dask_scheduler.allowed_failures = failures
+
+        two.run_on_scheduler(change)
+
+    allow(0)
+    try:
+        with (
+            cluster.joined(two) as crew,
+            crew.doing(cluster_worker.alone, {"a": (die,)}) as answers,
+        ):
+            ((_, answer),) = answers
+    finally:
+        allow(3)
+    assert isinstance(answer.error, WorkerError)
+    assert str(answer.error) == (
+        f"1 workers, {answer.worker} the last, died while they had this to do, as they do when "
+        "memory runs out: try a smaller batch_size"
+    )
+
+
+def test_what_nobody_foresaw_is_told(two: Client) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("my mistake")
+
+    with cluster.joined(two) as crew, crew.doing(cluster_worker.alone, {"a": (fail,)}) as answers:
+        ((_, answer),) = answers
+    assert str(answer.error) == (
+        "a worker failed in a way nobody foresaw: ZeroDivisionError: my mistake"
+    )
+
+
+def test_a_run_of_a_sweep_is_a_child_of_its_worker(two: Client) -> None:
+    with pytest.raises(RequestError) as raised:
+        sweep([{"model": "resnet50", "isolation": "none"}], client=two)
+    assert str(raised.value) == (
+        'runs[0]: isolation="none": with client= each run is a child process of a worker; use '
+        '"auto" or "child"'
+    )
+    with pytest.raises(RequestError) as raised:
+        sweep([{"model": "resnet50", "docker_image": "runner:1"}], client=two)
+    assert str(raised.value) == (
+        "runs[0]: docker_image='runner:1': the workers of a cluster do each run themselves; leave "
+        "it out, and start the workers in that image instead"
+    )
+
+
+# What is refused.
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"cpus": "0"},
+        "cpus='0': with client= each worker runs on its share of its node's cores. Leave it out, "
+        "and start the workers where they should be",
+    ),
+    ({"socket_id": 0}, "socket_id=0: with client= each worker runs on its share of"),
+    ({"numa_node": 0}, "numa_node=0: with client= each worker runs on its share of"),
+    (
+        {"binding": "none"},
+        'binding="none": with client= each worker runs in a child process on its share of its '
+        'node\'s cores; use "sched_setaffinity" or "numactl"',
+    ),
+    (
+        {"isolation": "none"},
+        'isolation="none": with client= each worker runs in a child process on its share of its '
+        'node\'s cores; use "auto" or "child"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), REFUSED, ids=[next(iter(each)) for each, _ in REFUSED])
+def test_where_a_worker_runs_is_not_the_callers_to_say(
+    two: Client, small: dict[str, Any], asked: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RequestError) as raised:
+        accuracy(**small, **asked, client=two)
+    assert str(raised.value).startswith(said)
+
+
+# Without a cluster.
+
+
+def test_without_dask_the_pip_line(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependency) as raised:
+        accuracy(**small, client="tcp://127.0.0.1:8786")
+    assert str(raised.value) == (
+        "client=: distributed isn't installed, which talks to Dask's workers: "
+        "pip install 'modelzoo_runner[dask]'"
+    )
+
+
+def test_what_is_no_client(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RequestError) as raised:
+        accuracy(**small, client=2)
+    assert str(raised.value) == (
+        "client=2: should be a distributed.Client that isn't asynchronous, or the address of a "
+        "Dask scheduler"
+    )
+    monkeypatch.setattr(cluster, "SECONDS_TO_ANSWER", 0.5)
+    with pytest.raises(RequestError) as raised:
+        accuracy(**small, client="tcp://127.0.0.1:1")
+    assert str(raised.value).startswith(
+        "client='tcp://127.0.0.1:1': no Dask scheduler answers there: "
+    )
+    assert str(raised.value).endswith(
+        ". Give its address, as tcp://host:8786, or a distributed.Client"
+    )
+
+
+def test_a_cluster_without_workers(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_FOR_WORKERS", 0.2)
+    with (
+        LocalCluster(n_workers=0, **LOOPBACK) as local,
+        pytest.raises(RequestError) as raised,
+    ):
+        accuracy(**small, client=local.scheduler_address)
+    assert str(raised.value).endswith(
+        ": the cluster has no workers, and got none in 0.2 s; start some"
+    )
+
+
+def test_versions_that_the_client_lacks_are_those_of_the_first_worker() -> None:
+    here = {"tensorflow": None, "numpy": "2.0"}
+    there = {"a": {"tensorflow": "2.16", "numpy": "2.0"}}
+    assert cluster_checks.check_alike(here, there) == {"tensorflow": "2.16", "numpy": "2.0"}
+    there["b"] = {"tensorflow": "2.21", "numpy": None}
+    with pytest.raises(BindingError) as raised:
+        cluster_checks.check_alike(here, there)
+    assert str(raised.value).startswith(
+        "client=: worker b has tensorflow 2.21, and worker a it is 2.16; worker b has numpy not "
+        "at all, and here it is 2.0. One result"
+    )
+
+
+def test_a_worker_that_joins_later_with_other_versions_is_none_of_the_crew() -> None:
+    with pytest.raises(BindingError, match=r"^numpy \d.* here, 0\.1 in the crew$"):
+        cluster_worker.join(Crew(name="crew", versions={"numpy": "0.1"}))
+    assert "crew" not in cluster_worker._members
+
+
+def seats(*cpus: str, node: str = "n") -> dict[str, Seat]:
+    return {f"w{i}": Seat(node=node, cpus=each, cores=2) for i, each in enumerate(cpus)}
+
+
+def test_workers_that_have_the_same_cpus_share_them() -> None:
+    assert cluster_checks.shares(seats("0-1", "0-1")) == {"n 0-1": 2}
+    assert cluster_checks.shares(seats("0-1", "2-3")) == {"n 0-1": 1, "n 2-3": 1}
+    elsewhere = {"x": Seat(node="m", cpus="0-1", cores=2)}
+    assert cluster_checks.shares(seats("0-1") | elsewhere) == {"n 0-1": 1, "m 0-1": 1}
+
+
+def test_workers_that_cannot_share_are_refused() -> None:
+    with pytest.raises(BindingError) as raised:
+        cluster_checks.shares(seats("0-1", "0-1", "0-1"))
+    assert str(raised.value) == (
+        "client=: 3 workers, w0 among them, share 2 physical cores (CPUs 0-1): start no more "
+        "workers on a node than it has cores"
+    )
+    with pytest.raises(BindingError) as raised:
+        cluster_checks.shares(seats("0-2", "2-3"))
+    assert str(raised.value) == (
+        "client=: worker w0 may use CPUs 0-2, and worker w1 of the same node CPUs 2-3: start them "
+        "on the same CPUs, to have these divided, or on different ones"
+    )
+
+
+def test_a_claim_holds_between_processes_and_ends_with_them(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from modelzoo_runner.scale import cores\n"
+        "with cores.claimed([(0, 1), (2,)]) as cpus: print(cpus, flush=True); time.sleep(600)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def start() -> Any:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        return process, (process.stdout or sys.stdin).readline()
+
+    (first, said), (second, then) = start(), start()
+    assert (said, then) == ("(0, 1)\n", "(2,)\n")
+    third = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    time.sleep(1)
+    first.kill()
+    assert third.stdout is not None and third.stdout.readline() == "(0, 1)\n"
+    for process in (first, second, third):
+        process.kill()
+        process.communicate()
+
+
+def test_a_claim_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cores.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(BindingError) as raised, cores.claimed([(0,)]):
+        pass
+    folder = tmp_path / "file" / f"modelzoo_runner-{os.getuid()}"
+    assert str(raised.value) == (
+        f"{folder}: CPUs can't be claimed there: Not a directory. TMPDIR names another folder"
+    )

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelzoo_runner import compare, load
+from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import checks, table
+from modelzoo_runner.results.result import (
+    AccuracyResult,
+    BenchmarkResult,
+    Observed,
+    Result,
+    from_dict,
+)
+from modelzoo_runner.values.plan import GraphFile, Placement, Plan
+
+PLAN = Plan(
+    kind="benchmark",
+    model="resnet50",
+    task="classification",
+    precision="int8",
+    goal="latency",
+    graph=GraphFile(source="path", path="/a.pb", input="input:0", outputs={"scores": "predict:0"}),
+    batch_size=4,
+    steps=3,
+    placement=Placement(cpus=(0, 1), inter_threads=1, intra_threads=2),
+    published={"top1": 0.7360},
+)
+
+
+def benchmark_result(**changes: Any) -> BenchmarkResult:
+    values: dict[str, Any] = {
+        "plan": PLAN,
+        "observed": Observed(machine={"software": {"tensorflow": {"version": "2.21.0"}}}),
+        "warmup_seconds": (0.9,),
+        "step_seconds": (0.1, 0.2, 0.1),
+        "data_seconds": (0.1, 0.0, 0.0),
+        "examples": 12,
+    }
+    return BenchmarkResult(**{**values, **changes})
+
+
+def accuracy_result(**changes: Any) -> AccuracyResult:
+    base = benchmark_result()
+    values = {field.name: getattr(base, field.name) for field in dataclasses.fields(Result)}
+    values |= {"scores": {"top1": 0.75, "top5": 1.0}, "counts": {"top1": 9, "top5": 12}}
+    return AccuracyResult(**{**values, **changes})
+
+
+def test_throughput_is_examples_over_the_sum_of_the_step_times() -> None:
+    result = benchmark_result()
+    assert result.throughput == pytest.approx(12 / 0.4)
+    assert result.end_to_end_throughput == pytest.approx(12 / 0.5)
+    assert result.latency.p50 == 0.1 and result.data_wait.max == 0.1
+
+
+def test_interval_and_difference_of_an_accuracy() -> None:
+    result = accuracy_result()
+    low, high = result.interval["top1"]
+    assert low < 0.75 < high
+    assert result.difference == {"top1": pytest.approx(0.014)}
+
+
+@pytest.mark.parametrize("result", [benchmark_result(), accuracy_result()], ids=["bench", "acc"])
+def test_a_saved_result_is_the_same_when_loaded(result: Any, tmp_path: Path) -> None:
+    path = tmp_path / "sub dir; 'é'.json"
+    assert result.save(path) == path
+    assert load(path) == result
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_saved_result_is_read_and_printed_without_tensorflow_or_numpy(tmp_path: Path) -> None:
+    path = benchmark_result().save(tmp_path / "result.json")
+    code = (
+        "import sys, modelzoo_runner; print(modelzoo_runner.load(sys.argv[1]));"
+        "assert not {'tensorflow', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "30.0 examples/s" in done.stdout
+
+
+def test_a_result_prints_six_lines() -> None:
+    assert str(benchmark_result()) == (
+        "benchmark  resnet50 int8, batch 4, synthetic input\n"
+        "throughput 30.0 examples/s inference only, 24.0 with data wait\n"
+        "latency    median 100 ms per step, max 200 ms\n"
+        "steps      3 measured in 400 ms, data wait 100 ms, 1 warm-up (first 900 ms)\n"
+        "ran        in this process, 2 intra-op and 1 inter-op threads on 2 CPUs, optimized graph, "
+        "TensorFlow 2.21.0\n"
+        "warnings   none"
+    )
+    assert len(str(accuracy_result()).splitlines()) == 6
+    assert "+0.0140 from published" in str(accuracy_result())
+
+
+def test_the_verdict_is_printed_with_its_causes() -> None:
+    machine = benchmark_result().observed.machine
+    judged = {"verdict": "noisy", "causes": ["one thing", "another"]}
+    result = benchmark_result(observed=Observed(machine=machine, interference=judged))
+    assert (result.verdict, result.causes) == ("noisy", ("one thing", "another"))
+    assert str(result).splitlines()[-1] == "warnings   noisy (one thing; another); none"
+    assert benchmark_result().verdict is None
+
+
+def test_html_is_escaped() -> None:
+    markup = benchmark_result(warnings=("a < b",))._repr_html_()
+    assert "a &lt; b" in markup and markup.startswith("<table>")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0999, "99.9 ms"),
+        (0.09996, "100 ms"),
+        (1.0, "1.00 s"),
+        (9.996, "10.0 s"),
+        (3e-9, "3.00 ns"),
+    ],
+)
+def test_durations_have_three_digits(value: float, text: str) -> None:
+    assert table.seconds(value) == text
+
+
+class TestBadFiles:
+    def check(self, tmp_path: Path, text: str, message: str) -> None:
+        path = tmp_path / "result.json"
+        path.write_text(text)
+        with pytest.raises(ResultError) as raised:
+            load(path)
+        assert str(path) in str(raised.value) and message in str(raised.value)
+
+    def record(self, **changes: Any) -> str:
+        return json.dumps({**benchmark_result().to_dict(), **changes})
+
+    def test_newer_schema(self, tmp_path: Path) -> None:
+        self.check(tmp_path, self.record(schema=2), "schema=2: this version of modelzoo_runner")
+
+    def test_no_schema(self, tmp_path: Path) -> None:
+        self.check(tmp_path, "{}", "schema=None")
+
+    def test_another_kind(self, tmp_path: Path) -> None:
+        self.check(tmp_path, self.record(kind="race"), "kind='race': should be one of benchmark")
+
+    def test_edited_by_hand(self, tmp_path: Path) -> None:
+        self.check(tmp_path, self.record(examples="12"), "examples: '12' should be a whole number")
+
+    def test_nan(self, tmp_path: Path) -> None:
+        text = self.record(examples=12).replace('"examples": 12', '"examples": NaN')
+        self.check(tmp_path, text, "NaN is not a number that JSON knows")
+
+    def test_truncated(self, tmp_path: Path) -> None:
+        self.check(tmp_path, self.record()[:50], "can't be read as a saved result")
+
+    def test_a_list(self, tmp_path: Path) -> None:
+        self.check(tmp_path, "[1]", "not a JSON object")
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ResultError, match="No such file"):
+            load(tmp_path / "none.json")
+
+
+def test_a_result_with_a_nan_in_it_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        benchmark_result(step_seconds=(float("nan"),)).save(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_where_it_cannot_be_says_why_and_harms_nothing(tmp_path: Path) -> None:
+    result = benchmark_result()
+    for path, why in ((tmp_path, "it is a folder"), (tmp_path / "no" / "a.json", "No such file")):
+        with pytest.raises(ResultError) as raised:
+            result.save(path)
+        assert f"{path}: the result can't be saved there: {why}" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestCompare:
+    def test_faster(self) -> None:
+        slow = benchmark_result(step_seconds=(0.2, 0.21) * 10, examples=80)
+        fast = benchmark_result(step_seconds=(0.1, 0.11) * 10, examples=80)
+        comparison = compare(fast, slow)
+        assert comparison.verdict == "faster" and comparison.ratio == pytest.approx(41 / 21)
+        assert compare(slow, fast).verdict == "slower"
+        assert compare(fast, fast).verdict == "inconclusive"
+
+    def test_few_steps_say_nothing(self) -> None:
+        assert compare(benchmark_result(), benchmark_result()).verdict == "inconclusive"
+
+    def test_what_differs_in_the_plans_is_named(self) -> None:
+        other = benchmark_result(plan=dataclasses.replace(PLAN, batch_size=8))
+        assert compare(benchmark_result(), other).differences == {"batch_size": (4, 8)}
+        assert "batch_size: 4 against 8" in str(compare(benchmark_result(), other))
+
+    def test_scores(self) -> None:
+        other = accuracy_result(scores={"top1": 0.5})
+        assert compare(accuracy_result(), other).score_differences == {"top1": 0.25}
+
+    def test_two_kinds(self) -> None:
+        with pytest.raises(ResultError, match="give two of the same kind"):
+            compare(benchmark_result(), accuracy_result())
+
+    def test_something_else(self) -> None:
+        with pytest.raises(ResultError) as raised:
+            compare(benchmark_result(), "result.json")  # type: ignore[arg-type]
+        assert str(raised.value) == (
+            "second='result.json': should be a result, as a verb or load() gives it"
+        )
+
+    def test_a_partial_result(self) -> None:
+        with pytest.raises(ResultError, match="second: the run was interrupted"):
+            compare(benchmark_result(), benchmark_result(interrupted=True))
+
+
+class TestChecks:
+    def test_few(self) -> None:
+        assert "only 3 steps were measured" in next(checks.of_timing([0.1] * 3))
+        assert list(checks.of_timing([0.1] * 10)) == []
+
+    def test_synthetic_input(self) -> None:
+        assert "synthetic input" in next(checks.of_plan(PLAN))
+        assert list(checks.of_plan(dataclasses.replace(PLAN, data_location="/d"))) == []
+
+    def test_load(self) -> None:
+        (said,) = checks.of_machine({"load_average_before": [1.0, 0, 0]}, 2)
+        assert said == ("the machine was busy at the start: load average 1.00 on 2 usable CPUs")
+        assert list(checks.of_machine({"load_average_before": [0.1, 0, 0]}, 2)) == []
+
+    @pytest.mark.parametrize("name", ["avx2", "avx512_core", "avx512_core_vnni"])
+    def test_int8_without_vnni(self, name: str) -> None:
+        machine = {"software": {"onednn": {"instruction_set": name}}}
+        said = list(checks.of_precision(PLAN, machine, int8_layers=5))
+        assert bool(said) is not name.endswith("vnni")
+        assert all(
+            f"int8 without VNNI ({name}): sums of two products saturate" in each for each in said
+        )
+
+    def test_a_graph_of_another_precision(self) -> None:
+        machine = {"software": {"onednn": {"instruction_set": "avx512_core_vnni"}}}
+        fp32 = dataclasses.replace(PLAN, precision="fp32")
+        assert list(checks.of_precision(fp32, machine, int8_layers=0)) == []
+        assert list(checks.of_precision(fp32, machine, int8_layers=5)) == [
+            'precision="fp32": 5 layers of this graph compute in int8, so these numbers are of '
+            'int8; ask for precision="int8"'
+        ]
+        assert list(checks.of_precision(PLAN, machine, int8_layers=0)) == [
+            'precision="int8": nothing in this graph computes in int8, so these numbers are of '
+            "float32; see what it holds with `inspect`"
+        ]
+
+    def test_partial_data(self) -> None:
+        (said,) = checks.of_steps(PLAN, 2, exhausted=True, interrupted=False)
+        assert "the data ended after 2 of 3 steps" in said
+        (said,) = checks.of_steps(PLAN, 2, exhausted=False, interrupted=True)
+        assert "interrupted after 2 measured steps" in said
+
+    def test_scores_of_a_part_and_by_chance(self) -> None:
+        limited = dataclasses.replace(PLAN, limit=500)
+        said = list(checks.of_scores(limited, 500, None, {"top1": 1}, 1001))
+        assert "a part of the set: 500 examples, because of limit=500" in said[0]
+        assert "500 examples; the published score is of all 50000" in said[1]
+        assert "top-1 is 1 of 500: no better than chance for 1001 classes" in said[2]
+        assert list(checks.of_scores(PLAN, 50_000, 50_000, {"top1": 37_000}, 1001)) == []
+
+
+def test_reading_something_that_is_no_result() -> None:
+    with pytest.raises(ResultError, match="schema=None"):
+        from_dict({})
