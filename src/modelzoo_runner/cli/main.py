@@ -42,12 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
     with _signals() as received:
         try:
-            return _run(list(sys.argv[1:] if arguments is None else arguments))
+            return _do(list(sys.argv[1:] if arguments is None else arguments))
         except KeyboardInterrupt as error:
             # What there is of a result has been printed then.
-            if not hasattr(error, "result"):
-                print("interrupted", file=sys.stderr)
-            return INTERRUPTED
+            return _interrupted(silent=hasattr(error, "result"))
         except BrokenPipeError:
             # Whoever read standard output has had enough; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,11 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not received:
                 raise
             # An interrupted import may raise anything.
-            print("interrupted", file=sys.stderr)
-            return INTERRUPTED
+            return _interrupted()
 
 
-def _run(arguments: list[str]) -> int:
+def _interrupted(*, silent: bool = False) -> int:
+    if not silent:
+        print("interrupted", file=sys.stderr)
+    # If Ctrl-C ended code that a C extension ran, CPython remembers it and at last kills itself by
+    # SIGINT in place of an exit code, unless other code is run in the same way.
+    exec("")
+    return INTERRUPTED
+
+
+def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from modelzoo_runner.errors import PresetError, RequestError, RunnerError

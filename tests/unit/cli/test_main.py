@@ -221,7 +221,7 @@ def test_interrupted_anywhere_is_130(
         return 0
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(cli, "_run", run)
+    monkeypatch.setattr(cli, "_do", run)
     assert cli.main([]) == cli.INTERRUPTED
     assert capsys.readouterr().err == "interrupted\n"
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
@@ -231,7 +231,7 @@ def test_an_error_of_ours_has_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
     def run(_: list[str]) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_run", run)
+    monkeypatch.setattr(cli, "_do", run)
     with pytest.raises(ZeroDivisionError):
         cli.main([])
 
