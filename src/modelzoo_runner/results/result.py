@@ -20,8 +20,10 @@ from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the JSON form. It grows when an older reader would misread a newer file."""
+
+READABLE = (1, SCHEMA)
 
 R = TypeVar("R", bound="Result")
 
@@ -218,18 +220,36 @@ def from_dict(record: Mapping[str, Any]) -> Result:
         ResultError: another schema version, or not a result at all.
     """
     schema, kind = record.get("schema"), record.get("kind")
-    if schema != SCHEMA:
+    if schema not in READABLE:
         raise ResultError(
-            f"schema={schema!r}: this version of modelzoo_runner reads results of schema {SCHEMA}. "
-            "Read the file with the version that wrote it."
+            f"schema={schema!r}: this version of modelzoo_runner reads results of schema 1 to "
+            f"{SCHEMA}. Read the file with the version that wrote it."
         )
     if kind not in _KINDS:
         raise ResultError(f"kind={kind!r}: should be one of {', '.join(_KINDS)}")
     body = {key: value for key, value in record.items() if key not in ("schema", "kind")}
+    if schema == 1 and isinstance(body.get("plan"), Mapping):
+        body["plan"] = _plan_of_schema_1(body["plan"])
     try:
         return codec.from_dict(body, _KINDS[kind])
     except codec.CodecError as error:
         raise ResultError("\n".join(error.problems)) from None
+
+
+def _plan_of_schema_1(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan with the names that its fields have since schema 2."""
+    new = {"trust": "allow_unsafe_ops", "memory_nodes": "numa_nodes"}
+    new["placement.memory_nodes"] = "placement.numa_nodes"
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {new.get(key, key): renamed(each) for key, each in value.items()}
+        return [renamed(each) for each in value] if isinstance(value, list) else value
+
+    return {
+        new.get(key, key): renamed(each) if key in ("placement", "instances", "why") else each
+        for key, each in plan.items()
+    }
 
 
 def load(path: str | Path) -> Result:

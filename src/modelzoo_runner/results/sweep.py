@@ -14,7 +14,7 @@ from modelzoo_runner import errors
 from modelzoo_runner.errors import ResultError, RunnerError
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
-from modelzoo_runner.results.result import SCHEMA, Result
+from modelzoo_runner.results.result import READABLE, SCHEMA, Result
 from modelzoo_runner.values import codec
 
 KIND = "sweep"
@@ -162,7 +162,7 @@ def from_dict(record: Mapping[str, Any]) -> SweepResult:
     Raises:
         ResultError: another schema version, or not the results of a sweep.
     """
-    if record.get("schema") != SCHEMA or record.get("kind") != KIND:
+    if record.get("schema") not in READABLE or record.get("kind") != KIND:
         raise ResultError(
             f"schema={record.get('schema')!r}, kind={record.get('kind')!r}: not the results of a "
             f"sweep of schema {SCHEMA}"

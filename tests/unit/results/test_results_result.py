@@ -130,6 +130,15 @@ def test_durations_have_three_digits(value: float, text: str) -> None:
     assert table.seconds(value) == text
 
 
+def test_a_file_of_schema_1_has_former_names() -> None:
+    result = benchmark_result()
+    record = {**result.to_dict(), "schema": 1}
+    record["plan"]["trust"] = record["plan"].pop("allow_unsafe_ops")
+    placement = record["plan"]["placement"]
+    placement["memory_nodes"] = placement.pop("numa_nodes")
+    assert from_dict(record) == result
+
+
 class TestBadFiles:
     def check(self, tmp_path: Path, text: str, message: str) -> None:
         path = tmp_path / "result.json"
@@ -142,7 +151,7 @@ class TestBadFiles:
         return json.dumps({**benchmark_result().to_dict(), **changes})
 
     def test_newer_schema(self, tmp_path: Path) -> None:
-        self.check(tmp_path, self.record(schema=2), "schema=2: this version of modelzoo_runner")
+        self.check(tmp_path, self.record(schema=3), "schema=3: this version of modelzoo_runner")
 
     def test_no_schema(self, tmp_path: Path) -> None:
         self.check(tmp_path, "{}", "schema=None")

@@ -104,12 +104,12 @@ def saved(tmp_path: Path, **changes: Any) -> Path:
     ("changes", "said"),
     [
         (
-            {"schema": 2},
-            "schema=2, kind='sweep': not the results of a sweep of schema 1",
+            {"schema": 3},
+            "schema=3, kind='sweep': not the results of a sweep of schema 2",
         ),
         (
             {"kind": "benchmark"},
-            "schema=1, kind='benchmark': not the results of a sweep of schema 1",
+            "schema=2, kind='benchmark': not the results of a sweep of schema 2",
         ),
         ({"outcomes": 3}, "outcomes: should be a list of results and failures"),
         ({"outcomes": [3]}, "outcomes: should be a list of results and failures"),
