@@ -22,9 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import tiny
 from distributed import Client, LocalCluster
 
-import tiny
 from modelzoo_runner import AccuracyResult, accuracy
 
 LOOPBACK = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
