@@ -36,10 +36,10 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 def test_a_device_is_written_to() -> None:
     atomic.write_text(Path("/dev/null"), "x")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     with pytest.raises(OSError, match="No space left"):
         atomic.write_text(Path("/dev/full"), "x")
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
 @pytest.mark.parametrize("into", ["file", "pipe"])
@@ -50,7 +50,7 @@ def test_standard_output_by_its_path_keeps_the_order_of_what_is_printed(
         "from pathlib import Path; from modelzoo_runner.values import atomic\n"
         "print('before'); atomic.write_text(Path('/dev/stdout'), 'json\\n'); print('after')"
     )
-    was = os.readlink("/dev/stdout")
+    was = Path("/dev/stdout").readlink()
     if into == "pipe":
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         said = done.stdout.decode()
@@ -60,4 +60,4 @@ def test_standard_output_by_its_path_keeps_the_order_of_what_is_printed(
             subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
         said = path.read_text()
     assert said.split() == ["before", "json", "after"]
-    assert os.readlink("/dev/stdout") == was
+    assert Path("/dev/stdout").readlink() == was
