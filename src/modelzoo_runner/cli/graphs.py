@@ -12,6 +12,11 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning import planner as planning
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.deprecated import with_new_names
+
+
+_RECIPE = ("per_channel", "ranges", "exclude")
+_TENSORS = ("input", "outputs", "allow_unsafe_ops")
 
 
 def inspect(graph: str, /) -> None:
@@ -40,10 +45,9 @@ def quantize(
         out: the int8 graph to write.
         weights: pretrained, random or the path of a graph, as in benchmark.
     """
-    recipe = {
-        name: given.pop(name) for name in ("per_channel", "ranges", "exclude") if name in given
-    }
-    tensors = {name: given[name] for name in ("input", "outputs", "trust") if name in given}
+    given = with_new_names(given)
+    recipe = {name: given.pop(name) for name in _RECIPE if name in given}
+    tensors = {name: given[name] for name in _TENSORS if name in given}
     path = atomic.target("out", out)
     request = Request(kind="benchmark", weights=weights, **tensors)
     with output.bar() as progress:
@@ -54,7 +58,11 @@ def quantize(
         plan = planning.plan(
             preset, request, offline=given.get("offline", False), progress=progress
         )
-        tensors = {"input": plan.graph.input, "outputs": plan.graph.outputs, "trust": plan.trust}
+        tensors = {
+            "input": plan.graph.input,
+            "outputs": plan.graph.outputs,
+            "allow_unsafe_ops": plan.allow_unsafe_ops,
+        }
         batches, again = itertools.tee(batches)
         int8 = modelzoo_runner.quantize(
             plan.graph.path, batches, **tensors, **recipe, progress=progress

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
+from modelzoo_runner.values.deprecated import RENAMED
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -27,7 +29,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Graph": (
         *("precision", "goal", "weights", "input", "outputs", "preprocess_graph", "input_shape"),
-        *("optimize", "trust", "fp32"),
+        *("optimize", "allow_unsafe_ops", "fp32"),
     ),
     "Measurement": ("batch_size", "warmup_steps", "steps", "min_seconds"),
     "CPUs": (
@@ -75,8 +77,10 @@ def like(
             for each in inspect.signature(function).parameters.values():
                 if each.kind is each.KEYWORD_ONLY and each.name not in known:
                     known.add(each.name)
-                    parameters.append(each)
-                    hints[each.name] = _hint(function, each)
+                    former = (old for old, new in RENAMED.items() if new == each.name)
+                    for name in (each.name, *former):
+                        parameters.append(each.replace(name=name))
+                        hints[name] = _hint(function, each)
         parameters = [
             each.replace(annotation=_option(hints[each.name], each, said.get(each.name, "")))
             for each in parameters
@@ -121,7 +125,14 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
         reading["group"] = _PANELS[parameter.name]
     is_shown = not any(parameter.default is each for each in (None, False, (), ""))
     return Annotated[
-        kind, Parameter(help=said, show_default=is_shown, negative_iterable=(), **reading)
+        kind,
+        Parameter(
+            help=said,
+            show=parameter.name not in RENAMED,
+            show_default=is_shown,
+            negative_iterable=(),
+            **reading,
+        ),
     ]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json as jsons
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError
@@ -24,7 +22,7 @@ def run(do: Callable[[Progress | None], Result | SweepResult], json: str | None)
         Interrupted: Ctrl-C; the partial result has been saved and printed.
         RunnerError: runs of a sweep failed.
     """
-    if json is not None and not _is_stream(json):
+    if json is not None and json != "-":
         atomic.target("json", json)
     try:
         with bar() as progress:
@@ -44,27 +42,12 @@ def show(result: Result | SweepResult, json: str | None) -> None:
     be written, the page is printed all the same.
     """
     try:
-        if json is not None:
-            _save(result, json)
+        if json == "-":
+            result.save("/dev/stdout")
+        elif json is not None:
+            print(f"saved to {result.save(json)}", file=sys.stderr)
     finally:
         print(result, file=sys.stderr if json == "-" else sys.stdout, flush=True)
-
-
-def _save(result: Result | SweepResult, json: str) -> None:
-    if not _is_stream(json):
-        print(f"saved to {result.save(json)}", file=sys.stderr)
-        return
-    text = jsons.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
-    if json == "-":
-        print(text, end="", flush=True)
-    else:
-        # A device or a pipe is written to; a file is replaced.
-        Path(json).expanduser().write_text(text, encoding="utf-8")
-
-
-def _is_stream(json: str) -> bool:
-    path = Path(json).expanduser()
-    return json == "-" or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 @contextlib.contextmanager

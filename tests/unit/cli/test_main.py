@@ -155,10 +155,12 @@ def test_a_result_that_can_not_be_saved_is_printed(
     assert capsys.readouterr().out == f"{RESULT}\n"
 
 
-def test_json_to_standard_output_is_all_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_to_standard_output_is_all_that_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     output.show(RESULT, "-")
-    said = capsys.readouterr()
-    assert json.loads(said.out) == json.loads(json.dumps(RESULT.to_dict()))
+    said = capfd.readouterr()
+    assert said.out == RESULT.save(tmp_path / "result.json").read_text()
     assert str(RESULT) in said.err
 
 

@@ -159,6 +159,24 @@ def test_help_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
     assert "progress" not in text
 
 
+def test_a_former_name_is_passed_on_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    known = App(name="it", help_format="plaintext")
+    seen: dict[str, Any] = {}
+
+    @known.command
+    @options.like(modelzoo_runner.benchmark)
+    def run(model: str, /, **given: Any) -> None:
+        """Run."""
+        seen.update(given)
+
+    parsed, bound, _ = known.parse_args(["run", "m", "--trust"], exit_on_error=False)
+    parsed(*bound.args, **bound.kwargs)
+    assert seen == {"trust": True}
+    known.help_print(["run"])
+    page = capsys.readouterr().out
+    assert "--allow-unsafe-ops" in page and "--trust" not in page
+
+
 @pytest.mark.parametrize(
     "function",
     [
