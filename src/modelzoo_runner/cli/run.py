@@ -13,6 +13,7 @@ from modelzoo_runner.cli import options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.legacy import run as original
+from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.planning.recommended import recommended
 
 ALL = "all"
@@ -104,6 +105,6 @@ def _runs(
     chosen = {} if weights is None else {"weights": weights}
     found = []
     for each in recommended(model, given.get("precision"), **data):
-        call = pipeline.translate(**{**given, **each})
+        call = pipeline.translate(Parameters(**{**given, **each}))
         found.append({"verb": call.verb, "model": call.model, **call.arguments, **chosen})
     return found
