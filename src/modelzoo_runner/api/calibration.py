@@ -11,6 +11,7 @@ from modelzoo_runner.planning import planner as planning
 from modelzoo_runner.planning import request as requested
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import parameters
+from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Graph, Preset
 from modelzoo_runner.values.progress import Progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.backends.tensorflow.session import Fed
 
 
+@accepts_former_names
 def calibration_batches(
     model: planning.Model | GraphDef,
     data_location: str | Path | None = None,
@@ -34,7 +36,7 @@ def calibration_batches(
     input_shape: tuple[int, ...] | None = None,
     seed: int = 0,
     allow_partial: bool = False,
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
     offline: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[NDArray[Any]]:
@@ -57,7 +59,7 @@ def calibration_batches(
         input_shape: of one made example, where the graph leaves it open.
         seed: of made examples.
         allow_partial: accept a data set with missing shards.
-        trust: look into a graph with operations outside the allow-list.
+        allow_unsafe_ops: look into a graph with operations outside the allow-list.
         offline: never touch the network.
         progress: called with (what, done, total or None) while data is fetched.
 
@@ -89,7 +91,7 @@ def calibration_batches(
         input=input,
         outputs=outputs,
         input_shape=input_shape,
-        trust=trust,
+        allow_unsafe_ops=allow_unsafe_ops,
     )
     plan, fed = _resolved(model, request)
     if synthetic and plan.data_location is not None:
@@ -124,7 +126,7 @@ def _resolved(model: planning.Model | GraphDef, request: Request) -> tuple[Plan,
     preset, request = planning.preset_for(model, request)
     plan = planning.resolved(preset, request)
     if plan.graph.source == "path":
-        graph = load.read_graph(plan.graph.path, trust=plan.trust)
+        graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     if graph is not None:
         plan = opening.with_own_facts(plan, graph)
         return plan, session.fed(graph, plan.graph.input or "")

@@ -25,6 +25,7 @@ from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.plan import Kind, Plan
 from modelzoo_runner.values.preset import Preset
 
@@ -114,7 +115,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
             f"{where}={run!r}: should be a mapping of the arguments of benchmark() or accuracy(), "
             "a Plan, or what best_known() returns"
         )
-    given = dict(run)
+    given = with_new_names(run, stacklevel=5)
     verb = given.pop("verb", "benchmark")
     if verb not in get_args(Kind):
         raise RequestError(f"{where}: verb={verb!r}: should be one of {', '.join(get_args(Kind))}")

@@ -16,6 +16,7 @@ from modelzoo_runner.int8.layers import Layer, State, layers
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import parameters
+from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,6 +88,7 @@ class Int8Report:
         return "\n".join(f"{label:<12} {text}" for label, text in rows)
 
 
+@accepts_former_names
 def int8_report(
     graph: GraphDef | str | os.PathLike[str],
     *,
@@ -99,7 +101,7 @@ def int8_report(
     steps: int = 20,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
     offline: bool = False,
 ) -> Int8Report:
     """What of a graph is int8, why the rest isn't, and what can't run here.
@@ -121,7 +123,7 @@ def int8_report(
         steps: how many steps of each graph are timed, after 3 that aren't.
         input: the tensor that is fed; found in the graph if it isn't named.
         outputs: role -> tensor that is fetched; found in the graph if they aren't named.
-        trust: take a graph with operations outside the allow-list.
+        allow_unsafe_ops: take a graph with operations outside the allow-list.
         offline: never touch the network.
 
     Raises:
@@ -141,11 +143,15 @@ def int8_report(
     from modelzoo_runner.backends.tensorflow import load
     from modelzoo_runner.machine import onednn, processor
 
-    graph_def, input, outputs = load.given(graph, input=input, outputs=outputs, trust=trust)
+    graph_def, input, outputs = load.given(
+        graph, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+    )
     other = None
     if fp32 is not None:
         try:
-            other, _, _ = load.given(fp32, input=input, outputs=outputs, trust=trust)
+            other, _, _ = load.given(
+                fp32, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+            )
         except GraphError as error:
             raise GraphError(f"fp32: {error}") from None
     fed = "the batch given"

@@ -13,11 +13,13 @@ from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Resu
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values import validate as arguments
+from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
 
+@accepts_former_names
 def benchmark(
     model: Model,
     *,
@@ -45,7 +47,7 @@ def benchmark(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
     seed: int = 0,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
@@ -76,7 +78,7 @@ def benchmark(
         steps: measured steps.
         min_seconds: measure on after `steps` until it took this long.
         socket_id: use the CPUs and the memory of one socket.
-        numa_node: use the CPUs and the memory of one memory node.
+        numa_node: use the CPUs and the memory of one NUMA node.
         cpus: choose from these CPUs, as `"0-3,8"` or ids.
         num_cores: use so many physical cores, of all instances together.
         instances: run so many processes at once, or one for each `"socket"`, `"node"` or `"core"`,
@@ -93,8 +95,8 @@ def benchmark(
         env: variables for the run; they overrule the preset's and the process's own.
         timeout: seconds after which the run is ended; it makes the run a child process.
         optimize: prepare the graph for inference at load time (see `docs/graphs.md`).
-        trust: run a graph with operations outside the allow-list. Such a graph can read and write
-            files: trust it like a program.
+        allow_unsafe_ops: run a graph with operations outside the allow-list. Such a graph can read
+            and write files: trust it like a program.
         seed: of synthetic input and of random weights.
         input: the input tensor, where the graph isn't the preset's.
         outputs: role -> output tensor, where the graph isn't the preset's.
@@ -139,7 +141,7 @@ def benchmark(
         preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
         input_shape=input_shape,
         optimize=optimize,
-        trust=trust,
+        allow_unsafe_ops=allow_unsafe_ops,
         socket_id=socket_id,
         numa_node=numa_node,
         cpus=cpus,
@@ -161,6 +163,7 @@ def benchmark(
     return cast(BenchmarkResult, _run(plan, progress))
 
 
+@accepts_former_names
 def accuracy(
     model: Model,
     *,
@@ -185,7 +188,7 @@ def accuracy(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     optimize: bool = True,
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
     preprocess_graph: str | Path | None = None,
@@ -224,7 +227,7 @@ def accuracy(
         env: as in `benchmark`.
         timeout: as in `benchmark`.
         optimize: as in `benchmark`.
-        trust: as in `benchmark`.
+        allow_unsafe_ops: as in `benchmark`.
         input: as in `benchmark`.
         outputs: as in `benchmark`.
         preprocess_graph: as in `benchmark`.
@@ -261,7 +264,7 @@ def accuracy(
         outputs=outputs,
         preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
         optimize=optimize,
-        trust=trust,
+        allow_unsafe_ops=allow_unsafe_ops,
         socket_id=socket_id,
         numa_node=numa_node,
         cpus=cpus,

@@ -19,7 +19,7 @@ from modelzoo_runner.values.progress import Progress
 
 Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
 
-_OF_GRAPH = ("input", "outputs", "trust", "progress")
+_OF_GRAPH = ("input", "outputs", "allow_unsafe_ops", "progress")
 
 
 def add(commands: Any, bar: Bar) -> None:
@@ -52,14 +52,18 @@ def _quantize(asked: argparse.Namespace, bar: Bar) -> None:
     del given["run"]
     model, weights, out = given.pop("model"), given.pop("weights"), given.pop("out")
     recipe = {name: given.pop(name) for name in ("per_channel", "ranges", "exclude")}
-    tensors = {name: given[name] for name in ("input", "outputs", "trust")}
+    tensors = {name: given[name] for name in ("input", "outputs", "allow_unsafe_ops")}
     path = atomic.target("out", out)
     request = Request(kind="benchmark", weights=weights, **tensors)
     with bar() as progress:
         batches = modelzoo_runner.calibration_batches(model, progress=progress, **given)
         preset, request = planning.preset_for(model, request)
         plan = planning.plan(preset, request, offline=given["offline"], progress=progress)
-        tensors = {"input": plan.graph.input, "outputs": plan.graph.outputs, "trust": plan.trust}
+        tensors = {
+            "input": plan.graph.input,
+            "outputs": plan.graph.outputs,
+            "allow_unsafe_ops": plan.allow_unsafe_ops,
+        }
         batches, again = itertools.tee(batches)
         int8 = modelzoo_runner.quantize(
             plan.graph.path, batches, **tensors, **recipe, progress=progress

@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from modelzoo_runner.values.deprecated import RENAMED
+
 
 def add(
     parser: argparse.ArgumentParser, function: Callable[..., Any], *, leave_out: tuple[str, ...]
@@ -34,6 +36,14 @@ def add(
             help=_help(said.get(name, ""), default),
             **_how(hints[name]),
         )
+        for former in (old for old, new in RENAMED.items() if new == name):
+            parser.add_argument(
+                "--" + former.replace("_", "-"),
+                dest=name,
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+                **_how(hints[name]),
+            )
 
 
 class _Unknown:

@@ -57,14 +57,17 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
             inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
         )
         graph, input, outputs = load.given(
-            plan.graph.path, input=plan.graph.input, outputs=plan.graph.outputs, trust=plan.trust
+            plan.graph.path,
+            input=plan.graph.input,
+            outputs=plan.graph.outputs,
+            allow_unsafe_ops=plan.allow_unsafe_ops,
         )
         int8 = quantize.quantize(
             graph,
             batches(plan, session.fed(graph, input)),
             input=input,
             outputs=outputs,
-            trust=plan.trust,
+            allow_unsafe_ops=plan.allow_unsafe_ops,
             progress=progress,
         )
         with atomic.writing(out) as file:

@@ -98,7 +98,7 @@ def _as_here(result: Result, plan: Plan) -> Result:
     """The result with the plan's values of this machine, where those inside were others."""
     own = replace(
         result.plan,
-        placement=replace(result.plan.placement, memory_nodes=plan.placement.memory_nodes),
+        placement=replace(result.plan.placement, numa_nodes=plan.placement.numa_nodes),
         instances=plan.instances,
         isolation=plan.isolation,
         docker_image=plan.docker_image,
@@ -174,7 +174,7 @@ def _options(image: Image, plan: Plan) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "cpuset_cpus": format_cpu_list(placement.cpus) or None,
-        "cpuset_mems": format_cpu_list(placement.memory_nodes) or None,
+        "cpuset_mems": format_cpu_list(placement.numa_nodes) or None,
     }
 
 
@@ -196,7 +196,7 @@ def _inside(plan: Plan) -> Plan:
 
     def allowed(placement: Placement) -> Placement:
         # Its memory comes from the nodes of the container, which may set no policy itself.
-        return replace(placement, memory_nodes=())
+        return replace(placement, numa_nodes=())
 
     return replace(
         plan,

@@ -58,7 +58,7 @@ def opened(plan: Plan, start: Start) -> Iterator[Opened]:
         GraphError: the graph can't be run here.
     """
     with start.timed("read"):
-        graph = load.read_graph(plan.graph.path, trust=plan.trust)
+        graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     plan = with_own_facts(plan, graph)
     source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
     load.check_tensors(graph, source_tensor, outputs)

@@ -38,7 +38,7 @@ def opened(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
     if plan.preprocess_graph is None:
         yield plan, None
         return
-    graph = load.read_graph(plan.preprocess_graph.path, trust=plan.trust)
+    graph = load.read_graph(plan.preprocess_graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     file = _with_tensors(plan.preprocess_graph, graph)
     tensor = file.input or ""
     load.check_tensors(graph, tensor, file.outputs)

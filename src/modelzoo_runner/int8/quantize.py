@@ -14,12 +14,14 @@ from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.int8.rewrite import rewrite
 from modelzoo_runner.int8.wiring import read
+from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 
+@accepts_former_names
 def quantize(
     graph: GraphDef | str | os.PathLike[str],
     calibration: Iterable[NDArray[Any]],
@@ -29,7 +31,7 @@ def quantize(
     per_channel: bool = True,
     ranges: Literal["minmax", "percentile", "entropy"] = "minmax",
     exclude: Collection[str] = (),
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
     progress: Progress | None = None,
 ) -> GraphDef:
     """A graph with its convolutions and matrix products in int8, fed and fetched as before.
@@ -55,7 +57,7 @@ def quantize(
             ("minmax"), without the outermost 0.01 % ("percentile"), or with the outliers cut off
             that cost more of the information than they are ("entropy").
         exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
-        trust: take a graph with operations outside the allow-list.
+        allow_unsafe_ops: take a graph with operations outside the allow-list.
         progress: called with (what, done, total).
 
     Returns:
@@ -76,7 +78,9 @@ def quantize(
         raise RequestError(
             f"ranges={ranges!r}: should be one of {', '.join(get_args(calibrate.Method))}"
         )
-    graph_def, input, outputs = load.given(graph, input=input, outputs=outputs, trust=trust)
+    graph_def, input, outputs = load.given(
+        graph, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+    )
     _check_excluded(exclude, graph_def)
     fetched = list(outputs.values())
     wiring = read(graph_def, input=input, outputs=fetched)

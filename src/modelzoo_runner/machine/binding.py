@@ -101,7 +101,7 @@ def bound(placement: Placement) -> Iterator[Binding]:
     before: dict[int, set[int]] = {}
     try:
         warnings = _bind(placement, before) if placement.cpus else ()
-        with memory.bound_memory(placement.memory_nodes, strict=placement.strict) as refused:
+        with memory.bound_memory(placement.numa_nodes, strict=placement.strict) as refused:
             yield Binding(placement=placement, moved=len(before), warnings=warnings + refused)
     finally:
         try:
@@ -119,8 +119,8 @@ def read_back(placement: Placement) -> ReadBack:
         f"asked for CPUs {format_cpu_list(asked)}, but {_named(group)} may run on {cpus}"
         for cpus, group in _grouped((format_cpu_list(each.cpus), each) for each in elsewhere)
     ]
-    if placement.memory_nodes:
-        policy = f"bind:{format_cpu_list(placement.memory_nodes)}"
+    if placement.numa_nodes:
+        policy = f"bind:{format_cpu_list(placement.numa_nodes)}"
         others = [each for each in threads if each.memory not in (policy, None)]
         warnings += [
             f"asked for memory policy {policy}, but {_named(group)} has {found}"
@@ -134,7 +134,7 @@ def too_late(placement: Placement) -> str | None:
 
     They keep the policy that was in force when they were started; no other thread can change it.
     """
-    nodes = format_cpu_list(placement.memory_nodes)
+    nodes = format_cpu_list(placement.numa_nodes)
     wanted = f"bind:{nodes}" if nodes else memory.policy_of_thread(threading.get_native_id())
     have = {each.memory for each in _threads() if each.name.startswith("tf_")} - {wanted, None}
     if placement.binding == "none" or not have:
@@ -161,8 +161,8 @@ def numactl_prefix(placement: Placement) -> list[str]:
     words = [program]
     if placement.cpus:
         words.append(f"--physcpubind={format_cpu_list(placement.cpus)}")
-    if placement.memory_nodes:
-        words.append(f"--membind={format_cpu_list(placement.memory_nodes)}")
+    if placement.numa_nodes:
+        words.append(f"--membind={format_cpu_list(placement.numa_nodes)}")
     return words if len(words) > 1 else []
 
 

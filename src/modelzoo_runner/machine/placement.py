@@ -130,7 +130,7 @@ def choose(
         why_cpus = why_nodes = "argument: binding='none'"
     return Placement(
         cpus=chosen,
-        memory_nodes=nodes,
+        numa_nodes=nodes,
         inter_threads=inter,
         intra_threads=intra,
         env=variables,
@@ -139,7 +139,7 @@ def choose(
         strict=strict,
         why={
             "cpus": why_cpus,
-            "memory_nodes": why_nodes,
+            "numa_nodes": why_nodes,
             "inter_threads": why_inter,
             "intra_threads": why_intra,
             "allocator": why_malloc,

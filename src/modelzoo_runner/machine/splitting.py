@@ -78,7 +78,7 @@ def together(topology: Topology, whole: Placement, instances: Sequence[Placement
     return replace(
         whole,
         cpus=cpus,
-        memory_nodes=tuple(sorted({node for each in instances for node in each.memory_nodes})),
+        numa_nodes=tuple(sorted({node for each in instances for node in each.numa_nodes})),
         inter_threads=max(each.inter_threads for each in instances),
         intra_threads=max(each.intra_threads for each in instances),
         env=instances[0].env,

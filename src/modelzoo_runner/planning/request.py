@@ -45,7 +45,7 @@ class Request:
     outputs: Mapping[str, str] | None = None
     input_shape: tuple[int, ...] | None = None
     optimize: bool = True
-    trust: bool = False
+    allow_unsafe_ops: bool = False
     preprocess_graph: str | None = None
     predictions: str | None = None
     socket_id: int | None = None
@@ -106,7 +106,7 @@ def _of_their_kinds(request: Request) -> Request:
     arguments.one_of("goal", request.goal, GOALS)
     arguments.one_of("isolation", request.isolation, get_args(Isolation))
     arguments.one_of("binding", request.binding, BINDINGS)
-    for name in ("optimize", "trust", "strict", "stream", "allow_partial"):
+    for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial"):
         arguments.flag(name, getattr(request, name))
     found: dict[str, Any] = {
         name: arguments.whole(name, getattr(request, name), least)

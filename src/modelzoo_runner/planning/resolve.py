@@ -59,7 +59,7 @@ def resolve(
         goal="accuracy" if request.kind == "accuracy" else _goal(request.goal),
         graph=graph_files.of_model(request, preset.task, graph),
         optimize=request.optimize,
-        trust=request.trust,
+        allow_unsafe_ops=request.allow_unsafe_ops,
         data_location=request.data_location or None,
         annotations=request.annotations or None,
         stream=request.stream,

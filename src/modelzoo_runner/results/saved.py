@@ -21,7 +21,11 @@ SCHEMA = 2
 2. Renamed keys (`RENAMED_SINCE_1`), `processes`, `summary`, `plan.runtime`.
 """
 
-RENAMED_SINCE_1: Mapping[str, str] = {}
+RENAMED_SINCE_1: Mapping[str, str] = {
+    "trust": "allow_unsafe_ops",
+    "memory_nodes": "numa_nodes",
+    "placement.memory_nodes": "placement.numa_nodes",
+}
 """Keys of plans, placements and results in files of schema 1, and what they are called now."""
 
 T = TypeVar("T")
@@ -89,7 +93,7 @@ def _renamed(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {}
     for key, value in record.items():
-        if isinstance(value, Mapping) and key in ("plan", "placement"):
+        if isinstance(value, Mapping) and key in ("plan", "placement", "why"):
             value = _renamed(value)
         elif key in ("instances", "outcomes") and isinstance(value, list):
             value = [_renamed(each) if isinstance(each, Mapping) else each for each in value]

@@ -81,7 +81,8 @@ def _own(path: Path) -> list[int]:
 
 def _device(path: Path) -> IO[bytes]:
     """Opened for writing. An output of this process is shared, so that what is printed before and
-    after stays in its place."""
+    after stays in its place.
+    """
     for number in _own(path):
         (sys.stdout, sys.stderr)[number - 1].flush()
         return os.fdopen(os.dup(number), "wb")

@@ -21,14 +21,14 @@ Source = Literal["pretrained", "random", "path"]
 class Placement:
     """Which part of the machine a run gets.
 
-    `cpus` are logical CPU ids (empty: leave the process where it is), `memory_nodes` the NUMA nodes
+    `cpus` are logical CPU ids (empty: leave the process where it is), `numa_nodes` the NUMA nodes
     its memory should come from (empty: no policy), `env` the variables to set for the run.
     `allocator` is the malloc to preload into a child. `why` says who decided each field,
     `warnings` what was asked and can't be had although the run can go on.
     """
 
     cpus: tuple[int, ...] = ()
-    memory_nodes: tuple[int, ...] = ()
+    numa_nodes: tuple[int, ...] = ()
     inter_threads: int
     intra_threads: int
     env: Mapping[str, str] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Plan:
     goal: Goal
     graph: GraphFile
     optimize: bool = True
-    trust: bool = False
+    allow_unsafe_ops: bool = False
     data_location: str | None = None
     annotations: str | None = None
     stream: bool = False

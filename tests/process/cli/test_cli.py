@@ -198,4 +198,4 @@ def test_python_dash_m_and_version() -> None:
 def test_a_result_file_holds_json(graph: Path, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     cli.main(["benchmark", str(graph), *HERE, "--json", str(path)])
-    assert json.loads(path.read_text())["schema"] == 1
+    assert json.loads(path.read_text())["schema"] == 2

@@ -58,7 +58,7 @@ for name, end, error in (
     except error:
         said[name] = state()
 said["same_policy"] = binding.too_late(asked)
-elsewhere = Placement(cpus=(cpu,), memory_nodes=(0,), inter_threads=2, intra_threads=2)
+elsewhere = Placement(cpus=(cpu,), numa_nodes=(0,), inter_threads=2, intra_threads=2)
 said["other_policy"] = binding.too_late(elsewhere)
 said["onednn"] = onednn.enabled()
 other = {"TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "9"}

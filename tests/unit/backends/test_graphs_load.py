@@ -193,13 +193,15 @@ def chain() -> bytes:
 def test_unsafe_operations_are_refused_unless_trusted(folder: Path) -> None:
     path = save(graph_of(node("leak", "ReadFile", "name"), node("name", "Const")), folder / "u.pb")
     assert "ReadFile (node 'leak')" in refusal(path)
-    assert len(load.read_graph(path, trust=True).node) == 2
+    assert len(load.read_graph(path, allow_unsafe_ops=True).node) == 2
 
 
 def test_an_unfrozen_graph_is_refused_with_its_variables_trusted_or_not(samples: Path) -> None:
     path = samples / "graphs" / "resnet_v1_50_slim_structure_NO_WEIGHTS.pb"
-    for trust in (False, True):
-        assert f"{path}: not frozen: 267 variables (VariableV2)" in refusal(path, trust=trust)
+    for allow_unsafe_ops in (False, True):
+        assert f"{path}: not frozen: 267 variables (VariableV2)" in refusal(
+            path, allow_unsafe_ops=allow_unsafe_ops
+        )
 
 
 def test_real_graphs_are_read(samples: Path) -> None:

@@ -75,7 +75,7 @@ def test_every_refused_operation_is_named_with_its_first_place() -> None:
         )
     )
     assert "MyCustomOp (node 'b'); ReadFile (node 'a' and 1 more)" in said
-    assert said.endswith("If you trust where this one comes from, pass trust=True")
+    assert said.endswith("If you trust where this one comes from, pass allow_unsafe_ops=True")
 
 
 def test_functions_are_looked_into() -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from modelzoo_runner import accuracy, benchmark, calibration_batches, int8_report, quantize
+from modelzoo_runner import (
+    accuracy,
+    benchmark,
+    calibration_batches,
+    inspect_graph,
+    int8_report,
+    quantize,
+)
 from modelzoo_runner.cli import options
 
 if TYPE_CHECKING:
@@ -107,3 +114,10 @@ def test_every_argument_of_the_verbs_is_described(function: object) -> None:
     said = options.described(function)  # type: ignore[arg-type]
     assert set(said) == set(inspect.signature(function).parameters)  # type: ignore[arg-type]
     assert all(said.values())
+
+
+def test_a_former_name_works_and_is_not_shown(parser: argparse.ArgumentParser) -> None:
+    options.add(parser, inspect_graph, leave_out=())
+    assert parser.parse_args([]).allow_unsafe_ops is False
+    assert parser.parse_args(["--trust"]).allow_unsafe_ops is True
+    assert "--trust" not in parser.format_help()

@@ -183,7 +183,7 @@ def test_a_thread_elsewhere_is_a_mismatch(one_of_several, idle_thread):
 
 
 def test_a_memory_policy_that_was_not_taken_is_a_mismatch():
-    asked = placement(*USABLE, memory_nodes=(0, 1))
+    asked = placement(*USABLE, numa_nodes=(0, 1))
     (warning,) = read_back(asked).warnings
     assert warning.startswith("asked for memory policy bind:0-1, but ")
     assert warning.endswith(" has default")
@@ -217,7 +217,7 @@ def test_numactl_does_the_same(one_of_several):
 
 def test_numactls_words(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
-    assert numactl_prefix(placement(0, 1, 2, 8, memory_nodes=(0, 1))) == [
+    assert numactl_prefix(placement(0, 1, 2, 8, numa_nodes=(0, 1))) == [
         "/usr/bin/numactl",
         "--physcpubind=0-2,8",
         "--membind=0-1",

@@ -81,10 +81,10 @@ def test_minus_one_is_unset(zoo, unset):
 def test_a_socket_is_its_first_cpus_and_its_memory(zoo):
     placed = choose(zoo, socket_id=1)
     assert placed.cpus == tuple(range(28, 56))
-    assert placed.memory_nodes == (1,)
+    assert placed.numa_nodes == (1,)
     assert placed.why == {
         "cpus": "argument: socket_id=1: all 28 usable physical cores",
-        "memory_nodes": "argument: socket_id=1: the nodes of its CPUs",
+        "numa_nodes": "argument: socket_id=1: the nodes of its CPUs",
         "inter_threads": "argument: socket_id=1: 1",
         "intra_threads": "machine: one for each CPU chosen",
         "allocator": "machine: the system's own",
@@ -96,10 +96,10 @@ def test_a_socket_is_its_first_cpus_and_its_memory(zoo):
 def test_no_socket_is_the_whole_machine_one_thread_a_core(zoo):
     placed = choose(zoo)
     assert placed.cpus == tuple(range(56))
-    assert placed.memory_nodes == ()
+    assert placed.numa_nodes == ()
     assert placed.why["cpus"] == "machine: all 56 usable physical cores"
     assert placed.why["inter_threads"] == "machine: the number of sockets"
-    assert placed.why["memory_nodes"] == (
+    assert placed.why["numa_nodes"] == (
         "machine: no socket was asked for, so memory comes from anywhere"
     )
 
@@ -110,39 +110,39 @@ def test_siblings_that_are_neighbours(machine):
 
 def test_a_socket_of_two_nodes_gets_both_memories(machine):
     clustered = machine("clustered")
-    assert choose(clustered, socket_id=1).memory_nodes == (2, 3)
-    assert choose(clustered, socket_id=1, num_cores=12).memory_nodes == (2,)
-    assert choose(clustered, numa_node=3).memory_nodes == (3,)
+    assert choose(clustered, socket_id=1).numa_nodes == (2, 3)
+    assert choose(clustered, socket_id=1, num_cores=12).numa_nodes == (2,)
+    assert choose(clustered, numa_node=3).numa_nodes == (3,)
     assert choose(clustered, numa_node=3).cpus == tuple(range(36, 48))
 
 
 def test_a_node_without_memory_borrows_the_nearest(machine):
     placed = choose(machine("node_without_memory"), socket_id=1)
-    assert placed.memory_nodes == ()
-    assert placed.why["memory_nodes"] == "machine: there is one memory only"
+    assert placed.numa_nodes == ()
+    assert placed.why["numa_nodes"] == "machine: there is one memory only"
 
 
 def test_of_three_memories_the_nearest_is_borrowed(tmp_path):
     described = regular(sockets=3, cores=2, memory_gib={0: 64, 1: 64, 2: 0})
-    assert choose(read(write(described, tmp_path)), socket_id=2).memory_nodes == (1,)
+    assert choose(read(write(described, tmp_path)), socket_id=2).numa_nodes == (1,)
 
 
 def test_memory_that_may_not_be_used_is_not_asked_for(machine):
     inside = machine("part_of_a_socket")
     placed = choose(inside, socket_id=0)
     assert placed.cpus == (4, 5, 6, 7)
-    assert placed.memory_nodes == ()
+    assert placed.numa_nodes == ()
 
 
 def test_ids_with_gaps_are_the_kernels(machine):
     assert choose(machine("ids_with_gaps"), socket_id=36).cpus == (16, 18)
-    assert choose(machine("ids_with_gaps"), socket_id=36).memory_nodes == (8,)
+    assert choose(machine("ids_with_gaps"), socket_id=36).numa_nodes == (8,)
 
 
 def test_a_machine_without_numa(machine):
     placed = choose(machine("vm_without_numa"), socket_id=0)
     assert placed.cpus == (0, 1, 2, 3)
-    assert placed.memory_nodes == ()
+    assert placed.numa_nodes == ()
 
 
 def test_num_cores_restricts_the_cpus_compactly(zoo):
@@ -166,7 +166,7 @@ def test_cpus_to_choose_from(zoo):
     placed = choose(zoo, cpus="0-3,56-59")
     assert placed.cpus == (0, 1, 2, 3)
     assert placed.why["cpus"] == "argument: cpus='0-3,56-59': all 4 usable physical cores"
-    assert placed.memory_nodes == (0,)
+    assert placed.numa_nodes == (0,)
     assert choose(zoo, cpus=[57, 0]).cpus == (0, 57)
 
 
@@ -403,9 +403,9 @@ def test_an_allocator_that_only_the_preset_wished_for(zoo):
 
 def test_without_binding_only_the_threads_are_chosen(zoo):
     placed = choose(zoo, socket_id=1, num_cores=4, binding="none")
-    assert placed.cpus == placed.memory_nodes == ()
+    assert placed.cpus == placed.numa_nodes == ()
     assert placed.intra_threads == 4
-    assert placed.why["cpus"] == placed.why["memory_nodes"] == "argument: binding='none'"
+    assert placed.why["cpus"] == placed.why["numa_nodes"] == "argument: binding='none'"
 
 
 @given(

@@ -139,7 +139,7 @@ def test_together_has_the_cpus_of_all_and_says_what_stays_idle() -> None:
     whole = placement.choose(here)
     each = [placement.choose(here, cpus=part) for part in splitting.split(here, here.usable, 3)]
     joined = splitting.together(here, whole, each)
-    assert joined.cpus == (0, 1, 2, 3, 4, 5) and joined.memory_nodes == (0, 1)
+    assert joined.cpus == (0, 1, 2, 3, 4, 5) and joined.numa_nodes == (0, 1)
     assert (joined.inter_threads, joined.intra_threads) == (1, 2)
     assert joined.warnings == ("2 of 8 physical cores stay idle beside 3 instances",)
-    assert [one.memory_nodes for one in each] == [(0,), (0,), (1,)]
+    assert [one.numa_nodes for one in each] == [(0,), (0,), (1,)]

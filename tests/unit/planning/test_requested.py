@@ -42,7 +42,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("goal", "accuracy", WORD.format("Allowed: throughput, latency")),
     ("isolation", "process", WORD.format("Allowed: auto, none, child")),
     ("binding", "taskset", WORD.format("Allowed: sched_setaffinity, numactl, none")),
-    *((name, "no", FLAG) for name in ("optimize", "trust", "strict", "stream", "allow_partial")),
+    *(
+        (name, "no", FLAG)
+        for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial")
+    ),
     ("input", 5, "should be text or a path"),
     ("outputs", ["a"], TEXT.format({"scores": "predict:0"})),
     ("outputs", {"scores": 1}, TEXT.format({"scores": "predict:0"})),

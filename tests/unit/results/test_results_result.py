@@ -144,6 +144,15 @@ def test_durations_have_three_digits(value: float, text: str) -> None:
     assert table.seconds(value) == text
 
 
+def test_a_file_of_schema_1_has_former_names() -> None:
+    result = benchmark_result()
+    record = {**result.to_dict(), "schema": 1}
+    record["plan"]["trust"] = record["plan"].pop("allow_unsafe_ops")
+    placement = record["plan"]["placement"]
+    placement["memory_nodes"] = placement.pop("numa_nodes")
+    assert from_dict(record) == result
+
+
 class TestBadFiles:
     def check(self, tmp_path: Path, text: str, message: str) -> None:
         path = tmp_path / "result.json"

@@ -18,6 +18,7 @@ from modelzoo_runner.backends.tensorflow.session import show_shape
 from modelzoo_runner.backends.tensorflow.simplify import remove_passing_on
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -96,7 +97,8 @@ class GraphCard:
         return "\n".join(page + ([f"  and {rest} more"] if rest > 0 else []))
 
 
-def inspect_graph(path: str | os.PathLike[str], *, trust: bool = False) -> GraphCard:
+@accepts_former_names
+def inspect_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) -> GraphCard:
     """The card of a frozen graph. Nothing of the graph is run.
 
     Raises:
@@ -104,7 +106,7 @@ def inspect_graph(path: str | os.PathLike[str], *, trust: bool = False) -> Graph
     """
     found = load.locate(path)
     content = load.read_bytes(found)
-    graph_def = load.parse(content, found, trust=trust)
+    graph_def = load.parse(content, found, allow_unsafe_ops=allow_unsafe_ops)
     nodes = {node.name: node for node in graph_def.node}
     return GraphCard(
         path=str(path),

@@ -37,12 +37,12 @@ LARGEST_TEXT = 2**26
 """Bytes: protobuf's text form is read at about a megabyte a second."""
 
 
-def read_graph(path: str | os.PathLike[str], *, trust: bool = False) -> GraphDef:
+def read_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) -> GraphDef:
     """The frozen graph in a file, checked in every way that needs no tensor names.
 
     Both of protobuf's forms are read, binary (.pb) and text (.pbtxt), whatever the file is called.
-    A graph is a program. Unless `trust` is true, an operation that isn't on the list of those that
-    image models compute with is refused, because it might read files or run code.
+    A graph is a program. Unless `allow_unsafe_ops` is true, an operation that isn't on the list of
+    those that image models compute with is refused, because it might read files or run code.
 
     Raises:
         GraphError: the file can't be read, is something else (which format, and what to do with
@@ -50,7 +50,7 @@ def read_graph(path: str | os.PathLike[str], *, trust: bool = False) -> GraphDef
             operations that aren't allowed.
     """
     path = locate(path)
-    return parse(read_bytes(path), path, trust=trust)
+    return parse(read_bytes(path), path, allow_unsafe_ops=allow_unsafe_ops)
 
 
 def given(
@@ -58,7 +58,7 @@ def given(
     *,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
-    trust: bool = False,
+    allow_unsafe_ops: bool = False,
 ) -> tuple[GraphDef, str, Mapping[str, str]]:
     """The graph that a caller gave, checked, with the tensor to feed and those to fetch, by role.
 
@@ -69,9 +69,9 @@ def given(
         GraphError: as `read_graph`, `guess_tensors` and `check_tensors` do.
     """
     if isinstance(graph, (str, os.PathLike)):
-        graph = read_graph(graph, trust=trust)
+        graph = read_graph(graph, allow_unsafe_ops=allow_unsafe_ops)
     else:
-        _check(graph, trust=trust)
+        _check(graph, allow_unsafe_ops=allow_unsafe_ops)
     if input is None or not outputs:
         found_input, found_outputs = guess_tensors(graph)
         input, outputs = input or found_input, outputs or found_outputs
@@ -120,19 +120,19 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def parse(data: bytes, path: Path, *, trust: bool = False) -> GraphDef:
+def parse(data: bytes, path: Path, *, allow_unsafe_ops: bool = False) -> GraphDef:
     """The graph in these bytes, which came from `path`; see `read_graph`."""
     graph_def = _parse_text(data, path) if formats.is_text_graph(data) else _parse(data, path)
     try:
-        _check(graph_def, trust=trust)
+        _check(graph_def, allow_unsafe_ops=allow_unsafe_ops)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
     return graph_def
 
 
-def _check(graph_def: GraphDef, *, trust: bool) -> None:
+def _check(graph_def: GraphDef, *, allow_unsafe_ops: bool) -> None:
     structure.check(graph_def)
-    if not trust:
+    if not allow_unsafe_ops:
         operations.check(graph_def)
 
 

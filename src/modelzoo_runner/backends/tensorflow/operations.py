@@ -130,7 +130,7 @@ def check(graph_def: GraphDef) -> None:
         raise GraphError(
             f"operations that aren't known to be harmless: {found}. A graph is a program and may "
             "read files, use the network or run code. If you trust where this one comes from, "
-            "pass trust=True"
+            "pass allow_unsafe_ops=True"
         )
 
 

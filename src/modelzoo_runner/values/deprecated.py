@@ -1,0 +1,47 @@
+"""Former names of arguments, accepted for one release with a warning."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from modelzoo_runner.errors import RequestError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RENAMED = {"trust": "allow_unsafe_ops"}
+"""The former name of each argument that has a new one."""
+
+
+def with_new_names(given: Mapping[str, Any], *, stacklevel: int = 2) -> dict[str, Any]:
+    """The arguments under their new names, with a `DeprecationWarning` for each former one.
+
+    Raises:
+        RequestError: an argument is given under both names.
+    """
+    found = dict(given)
+    for old, new in RENAMED.items():
+        if old not in found:
+            continue
+        if new in found:
+            raise RequestError(f"{old}={found[old]!r}: the former name of {new}, given too")
+        warnings.warn(
+            f"{old}= is now called {new}=; the former name will be removed",
+            DeprecationWarning,
+            stacklevel=stacklevel + 1,
+        )
+        found[new] = found.pop(old)
+    return found
+
+
+def accepts_former_names(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which takes arguments under their former names too (see `RENAMED`)."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **with_new_names(kwargs, stacklevel=2))
+
+    return call

@@ -1,0 +1,47 @@
+"""Former names of arguments."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import modelzoo_runner
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values.deprecated import accepts_former_names
+
+
+@accepts_former_names
+def function(model: str, *, allow_unsafe_ops: bool = False) -> tuple[str, bool]:
+    return model, allow_unsafe_ops
+
+
+def test_the_former_name_does_the_same_and_warns_where_it_is_used() -> None:
+    with pytest.warns(DeprecationWarning, match="allow_unsafe_ops") as caught:
+        assert function("m", trust=True) == ("m", True)  # type: ignore[call-arg]
+    assert caught[0].filename == __file__
+    assert function("m", allow_unsafe_ops=True) == ("m", True)
+
+
+def test_both_names_at_once_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"trust=True.*allow_unsafe_ops"):
+        function("m", trust=True, allow_unsafe_ops=False)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "benchmark",
+        "accuracy",
+        "calibration_batches",
+        "int8_report",
+        "quantize",
+        "inspect_graph",
+    ),
+)
+def test_every_public_function_that_had_it_takes_it(name: str) -> None:
+    function = getattr(modelzoo_runner, name)
+    assert "allow_unsafe_ops" in inspect.signature(function).parameters
+    assert "trust" not in inspect.signature(function).parameters
+    with pytest.raises(RequestError, match="former name"):
+        function("m", trust=True, allow_unsafe_ops=True)
