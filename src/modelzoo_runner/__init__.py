@@ -32,7 +32,9 @@ from modelzoo_runner.planning.placement import machine
 # Now and not when they are asked for: each is in a module of its own name, which would be found
 # in the function's place once something else has loaded it.
 from modelzoo_runner.planning.recommended import BestKnown, best_known
-from modelzoo_runner.results.compare import Comparison, compare
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.compare import compare
+from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
 from modelzoo_runner.results.sweep import Failure, SweepResult
 from modelzoo_runner.values.plan import Plan

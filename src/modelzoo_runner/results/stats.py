@@ -19,6 +19,9 @@ claimed share is slower, one miss allowed. It is MLPerf's rule (its 662 for p99)
 
 CONFIDENCE = 0.95
 
+TRIMMED = 0.20
+"""The share of values that a trimmed mean leaves out at either end."""
+
 Interval = tuple[float, float]
 
 
@@ -127,6 +130,34 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     mean = fmean(values)
     half = t_quantile(confidence, len(values) - 1) * math.sqrt(variance(values) / len(values))
     return mean - half, mean + half
+
+
+def trimmed_interval(
+    values: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, Interval | None]:
+    """The 20 % trimmed mean of independent values, and its confidence interval.
+
+    A fifth of the values is left out at either end, so that a disturbance that comes and goes
+    neither moves the mean nor widens the interval much. Student's t with the winsorized variance
+    (Tukey and McLaughlin, Sankhya A 25, 1963; Yuen, Biometrika 61, 1974). Below five values nothing
+    is left out; below two there is no interval.
+
+    >>> mean, (low, high) = trimmed_interval([1.0, 2.0, 3.0, 4.0, 100.0])
+    >>> round(mean, 3), round(low, 3), round(high, 3)
+    (3.0, 0.222, 5.778)
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    cut = int(TRIMMED * count)
+    kept = ordered[cut : count - cut]
+    mean = fmean(kept)
+    if count < 2:
+        return mean, None
+    winsorized = [kept[0]] * cut + kept + [kept[-1]] * cut
+    squares = (count - 1) * variance(winsorized)
+    error = math.sqrt(squares / (len(kept) * (len(kept) - 1)))
+    half = t_quantile(confidence, len(kept) - 1) * error
+    return mean, (mean - half, mean + half)
 
 
 def difference_interval(

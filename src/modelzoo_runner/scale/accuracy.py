@@ -21,7 +21,7 @@ from modelzoo_runner.machine import facts
 from modelzoo_runner.planning import planner as planning
 from modelzoo_runner.planning import request as requested
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.results.compare import NO_MATTER
+from modelzoo_runner.results.difference import NO_MATTER
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
 from modelzoo_runner.scale import checkpoint as checkpoints
