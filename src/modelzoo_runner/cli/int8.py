@@ -12,9 +12,10 @@ from typing import Any
 import modelzoo_runner
 from modelzoo_runner.cli import options
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.progress import Progress
 
 Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
@@ -57,8 +58,8 @@ def _quantize(asked: argparse.Namespace, bar: Bar) -> None:
     request = Request(kind="benchmark", weights=weights, **tensors)
     with bar() as progress:
         batches = modelzoo_runner.calibration_batches(model, progress=progress, **given)
-        preset, request = planning.preset_for(model, request)
-        plan = planning.plan(preset, request, offline=given["offline"], progress=progress)
+        preset, request = planner.preset_for(model, request)
+        plan = planner.plan(preset, request, Context(offline=given["offline"], progress=progress))
         tensors = {
             "input": plan.graph.input,
             "outputs": plan.graph.outputs,
