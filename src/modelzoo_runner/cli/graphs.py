@@ -80,5 +80,5 @@ def _write(path: Path, content: bytes) -> None:
 
 @options.like(modelzoo_runner.int8_report, leave_out=("batch",))
 def int8_report(graph: str, /, **given: Any) -> None:
-    """Tell what of a graph is int8, and compare it with the float32 one."""
+    """Tell what of a graph is int8, and what it brings."""
     print(modelzoo_runner.int8_report(graph, **given))

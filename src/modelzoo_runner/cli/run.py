@@ -71,7 +71,7 @@ def run(
     coco: Annotated[str | None, Parameter(group=_TABLE)] = None,
     **given: Any,
 ) -> None:
-    """Run a model by the original pipeline's parameters, or all recommended runs.
+    """Do a run of the original pipeline, or all recommended ones.
 
     Args:
         json: save the result, or all of them, to this file; - for standard output.

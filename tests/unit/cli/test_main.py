@@ -57,7 +57,7 @@ RESULT = BenchmarkResult(
         (["accuracy", "resnet50"], 2, ["DataRequired", "data_location"]),
         (["show", "no.json"], 1, ["ResultError", "no.json"]),
         (["show"], 2, ["RESULTS"]),
-        (["compare", "one.json"], 2, ["SECOND"]),
+        (["compare", "one.json"], 2, ["CHANGED"]),
         (["sweep", "no.toml"], 2, ["RequestError", "no.toml", "TOML"]),
         (["quantize", "resnet50", "--synthetic"], 2, ["--out"]),
         (["convert", "imagenet", "a", "b"], 2, ["OUT", "modelzoo-runner convert imagenet --help"]),
