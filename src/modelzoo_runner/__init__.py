@@ -68,6 +68,7 @@ _LATER = {
 }
 
 __all__ = [
+    "ABResult",
     "AccuracyResult",
     "BenchmarkResult",
     "BestKnown",
@@ -89,6 +90,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "SweepComparison",
     "SweepResult",
     "UnknownModel",
     "UnsafeArchive",

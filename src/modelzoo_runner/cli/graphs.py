@@ -14,7 +14,6 @@ from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.deprecated import with_new_names
 
-
 _RECIPE = ("per_channel", "ranges", "exclude")
 _TENSORS = ("input", "outputs", "allow_unsafe_ops")
 
