@@ -9,9 +9,10 @@ from typing import Any
 import modelzoo_runner
 from modelzoo_runner.cli import options, output
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 
 _RECIPE = ("per_channel", "ranges", "exclude")
@@ -53,10 +54,9 @@ def quantize(
         batches = modelzoo_runner.calibration_batches(
             model, data_location, progress=progress, **given
         )
-        preset, request = planning.preset_for(model, request)
-        plan = planning.plan(
-            preset, request, offline=given.get("offline", False), progress=progress
-        )
+        preset, request = planner.preset_for(model, request)
+        context = Context(offline=given.get("offline", False), progress=progress)
+        plan = planner.plan(preset, request, context)
         tensors = {
             "input": plan.graph.input,
             "outputs": plan.graph.outputs,
@@ -80,5 +80,5 @@ def _write(path: Path, content: bytes) -> None:
 
 @options.like(modelzoo_runner.int8_report, leave_out=("batch",))
 def int8_report(graph: str, /, **given: Any) -> None:
-    """Tell what of a graph is int8, and compare it with the float32 one."""
+    """Tell what of a graph is int8, and what it brings."""
     print(modelzoo_runner.int8_report(graph, **given))

@@ -1,8 +1,8 @@
-"""The original's extra model arguments (`steps=100 warmup_steps=50`), in today's words.
+"""Translate the original's extra model arguments (`steps=100 warmup_steps=50`).
 
-Each model of the zoo took some of its own. What still means something becomes an argument of
-`benchmark`; what no longer does is accepted and named in a note; anything else is refused with the
-names that model knows. Pure: nothing is passed through a shell or set in the environment here.
+Each model of the zoo had some of its own. They become arguments of `benchmark` and `accuracy`; one
+without a meaning here is accepted with a note; an unknown one is an error. Nothing is passed to a
+shell or set in the environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
-from modelzoo_runner.values.parameters import whole
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.preset import Preset
 
 EVERY_MODEL = ("steps", "warmup_steps", "weights")
@@ -83,7 +83,7 @@ def parse(given: str | Mapping[str, Any]) -> dict[str, str]:
 
 
 def pairs(pieces: Iterable[str]) -> dict[str, str]:
-    """The same from pieces that have been split already."""
+    """The same from pieces that are split already."""
     found: dict[str, str] = {}
     for piece in pieces:
         name, equals, value = piece.partition("=")
@@ -201,4 +201,4 @@ def _tensor(layer: str) -> str:
 def _whole(name: str, given: Mapping[str, str], least: int) -> int | None:
     if name not in given:
         return None
-    return whole(f"extra_model_args: {name}", given[name], least=least)
+    return validate.count(f"extra_model_args: {name}", given[name], least, from_text=True)
