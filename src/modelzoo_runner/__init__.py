@@ -43,6 +43,7 @@ from modelzoo_runner.values.preset import Preset
 if TYPE_CHECKING:
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
     from modelzoo_runner.data.coco_convert import convert_coco
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 # Loaded when they are first asked for, so that importing the library stays quick.
 _LATER = {
+    "History": "api.history",
     "Int8Report": "api.int8_report",
     "calibration_batches": "api.calibration",
     "convert_coco": "data.coco_convert",
@@ -68,6 +70,7 @@ _LATER = {
 }
 
 __all__ = [
+    "ABResult",
     "AccuracyResult",
     "BenchmarkResult",
     "BestKnown",
@@ -80,6 +83,7 @@ __all__ = [
     "FetchError",
     "GraphError",
     "HashMismatch",
+    "History",
     "Int8Report",
     "Interrupted",
     "MissingDependency",
@@ -89,6 +93,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "SweepComparison",
     "SweepResult",
     "UnknownModel",
     "UnsafeArchive",

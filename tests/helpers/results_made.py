@@ -81,7 +81,7 @@ def accuracy_result(counts: dict[str, int], examples: int, **changes: Any) -> Ac
 
 def ab_result(
     effects: Sequence[float],
-    rounds: int,
+    count: int,
     *,
     spread: float = 0.02,
     seed: int = 0,
@@ -95,7 +95,7 @@ def ab_result(
         for number in range(len(effects))
     )
     found = []
-    for _ in range(rounds):
+    for _ in range(count):
         order = list(range(len(effects)))
         chance.shuffle(order)
         steps = tuple(

@@ -79,11 +79,12 @@ def point(result: BenchmarkResult, label: str = "") -> Point:
 def change_points(series: str, points: Sequence[Point], *, min_effect: float) -> list[Change]:
     """The changes of level by more than `min_effect`, in the order of the points.
 
-    Binary segmentation: the split with the largest t of its two sides is taken if it is significant
-    after Bonferroni's correction for all possible splits, and both sides are searched again (Scott
-    and Knott, Biometrics 30, 1974; with a t-test for performance histories: Fleming et al.,
-    "Hunter", ICPE 2023). The variance is at least that of the means over processes, so that a few
-    results which agree by chance don't make the next one a change. Invalid results are left out.
+    Circular binary segmentation (Olshen et al., Biostatistics 5, 2004): the stretch with the
+    largest t against the rest is cut out if it is significant after Bonferroni's correction for all
+    stretches, and the parts are searched again. A t-test in place of permutations, as "Hunter" has
+    it for performance histories (Fleming et al., ICPE 2023). The variance is at least that of the
+    means over processes, so that a few results which agree by chance don't make the next one a
+    change. Invalid results are left out.
     """
     counted = [each for each in points if each.verdict != "invalid"]
     cuts = sorted(_cuts(counted, 0, len(counted), math.log1p(min_effect)))
@@ -113,25 +114,34 @@ def _cuts(points: Sequence[Point], start: int, stop: int, least: float) -> list[
     logs = [math.log(each.throughput) for each in points[start:stop]]
     known = [each.log_variance for each in points[start:stop] if each.log_variance is not None]
     floor = fmean(known) if known else 0.0
-    best = max(range(1, count), key=lambda place: _t(logs, place, floor))
-    p_value = min(1.0, (1 - stats.t_within(_t(logs, best, floor), count - 2)) * (count - 1))
-    difference = abs(fmean(logs[best:]) - fmean(logs[:best]))
+    t, difference, low, high = _clearest(logs, floor)
+    p_value = min(1.0, (1 - stats.t_within(t, count - 2)) * count * (count - 1) / 2)
     if p_value > FALSE_ALARM or difference < least:
         return []
-    middle = start + best
+    inner = [each for each in (low, high) if 0 < each < count]
+    bounds = [start, *(start + each for each in inner), stop]
     return [
-        *_cuts(points, start, middle, least),
-        (middle, p_value),
-        *_cuts(points, middle, stop, least),
+        *((each, p_value) for each in bounds[1:-1]),
+        *(cut for pair in itertools.pairwise(bounds) for cut in _cuts(points, *pair, least)),
     ]
 
 
-def _t(values: Sequence[float], place: int, floor: float) -> float:
-    """Student's t of the two sides of a place, with a variance of at least `floor`."""
-    sides = (values[:place], values[place:])
-    means = [fmean(each) for each in sides]
-    squares = sum(
-        (value - mean) ** 2 for side, mean in zip(sides, means, strict=True) for value in side
-    )
-    pooled = max(squares / (len(values) - 2), floor, 1e-18)
-    return abs(means[1] - means[0]) / math.sqrt(pooled * sum(1 / len(each) for each in sides))
+def _clearest(values: Sequence[float], floor: float) -> tuple[float, float, int, int]:
+    """The stretch that differs most from the rest: (t, difference of the means, start, stop).
+
+    Student's t with the pooled variance, which is at least `floor`.
+    """
+    count = len(values)
+    sums = list(itertools.accumulate(values, initial=0.0))
+    squares = sum(each * each for each in values) - sums[-1] ** 2 / count
+    best = (0.0, 0.0, 0, 0)
+    for low in range(count):
+        for high in range(low + 1, count + (low > 0)):
+            inside, size = sums[high] - sums[low], high - low
+            difference = abs(inside / size - (sums[-1] - inside) / (count - size))
+            weight = size * (count - size) / count
+            within = max((squares - weight * difference**2) / (count - 2), floor, 1e-18)
+            t = difference * math.sqrt(weight / within)
+            if t > best[0]:
+                best = (t, difference, low, high)
+    return best
