@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.api.sweep import sweep
-from modelzoo_runner.api.verbs import accuracy, benchmark, models
+from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
 from modelzoo_runner.errors import (
     BindingError,
     ContainerError,
@@ -27,7 +27,6 @@ from modelzoo_runner.errors import (
     UnsafeArchive,
     WorkerError,
 )
-from modelzoo_runner.planning.placement import machine
 
 # Now and not when they are asked for: each is in a module of its own name, which would be found
 # in the function's place once something else has loaded it.
