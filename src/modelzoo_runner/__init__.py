@@ -12,6 +12,7 @@ from modelzoo_runner._version import __version__
 if TYPE_CHECKING:
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
@@ -63,6 +64,7 @@ _MODULES = {
     "FetchError": "errors",
     "GraphError": "errors",
     "HashMismatch": "errors",
+    "History": "api.history",
     "Int8Report": "api.int8_report",
     "Interrupted": "errors",
     "MissingDependency": "errors",
@@ -117,6 +119,7 @@ __all__ = [
     "FetchError",
     "GraphError",
     "HashMismatch",
+    "History",
     "Int8Report",
     "Interrupted",
     "MissingDependency",
