@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.coco_convert import convert_coco
-    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
     from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
     from modelzoo_runner.legacy.run import run
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
 _LATER = {
     "Int8Report": "api.int8_report",
     "calibration_batches": "api.calibration",
-    "convert_coco": "data.coco_convert",
+    "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",
