@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.coco_convert import convert_coco
-    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
     from modelzoo_runner.errors import (
         BindingError,
         ContainerError,
@@ -84,7 +83,7 @@ _MODULES = {
     "best_known": "planning.recommended",
     "calibration_batches": "api.calibration",
     "compare": "results.compare",
-    "convert_coco": "data.coco_convert",
+    "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",
