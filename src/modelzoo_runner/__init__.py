@@ -31,7 +31,9 @@ from modelzoo_runner.errors import (
 # Now and not when they are asked for: each is in a module of its own name, which would be found
 # in the function's place once something else has loaded it.
 from modelzoo_runner.planning.recommended import BestKnown, best_known
-from modelzoo_runner.results.compare import Comparison, compare
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.compare import compare
+from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
 from modelzoo_runner.results.sweep import Failure, SweepResult
 from modelzoo_runner.values.plan import Plan
@@ -65,6 +67,7 @@ _LATER = {
 }
 
 __all__ = [
+    "ABResult",
     "AccuracyResult",
     "BenchmarkResult",
     "BestKnown",
@@ -86,6 +89,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "SweepComparison",
     "SweepResult",
     "UnknownModel",
     "UnsafeArchive",

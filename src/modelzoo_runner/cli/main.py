@@ -1,265 +1,133 @@
-"""The same verbs as a command: `modelzoo-runner benchmark resnet50 --weights random`.
+"""The command `modelzoo-runner`: the list of its commands, exit codes and signals.
 
-Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted.
+Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted. A command is a function with a
+signature and a docstring in the module of its group, and a line in `COMMANDS`.
 """
 
+# Nothing else is imported here: Ctrl-C while the rest is loaded is met in main().
 from __future__ import annotations
 
-import argparse
 import contextlib
-import functools
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import modelzoo_runner
-from modelzoo_runner.api import calls
-from modelzoo_runner.cli import (
-    int8 as cli_int8,
-)
-from modelzoo_runner.cli import (
-    legacy as cli_original,
-)
-from modelzoo_runner.cli import (
-    options,
-)
-from modelzoo_runner.cli import (
-    storage as cli_storage,
-)
-from modelzoo_runner.errors import Interrupted, PresetError, RequestError, RunnerError
-from modelzoo_runner.results import sweep as sweep_results
-from modelzoo_runner.results.result import Result
-from modelzoo_runner.results.sweep import SweepResult
-from modelzoo_runner.values.progress import COUNTS, Progress
+if TYPE_CHECKING:
+    from cyclopts import App
 
 DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "Run models": {
+        "benchmark": "run:benchmark",
+        "accuracy": "run:accuracy",
+        "run": "run:run",
+        "sweep": "run:sweep",
+    },
+    "Results": {"show": "results:show", "compare": "results:compare"},
+    "Graphs": {
+        "inspect": "graphs:inspect",
+        "quantize": "graphs:quantize",
+        "int8-report": "graphs:int8_report",
+    },
+    "Data": {"convert": "data:convert", "score": "data:score", "cache": "storage:cache"},
+    "What there is": {"models": "info:models", "machine": "info:machine"},
+}
+"""Panel of the help page -> command -> module in this room and name in it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
-    # SIGTERM, as a batch system sends it, ends a run as Ctrl-C does: with what has been measured.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asked = _parser().parse_args(arguments)
-    try:
-        asked.run(asked)
-    except Interrupted as interrupted:
-        _show(interrupted.result, asked.json)
-        return INTERRUPTED
-    except KeyboardInterrupt:
+    with _signals() as received:
+        try:
+            return _do(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt as error:
+            # What there is of a result has been printed then.
+            return _interrupted(silent=hasattr(error, "result"))
+        except BrokenPipeError:
+            # Whoever read standard output has had enough; there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILURE
+        except Exception:
+            if not received:
+                raise
+            # An interrupted import may raise anything.
+            return _interrupted()
+
+
+def _interrupted(*, silent: bool = False) -> int:
+    if not silent:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    # If Ctrl-C ended code that a C extension ran, CPython remembers it and at last kills itself by
+    # SIGINT in place of an exit code, unless other code is run in the same way.
+    exec("")
+    return INTERRUPTED
+
+
+def _do(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from modelzoo_runner.errors import PresetError, RequestError, RunnerError
+
+    app = _app()
+    names = [name for commands in COMMANDS.values() for name in commands]
+    if not arguments or arguments[0] not in names:
+        # The help page of all commands has the first line of each one's docstring.
+        for name in names:
+            app[name]
+    try:
+        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
+        print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
+        return BAD_REQUEST
+    try:
+        command(*bound.args, **bound.kwargs)
     except RunnerError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
-    return DONE
+    # Without a command there is its help page, but nothing has been done.
+    is_help = command.__name__ == "help_print"
+    return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="modelzoo-runner", description=modelzoo_runner.__doc__.splitlines()[0]
+def _app() -> App:
+    from cyclopts import App, Group
+
+    import modelzoo_runner
+
+    app = App(
+        name="modelzoo-runner",
+        help=(modelzoo_runner.__doc__ or "").splitlines()[0],
+        version=modelzoo_runner.__version__,
+        help_format="plaintext",
+        group_parameters=Group("Options", sort_key=0),
     )
-    parser.add_argument("--version", action="version", version=modelzoo_runner.__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, says in (
-        ("benchmark", modelzoo_runner.benchmark, "measure how fast a model runs here"),
-        ("accuracy", modelzoo_runner.accuracy, "score a model on labelled data"),
-    ):
-        command = _command(commands, name, says, _run_model(function))
-        command.add_argument("model", help=options.described(modelzoo_runner.benchmark)["model"])
-        command.add_argument("--json", metavar="FILE", help="save the result there")
-        options.add(command, function, leave_out=("progress",))
-    cli_original.add_run(commands, _bar, _show)
-    command = _command(commands, "sweep", "do many runs, and print one table", _sweep)
-    command.add_argument(
-        "runs",
-        metavar="FILE",
-        help="TOML: tables [[runs]], or one table [grid] (see docs/scaling.md)",
-    )
-    command.add_argument("--json", metavar="FILE", help="save the results there")
-    options.add(command, modelzoo_runner.sweep, leave_out=("progress",))
-    command = _command(commands, "models", "list the models", _models)
-    command.add_argument(
-        "--verify", action="store_true", help="ask every location of every model instead"
-    )
-    cli_storage.add_cache(commands, _bar)
-    command = _command(commands, "machine", "show the CPUs here and what may be used", _machine)
-    command = _command(commands, "inspect", "describe a frozen graph on one page", _inspect)
-    command.add_argument("graph", help="path of a frozen graph (.pb)")
-    cli_int8.add(commands, _bar)
-    _add_convert(commands)
-    _add_score(commands)
-    command = _command(commands, "show", "print saved results", _show_saved)
-    command.add_argument("results", nargs="+", metavar="FILE")
-    command = _command(commands, "compare", "compare two saved results", _compare)
-    command.add_argument("first")
-    command.add_argument("second")
-    return parser
-
-
-def _command(
-    commands: Any, name: str, says: str, run: Callable[[argparse.Namespace], None]
-) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=says, description=says)
-    command.set_defaults(run=run)
-    return command
-
-
-def _add_convert(commands: Any) -> None:
-    says = "convert a folder of images to TFRecords"
-    command: argparse.ArgumentParser = commands.add_parser("convert", help=says, description=says)
-    kinds = command.add_subparsers(required=True, metavar="KIND")
-    for name, function, places in (
-        ("imagenet", modelzoo_runner.convert_imagenet, ("images", "labels", "out")),
-        ("coco", modelzoo_runner.convert_coco, ("images", "annotations", "out")),
-    ):
-        kind = _command(kinds, name, says, _convert(function, places))
-        _add_places(kind, function, places)
-        options.add(kind, function, leave_out=("progress",))
-
-
-def _add_score(commands: Any) -> None:
-    function, places = modelzoo_runner.score_detections, ("detections", "annotations")
-    says = "score saved detections by COCO's rules, without running anything"
-    command = _command(commands, "score", says, _score)
-    _add_places(command, function, places)
-    options.add(command, function, leave_out=())
-
-
-def _add_places(
-    command: argparse.ArgumentParser, function: Callable[..., object], places: Sequence[str]
-) -> None:
-    """The function's positional arguments, with the words of its docstring."""
-    said = options.described(function)
-    for place in places:
-        command.add_argument(place, help=said[place])
-
-
-def _run_model(function: Callable[..., Result]) -> Callable[[argparse.Namespace], None]:
-    def run(asked: argparse.Namespace) -> None:
-        given = vars(asked).copy()
-        model, path = given.pop("model"), given.pop("json")
-        del given["run"]
-        with _bar() as progress:
-            result = function(model, **given, progress=progress)
-        _show(result, path)
-
-    return run
-
-
-def _sweep(asked: argparse.Namespace) -> None:
-    with _bar() as progress:
-        found = modelzoo_runner.sweep(
-            calls.read(asked.runs),
-            client=asked.client,
-            checkpoint=asked.checkpoint,
-            progress=progress,
-        )
-    _show(found, asked.json)
-    if found.failures:
-        raise RunnerError(f"{len(found.failures)} of {len(found)} runs failed")
-
-
-def _show(result: Result | SweepResult, path: str | None) -> None:
-    # Printed before it is saved: a path that can't be written doesn't cost the numbers.
-    print(result)
-    if path is not None:
-        print(f"saved to {result.save(path)}", file=sys.stderr)
-
-
-def _models(asked: argparse.Namespace) -> None:
-    if asked.verify:
-        cli_storage.verify_models()
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None)
-    for name in ("model", "precisions", "batches"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("what it is")
-    for preset in modelzoo_runner.models().values():
-        runs = [each for runs in preset.run.values() for each in runs.values()]
-        batches = sorted({run.batch_size for run in runs}, reverse=True)
-        table.add_row(
-            preset.name,
-            " ".join(preset.precisions),
-            " ".join(str(each) for each in batches),
-            preset.description,
-        )
-    Console().print(table)
-
-
-def _machine(asked: argparse.Namespace) -> None:
-    print(modelzoo_runner.machine())
-
-
-def _inspect(asked: argparse.Namespace) -> None:
-    from modelzoo_runner.backends.tensorflow import inspect
-
-    print(inspect.inspect_graph(asked.graph))
-
-
-def _convert(
-    function: Callable[..., object], places: Sequence[str]
-) -> Callable[[argparse.Namespace], None]:
-    def run(asked: argparse.Namespace) -> None:
-        given = vars(asked).copy()
-        del given["run"]
-        where = [given.pop(place) for place in places]
-        with _bar() as progress:
-            tell = None if progress is None else functools.partial(progress, "images")
-            report = function(*where, **given, progress=tell)
-        print(report)
-
-    return run
-
-
-def _score(asked: argparse.Namespace) -> None:
-    scores = modelzoo_runner.score_detections(
-        asked.detections, asked.annotations, legacy=asked.legacy, iou_type=asked.iou_type
-    )
-    print(scores)
-
-
-def _show_saved(asked: argparse.Namespace) -> None:
-    print("\n\n".join(str(sweep_results.load_any(path)) for path in asked.results))
-
-
-def _compare(asked: argparse.Namespace) -> None:
-    print(
-        modelzoo_runner.compare(
-            modelzoo_runner.load(asked.first), modelzoo_runner.load(asked.second)
-        )
-    )
+    for place, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for name, target in commands.items():
+            app.command(f"modelzoo_runner.cli.{target}", name=name, group=group)
+    return app
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Progress | None]:
-    """A progress callback that draws a bar for each thing counted; `None` where nobody looks."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
+def _signals() -> Iterator[list[int]]:
+    """SIGTERM, as a batch system sends it, ends a run as Ctrl-C does: with what was measured."""
+    received: list[int] = []
 
-    bars: dict[str, Any] = {}
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
 
-    def tell(name: str, done: int, total: int | None) -> None:
-        if name not in bars:
-            for bar in bars.values():
-                bar.close()
-            is_bytes = name not in COUNTS
-            bars[name] = tqdm(
-                desc=name,
-                total=total,
-                leave=False,
-                unit="B" if is_bytes else "",
-                unit_scale=is_bytes,
-            )
-        bars[name].update(done - bars[name].n)
-
+    before = {}
+    # Only a main thread may handle signals.
+    with contextlib.suppress(ValueError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
     try:
-        yield tell
+        yield received
     finally:
-        for bar in bars.values():
-            bar.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)

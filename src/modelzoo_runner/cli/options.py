@@ -1,145 +1,198 @@
-"""A function's keyword arguments as command-line options.
+"""A library function's keyword arguments as the options of a command.
 
-Names, defaults and help come from the function's signature and docstring, so that the command and
-the library can't say different things.
+Names, defaults, choices and help come from the function's signature and docstring, so that the
+command and the library can't say different things.
 """
 
 from __future__ import annotations
 
-import argparse
-import builtins
+import functools
 import inspect
-import re
+import operator
+import os
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import Group, Parameter
 
 from modelzoo_runner.values.deprecated import RENAMED
 
+Command = TypeVar("Command", bound=Callable[..., None])
 
-def add(
-    parser: argparse.ArgumentParser, function: Callable[..., Any], *, leave_out: tuple[str, ...]
-) -> None:
-    """Add an option to `parser` for each keyword argument of `function`."""
-    said = described(function)
-    hints = typing.get_type_hints(function, localns=_Names(function))
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name in leave_out or parameter.kind is not parameter.KEYWORD_ONLY:
-            continue
-        default = parameter.default
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            dest=name,
-            default=default,
-            help=_help(said.get(name, ""), default),
-            **_how(hints[name]),
-        )
-        for former in (old for old, new in RENAMED.items() if new == name):
-            parser.add_argument(
-                "--" + former.replace("_", "-"),
-                dest=name,
-                default=argparse.SUPPRESS,
-                help=argparse.SUPPRESS,
-                **_how(hints[name]),
-            )
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Data": (
+        *("data_location", "annotations", "stream", "allow_partial", "synthetic", "examples"),
+        *("limit", "seed", "offline"),
+    ),
+    "Graph": (
+        *("precision", "goal", "weights", "input", "outputs", "preprocess_graph", "input_shape"),
+        *("optimize", "allow_unsafe_ops", "fp32"),
+    ),
+    "Measurement": ("batch_size", "warmup_steps", "steps", "min_seconds"),
+    "CPUs": (
+        *("socket_id", "numa_node", "cpus", "num_cores", "instances", "cores_per_instance"),
+        *("num_inter_threads", "num_intra_threads", "allocator", "binding", "strict"),
+    ),
+    "Host": ("isolation", "docker_image", "env", "timeout", "client", "checkpoint"),
+}
+"""The panels of a help page. An option that is in none of them is in the first, `Options`."""
 
-
-class _Unknown:
-    """Stands for a type that only type checkers import, with parameters or without."""
-
-    def __class_getitem__(cls, _: Any) -> type[_Unknown]:
-        return cls
+_PANELS = {
+    option: Group(name, sort_key=place)
+    for place, (name, options) in enumerate(GROUPS.items(), start=1)
+    for option in options
+}
 
 
-class _Names(dict[str, Any]):
-    """The names that a function's annotations may use."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(vars(builtins) | inspect.unwrap(function).__globals__)
-
-    def __missing__(self, name: str) -> Any:
-        return _Unknown
+def _check_file(_: Any, value: str | None) -> None:
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError(f"{value!r} is an option where a file should be")
 
 
-def described(function: Callable[..., Any]) -> dict[str, str]:
-    """What the function's docstring says of each argument, on one line each."""
-    doc = inspect.getdoc(function) or ""
-    section = re.search(r"^Args:\n((?:    .*\n|\n)+)", doc + "\n", re.MULTILINE)
-    found: dict[str, str] = {}
-    name = ""
-    for line in section.group(1).splitlines() if section else ():
-        start = re.match(r"    (\w+): (.*)", line)
-        if start:
-            name = start.group(1)
-            found[name] = start.group(2)
-        elif line.strip():
-            found[name] += " " + line.strip()
-    return found
+Json = Annotated[
+    str | None, Parameter(metavar="FILE", allow_leading_hyphen=True, validator=_check_file)
+]
+"""Where a result is saved as JSON; `-` is standard output."""
 
 
-def _how(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of this type."""
-    kinds = [kind for kind in _members(hint) if kind is not types.NoneType]
-    if kinds == [bool]:
-        return {"action": argparse.BooleanOptionalAction}
-    if int in kinds and str in {type(each) for kind in kinds for each in typing.get_args(kind)}:
-        return {"type": _number_or_word, "metavar": "N|WORD"}
-    if kinds == [int]:
-        return {"type": int, "metavar": "N"}
-    if kinds == [float]:
-        return {"type": float, "metavar": "X"}
-    if any(typing.get_origin(kind) is Mapping or kind is Mapping for kind in kinds):
-        return {"action": _Pairs, "metavar": "NAME=VALUE"}
-    if any(typing.get_origin(kind) is tuple for kind in kinds):
-        return {"type": _numbers, "metavar": "N,N,..."}
-    if kinds == [Collection[str]]:
-        return {"type": _words, "metavar": "NAME,NAME,..."}
-    if any(kind is Path for kind in kinds):
-        return {"metavar": "PATH"}
-    return {"metavar": "NAME" if kinds == [str] else "VALUE"}
+def like(
+    *functions: Callable[..., object], leave_out: Collection[str] = ("progress",)
+) -> Callable[[Command], Command]:
+    """A decorator: the command's `**given` are the keyword-only arguments of `functions`.
+
+    What the docstring of the command doesn't say of its own arguments is taken from theirs. Only
+    what was given on the command line is passed on: a function's defaults stay its own affair.
+    """
+
+    def decorate(command: Command) -> Command:
+        said = described(*functions, command)
+        own = inspect.signature(command).parameters.values()
+        parameters = [each for each in own if each.kind is not each.VAR_KEYWORD]
+        known = {*leave_out, *(each.name for each in parameters)}
+        hints = {each.name: _hint(command, each) for each in parameters}
+        for function in functions:
+            for each in inspect.signature(function).parameters.values():
+                if each.kind is each.KEYWORD_ONLY and each.name not in known:
+                    known.add(each.name)
+                    former = (old for old, new in RENAMED.items() if new == each.name)
+                    for name in (each.name, *former):
+                        parameters.append(each.replace(name=name))
+                        hints[name] = _hint(function, each)
+        parameters = [
+            each.replace(annotation=_option(hints[each.name], each, said.get(each.name, "")))
+            for each in parameters
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        return command
+
+    return decorate
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
-    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    return typing.get_args(hint) if is_union else (hint,)
+def described(*functions: Callable[..., object]) -> dict[str, str]:
+    """What the functions' docstrings say of each argument, on one line each."""
+    import docstring_parser
+
+    return {
+        each.arg_name: " ".join((each.description or "").replace("`", "").split())
+        for function in functions
+        for each in docstring_parser.parse(
+            inspect.getdoc(function) or "", docstring_parser.DocstringStyle.GOOGLE
+        ).params
+    }
 
 
-class _Pairs(argparse.Action):
-    """`--env A=1 --env B=2`: a name, the first `=`, and the rest as it is."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        name, equals, value = values.partition("=")
-        if not name or not equals:
-            parser.error(f"{option_string} {values!r}: should be NAME=VALUE")
-        pairs = getattr(namespace, self.dest) or {}
-        setattr(namespace, self.dest, {**pairs, name: value})
+def _hint(function: Callable[..., object], parameter: inspect.Parameter) -> Any:
+    """The parameter's type; `str` for one that only type checkers import."""
+    holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+    try:
+        return typing.get_type_hints(
+            holder, inspect.unwrap(function).__globals__, include_extras=True
+        )["it"]
+    except NameError:
+        return str
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in text.split(","))
+def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
+    """The type as cyclopts reads it, with how it is read and shown."""
+    if typing.get_origin(hint) is Annotated:
+        return hint
+    kind, reading = _reading(set(_members(hint)) - {types.NoneType})
+    if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in _PANELS:
+        reading["group"] = _PANELS[parameter.name]
+    is_shown = not any(parameter.default is each for each in (None, False, (), ""))
+    return Annotated[
+        kind,
+        Parameter(
+            help=said,
+            show=parameter.name not in RENAMED,
+            show_default=is_shown,
+            negative_iterable=(),
+            **reading,
+        ),
+    ]
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+def _reading(kinds: set[Any]) -> tuple[Any, dict[str, Any]]:
+    choices = [kind for kind in kinds if typing.get_origin(kind) is Literal]
+    if choices and kinds <= {*choices, int}:
+        kind = functools.reduce(operator.or_, kinds)
+        return kind, {"converter": _whole} if int in kinds else {}
+    if kinds in ({bool}, {list[str]}):
+        return kinds.pop(), {}
+    if kinds == {int}:
+        return int, {"converter": _whole, "metavar": "N"}
+    if kinds == {float}:
+        return float, {"metavar": "X"}
+    if kinds == {Mapping[str, str]}:
+        return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+    if kinds == {tuple[int, ...]}:
+        return str, {"converter": _numbers, "metavar": "N,N,..."}
+    if kinds == {Collection[str]}:
+        return str, {"converter": _words, "metavar": "NAME,NAME,..."}
+    return str, {"metavar": "PATH" if kinds & {Path, os.PathLike[str]} else "TEXT"}
 
 
-def _number_or_word(text: str) -> int | str:
+def _members(hint: Any) -> Iterator[Any]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        yield from typing.get_args(hint)
+    else:
+        yield hint
+
+
+def _whole(kind: Any, tokens: Sequence[Any]) -> int | str:
+    """A whole number or one of the words of `kind`; cyclopts would round 2.7."""
+    text: str = tokens[0].value
+    words = [word for each in _members(kind) for word in typing.get_args(each)]
+    if text in words:
+        return text
     try:
         return int(text)
     except ValueError:
-        return text
+        allowed = " or ".join(["a whole number", *words])
+        raise ValueError(f"{text!r} should be {allowed}") from None
 
 
-def _help(said: str, default: Any) -> str:
-    # argparse reads % as the start of a format.
-    text = said.replace("`", "").replace("%", "%%")
-    shown = default not in (None, False, ()) and not isinstance(default, bool)
-    return f"{text} (default: {default})" if shown else text
+def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:
+    """`--env A=1 --env B=2`: a name, the first `=`, and the rest as it is."""
+    found = {}
+    for token in tokens:
+        name, equals, value = token.value.partition("=")
+        if not name or not equals:
+            raise ValueError(f"{token.value!r} should be NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
+    try:
+        return tuple(int(each) for each in tokens[0].value.split(","))
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} should be whole numbers, as 224,224,3") from None
+
+
+def _words(_: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(tokens[0].value.split(","))

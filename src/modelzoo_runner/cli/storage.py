@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
+from cyclopts import App
+
+from modelzoo_runner.cli import output
 from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import settings
-from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from modelzoo_runner.storage.availability import LocationStatus
 
-Bar = Callable[[], contextlib.AbstractContextManager[Progress | None]]
-
-
-def add_cache(commands: Any, bar: Bar) -> None:
-    """Add `cache` with its three verbs to the commands."""
-    says = "look after the files that were fetched"
-    command: argparse.ArgumentParser = commands.add_parser("cache", help=says, description=says)
-    verbs = command.add_subparsers(required=True, metavar="VERB")
-    for name, text, run in (
-        ("list", "list the files in the cache", _list),
-        ("verify", "read every file and compare it with what came", lambda _: _verify(bar)),
-        ("clear", "remove all files, or those of some locations", _clear),
-    ):
-        verb = verbs.add_parser(name, help=text, description=text)
-        verb.set_defaults(run=run)
-        if name == "clear":
-            verb.add_argument(
-                "locations",
-                nargs="*",
-                help="as `cache list` prints them, or ending in / for all below; none: all",
-            )
-            verb.add_argument(
-                "--hashes", action="store_true", help="forget what the files were at first, too"
-            )
+cache = App(name="cache", help="Look after the files that were fetched.")
 
 
 def verify_models() -> None:
@@ -73,7 +50,9 @@ def _with_problem(each: LocationStatus) -> str:
     return f"{each.url} ({each.problem.removeprefix(f'HEAD {each.url}: ').rstrip('.')})"
 
 
-def _list(asked: argparse.Namespace) -> None:
+@cache.command(name="list")
+def list_files() -> None:
+    """List the files in the cache."""
     from modelzoo_runner.storage import upkeep
 
     entries, built = upkeep.cache_entries(), upkeep.built_files()
@@ -88,10 +67,12 @@ def _list(asked: argparse.Namespace) -> None:
     print(f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}")
 
 
-def _verify(bar: Bar) -> None:
+@cache.command
+def verify() -> None:
+    """Read every file and compare it with what was fetched."""
     from modelzoo_runner.storage import upkeep
 
-    with bar() as progress:
+    with output.bar() as progress:
         checks = upkeep.verify_cache(progress=progress)
     for check in checks:
         print(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
@@ -107,16 +88,23 @@ def _verify(bar: Bar) -> None:
     print(f"{_files(len(checks))}, as they came")
 
 
-def _clear(asked: argparse.Namespace) -> None:
+@cache.command
+def clear(*locations: str, hashes: bool = False) -> None:
+    """Remove all files, or those of some locations.
+
+    Args:
+        locations: as `cache list` prints them, or ending in / for all below; none: all.
+        hashes: forget what the files were at first, too.
+    """
     from modelzoo_runner.storage import upkeep
 
-    cleared = upkeep.clear_cache(locations=asked.locations or None, hashes=asked.hashes)
-    hashes = ""
-    if asked.hashes:
-        hashes = "; whatever comes next from there is taken as it is"
+    cleared = upkeep.clear_cache(locations=locations or None, hashes=hashes)
+    known = ""
+    if hashes:
+        known = "; whatever comes next from there is taken as it is"
     elif cleared.locations:
-        hashes = "; what they were at first is still known (--hashes forgets it)"
-    print(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{hashes}")
+        known = "; what they were at first is still known (--hashes forgets it)"
+    print(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}")
 
 
 def _files(count: int) -> str:

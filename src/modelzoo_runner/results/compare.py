@@ -2,112 +2,192 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Iterator
+from typing import overload
 
 from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import difference, paired, stats
+from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
+from modelzoo_runner.results.paired import PairedScore
+from modelzoo_runner.results.ratio import Ratio
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import codec
+from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
-Verdict = Literal["faster", "slower", "inconclusive"]
+MIN_EFFECT = 0.02
+"""The smallest difference in speed that `compare` claims by default: 2 %."""
 
-NO_MATTER = frozenset({"why", "timeout", "isolation", "predictions", "published", "release"})
-"""What in a plan has no bearing on the numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """`first` against `second`.
-
-    `ratio` is the first's throughput over the second's, `median_ratio` the same by the medians of
-    the step time per example. `verdict` is of the first, and `"inconclusive"` where the 95 %
-    intervals of the medians overlap. `score_differences` are first minus second, by score.
-    `differences` are all values of the plans that differ: (first, second), by their dotted names.
-    """
-
-    ratio: float
-    median_ratio: float
-    verdict: Verdict
-    differences: Mapping[str, tuple[Any, Any]]
-    score_differences: Mapping[str, float]
-
-    def __str__(self) -> str:
-        lines = [
-            f"throughput {self.ratio:.3f}x, median {self.median_ratio:.3f}x: {self.verdict}",
-            *(f"{name} {value:+.4f}" for name, value in self.score_differences.items()),
-            *(f"{name}: {a!r} against {b!r}" for name, (a, b) in self.differences.items()),
-        ]
-        return "\n".join(lines)
+MEASURE_AGAIN = (
+    "measure both with processes=5 (--processes 5), or measure them in turns with ab_test() "
+    "(modelzoo-runner ab)"
+)
 
 
-def compare(first: Result, second: Result) -> Comparison:
-    """What can be said of two results of the same kind.
+@overload
+def compare(reference: Result, changed: Result, *, min_effect: float = ...) -> Comparison: ...
+@overload
+def compare(
+    reference: SweepResult, changed: SweepResult, *, min_effect: float = ...
+) -> SweepComparison: ...
+def compare(
+    reference: Result | SweepResult,
+    changed: Result | SweepResult,
+    *,
+    min_effect: float = MIN_EFFECT,
+) -> Comparison | SweepComparison:
+    """What can be said of two results of the same kind, or of two sweeps row by row.
+
+    The steps of one process say nothing of how much the next process will differ: a verdict on the
+    speed needs the spread between processes, so at least one of the results has to be measured with
+    `benchmark(processes=...)`. See `docs/comparing.md`.
+
+    Args:
+        reference: what there was before.
+        changed: what is judged: `verdict` "faster" says that this one is.
+        min_effect: the smallest difference in throughput that matters, as a share.
 
     Raises:
-        ResultError: something else, a benchmark against an accuracy run, or a partial result.
+        ResultError: something else than results, results of different kinds, or a partial result.
+
+    >>> compare(before, after).verdict  # doctest: +SKIP
+    'faster'
     """
-    for name, each in (("first", first), ("second", second)):
-        if not isinstance(each, Result):
+    if isinstance(reference, SweepResult) and isinstance(changed, SweepResult):
+        return _sweeps(reference, changed, min_effect)
+    for name, each in (("reference", reference), ("changed", changed)):
+        if not isinstance(each, (Result, SweepResult)):
             raise ResultError(f"{name}={each!r}: should be a result, as a verb or load() gives it")
-    if type(first) is not type(second):
-        kinds = f"{type(first).__name__} and {type(second).__name__}"
+    if type(reference) is not type(changed):
+        kinds = f"{type(reference).__name__} and {type(changed).__name__}"
         raise ResultError(f"{kinds} can't be compared: give two of the same kind")
-    for name, each in (("first", first), ("second", second)):
-        if each.interrupted:
+    results = [each for each in (reference, changed) if isinstance(each, Result)]
+    first, second = results
+    for name, result in (("reference", first), ("changed", second)):
+        if result.interrupted:
             raise ResultError(f"{name}: the run was interrupted; its numbers are of a part of it")
-    intervals = [_interval(each) for each in (first, second)]
     return Comparison(
-        ratio=first.throughput / second.throughput,
-        median_ratio=_per_example(second) / _per_example(first),
-        verdict=_verdict(*intervals),
-        differences=dict(differences(codec.to_dict(first.plan), codec.to_dict(second.plan))),
+        reference=_figures(first),
+        changed=_figures(second),
+        speed=_speed(first, second, min_effect),
+        median_ratio=_per_example(first) / _per_example(second),
+        obstacles=tuple(_obstacles(first, second)),
+        differences=difference.of_runs(first.plan, first.observed, second.plan, second.observed),
         score_differences=_scores(first, second),
+        paired=_paired(first, second),
     )
 
 
+def _figures(result: Result) -> Figures:
+    plan = result.plan
+    of_processes = result if isinstance(result, BenchmarkResult) else None
+    return Figures(
+        name=f"{plan.model} {plan.precision}, batch {plan.batch_size}",
+        throughput=result.throughput,
+        throughput_interval=None if of_processes is None else of_processes.throughput_interval,
+        p50_seconds=result.latency.p50,
+        processes=_processes(result),
+        verdict=result.verdict,
+    )
+
+
+def _processes(result: Result) -> int:
+    return max(1, len(result.processes)) if isinstance(result, BenchmarkResult) else 1
+
+
+def _speed(first: Result, second: Result, min_effect: float) -> Ratio:
+    found = stats.difference_interval(_log_throughputs(first), _log_throughputs(second))
+    return Ratio(
+        value=second.throughput / first.throughput,
+        interval=None if found is None else (math.exp(found[0]), math.exp(found[1])),
+        min_effect=min_effect,
+    )
+
+
+def _log_throughputs(result: Result) -> list[float]:
+    several = result.process_throughputs if isinstance(result, BenchmarkResult) else ()
+    return [math.log(each) for each in several or (result.throughput,)]
+
+
+def _obstacles(first: Result, second: Result) -> Iterator[str]:
+    """Why the speeds can't be told apart, whatever their ratio is."""
+    for name, each in (("reference", first), ("changed", second)):
+        if each.verdict == "invalid":
+            yield (
+                f"{name} is invalid ({each.causes[0] if each.causes else 'no cause told'}): "
+                "its durations are about something else than the model; measure it again"
+            )
+    if isinstance(first, AccuracyResult):
+        yield "accuracy runs aren't timed to be compared: compare the speed with benchmark()"
+    elif _processes(first) + _processes(second) < 3:
+        yield (
+            "each was measured in one process, and two runs of the same thing can differ by more "
+            f"than their steps do: {MEASURE_AGAIN}"
+        )
+
+
 def _per_example(result: Result) -> float:
-    return result.latency.p50 * _scale(result)
-
-
-def _interval(result: Result) -> tuple[float, float] | None:
-    interval = result.latency.p50_interval
-    if interval is None:
-        return None
-    return interval[0] * _scale(result), interval[1] * _scale(result)
-
-
-def _scale(result: Result) -> float:
-    """From the time of a step to that of an example: steps per example, over those at once."""
+    """The median step time per example: of a step, over the examples done at once."""
     at_once = len(result.instances) if isinstance(result, BenchmarkResult) else 0
-    return len(result.step_seconds) / result.examples / max(1, at_once)
-
-
-def _verdict(first: tuple[float, float] | None, second: tuple[float, float] | None) -> Verdict:
-    if first is None or second is None:
-        return "inconclusive"
-    if first[1] < second[0]:
-        return "faster"
-    return "slower" if second[1] < first[0] else "inconclusive"
+    return result.latency.p50 * len(result.step_seconds) / result.examples / max(1, at_once)
 
 
 def _scores(first: Result, second: Result) -> dict[str, float]:
     if not (isinstance(first, AccuracyResult) and isinstance(second, AccuracyResult)):
         return {}
     shared = [name for name in first.scores if name in second.scores]
-    return {name: first.scores[name] - second.scores[name] for name in shared}
+    return {name: second.scores[name] - first.scores[name] for name in shared}
 
 
-def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any], path: str = ""
-) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """What of two plans as dicts differs and matters: (dotted name, the values of both)."""
-    for key in dict.fromkeys((*first, *second)):
-        name = f"{path}.{key}" if path else key
-        if name in NO_MATTER or key == "why":
-            continue
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from differences(a, b, name)
-        elif a != b:
-            yield name, (a, b)
+def _paired(first: Result, second: Result) -> tuple[PairedScore, ...]:
+    if not (isinstance(first, AccuracyResult) and isinstance(second, AccuracyResult)):
+        return ()
+    return paired.of_results(first, second)
+
+
+def _sweeps(reference: SweepResult, changed: SweepResult, min_effect: float) -> SweepComparison:
+    """Runs of the same model, precision, batch and placement are pairs, in their order."""
+    pairs, missing = _matched(list(reference), list(changed))
+    rows = tuple(compare(one, other, min_effect=min_effect) for one, other in pairs)
+    return SweepComparison(rows=rows, missing=tuple(missing))
+
+
+def _matched(
+    first: list[Outcome], second: list[Outcome]
+) -> tuple[list[tuple[Result, Result]], list[str]]:
+    keys = [[_key(each) for each in outcomes] for outcomes in (first, second)]
+    if not set(keys[0]) & set(keys[1]) and len(first) == len(second):
+        # Every run differs, as of two precisions: the order is what they have in common.
+        keys = [list(map(str, range(len(first))))] * 2
+    left = list(zip(keys[1], second, strict=True))
+    pairs, missing = [], []
+    for key, one in zip(keys[0], first, strict=True):
+        place = next((n for n, (other, _) in enumerate(left) if other == key), None)
+        other = None if place is None else left.pop(place)[1]
+        if isinstance(one, Result) and isinstance(other, Result):
+            pairs.append((one, other))
+        else:
+            missing.append(f"{_key(one)}: {_absent(one, other)}")
+    missing += [f"{key}: not in the reference" for key, _ in left]
+    return pairs, missing
+
+
+def _absent(one: Outcome, other: Outcome | None) -> str:
+    if isinstance(one, Failure):
+        return "failed in the reference"
+    return "not in the changed one" if other is None else "failed in the changed one"
+
+
+def _key(outcome: Outcome) -> str:
+    """What tells a run from the others of its sweep."""
+    if isinstance(outcome, Failure):
+        asked = outcome.asked
+        return " ".join(
+            str(asked[each]) for each in ("verb", "model", "precision") if each in asked
+        )
+    plan = outcome.plan
+    where = plan.placement
+    return (
+        f"{plan.kind} {plan.model} {plan.precision}, batch {plan.batch_size}, "
+        f"{len(where.cpus) or 'all'} CPUs, {where.intra_threads} x {where.inter_threads} threads, "
+        f"{len(plan.instances) or 1} instances"
+    )

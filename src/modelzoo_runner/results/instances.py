@@ -1,15 +1,17 @@
-"""Several instances of a run at once: what each did, and the time in which all of them ran."""
+"""Several instances at once, or several processes one after the other, and what each measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceRecord:
-    """What one instance did: raw, all of its measured steps.
+    """The measured steps of one of several instances that ran at once.
 
     `step_starts` are seconds on the clock that all processes of a machine share
     (CLOCK_MONOTONIC); `examples` is the number in all of the steps.
@@ -35,6 +37,49 @@ class InstanceRecord:
         ):
             if window[0] <= start and start + taken <= window[1]:
                 yield number
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessRecord:
+    """One of several fresh processes that measured the same plan, one after the other.
+
+    `examples` is the number in all of its `step_seconds`. With several instances at once a process
+    stands for all of them; `instances` then holds what each did.
+    """
+
+    started: str
+    examples: int
+    step_seconds: tuple[float, ...]
+    data_seconds: tuple[float, ...]
+    warmup_seconds: tuple[float, ...] = ()
+    setup_seconds: Mapping[str, float] = field(default_factory=dict)
+    threads: Mapping[str, Any] = field(default_factory=dict)
+    interference: Mapping[str, Any] = field(default_factory=dict)
+    instances: tuple[InstanceRecord, ...] = ()
+
+    @property
+    def throughput(self) -> float:
+        """Examples per second of inference."""
+        if self.instances:
+            return sum(throughputs(self.instances))
+        return self.examples / sum(self.step_seconds)
+
+    @property
+    def end_to_end_throughput(self) -> float:
+        """Examples per second with the wait for the data counted in."""
+        if self.instances:
+            return sum(throughputs(self.instances, end_to_end=True))
+        return self.examples / (sum(self.step_seconds) + sum(self.data_seconds))
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """The geometric mean; 0 where a value is 0.
+
+    >>> round(geometric_mean([1.0, 4.0]), 3)
+    2.0
+    """
+    found = list(values)
+    return math.exp(fmean(map(math.log, found))) if all(found) else 0.0
 
 
 def overlap(records: Sequence[InstanceRecord]) -> tuple[float, float] | None:
@@ -75,8 +120,8 @@ def throughputs(
 ) -> tuple[float, ...]:
     """Examples per second of each instance while all of them ran.
 
-    Of inference (over the time in its steps), or `end_to_end` (over all of the time). Without any
-    such time (see `overlap`), 0 each.
+    Of inference (over the time in its steps), or `end_to_end` (over all of the time). 0 each where
+    there was no such time (see `overlap`).
     """
     window = overlap(records)
     if window is None:

@@ -1,4 +1,4 @@
-"""What was observed, as one plain value.
+"""The result of a run, as one plain value.
 
 Raw durations are stored; everything that follows from them is derived when asked, so the two can't
 drift apart. A saved result needs neither TensorFlow nor numpy to be read, printed or compared.
@@ -6,6 +6,7 @@ drift apart. A saved result needs neither TensorFlow nor numpy to be read, print
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +15,12 @@ from typing import Any, Literal, TypeVar
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import saved, stats
-from modelzoo_runner.results.instances import InstanceRecord
+from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
 from modelzoo_runner.results.parts import PartRecord, Whole
-from modelzoo_runner.results.stats import Summary
+from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.results.stats import Interval, Summary
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
-
-SCHEMA = 2
-"""The version of the JSON form. It grows when an older reader would misread a newer file."""
-
-READABLE = (1, SCHEMA)
 
 R = TypeVar("R", bound="Result")
 
@@ -33,12 +30,13 @@ Host = Literal["process", "child", "container"]
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What a run found besides its durations: compare it with what the plan asked for.
+    """What a run found besides its durations, to be compared with what the plan asked for.
 
-    `host` is where it ran and `host_reason` why. `graph` says which graph ran: the number of its
-    nodes, and what `prepare` changed (empty when it was off). `threads` are counts by thread pool,
-    `affinity` the CPUs that the threads were allowed. `machine` holds the facts of the machine, the
-    process and TensorFlow. `setup_seconds` are the parts of the cold start.
+    `host` is where it ran and `host_reason` why. `graph` describes the graph that ran: the number
+    of its nodes, and what the preparation changed. `threads` counts threads by pool, with their
+    CPUs. `machine` holds the facts of the machine, the process and TensorFlow. `setup_seconds` are
+    the parts of the cold start. `interference` is what disturbed the measured steps, and the
+    verdict on it. `started` is the date and time in UTC.
     """
 
     host: Host = "process"
@@ -100,9 +98,30 @@ class Result:
         return stats.summarize(self.data_seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        """The result as plain dicts, lists and scalars; `from_dict` reads it.
+
+        `summary` is derived from the rest, for tools that read the JSON.
+        """
         kind = {cls: name for name, cls in _KINDS.items()}[type(self)]
-        return {"schema": SCHEMA, "kind": kind, **codec.to_dict(self)}
+        return {
+            "schema": SCHEMA,
+            "kind": kind,
+            "summary": {"derived": True, **self.summary()},
+            **codec.to_dict(self),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Throughput (examples/s), latency (seconds per step) and verdict, by names with units."""
+        latency = self.latency
+        return {
+            "throughput_examples_per_second": self.throughput,
+            "end_to_end_throughput_examples_per_second": self.end_to_end_throughput,
+            **{
+                f"latency_{name}_seconds": getattr(latency, name)
+                for name in ("mean", "std", "min", "p50", "p90", "p99", "max")
+            },
+            "verdict": self.verdict,
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON, whole or not at all, and return the path.
@@ -135,21 +154,55 @@ class BenchmarkResult(Result):
     Where several `instances` ran at once, each is here with all of its steps. What the result
     itself holds and derives is of the time in which all of them ran: `step_seconds` are the steps
     of all that lie in it, and `throughput` is the sum of theirs.
+
+    Where the plan was measured in several fresh `processes`, one after the other, each is here,
+    `step_seconds` are the steps of all, and `throughput` is the geometric mean of theirs, with a
+    `throughput_interval`.
     """
 
     instances: tuple[InstanceRecord, ...] = ()
+    processes: tuple[ProcessRecord, ...] = ()
 
     @property
     def throughput(self) -> float:
         """Examples per second of inference, of all instances together."""
+        if self.processes:
+            return several.geometric_mean(self.process_throughputs)
         return sum(self.instance_throughputs) if self.instances else super().throughput
 
     @property
     def end_to_end_throughput(self) -> float:
         """Examples per second with the wait for the data counted in."""
+        if self.processes:
+            return several.geometric_mean(each.end_to_end_throughput for each in self.processes)
         if not self.instances:
             return super().end_to_end_throughput
         return sum(several.throughputs(self.instances, end_to_end=True))
+
+    @property
+    def process_throughputs(self) -> tuple[float, ...]:
+        """Examples per second of inference of each process; empty where there was only one."""
+        return tuple(each.throughput for each in self.processes)
+
+    @property
+    def throughput_interval(self) -> Interval | None:
+        """The 95 % confidence interval of `throughput`, from the spread between processes.
+
+        A t-interval of the logarithms. `None` with one process: its steps say nothing of how much
+        the next process will differ.
+        """
+        interval = stats.t_interval([math.log(each) for each in self.process_throughputs])
+        return None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+
+    def summary(self) -> dict[str, Any]:
+        """As `Result.summary`, with the interval of the throughput where there is one."""
+        low, high = self.throughput_interval or (None, None)
+        return {
+            **super().summary(),
+            "throughput_interval_low_examples_per_second": low,
+            "throughput_interval_high_examples_per_second": high,
+            "processes": max(1, len(self.processes)),
+        }
 
     @property
     def instance_throughputs(self) -> tuple[float, ...]:
@@ -163,8 +216,8 @@ class AccuracyResult(Result):
 
     For a classifier `counts` are the exact hits (`top1`, `top5`) among `examples`, and `scores`
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
-    to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts counted them (see
-    `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+    to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them
+    (see `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
 
     Of a run in parts `parts` says where each was done, in the order of the data. The result has all
     of their steps, and its `plan` and `observed` are those of the first part.
@@ -187,10 +240,14 @@ class AccuracyResult(Result):
     def difference(self) -> dict[str, float]:
         """Each score minus the published one, where there is one.
 
-        Like with like: of a detector it is the legacy score, as the published one was.
+        Of a detector it is the legacy score, since that is what was published.
         """
         scores, published = self.legacy_scores or self.scores, self.plan.published
         return {name: scores[name] - published[name] for name in scores if name in published}
+
+    def summary(self) -> dict[str, Any]:
+        """As `Result.summary`, with the scores."""
+        return {**super().summary(), **{f"score_{k}": v for k, v in self.scores.items()}}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -214,42 +271,24 @@ _KINDS: dict[str, type[Result]] = {
 
 
 def from_dict(record: Mapping[str, Any]) -> Result:
-    """The result that `to_dict` recorded.
+    """The result that `to_dict` recorded, now or by an earlier version.
 
     Raises:
-        ResultError: another schema version, or not a result at all.
+        ResultError: an unknown schema version, not a result at all, or a `summary` that doesn't
+            belong to the durations beside it.
     """
-    schema, kind = record.get("schema"), record.get("kind")
-    if schema not in READABLE:
-        raise ResultError(
-            f"schema={schema!r}: this version of modelzoo_runner reads results of schema 1 to "
-            f"{SCHEMA}. Read the file with the version that wrote it."
-        )
+    record = saved.current(record)
+    kind, summary = record.get("kind"), record.get("summary")
     if kind not in _KINDS:
         raise ResultError(f"kind={kind!r}: should be one of {', '.join(_KINDS)}")
-    body = {key: value for key, value in record.items() if key not in ("schema", "kind")}
-    if schema == 1 and isinstance(body.get("plan"), Mapping):
-        body["plan"] = _plan_of_schema_1(body["plan"])
+    own = ("schema", "kind", "summary")
+    body = {key: value for key, value in record.items() if key not in own}
     try:
-        return codec.from_dict(body, _KINDS[kind])
+        result = codec.from_dict(body, _KINDS[kind])
     except codec.CodecError as error:
         raise ResultError("\n".join(error.problems)) from None
-
-
-def _plan_of_schema_1(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan with the names that its fields have since schema 2."""
-    new = {"trust": "allow_unsafe_ops", "memory_nodes": "numa_nodes"}
-    new["placement.memory_nodes"] = "placement.numa_nodes"
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {new.get(key, key): renamed(each) for key, each in value.items()}
-        return [renamed(each) for each in value] if isinstance(value, list) else value
-
-    return {
-        new.get(key, key): renamed(each) if key in ("placement", "instances", "why") else each
-        for key, each in plan.items()
-    }
+    saved.check_summary(summary, result.summary)
+    return result
 
 
 def load(path: str | Path) -> Result:
@@ -258,4 +297,4 @@ def load(path: str | Path) -> Result:
     Raises:
         ResultError: the file can't be read or isn't a result of a known schema.
     """
-    return saved.reading(path, from_dict)
+    return saved.read(path, from_dict)

@@ -1,17 +1,32 @@
-"""A result's JSON file: written whole or not at all, read strictly.
+"""The JSON files of results: their version, writing and reading them, and what older ones said.
 
-What is in it isn't known here.
+A file is written whole or not at all, and read strictly. What a result holds isn't known here.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.values import atomic
+
+SCHEMA = 2
+"""The version of the JSON form. It grows when an older reader would misread a newer file.
+
+1. The first.
+2. Renamed keys (`RENAMED_SINCE_1`), `processes`, `summary`, `plan.runtime`.
+"""
+
+RENAMED_SINCE_1: Mapping[str, str] = {
+    "trust": "allow_unsafe_ops",
+    "memory_nodes": "numa_nodes",
+    "placement.memory_nodes": "placement.numa_nodes",
+}
+"""Keys of plans, placements and results in files of schema 1, and what they are called now."""
 
 T = TypeVar("T")
 
@@ -34,7 +49,7 @@ def write(record: Mapping[str, Any], path: str | Path) -> Path:
     return path
 
 
-def reading(path: str | Path, value: Callable[[dict[str, Any]], T]) -> T:
+def read(path: str | Path, value: Callable[[dict[str, Any]], T]) -> T:
     """What `value` makes of the record at `path`.
 
     Raises:
@@ -44,7 +59,7 @@ def reading(path: str | Path, value: Callable[[dict[str, Any]], T]) -> T:
     path = Path(path).expanduser()
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path}: can't be read as a saved result: {error}") from None
     if not isinstance(record, dict):
         raise ResultError(f"{path}: can't be read as a saved result: not a JSON object")
@@ -52,6 +67,62 @@ def reading(path: str | Path, value: Callable[[dict[str, Any]], T]) -> T:
         return value(record)
     except ResultError as error:
         raise ResultError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
+
+
+def current(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as the current schema has it.
+
+    Raises:
+        ResultError: a schema that this version doesn't know.
+    """
+    schema = record.get("schema")
+    if schema == SCHEMA:
+        return dict(record)
+    if schema == 1:
+        return {**_renamed(record), "schema": SCHEMA}
+    raise ResultError(
+        f"schema={schema!r}: this version of modelzoo_runner reads results of schema 1 to "
+        f"{SCHEMA}. Read the file with the version that wrote it."
+    )
+
+
+def _renamed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with its keys, and those of its plan, under their present names.
+
+    What was observed keeps its keys: it is free-form, and none of it was renamed.
+    """
+    found = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping) and key in ("plan", "placement", "why"):
+            value = _renamed(value)
+        elif key in ("instances", "outcomes") and isinstance(value, list):
+            value = [_renamed(each) if isinstance(each, Mapping) else each for each in value]
+        found[RENAMED_SINCE_1.get(key, key)] = value
+    return found
+
+
+def check_summary(summary: Any, derive: Callable[[], Mapping[str, Any]]) -> None:
+    """Hold a saved summary to what the record itself comes to; files without one are fine.
+
+    Raises:
+        ResultError: a value that differs by more than rounding.
+    """
+    if summary is None:
+        return
+    if not isinstance(summary, Mapping):
+        raise ResultError(f"summary: {summary!r} should be a table")
+    for name, value in derive().items():
+        said = summary.get(name, value)
+        is_near = (
+            math.isclose(said, value, rel_tol=1e-9)
+            if isinstance(said, float) and isinstance(value, float)
+            else said == value
+        )
+        if not is_near:
+            raise ResultError(
+                f"summary.{name}: {said!r} is not what the durations in this file come to "
+                f"({value!r}). The summary is derived: the file was edited or mixed up"
+            )
 
 
 def _no_constant(name: str) -> float:

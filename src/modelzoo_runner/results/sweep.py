@@ -1,6 +1,6 @@
-"""What became of many runs: a result or a failure for each, in the order in which they were asked.
+"""The outcomes of many runs: a result or a failure for each, in the order of the request.
 
-Saved and loaded as one JSON file; printed as one table. How they were run is not known here.
+Saved and loaded as one JSON file, printed as one table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from modelzoo_runner import errors
 from modelzoo_runner.errors import ResultError, RunnerError
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
-from modelzoo_runner.results.result import READABLE, SCHEMA, Result
+from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.values import codec
 
 KIND = "sweep"
@@ -22,7 +23,7 @@ KIND = "sweep"
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A run that came to no result: its arguments as given, and the error's class and words.
+    """A run that failed: its arguments as given, and the error's class and message.
 
     >>> failure = Failure(
     ...     asked={"verb": "benchmark", "model": "rfcn"}, error="FetchError", message="no network"
@@ -85,14 +86,14 @@ class SweepResult(Sequence[Outcome]):
         return f"<SweepResult: {len(self.results)} results, {len(self.failures)} failures>"
 
     def __str__(self) -> str:
-        from modelzoo_runner.results import sweep_table
+        from modelzoo_runner.results import table
 
-        return sweep_table.text(self)
+        return table.sweep_text(self)
 
     def _repr_html_(self) -> str:
-        from modelzoo_runner.results import sweep_table
+        from modelzoo_runner.results import table
 
-        return sweep_table.html(self)
+        return table.sweep_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcomes as plain dicts, lists and scalars; `from_dict` reads them."""
@@ -118,7 +119,7 @@ class SweepResult(Sequence[Outcome]):
         Raises:
             ResultError: the file can't be read or isn't the results of a sweep.
         """
-        return saved.reading(path, from_dict)
+        return saved.read(path, from_dict)
 
 
 def load_any(path: str | Path) -> Result | SweepResult:
@@ -127,7 +128,7 @@ def load_any(path: str | Path) -> Result | SweepResult:
     Raises:
         ResultError: the file can't be read or is neither.
     """
-    return saved.reading(path, _from_dict)
+    return saved.read(path, _from_dict)
 
 
 def _from_dict(record: Mapping[str, Any]) -> Result | SweepResult:
@@ -135,7 +136,7 @@ def _from_dict(record: Mapping[str, Any]) -> Result | SweepResult:
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """A result or a failure as JSON can carry it."""
+    """A result or a failure as plain dicts, lists and scalars."""
     if isinstance(outcome, Result):
         return outcome.to_dict()
     return {"kind": "failure", **codec.to_dict(outcome)}
@@ -157,16 +158,14 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
 
 
 def from_dict(record: Mapping[str, Any]) -> SweepResult:
-    """The outcomes that `SweepResult.to_dict` recorded.
+    """The outcomes that `SweepResult.to_dict` recorded, now or by an earlier version.
 
     Raises:
-        ResultError: another schema version, or not the results of a sweep.
+        ResultError: an unknown schema version, or not the results of a sweep.
     """
-    if record.get("schema") not in READABLE or record.get("kind") != KIND:
-        raise ResultError(
-            f"schema={record.get('schema')!r}, kind={record.get('kind')!r}: not the results of a "
-            f"sweep of schema {SCHEMA}"
-        )
+    record = saved.current(record)
+    if record.get("kind") != KIND:
+        raise ResultError(f"kind={record.get('kind')!r}: not the results of a sweep")
     outcomes = record.get("outcomes")
     if not isinstance(outcomes, list) or not all(isinstance(each, dict) for each in outcomes):
         raise ResultError("outcomes: should be a list of results and failures")

@@ -1,43 +1,144 @@
-"""How a result looks: six lines of text, or a small table in a notebook."""
+"""Results as text and HTML: a few lines for a result, a row for each run of a sweep."""
 
 from __future__ import annotations
 
 import html as markup
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
+from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
 MAIN_OF_COCO = ("AP", "AP50", "AP75")
-"""Of the 12, what is shown on one line."""
+"""Of COCO's 12 numbers, those shown on one line."""
+
+NAME_WIDTH = 11
+TEXT_WIDTH = 100
+
+SWEEP_HEADER = ("run", "model", "precision", "batch", "CPUs", "verdict", "result")
+
+LEFT = "style='text-align:left'"
 
 
-def rows(result: Result) -> list[tuple[str, str]]:
-    """What a person wants to know first, as (name, value) pairs."""
+def rows(result: Result) -> list[tuple[str, list[str]]]:
+    """The main facts of a result: a name, and one or more lines of text."""
     plan = result.plan
     what = f"{plan.model} {plan.precision}, batch {plan.batch_size}, {_input(result)}"
-    found = [("accuracy" if isinstance(result, AccuracyResult) else "benchmark", what)]
     if isinstance(result, AccuracyResult):
-        found += [("scores", _scores(result)), ("examples", _examples(result))]
+        found = [("accuracy", [what]), ("scores", [_scores(result)])]
+        found.append(("examples", [_examples(result)]))
     else:
-        found += [("throughput", _throughput(result)), ("latency", _latency(result))]
-    found += [("steps", _steps(result)), ("ran", _ran(result))]
-    found.append(("warnings", _trust(result)))
+        found = [("benchmark", [what]), ("throughput", [_throughput(result)])]
+        found.append(("latency", [_latency(result)]))
+    found += [("steps", [_steps(result)]), ("ran", [_ran(result)])]
+    # A score doesn't depend on how long its steps took.
+    if result.verdict is not None and not isinstance(result, AccuracyResult):
+        found.append(("verdict", [result.verdict, *(f"- {cause}" for cause in result.causes)]))
+    found.append(("warnings", [f"- {said}" for said in result.warnings] or ["none"]))
     return found
 
 
 def text(result: Result) -> str:
-    """The rows as six aligned lines."""
-    return "\n".join(f"{name:<11}{value}" for name, value in rows(result))
+    """The rows as aligned lines; causes and warnings stand on lines of their own."""
+    return "\n".join(_aligned(name, lines) for name, lines in rows(result))
+
+
+def _aligned(name: str, lines: Iterable[str]) -> str:
+    indent = " " * NAME_WIDTH
+    wrapped = []
+    for line in lines:
+        # Only lists are wrapped, so that each other row stays one line that scripts can read.
+        hanging = indent + "  "
+        if line.startswith("- "):
+            line = textwrap.fill(
+                line,
+                TEXT_WIDTH,
+                initial_indent=indent,
+                subsequent_indent=hanging,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )[NAME_WIDTH:]
+        wrapped.append(indent + line)
+    return f"{name:<{NAME_WIDTH}}" + "\n".join(wrapped)[NAME_WIDTH:]
 
 
 def html(result: Result) -> str:
     """The rows as an HTML table."""
     body = "".join(
-        f"<tr><th style='text-align:left'>{markup.escape(name)}</th>"
-        f"<td style='text-align:left'>{markup.escape(value)}</td></tr>"
-        for name, value in rows(result)
+        f"<tr><th {LEFT}>{markup.escape(name)}</th>"
+        f"<td {LEFT}>{'<br>'.join(map(markup.escape, lines))}</td></tr>"
+        for name, lines in rows(result)
     )
     return f"<table>{body}</table>"
+
+
+def sweep_text(sweep: SweepResult) -> str:
+    """A header, a line for each outcome in aligned columns, and the warnings about the sweep."""
+    lines = columns([SWEEP_HEADER, *(sweep_row(each) for each in sweep)])
+    return "\n".join((*lines, *(f"warning: {said}" for said in sweep.warnings)))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines in aligned columns; the last column isn't padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def sweep_html(sweep: SweepResult) -> str:
+    """The same as an HTML table."""
+    said = "".join(f"<p>warning: {markup.escape(each)}</p>" for each in sweep.warnings)
+    return html_table(SWEEP_HEADER, [sweep_row(each) for each in sweep]) + said
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells as an HTML table with a header."""
+
+    def line(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag} {LEFT}>{markup.escape(cell)}</{tag}>" for cell in row)
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<table><tr>{line(header, 'th')}</tr>{body}</table>"
+
+
+def sweep_row(outcome: Outcome) -> tuple[str, ...]:
+    """The cells of one outcome, as `SWEEP_HEADER` names them."""
+    if isinstance(outcome, Failure):
+        asked = outcome.asked
+        given = (str(asked.get(each, "")) for each in ("verb", "model", "precision", "batch_size"))
+        return (*given, "", "failed", f"{outcome.error}: {' '.join(outcome.message.split())}")
+    plan = outcome.plan
+    return (
+        plan.kind,
+        plan.model,
+        plan.precision,
+        str(plan.batch_size),
+        str(len(plan.placement.cpus) or "all"),
+        _verdict(outcome),
+        _figures(outcome),
+    )
+
+
+def _verdict(result: Result) -> str:
+    """The verdict and the number of warnings."""
+    count = len(result.warnings)
+    warnings = f"{count} warning{'' if count == 1 else 's'}" if count else "no warnings"
+    if result.verdict is None or isinstance(result, AccuracyResult):
+        return warnings
+    return f"{result.verdict}, {warnings}"
+
+
+def _figures(result: Result) -> str:
+    partial = " (interrupted)" if result.interrupted else ""
+    if isinstance(result, AccuracyResult):
+        names = [each for each in result.scores if each in MAIN_OF_COCO or result.counts]
+        scores = ", ".join(f"{name} {result.scores[name]:.4f}" for name in names)
+        return f"{scores} of {result.examples} examples{partial}"
+    median = seconds(result.latency.p50)
+    return f"{result.throughput:.1f} examples/s, median {median} per step{partial}"
 
 
 def seconds(value: float) -> str:
@@ -79,13 +180,12 @@ def _latency(result: Result) -> str:
     parts = [f"median {seconds(latency.p50)} per step"]
     if latency.p50_interval is not None:
         low, high = latency.p50_interval
-        parts.append(f"(95 % sure: {seconds(low)} to {seconds(high)})")
+        parts[0] += f" (95 % interval in this process: {seconds(low)} to {seconds(high)})"
     for name in ("p90", "p99"):
         value = getattr(latency, name)
         if value is not None:
             parts.append(f"{name} {seconds(value)}")
-    parts.append(f"max {seconds(latency.max)}")
-    return ", ".join(parts).replace(", (", " (")
+    return ", ".join([*parts, f"max {seconds(latency.max)}"])
 
 
 def _scores(result: AccuracyResult) -> str:
@@ -94,30 +194,19 @@ def _scores(result: AccuracyResult) -> str:
     for name, score in result.scores.items():
         if legacy and name not in MAIN_OF_COCO:
             continue
-        part = f"{name} {score:.4f}"
         notes = [f"legacy {legacy[name]:.4f}"] if legacy else []
         if name in interval:
             low, high = interval[name]
-            notes.append(f"95 % sure: {low:.4f} to {high:.4f}")
+            notes.append(f"95 % interval: {low:.4f} to {high:.4f}")
         if name in difference:
             notes.append(f"{difference[name]:+.4f} from published")
-        parts.append(part + (f" ({'; '.join(notes)})" if notes else ""))
+        parts.append(f"{name} {score:.4f}" + (f" ({'; '.join(notes)})" if notes else ""))
     return ", ".join(parts)
 
 
 def _examples(result: AccuracyResult) -> str:
     hits = ", ".join(f"{name} {count}" for name, count in result.counts.items())
     return f"{result.examples}" + (f", hits: {hits}" if hits else "")
-
-
-def _trust(result: Result) -> str:
-    said = result.warnings
-    warnings = "none" if not said else f"{len(said)}: {'; '.join(said)}"
-    # A score doesn't depend on how long its steps took.
-    if result.verdict is None or isinstance(result, AccuracyResult):
-        return warnings
-    causes = f" ({'; '.join(result.causes)})" if result.causes else ""
-    return f"{result.verdict}{causes}; {warnings}"
 
 
 def _steps(result: Result) -> str:
@@ -135,7 +224,6 @@ def _ran(result: Result) -> str:
     where = {"process": "in this process", "child": "in a child process"}.get(observed.host, "")
     if plan.docker_image is not None:
         where = f"in a container of {plan.docker_image.name}"
-    version = observed.machine["software"]["tensorflow"]["version"]
     graph = "optimized graph" if plan.optimize else "graph as it is"
     if plan.preprocess_graph is not None:
         graph += f" fed by {PurePath(plan.preprocess_graph.path).name}"
@@ -147,5 +235,6 @@ def _ran(result: Result) -> str:
         where += f", in {len(result.parts)} parts" + (f" on {nodes} nodes" if nodes > 1 else "")
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
-        f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, TensorFlow {version}"
+        f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, "
+        f"TensorFlow {observed.machine['software']['tensorflow']['version']}"
     )

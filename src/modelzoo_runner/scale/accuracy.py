@@ -20,7 +20,7 @@ from modelzoo_runner.execution import host
 from modelzoo_runner.machine import facts
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.results.compare import NO_MATTER
+from modelzoo_runner.results.difference import NO_MATTER
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
 from modelzoo_runner.scale import checkpoint as checkpoints

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, ResultError
-from modelzoo_runner.results.compare import differences
+from modelzoo_runner.results.difference import of_plans
 from modelzoo_runner.values import atomic
 
 SCHEMA = 1
@@ -131,7 +131,7 @@ def _check(folder: Path, asked: str, of: Mapping[str, Any]) -> None:
             f"{asked}: {_RUN}, which says what it is of, can't be read: {error}; give another "
             "folder, or remove this one to begin again"
         ) from None
-    differing = [f"{name} is {a!r} there, {b!r} here" for name, (a, b) in differences(there, of)]
+    differing = [f"{name} is {a!r} there, {b!r} here" for name, (a, b) in of_plans(there, of)]
     if differing:
         raise RequestError(
             f"{asked}: is of another run: {'; '.join(differing)}. Give another folder, or remove "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,8 @@ def target(argument: str, path: str | os.PathLike[str]) -> Path:
         RequestError: saying why it can't be written.
     """
     found = Path(path).expanduser()
+    if _is_device(found):
+        return found
     if found.is_dir() or not os.access(found.parent, os.W_OK):
         reason = "it is a folder" if found.is_dir() else f"no writable folder {found.parent}"
         raise RequestError(f"{argument}={str(path)!r}: can't be written: {reason}")
@@ -34,11 +37,17 @@ def target(argument: str, path: str | os.PathLike[str]) -> Path:
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write to, which becomes `path` when the block ends without an exception.
 
+    A device, a pipe or this process's own output (`/dev/stdout`) is written to, never replaced.
+
     Raises:
         OSError: the folder is missing or can't be written, or `path` is a folder.
     """
     import tempfile
 
+    if _is_device(path):
+        with _device(path) as file:
+            yield file
+        return
     if path.is_dir():
         raise IsADirectoryError(21, "it is a folder", str(path))
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -53,6 +62,31 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _is_device(path: Path) -> bool:
+    """Whether `path` is no regular file, or is what this process prints to."""
+    return path.exists() and not path.is_dir() and (not path.is_file() or bool(_own(path)))
+
+
+def _own(path: Path) -> list[int]:
+    """Standard output or standard error, where `path` is that very file."""
+    found = []
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(number)):
+                found.append(number)
+    return found
+
+
+def _device(path: Path) -> IO[bytes]:
+    """Opened for writing. An output of this process is shared, so that what is printed before and
+    after stays in its place.
+    """
+    for number in _own(path):
+        (sys.stdout, sys.stderr)[number - 1].flush()
+        return os.fdopen(os.dup(number), "wb")
+    return path.open("wb")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,35 +25,18 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.classifier(tmp_path_factory.mktemp("graph") / "graph.pb")
 
 
-@pytest.fixture(autouse=True)
-def handlers() -> object:
-    """main() handles SIGTERM from then on, as a process of its own may."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 def test_benchmark_prints_and_saves(
     graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "result.json"
     assert cli.main(["benchmark", str(graph), *HERE, "--json", str(path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("benchmark  graph fp32, batch 1, synthetic input\nthroughput ")
+    assert "graph fp32" in out.splitlines()[0]
     assert str(load(path)) == out.rstrip("\n")
     assert cli.main(["show", str(path)]) == 0
     assert capsys.readouterr().out == out
     assert cli.main(["compare", str(path), str(path)]) == 0
     assert "throughput 1.000x" in capsys.readouterr().out
-
-
-def test_a_path_that_cannot_be_written_does_not_cost_the_numbers(
-    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["benchmark", str(graph), *HERE, "--json", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert "throughput" in said.out
-    assert f"ResultError: {tmp_path}: the result can't be saved there: it is a folder" in said.err
 
 
 def test_accuracy_and_predictions(
@@ -104,13 +86,6 @@ def test_an_accuracy_run_keeps_its_parts(
     assert "client='2': no Dask scheduler answers there" in capsys.readouterr().err
 
 
-def test_models(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["models"]) == 0
-    out = capsys.readouterr().out
-    for name in modelzoo_runner.models():
-        assert name in out
-
-
 def test_inspect(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", str(graph)]) == 0
     assert "input:0" in capsys.readouterr().out
@@ -128,36 +103,10 @@ def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str], samples: Pa
     assert (out / "validation-00000-of-00001").exists()
 
 
-BAD: list[tuple[list[str], int, str]] = [
-    (["benchmark", "resnet5"], 2, "UnknownModel: model='resnet5': neither the name of a model"),
-    (["benchmark", "resnet50", "--steps", "0"], 2, "RequestError: steps=0"),
-    (["benchmark", "resnet50", "--steps", "ten"], 2, "invalid int value: 'ten'"),
-    (["benchmark", "resnet50", "--precision", "int4"], 2, "Did you mean 'int8'?"),
-    (["benchmark", "resnet50", "--env", "A"], 2, "should be NAME=VALUE"),
-    (["benchmark", "resnet50", "--stops", "3"], 2, "unrecognized arguments: --stops"),
-    (["accuracy", "resnet50"], 2, "DataRequired: data_location"),
-    (["benchmark", "no.pb"], 1, "GraphError:"),
-    (["benchmark", "no.toml"], 2, "PresetError: no.toml: can't be read"),
-    (["inspect", "no.pb"], 1, "GraphError:"),
-    (["show", "no.json"], 1, "ResultError: no.json"),
-    (["sweep", "no.toml"], 2, "RequestError: no.toml: can't be read as TOML: "),
-    (["race"], 2, "invalid choice: 'race'"),
-    ([], 2, "the following arguments are required: COMMAND"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "code", "message"), BAD)
-def test_a_mistake_has_an_exit_code_and_a_sentence_and_no_traceback(
-    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        found = cli.main(arguments)
-    except SystemExit as stopped:  # argparse's own
-        found = stopped.code
-    said = capsys.readouterr()
-    assert found == code
-    assert message in said.err
-    assert "Traceback" not in said.err
+def test_a_file_that_is_no_graph(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["benchmark", "no.pb"], ["inspect", "no.pb"]):
+        assert cli.main(arguments) == cli.FAILURE
+        assert capsys.readouterr().err.startswith("GraphError: ")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -189,13 +138,38 @@ def _threads(pid: int) -> set[str]:
     return {(task / "comm").read_text().strip() for task in tasks.iterdir()}
 
 
-def test_python_dash_m_and_version() -> None:
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.3, 1, 2])
+def test_interrupted_while_things_are_loaded_is_130_too(tmp_path: Path, seconds: float) -> None:
+    graph = tiny.classifier(tmp_path / "graph.pb", work=40)
+    command = [sys.executable, "-m", "modelzoo_runner", "benchmark", str(graph)]
+    process = subprocess.Popen(
+        [*command, "--steps", "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    # The command has begun when it handles SIGTERM.
+    while not _caught(process.pid) & 1 << signal.SIGTERM - 1:
+        time.sleep(0.01)
+        assert process.poll() is None
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+def _caught(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (line,) = [each for each in status.splitlines() if each.startswith("SigCgt:")]
+    return int(line.split()[1], 16)
+
+
+def test_python_dash_m() -> None:
     command = [sys.executable, "-m", "modelzoo_runner", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == modelzoo_runner.__version__
 
 
-def test_a_result_file_holds_json(graph: Path, tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    cli.main(["benchmark", str(graph), *HERE, "--json", str(path)])
-    assert json.loads(path.read_text())["schema"] == 2
+def test_a_file_from_a_pipe(graph: Path) -> None:
+    command = [sys.executable, "-m", "modelzoo_runner", "benchmark", str(graph), *HERE]
+    done = subprocess.run([*command, "--json", "-"], capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)["step_seconds"]) == 3
+    assert "throughput" in done.stderr

@@ -1,21 +1,21 @@
+"""Functions as commands: types, defaults, help, and what is passed on."""
+
 from __future__ import annotations
 
-import argparse
-from collections.abc import Collection, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from cyclopts import App, CycloptsError
+from hypothesis import given
+from hypothesis import strategies as st
 
-from modelzoo_runner import (
-    accuracy,
-    benchmark,
-    calibration_batches,
-    inspect_graph,
-    int8_report,
-    quantize,
-)
+import modelzoo_runner
 from modelzoo_runner.cli import options
+from modelzoo_runner.cli.main import COMMANDS
+from modelzoo_runner.legacy import run as original
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def example(
     many: int | Literal["all"] | None = None,
     words: Collection[str] = (),
     array: NDArray[Any] | None = None,
-    hidden: int = 3,
+    progress: int = 3,
 ) -> None:
     """Does nothing.
 
@@ -42,7 +42,7 @@ def example(
         model: which.
         steps: how many, 100 % of
             them.
-        seconds: how long.
+        seconds: how `long`.
         quick: whether.
         goal: what for.
         env: variables.
@@ -51,29 +51,45 @@ def example(
         many: how many, or a word.
         words: some.
         array: of numbers.
-        hidden: not shown.
+        progress: not an option.
 
     Raises:
         Nothing: ever.
     """
 
 
-@pytest.fixture
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    options.add(parser, example, leave_out=("hidden",))
-    return parser
+PASSED: dict[str, Any] = {}
 
 
-def test_options_have_the_arguments_names_types_and_defaults(
-    parser: argparse.ArgumentParser,
-) -> None:
+@options.like(example)
+def command(model: str, /, *, own: str | None = None, **given: Any) -> None:
+    """Do it.
+
+    Args:
+        own: of the command alone.
+    """
+    PASSED.clear()
+    PASSED.update(given, model=model, own=own)
+
+
+app = App(name="it", help_format="plaintext")
+app.command(command)
+
+
+def passed(*words: str) -> dict[str, Any]:
+    parsed, bound, _ = app.parse_args(["command", *words], exit_on_error=False, print_error=False)
+    parsed(*bound.args, **bound.kwargs)
+    return dict(PASSED)
+
+
+def test_options_have_the_arguments_names_and_types() -> None:
     words = (
-        "--steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --many all "
-        "--env A=1=2 --env B= --words a,b"
+        "m --steps 3 --seconds 2 --no-quick --goal b --shape 2,3 --place x --many all "
+        "--env A=1=2 --env B= --words a,b --own o"
     )
-    asked = parser.parse_args(words.split())
-    assert vars(asked) == {
+    assert passed(*words.split()) == {
+        "model": "m",
+        "own": "o",
         "steps": 3,
         "seconds": 2.0,
         "quick": False,
@@ -83,41 +99,123 @@ def test_options_have_the_arguments_names_types_and_defaults(
         "place": "x",
         "many": "all",
         "words": ("a", "b"),
-        "array": None,
     }
-    assert parser.parse_args([]).seconds == 1.5
-    assert parser.parse_args(["--many", "4"]).many == 4
+    assert passed("m", "--many", "4", "--steps", "-1") == {
+        "model": "m",
+        "own": None,
+        "many": 4,
+        "steps": -1,
+    }
 
 
-def test_help_is_the_docstrings(parser: argparse.ArgumentParser) -> None:
-    text = " ".join(parser.format_help().split())
-    assert "how many, 100 % of them." in text
-    assert "how long. (default: 1.5)" in text
-    assert "some. --array" in text
+def test_what_is_not_given_is_left_to_the_function() -> None:
+    assert passed("m") == {"model": "m", "own": None}
 
 
-def test_a_pair_needs_a_name_and_a_sign(
-    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        parser.parse_args(["--env", "A"])
-    assert raised.value.code == 2
-    assert "--env 'A': should be NAME=VALUE" in capsys.readouterr().err
+NAME = st.text("ABC_ é-", min_size=1).filter(lambda name: not name.startswith("-"))
+
+
+@given(st.dictionaries(NAME, st.text("a= \n,-é", max_size=6), min_size=1))
+def test_pairs_come_as_they_were_typed(env: dict[str, str]) -> None:
+    words = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+    assert passed("m", *words)["env"] == env
 
 
 @pytest.mark.parametrize(
-    "function", [benchmark, accuracy, calibration_batches, int8_report, quantize]
+    ("words", "key"),
+    [
+        ("--env A", "NAME=VALUE"),
+        ("--env =1", "NAME=VALUE"),
+        ("--steps 2.7", "whole number"),
+        ("--steps 1e3", "whole number"),
+        ("--many some", "all"),
+        ("--goal c", '"a", "b"'),
+        ("--seconds soon", "--seconds"),
+        ("--shape 2,x", "whole numbers"),
+        ("--stops 3", "--steps"),
+        ("--progress 3", "Unknown option"),
+    ],
 )
-def test_every_argument_of_the_verbs_is_described(function: object) -> None:
-    import inspect
+def test_a_value_that_can_not_be_is_told(words: str, key: str) -> None:
+    with pytest.raises(CycloptsError) as raised:
+        passed("m", *words.split())
+    assert key in str(raised.value)
 
-    said = options.described(function)  # type: ignore[arg-type]
-    assert set(said) == set(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+def test_help_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+    app.help_print(["command"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in (
+        "Do it.",
+        "MODEL which.",
+        "--steps N how many, 100 % of them.",
+        "--seconds X how long. [default: 1.5]",
+        "--own TEXT of the command alone.",
+        "[choices: a, b] [default: a]",
+        "--env NAME=VALUE variables.",
+        "--place PATH where.",
+    ):
+        assert words in text
+    assert "progress" not in text
+
+
+def test_a_former_name_is_passed_on_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    known = App(name="it", help_format="plaintext")
+    seen: dict[str, Any] = {}
+
+    @known.command
+    @options.like(modelzoo_runner.benchmark)
+    def run(model: str, /, **given: Any) -> None:
+        """Run."""
+        seen.update(given)
+
+    parsed, bound, _ = known.parse_args(["run", "m", "--trust"], exit_on_error=False)
+    parsed(*bound.args, **bound.kwargs)
+    assert seen == {"trust": True}
+    known.help_print(["run"])
+    page = capsys.readouterr().out
+    assert "--allow-unsafe-ops" in page and "--trust" not in page
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        modelzoo_runner.benchmark,
+        modelzoo_runner.accuracy,
+        modelzoo_runner.sweep,
+        modelzoo_runner.calibration_batches,
+        modelzoo_runner.int8_report,
+        modelzoo_runner.quantize,
+        modelzoo_runner.score_detections,
+        original.run,
+    ],
+)
+def test_every_argument_is_described(function: Callable[..., object]) -> None:
+    said = options.described(function)
+    assert set(said) == set(inspect.signature(function).parameters)
     assert all(said.values())
 
 
-def test_a_former_name_works_and_is_not_shown(parser: argparse.ArgumentParser) -> None:
-    options.add(parser, inspect_graph, leave_out=())
-    assert parser.parse_args([]).allow_unsafe_ops is False
-    assert parser.parse_args(["--trust"]).allow_unsafe_ops is True
-    assert "--trust" not in parser.format_help()
+def test_every_option_of_the_panels_is_one() -> None:
+    """A renamed argument must not leave its old name behind in the panels."""
+    verbs = (
+        *(modelzoo_runner.benchmark, modelzoo_runner.accuracy, modelzoo_runner.sweep),
+        *(modelzoo_runner.calibration_batches, modelzoo_runner.int8_report),
+    )
+    known = {name for verb in verbs for name in inspect.signature(verb).parameters}
+    assert {name for names in options.GROUPS.values() for name in names} <= known
+    # In the first panel there are but a few.
+    ungrouped = [
+        name
+        for name, each in inspect.signature(modelzoo_runner.benchmark).parameters.items()
+        if each.kind is each.KEYWORD_ONLY and name not in options._PANELS
+    ]
+    assert ungrouped == ["progress"]
+
+
+def test_every_command_has_a_line_that_says_what_it_does() -> None:
+    from modelzoo_runner.cli.main import _app
+
+    root = _app()
+    for name in (name for panel in COMMANDS.values() for name in panel):
+        assert root[name].help.splitlines()[0].endswith("."), name

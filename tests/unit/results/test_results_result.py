@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from modelzoo_runner import compare, load
+from modelzoo_runner import SweepResult, compare, load
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import checks, table
+from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.result import (
     AccuracyResult,
     BenchmarkResult,
@@ -107,8 +108,21 @@ def test_the_verdict_is_printed_with_its_causes() -> None:
     judged = {"verdict": "noisy", "causes": ["one thing", "another"]}
     result = benchmark_result(observed=Observed(machine=machine, interference=judged))
     assert (result.verdict, result.causes) == ("noisy", ("one thing", "another"))
-    assert str(result).splitlines()[-1] == "warnings   noisy (one thing; another); none"
+    assert str(result).splitlines()[-4:] == [
+        "verdict    noisy",
+        "           - one thing",
+        "           - another",
+        "warnings   none",
+    ]
     assert benchmark_result().verdict is None
+
+
+def test_a_long_warning_is_wrapped_between_words() -> None:
+    warning = " ".join(["word"] * 60)
+    lines = str(benchmark_result(warnings=(warning, "short"))).splitlines()[5:]
+    assert lines[0].startswith("warnings   - word") and lines[-1] == "           - short"
+    assert max(map(len, lines)) <= 100
+    assert " ".join(line.removeprefix("warnings").strip(" -") for line in lines[:-1]) == warning
 
 
 def test_html_is_escaped() -> None:
@@ -152,6 +166,11 @@ class TestBadFiles:
 
     def test_newer_schema(self, tmp_path: Path) -> None:
         self.check(tmp_path, self.record(schema=3), "schema=3: this version of modelzoo_runner")
+
+    def test_a_summary_that_belongs_to_other_durations(self, tmp_path: Path) -> None:
+        summary = {**benchmark_result().summary(), "throughput_examples_per_second": 99.0}
+        self.check(tmp_path, self.record(summary=summary), "summary.throughput_examples")
+        self.check(tmp_path, self.record(summary=3), "should be a table")
 
     def test_no_schema(self, tmp_path: Path) -> None:
         self.check(tmp_path, "{}", "schema=None")
@@ -283,3 +302,57 @@ class TestChecks:
 def test_reading_something_that_is_no_result() -> None:
     with pytest.raises(ResultError, match="schema=None"):
         from_dict({})
+
+
+class TestProcesses:
+    def process(self, *step_seconds: float, wait: float = 0.0) -> ProcessRecord:
+        return ProcessRecord(
+            started="2026-01-01T00:00:00+00:00",
+            examples=4 * len(step_seconds),
+            step_seconds=step_seconds,
+            data_seconds=(wait,) * len(step_seconds),
+        )
+
+    def test_throughput_is_the_geometric_mean_with_an_interval_over_processes(self) -> None:
+        processes = (self.process(0.1, 0.1), self.process(0.2, 0.2), self.process(0.4))
+        result = benchmark_result(processes=processes)
+        assert result.process_throughputs == pytest.approx((40, 20, 10))
+        assert result.throughput == pytest.approx(20)
+        low, high = result.throughput_interval or (0, 0)
+        # The mean of the logarithms, and Student's 4.303 for 2 degrees of freedom.
+        factor = 2 ** (4.303 / 3**0.5)
+        assert (low, high) == (pytest.approx(20 / factor, 1e-3), pytest.approx(20 * factor, 1e-3))
+
+    def test_end_to_end(self) -> None:
+        result = benchmark_result(processes=(self.process(0.1, wait=0.1), self.process(0.2)))
+        assert result.end_to_end_throughput == pytest.approx(20)
+
+    def test_one_process_has_no_interval(self) -> None:
+        assert benchmark_result().throughput_interval is None
+        assert benchmark_result(processes=(self.process(0.1),)).throughput_interval is None
+
+    def test_saved_and_loaded(self, tmp_path: Path) -> None:
+        result = benchmark_result(processes=(self.process(0.1), self.process(0.2)))
+        assert load(result.save(tmp_path / "a.json")) == result
+
+
+SCHEMA_1 = Path(__file__).parent / "schema1"
+
+
+class TestSchema1:
+    """Files that were saved by the version before: they load, print and are saved anew."""
+
+    @pytest.mark.parametrize("name", ["accuracy", "benchmark", "detection", "instances"])
+    def test_it_is_read_and_printed(self, name: str, tmp_path: Path) -> None:
+        result = load(SCHEMA_1 / f"{name}.json")
+        record = json.loads((SCHEMA_1 / f"{name}.json").read_text())
+        assert list(result.step_seconds) == record["step_seconds"]
+        assert result.plan.model in str(result)
+        again = result.save(tmp_path / "again.json")
+        assert load(again) == result
+        assert json.loads(again.read_text())["schema"] == 2
+
+    def test_a_sweep(self) -> None:
+        sweep = SweepResult.load(SCHEMA_1 / "sweep.json")
+        assert [type(each).__name__ for each in sweep] == [*["BenchmarkResult"] * 2, "Failure"]
+        assert "UnknownModel" in str(sweep)

@@ -68,7 +68,7 @@ def test_a_failure_says_so_and_is_an_error_to_raise() -> None:
 
 def test_one_table() -> None:
     assert str(SWEEP).splitlines() == [
-        "run        model     precision  batch  CPUs  trust             result",
+        "run        model     precision  batch  CPUs  verdict           result",
         "benchmark  resnet50  int8       4      2     noisy, 1 warning  "
         "30.0 examples/s, median 100 ms per step",
         "benchmark  resnet50  int8       4      2     no warnings       "
@@ -105,11 +105,12 @@ def saved(tmp_path: Path, **changes: Any) -> Path:
     [
         (
             {"schema": 3},
-            "schema=3, kind='sweep': not the results of a sweep of schema 2",
+            "schema=3: this version of modelzoo_runner reads results of schema 1 to 2. Read the "
+            "file with the version that wrote it.",
         ),
         (
             {"kind": "benchmark"},
-            "schema=2, kind='benchmark': not the results of a sweep of schema 2",
+            "kind='benchmark': not the results of a sweep",
         ),
         ({"outcomes": 3}, "outcomes: should be a list of results and failures"),
         ({"outcomes": [3]}, "outcomes: should be a list of results and failures"),

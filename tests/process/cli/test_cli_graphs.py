@@ -31,8 +31,8 @@ def test_a_models_graph_with_its_images(
     command = ["quantize", "resnet50", "--weights", str(graph), "--out", str(out)]
     assert cli.main([*command, "--data-location", str(shards), "--examples", "6"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"graph        {out}\nint8         1 of 1 layers, 100.0% of 0.000 G")
-    assert "QuantizedMatMulWithBiasAndDequantize    1  100.0%  int8\n" in printed
+    assert str(out) in printed and "1 of 1 layers" in printed
+    assert "QuantizedMatMulWithBiasAndDequantize" in printed
     assert inspect_graph(out).precision == "int8"
     how = {"weights": out, "batch_size": 1, "warmup_steps": 1, "steps": 2, "allocator": "system"}
     assert benchmark("resnet50", precision="int8", **how).examples == 2  # type: ignore[arg-type]
@@ -40,8 +40,8 @@ def test_a_models_graph_with_its_images(
     report = ["int8-report", str(out), "--fp32", str(graph), "--steps", "2", "--model", "resnet50"]
     assert cli.main([*report, "--data-location", str(shards), "--batch-size", "6"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("agreement    correlation 0.9") or "correlation 1.000" in last
-    assert last.endswith(f"with fp32, on images of {shards}")
+    assert "correlation 0.9" in last or "correlation 1.000" in last
+    assert last.endswith(str(shards))
 
 
 def test_a_graphs_path_with_made_examples(
@@ -53,7 +53,7 @@ def test_a_graphs_path_with_made_examples(
     assert "1 of 1 layers" in capsys.readouterr().out
     kept = [*command[:3], str(tmp_path / "kept.pb"), "--synthetic", "--exclude", "Softmax,MatMul"]
     assert cli.main(kept) == 1
-    assert "GraphError: nothing can be int8: it was excluded (1)" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("GraphError: ")
     assert not (tmp_path / "kept.pb").exists()
 
 
@@ -68,27 +68,22 @@ def test_a_detectors_path_with_its_images(
     images, _ = tiny.coco(tmp_path / "coco")
     command = ["quantize", str(graph), "--data-location", str(images), "--examples", "2"]
     assert cli.main([*command, "--out", str(tmp_path / "int8.pb")]) == 1
-    assert "GraphError: there is nothing to quantise: the graph has no" in capsys.readouterr().err
+    assert "GraphError: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "keys"),
     [
-        (["--out", "int8.pb"], 2, "DataRequired: data_location: real images are needed: a folder"),
-        (["--out", "/nowhere/int8.pb", "--synthetic"], 2,
-         "RequestError: out='/nowhere/int8.pb': can't be written: no writable folder /nowhere"),
-        (["--out", ".", "--synthetic"], 2,
-         "RequestError: out='.': can't be written: it is a folder"),
-        (["--out", "int8.pb", "--synthetic", "--exclude", "Conv9"], 2,
-         "RequestError: exclude='Conv9': the graph has no node and no operation of this name."),
-        (["--out", "int8.pb", "--synthetic", "--ranges", "kl"], 2,
-         "RequestError: ranges='kl': should be one of minmax, percentile, entropy"),
+        (["--out", "int8.pb"], ["DataRequired: data_location"]),
+        (["--out", "/nowhere/int8.pb", "--synthetic"], ["RequestError: out=", "/nowhere"]),
+        (["--out", ".", "--synthetic"], ["RequestError: out='.'", "folder"]),
+        (["--out", "int8.pb", "--synthetic", "--exclude", "Conv9"], ["exclude='Conv9'"]),
+        (["--out", "int8.pb", "--synthetic", "--ranges", "kl"], ["kl", "minmax", "entropy"]),
     ],
-)  # fmt: skip
+)
 def test_a_slip_is_told_and_leaves_no_file(
     arguments: list[str],
-    code: int,
-    message: str,
+    keys: list[str],
     graph: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -96,8 +91,10 @@ def test_a_slip_is_told_and_leaves_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["quantize", "resnet50", "--weights", str(graph), *arguments]
-    assert cli.main(command) == code
-    assert message in capsys.readouterr().err
+    assert cli.main(command) == cli.BAD_REQUEST
+    said = capsys.readouterr().err
+    for key in keys:
+        assert key in said
     assert not list(tmp_path.iterdir())
 
 
@@ -115,11 +112,5 @@ def test_a_disk_that_is_full_is_told(
     command = ["quantize", "resnet50", "--weights", str(graph), "--synthetic", "--out", str(out)]
     assert cli.main([*command, "--examples", "1"]) == 2
     said = capsys.readouterr().err
-    assert f"RequestError: out={str(out)!r}: can't be written: No space left on device" in said
+    assert f"RequestError: out={str(out)!r}" in said and "No space left on device" in said
     assert not list(tmp_path.iterdir())
-
-
-def test_out_is_needed(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["quantize", str(graph), "--synthetic"])
-    assert "the following arguments are required: --out" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""The commands for data and detections: `convert` and `score`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from cyclopts import App
+
+import modelzoo_runner
+from modelzoo_runner.cli import options, output
+
+convert = App(name="convert", help="Convert a folder of images to TFRecords.")
+
+
+@convert.command
+@options.like(modelzoo_runner.convert_imagenet)
+def imagenet(images: str, labels: str, out: str, /, **given: Any) -> None:
+    """Convert ImageNet's images, with their labels."""
+    _convert(functools.partial(modelzoo_runner.convert_imagenet, images, labels, out, **given))
+
+
+@convert.command
+@options.like(modelzoo_runner.convert_coco)
+def coco(images: str, annotations: str, out: str, /, **given: Any) -> None:
+    """Convert COCO's images, with their annotations."""
+    _convert(functools.partial(modelzoo_runner.convert_coco, images, annotations, out, **given))
+
+
+def _convert(function: Callable[..., object]) -> None:
+    with output.bar() as progress:
+        tell = None if progress is None else functools.partial(progress, "images")
+        report = function(progress=tell)
+    print(report)
+
+
+@options.like(modelzoo_runner.score_detections)
+def score(detections: str, annotations: str, /, **given: Any) -> None:
+    """Score saved detections by COCO's rules, without running anything."""
+    print(modelzoo_runner.score_detections(detections, annotations, **given))

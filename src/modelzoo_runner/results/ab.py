@@ -1,0 +1,230 @@
+"""The result of an A/B test: every round of every side, and what follows from them.
+
+How the rounds were measured isn't known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, Literal
+
+from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import difference, ratio, saved
+from modelzoo_runner.results.ratio import Ratio, Verdict
+from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.results.stats import Interval
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+
+KIND = "ab"
+
+Stopped = Literal["decided", "narrow", "rounds", "time", "interrupted"]
+
+STOPPED: Mapping[Stopped, str] = {
+    "decided": "every comparison is decided",
+    "narrow": "every interval is narrower than min_effect",
+    "rounds": "the rounds were done",
+    "time": "max_seconds were over",
+    "interrupted": "interrupted",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the things compared: its plan, and what was found when it was opened.
+
+    `python` is the interpreter that ran it, where it wasn't this one.
+    """
+
+    name: str
+    plan: Plan
+    observed: Observed
+    python: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One turn of each side: `order` holds the sides' numbers as they came, `step_seconds` the
+    durations of the steps by side.
+    """
+
+    order: tuple[int, ...]
+    step_seconds: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ABResult:
+    """Two or more sides, measured in turns; the first is the reference of all comparisons.
+
+    `looks` is how often at most the intervals were looked at, on which their width depends, and
+    `stopped` why the measuring ended. `str()` is text, `html()` a page with a picture of the
+    rounds.
+    """
+
+    sides: tuple[Side, ...]
+    rounds: tuple[Round, ...]
+    min_effect: float
+    looks: int
+    stopped: Stopped
+    started: str
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def comparisons(self) -> tuple[Ratio, ...]:
+        """Each other side against the first: above 1 the other side is faster.
+
+        Their intervals all hold together with 95 % confidence.
+        """
+        return tuple(
+            ratio.of_rounds(
+                self.log_ratios(number),
+                min_effect=self.min_effect,
+                looks=self.looks,
+                comparisons=len(self.sides) - 1,
+            )
+            for number in range(1, len(self.sides))
+        )
+
+    @property
+    def ratio(self) -> float:
+        """The throughput of the second side over that of the first."""
+        return self.comparisons[0].value
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % confidence interval of `ratio`; `None` below two rounds."""
+        return self.comparisons[0].interval
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the second side against the first: faster, slower, same or inconclusive."""
+        return self.comparisons[0].verdict
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the measuring was ended before its time."""
+        return self.stopped == "interrupted"
+
+    def throughputs(self, side: int) -> list[float]:
+        """Examples per second of a side, a value for each round: from the median of its steps."""
+        batch = self.sides[side].plan.batch_size
+        return [batch / median(each.step_seconds[side]) for each in self.rounds]
+
+    def log_ratios(self, side: int) -> list[float]:
+        """log(throughput of the side / that of the first), a value for each round."""
+        pairs = zip(self.throughputs(0), self.throughputs(side), strict=True)
+        return [math.log(other / first) for first, other in pairs]
+
+    def throughput(self, side: int) -> float:
+        """Examples per second of a side: the geometric mean of its rounds."""
+        return math.exp(fmean(map(math.log, self.throughputs(side))))
+
+    def differences(self, side: int = 1) -> dict[str, tuple[Any, Any]]:
+        """What differs between the first side and another, in plan, machine and software."""
+        first, other = self.sides[0], self.sides[side]
+        found = difference.of_runs(first.plan, first.observed, other.plan, other.observed)
+        if first.python != other.python:
+            found["python"] = (first.python, other.python)
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """Throughputs (examples/s), ratios, intervals and verdicts by the names of the sides."""
+        return {
+            "throughput_examples_per_second": {
+                side.name: self.throughput(number) for number, side in enumerate(self.sides)
+            },
+            "comparisons": {
+                side.name: {
+                    "reference": self.sides[0].name,
+                    "ratio": each.value,
+                    "interval": None if each.interval is None else list(each.interval),
+                    "verdict": each.verdict,
+                }
+                for side, each in zip(self.sides[1:], self.comparisons, strict=True)
+            },
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        summary = {"derived": True, **self.summary()}
+        return {"schema": SCHEMA, "kind": KIND, "summary": summary, **codec.to_dict(self)}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result as JSON, whole or not at all, and return the path.
+
+        Raises:
+            ResultError: the path can't be written; says why.
+        """
+        return saved.write(self.to_dict(), path)
+
+    @staticmethod
+    def load(path: str | Path) -> ABResult:
+        """The result saved at `path`.
+
+        Raises:
+            ResultError: the file can't be read or isn't the result of an A/B test.
+        """
+        return saved.read(path, from_dict)
+
+    def __repr__(self) -> str:
+        names = " against ".join(each.name for each in self.sides)
+        return f"<ABResult: {names}, {len(self.rounds)} rounds, {self.verdict}>"
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import ab_report
+
+        return ab_report.text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import ab_report
+
+        return ab_report.html(self)
+
+    def html(self) -> str:
+        """The result as HTML with a picture of the rounds, to be shown or saved as a page."""
+        return self._repr_html_()
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each turn: round, side, order, throughput and times.
+
+        Raises:
+            MissingDependency: pandas isn't installed.
+        """
+        from modelzoo_runner.results import frames
+
+        return frames.dataframe(frames.of_ab(self))
+
+
+def from_dict(record: Mapping[str, Any]) -> ABResult:
+    """The result that `ABResult.to_dict` recorded.
+
+    Raises:
+        ResultError: an unknown schema version, not the result of an A/B test, or a `summary` that
+            doesn't belong to its rounds.
+    """
+    record = saved.current(record)
+    if record.get("kind") != KIND:
+        raise ResultError(f"kind={record.get('kind')!r}: not the result of an A/B test")
+    body = {key: each for key, each in record.items() if key not in ("schema", "kind", "summary")}
+    try:
+        result = codec.from_dict(body, ABResult)
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None
+    _check(result)
+    saved.check_summary(record.get("summary"), result.summary)
+    return result
+
+
+def _check(result: ABResult) -> None:
+    count = len(result.sides)
+    if count < 2 or not result.rounds:
+        raise ResultError("sides, rounds: should be at least two sides and one round")
+    for number, each in enumerate(result.rounds):
+        if len(each.step_seconds) != count or not all(each.step_seconds):
+            raise ResultError(f"rounds[{number}].step_seconds: should hold steps of {count} sides")

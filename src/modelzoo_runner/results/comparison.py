@@ -1,0 +1,126 @@
+"""What a comparison of two results, or of two sweeps, holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from modelzoo_runner.results.paired import PairedScore
+from modelzoo_runner.results.ratio import Ratio, Verdict
+from modelzoo_runner.values import codec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The main figures of one of two compared results, in examples/s and seconds per step."""
+
+    name: str
+    throughput: float
+    throughput_interval: tuple[float, float] | None
+    p50_seconds: float
+    processes: int
+    verdict: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`changed` against `reference`.
+
+    `speed` is the ratio of their throughputs, above 1 where `changed` is faster, with the interval
+    that follows from the spread between processes. `median_ratio` is the same by the medians of the
+    step time per example. `obstacles` say why nothing can be concluded, and what to do.
+    `differences` are all values in which plans, machines and software differ, by dotted names:
+    (reference, changed). `score_differences` are changed minus reference, by score; `paired` says
+    which of them are more than chance, where the predictions of both are at hand.
+    """
+
+    reference: Figures
+    changed: Figures
+    speed: Ratio
+    median_ratio: float
+    obstacles: tuple[str, ...] = ()
+    differences: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    score_differences: Mapping[str, float] = field(default_factory=dict)
+    paired: tuple[PairedScore, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """The throughput of `changed` over that of `reference`."""
+        return self.speed.value
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of `changed`: faster, slower, same or inconclusive."""
+        return "inconclusive" if self.obstacles else self.speed.verdict
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import compare_table
+
+        return compare_table.text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import compare_table
+
+        return compare_table.html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain dicts, lists and scalars, with the derived verdict and ratio."""
+        record: dict[str, Any] = codec.to_dict(self)
+        return {"kind": "comparison", "verdict": self.verdict, "ratio": self.ratio, **record}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with one row; see `docs/results.md` for its columns.
+
+        Raises:
+            MissingDependency: pandas isn't installed.
+        """
+        from modelzoo_runner.results import frames
+
+        return frames.dataframe(frames.of_comparison(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepComparison(Sequence[Comparison]):
+    """Two sweeps, row by row: a `Comparison` for each run that both have a result of.
+
+    `missing` names the runs that only one of them has a result of.
+    """
+
+    rows: tuple[Comparison, ...]
+    missing: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Comparison: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Comparison, ...]: ...
+    def __getitem__(self, index: int | slice) -> Comparison | tuple[Comparison, ...]:
+        return self.rows[index]
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import compare_table
+
+        return compare_table.sweep_text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import compare_table
+
+        return compare_table.sweep_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparisons as plain dicts, lists and scalars."""
+        rows = [each.to_dict() for each in self.rows]
+        return {"kind": "sweep comparison", "rows": rows, "missing": list(self.missing)}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each comparison.
+
+        Raises:
+            MissingDependency: pandas isn't installed.
+        """
+        from modelzoo_runner.results import frames
+
+        return frames.dataframe([row for each in self.rows for row in frames.of_comparison(each)])

@@ -1,0 +1,249 @@
+"""The command in this process: exit codes, messages, what is printed and saved in which order."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import modelzoo_runner
+from modelzoo_runner import BenchmarkResult, Interrupted, SweepResult, load
+from modelzoo_runner.cli import main as cli
+from modelzoo_runner.cli import output
+from modelzoo_runner.errors import RequestError, ResultError, RunnerError
+from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.sweep import Failure
+from modelzoo_runner.values.plan import GraphFile, Placement, Plan
+
+PLAN = Plan(
+    kind="benchmark",
+    model="m",
+    task="classification",
+    precision="fp32",
+    goal="throughput",
+    graph=GraphFile(source="path", path="m.pb"),
+    batch_size=2,
+    placement=Placement(inter_threads=1, intra_threads=1),
+)
+RESULT = BenchmarkResult(
+    plan=PLAN,
+    observed=Observed(machine={"software": {"tensorflow": {"version": "2.21.0"}}}),
+    step_seconds=(0.5, 1.5),
+    data_seconds=(1.0, 1.0),
+    examples=4,
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "keys"),
+    [
+        (["benchmark", "resnet5"], 2, ["UnknownModel", "'resnet5'", "'resnet50'"]),
+        (["benchmark", "resnet50", "--steps", "0"], 2, ["RequestError", "steps=0"]),
+        (["benchmark", "resnet50", "--steps", "ten"], 2, ["--steps", "ten"]),
+        (["benchmark", "resnet50", "--precision", "int4"], 2, ["int4", "int8"]),
+        (["benchmark", "resnet50", "--env", "A"], 2, ["--env", "NAME=VALUE"]),
+        (["benchmark", "resnet50", "--stops", "3"], 2, ["--stops", "--steps"]),
+        (["benchmark", "resnet50", "--json", "--steps", "3"], 2, ["--json", "--steps"]),
+        (["benchmark", "resnet50", "more"], 2, ["more"]),
+        (["benchmark"], 2, ["MODEL", "modelzoo-runner benchmark --help"]),
+        (["benchmark", "no.toml"], 2, ["PresetError", "no.toml"]),
+        (["accuracy", "resnet50"], 2, ["DataRequired", "data_location"]),
+        (["show", "no.json"], 1, ["ResultError", "no.json"]),
+        (["show"], 2, ["RESULTS"]),
+        (["compare", "one.json"], 2, ["SECOND"]),
+        (["sweep", "no.toml"], 2, ["RequestError", "no.toml", "TOML"]),
+        (["quantize", "resnet50", "--synthetic"], 2, ["--out"]),
+        (["convert", "imagenet", "a", "b"], 2, ["OUT", "modelzoo-runner convert imagenet --help"]),
+        (["benchmrk"], 2, ["benchmrk", '"benchmark"']),
+        (["cache", "lst"], 2, ["lst", '"list"']),
+        (["benchmark", "resnet50", "--json", "/nowhere/x.json"], 2, ["json=", "/nowhere"]),
+    ],
+)
+def test_a_mistake_has_an_exit_code_and_says_what_to_do(
+    arguments: list[str], code: int, keys: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == code
+    said = capsys.readouterr()
+    for key in keys:
+        assert key in said.err
+    assert not said.out and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["cache"], ["convert"]])
+def test_without_a_command_there_is_the_help_page_and_nothing_done(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == cli.BAD_REQUEST
+    assert cli.main([*arguments, "--help"]) == cli.DONE
+    first, second = capsys.readouterr().out.split("Usage:")[1:]
+    assert first == second
+
+
+def test_the_help_page_lists_every_command_with_what_it_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["--help"]) == cli.DONE
+    page = capsys.readouterr().out
+    for names in cli.COMMANDS.values():
+        for name in names:
+            (row,) = [line for line in page.splitlines() if line.startswith(f"│ {name} ")]
+            assert len(row.strip("│ ").split()) > 3
+
+
+def test_help_and_a_slip_load_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom modelzoo_runner.cli.main import main\n"
+        "for words in (['--help'], ['benchmark', '--help'], ['quantize', '--help'], ['rase']):\n"
+        "    main(words)\n"
+        "heavy = 'tensorflow', 'numpy', 'google.cloud', 'requests', 'PIL', 'tqdm'\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == cli.DONE
+    assert capsys.readouterr().out.strip() == modelzoo_runner.__version__
+
+
+def test_models_and_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == cli.DONE
+    out = capsys.readouterr().out
+    for name in modelzoo_runner.models():
+        assert name in out
+    assert cli.main(["machine"]) == cli.DONE
+    assert capsys.readouterr().out == f"{modelzoo_runner.machine()}\n"
+
+
+def test_show_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(RESULT.save(tmp_path / "one.json"))
+    assert cli.main(["show", path, path]) == cli.DONE
+    assert capsys.readouterr().out == f"{RESULT}\n\n{RESULT}\n"
+    assert cli.main(["compare", path, path]) == cli.DONE
+    assert "1.000x" in capsys.readouterr().out
+
+
+class Closed(io.StringIO):
+    """Standard output whose reader has gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_result_is_saved_before_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        output.show(RESULT, str(tmp_path / "result.json"))
+    assert load(tmp_path / "result.json") == RESULT
+
+
+def test_a_result_that_can_not_be_saved_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ResultError):
+        output.show(RESULT, str(tmp_path))
+    assert capsys.readouterr().out == f"{RESULT}\n"
+
+
+def test_json_to_standard_output_is_all_that_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output.show(RESULT, "-")
+    said = capfd.readouterr()
+    assert said.out == RESULT.save(tmp_path / "result.json").read_text()
+    assert str(RESULT) in said.err
+
+
+def test_a_pipe_as_file_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    output.run(lambda _: RESULT, str(pipe))
+    reader.join(10)
+    assert json.loads(read[0])["examples"] == 4
+    assert pipe.is_fifo() and [*tmp_path.iterdir()] == [pipe]
+
+
+def test_where_the_file_can_not_be_nothing_is_run(tmp_path: Path) -> None:
+    def run(_: object) -> BenchmarkResult:
+        raise AssertionError("it was run")
+
+    for path in (tmp_path, tmp_path / "no" / "result.json"):
+        with pytest.raises(RequestError, match="json="):
+            output.run(run, str(path))
+
+
+def test_what_was_measured_before_ctrl_c_is_saved_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> BenchmarkResult:
+        raise Interrupted(RESULT)
+
+    with pytest.raises(Interrupted):
+        output.run(run, str(tmp_path / "result.json"))
+    assert load(tmp_path / "result.json") == RESULT
+    assert capsys.readouterr().out == f"{RESULT}\n"
+
+
+def test_a_sweep_with_a_failure_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"verb": "benchmark", "model": "m"}
+    failure = Failure(asked=asked, error="GraphError", message="no graph")
+    with pytest.raises(RunnerError, match="1 of 2"):
+        output.run(lambda _: SweepResult((RESULT, failure)), None)
+    assert "no graph" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError])
+def test_interrupted_anywhere_is_130(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    becomes: type[BaseException],
+) -> None:
+    """Libraries turn an interrupted import into errors of their own."""
+
+    def run(_: list[str]) -> int:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise becomes from None
+        return 0
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "_do", run)
+    assert cli.main([]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_an_error_of_ours_has_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: list[str]) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_do", run)
+    with pytest.raises(ZeroDivisionError):
+        cli.main([])
+
+
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    code = "import sys; from modelzoo_runner.cli.main import main; sys.exit(main(['models']))"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (cli.FAILURE, "")
