@@ -12,12 +12,12 @@ from modelzoo_runner._version import __version__
 if TYPE_CHECKING:
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.coco_convert import convert_coco
-    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
     from modelzoo_runner.errors import (
         BindingError,
         ContainerError,
@@ -63,6 +63,7 @@ _MODULES = {
     "FetchError": "errors",
     "GraphError": "errors",
     "HashMismatch": "errors",
+    "History": "api.history",
     "Int8Report": "api.int8_report",
     "Interrupted": "errors",
     "MissingDependency": "errors",
@@ -82,7 +83,7 @@ _MODULES = {
     "best_known": "planning.recommended",
     "calibration_batches": "api.calibration",
     "compare": "results.compare",
-    "convert_coco": "data.coco_convert",
+    "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",
@@ -117,6 +118,7 @@ __all__ = [
     "FetchError",
     "GraphError",
     "HashMismatch",
+    "History",
     "Int8Report",
     "Interrupted",
     "MissingDependency",
