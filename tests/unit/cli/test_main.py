@@ -17,7 +17,7 @@ import modelzoo_runner
 from modelzoo_runner import BenchmarkResult, Interrupted, SweepResult, load
 from modelzoo_runner.cli import main as cli
 from modelzoo_runner.cli import output
-from modelzoo_runner.errors import RequestError, ResultError, RunnerError
+from modelzoo_runner.errors import MissingDependency, RequestError, ResultError, RunnerError
 from modelzoo_runner.results.result import Observed
 from modelzoo_runner.results.sweep import Failure
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
@@ -206,7 +206,7 @@ def test_a_sweep_with_a_failure_is_a_failure(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError])
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError, MissingDependency])
 def test_interrupted_anywhere_is_130(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
