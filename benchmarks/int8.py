@@ -27,8 +27,7 @@ import numpy as np
 from modelzoo_runner import calibration_batches, models, quantize
 from modelzoo_runner.backends.tensorflow import load, prepare, session
 from modelzoo_runner.int8.agreement import agreement
-from modelzoo_runner.planning import planner as planning
-from modelzoo_runner.planning import random_graph
+from modelzoo_runner.planning import planner, random_graph
 from modelzoo_runner.planning.request import Request
 
 Graphs = dict[str, Any]
@@ -99,7 +98,7 @@ def built(asked: argparse.Namespace) -> tuple[Graphs, Any, str, Mapping[str, str
     for precision in ("fp32", "int8"):
         request = Request(kind="benchmark", weights="random", precision=precision)
         preset = models()[asked.random]
-        plan = planning.resolved(preset, request)
+        plan = planner.resolved(preset, request)
         graphs[precision] = load.read_graph(random_graph.kept(plan, preset)[0])
     batch = next(
         calibration_batches(

@@ -23,8 +23,7 @@ from pathlib import Path
 
 from modelzoo_runner import models
 from modelzoo_runner.backends.tensorflow.topologies import catalog
-from modelzoo_runner.planning import placement as places
-from modelzoo_runner.planning import random_graph, resolve
+from modelzoo_runner.planning import planner, random_graph, resolve
 from modelzoo_runner.planning.request import Request
 
 COLUMNS = f"{'model':<20}{'precision':>10}{'seconds':>9}{'cpu s':>8}{'nodes':>7}{'MB':>7}"
@@ -74,7 +73,7 @@ def quantize(model: str, fp32: Path, out: Path) -> None:
 
     preset = models()[model]
     request = Request(kind="benchmark", weights="random", precision="int8", batch_size=1)
-    placement, _ = places.placements(preset, request)
+    placement, _ = planner.placements(preset, request)
     plan = resolve.resolve(preset, request, placement)
     file = dataclasses.replace(plan.graph, path=str(fp32))
     calibration.run(dataclasses.replace(plan, graph=file, limit=random_graph.EXAMPLES), out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.api.sweep import sweep
-from modelzoo_runner.api.verbs import accuracy, benchmark, models
+from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
 from modelzoo_runner.errors import (
     BindingError,
     ContainerError,
@@ -27,7 +27,6 @@ from modelzoo_runner.errors import (
     UnsafeArchive,
     WorkerError,
 )
-from modelzoo_runner.planning.placement import machine
 
 # Now and not when they are asked for: each is in a module of its own name, which would be found
 # in the function's place once something else has loaded it.
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.coco_convert import convert_coco
-    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
     from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
     from modelzoo_runner.legacy.run import run
@@ -56,7 +54,7 @@ if TYPE_CHECKING:
 _LATER = {
     "Int8Report": "api.int8_report",
     "calibration_batches": "api.calibration",
-    "convert_coco": "data.coco_convert",
+    "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",

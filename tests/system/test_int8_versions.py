@@ -16,8 +16,7 @@ from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.load import given, read_graph
 from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.int8.quantize import quantize
-from modelzoo_runner.planning import planner as planning
-from modelzoo_runner.planning import random_graph
+from modelzoo_runner.planning import planner, random_graph
 from modelzoo_runner.planning.request import Request
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +97,7 @@ def test_of_random_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mod
     monkeypatch.setenv("MODELZOO_RUNNER_CACHE", str(tmp_path / "cache"))
     preset = models()[model]
     request = Request(kind="benchmark", weights="random", precision="int8")
-    path, _ = random_graph.kept(planning.resolved(preset, request), preset)
+    path, _ = random_graph.kept(planner.resolved(preset, request), preset)
     assert any("Quantized" in node.op for node in read_graph(path).node)
     (batch,) = calibration_batches(model, synthetic=True, examples=1, seed=5)
     same(*here_and_there(path, batch, tmp_path))

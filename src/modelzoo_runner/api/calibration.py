@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import DataRequired, RequestError
-from modelzoo_runner.planning import planner as planning
-from modelzoo_runner.planning import request as requested
-from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values import parameters
+from modelzoo_runner.planning import planner
+from modelzoo_runner.planning.request import DATA_FORMS, Request
+from modelzoo_runner.values import validate
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.preset import Graph, Preset
+from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @accepts_former_names
 def calibration_batches(
-    model: planning.Model | GraphDef,
+    model: planner.Model | GraphDef,
     data_location: str | Path | None = None,
     *,
     examples: int = 50,
@@ -79,13 +79,14 @@ def calibration_batches(
         [(1, 224, 224, 3), (1, 224, 224, 3)]
     """
     from modelzoo_runner.execution import calibration
-    from modelzoo_runner.planning import localize as sources
+    from modelzoo_runner.planning import localize
 
+    context = Context(offline=offline, progress=progress)
     request = Request(
         kind="benchmark",
         data_location=None if data_location is None else str(data_location),
         allow_partial=allow_partial,
-        limit=parameters.whole("examples", examples, least=1),
+        limit=validate.count("examples", examples),
         batch_size=batch_size,
         seed=seed,
         input=input,
@@ -101,7 +102,7 @@ def calibration_batches(
     if not synthetic and plan.data_location is None:
         raise DataRequired(
             "data_location: real images are needed: a folder of "
-            f"{requested.DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
+            f"{DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
             "random ones up, which is enough where only speed counts"
         )
     if plan.data_location and plan.task == "classification" and plan.preprocess is None:
@@ -109,11 +110,11 @@ def calibration_batches(
             f"data_location={str(data_location)!r}: how images become this graph's input isn't "
             "known; give the name of a model whose preprocessing is the same, or a preset"
         )
-    plan = sources.with_data(plan, offline=offline, progress=progress)
+    plan = localize.with_data(plan, context)
     return calibration.batches(plan, fed)
 
 
-def _resolved(model: planning.Model | GraphDef, request: Request) -> tuple[Plan, Fed]:
+def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, Fed]:
     """The plan, and what its float32 graph takes; of a graph, its tensors and its task too."""
     from modelzoo_runner.backends.tensorflow import load, session
     from modelzoo_runner.execution import opening
@@ -121,10 +122,9 @@ def _resolved(model: planning.Model | GraphDef, request: Request) -> tuple[Plan,
     graph = None
     if not isinstance(model, (str, Path, Preset)):
         graph = model
-        tensors = Graph(input=request.input or "", outputs=request.outputs or {})
-        model = Preset(name="graph", task="classification", graph={"fp32": tensors})
-    preset, request = planning.preset_for(model, request)
-    plan = planning.resolved(preset, request)
+        model = planner.bare_preset("graph", request)
+    preset, request = planner.preset_for(model, request)
+    plan = planner.resolved(preset, request)
     if plan.graph.source == "path":
         graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     if graph is not None:

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import itertools
 import json
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,13 +19,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.api import verbs as api
-from modelzoo_runner.data import fingerprint
+from modelzoo_runner.data import paths
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
+from modelzoo_runner.planning.request import PATHS, absolute
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.values import codec
+from modelzoo_runner.values import codec, preset
 from modelzoo_runner.values.deprecated import with_new_names
-from modelzoo_runner.values.plan import Kind, Plan
+from modelzoo_runner.values.options import Kind
+from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 
 Run = Mapping[str, Any] | Plan | BestKnown
@@ -38,8 +39,6 @@ VERBS: Mapping[Kind, Callable[..., Result]] = {
 
 NOT_OF_A_RUN = ("progress", "client", "checkpoint")
 """Arguments of the verbs that are those of all runs together."""
-
-PATHS = ("data_location", "annotations", "weights", "preprocess_graph", "predictions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +190,7 @@ def _files(given: Mapping[str, Any]) -> dict[str, Any]:
         elif name != "predictions" and _is_path(name, value):
             path = Path(str(value)).expanduser()
             if path.is_dir():
-                found[name] = fingerprint.of_files(sorted(path.iterdir()))
+                found[name] = paths.fingerprint(sorted(path.iterdir()))
             elif path.is_file():
                 with path.open("rb") as file:
                     found[name] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -200,7 +199,7 @@ def _files(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _absolute(name: str, value: Any) -> Any:
     if _is_path(name, value):
-        return Path(str(value)).expanduser().absolute()
+        return Path(absolute(str(value)))
     return value
 
 
@@ -208,7 +207,7 @@ def _is_path(name: str, value: Any) -> bool:
     if not isinstance(value, (str, Path)) or not str(value) or "://" in str(value):
         return False
     if name == "model":
-        return Path(value).suffix in (".pb", ".pbtxt", ".toml") or os.sep in str(value)
+        return preset.is_path(value)
     return name in PATHS and str(value) not in ("pretrained", "random")
 
 

@@ -15,7 +15,7 @@ from modelzoo_runner.int8.compare import Compared, compare
 from modelzoo_runner.int8.layers import Layer, State, layers
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
-from modelzoo_runner.values import parameters
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def int8_report(
         >>> from modelzoo_runner import int8_report
         >>> print(int8_report("int8.pb", fp32="fp32.pb", model="resnet50"))  # doctest: +SKIP
     """
-    steps = parameters.whole("steps", steps, least=1)
-    batch_size = parameters.whole("batch_size", batch_size, least=1)
+    steps = validate.count("steps", steps)
+    batch_size = validate.count("batch_size", batch_size)
     if batch is not None and (model is not None or data_location is not None):
         raise RequestError("batch: and model= or data_location=; give one of them")
     _import_tensorflow()

@@ -6,13 +6,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from modelzoo_runner.planning import planner as planning
+# Loaded now and not when it is first used: the room has the name of the public function `machine`,
+# and loading it later would put the room in the function's place.
+from modelzoo_runner.machine import topology
+from modelzoo_runner.machine.topology import Topology
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values import validate as arguments
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
@@ -123,43 +127,10 @@ def benchmark(
         >>> result.throughput  # doctest: +SKIP
         16.2
     """
-    request = Request(
-        kind="benchmark",
-        precision=precision,
-        goal=goal,
-        weights=arguments.text("weights", weights),
-        data_location=arguments.optional_text("data_location", data_location),
-        stream=stream,
-        allow_partial=allow_partial,
-        batch_size=batch_size,
-        warmup_steps=warmup_steps,
-        steps=steps,
-        min_seconds=min_seconds,
-        seed=seed,
-        input=input,
-        outputs=outputs,
-        preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
-        input_shape=input_shape,
-        optimize=optimize,
-        allow_unsafe_ops=allow_unsafe_ops,
-        socket_id=socket_id,
-        numa_node=numa_node,
-        cpus=cpus,
-        num_cores=num_cores,
-        instances=instances,
-        cores_per_instance=cores_per_instance,
-        num_inter_threads=num_inter_threads,
-        num_intra_threads=num_intra_threads,
-        allocator=allocator,
-        binding=binding,
-        strict=strict,
-        env={} if env is None else env,
-        isolation=isolation,
-        docker_image=docker_image,
-        timeout=timeout,
-    )
-    preset, request = planning.preset_for(model, request)
-    plan = planning.plan(preset, request, offline=offline, progress=progress)
+    request = Request.of("benchmark", locals())
+    context = Context(offline=offline, progress=progress)
+    preset, request = planner.preset_for(model, request)
+    plan = planner.plan(preset, request, context)
     return cast(BenchmarkResult, _run(plan, progress))
 
 
@@ -249,37 +220,9 @@ def accuracy(
         >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
         {'top1': 37150, 'top5': 45940}
     """
-    request = Request(
-        kind="accuracy",
-        precision=precision,
-        weights=arguments.text("weights", weights),
-        data_location=arguments.optional_text("data_location", data_location),
-        annotations=arguments.optional_text("annotations", annotations),
-        stream=stream,
-        allow_partial=allow_partial,
-        limit=limit,
-        batch_size=batch_size,
-        predictions=arguments.optional_text("predictions", predictions),
-        input=input,
-        outputs=outputs,
-        preprocess_graph=arguments.optional_text("preprocess_graph", preprocess_graph),
-        optimize=optimize,
-        allow_unsafe_ops=allow_unsafe_ops,
-        socket_id=socket_id,
-        numa_node=numa_node,
-        cpus=cpus,
-        num_cores=num_cores,
-        num_inter_threads=num_inter_threads,
-        num_intra_threads=num_intra_threads,
-        allocator=allocator,
-        binding=binding,
-        strict=strict,
-        env={} if env is None else env,
-        isolation=isolation,
-        docker_image=docker_image,
-        timeout=timeout,
-    )
-    preset, request = planning.preset_for(model, request)
+    request = Request.of("accuracy", locals())
+    context = Context(offline=offline, progress=progress)
+    preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
     if client is not None or checkpoint is not None:
@@ -290,10 +233,9 @@ def accuracy(
             request,
             client=client,
             checkpoint=checkpoint,
-            offline=offline,
-            progress=progress,
+            context=context,
         )
-    plan = planning.plan(preset, request, offline=offline, progress=progress)
+    plan = planner.plan(preset, request, context)
     return cast(AccuracyResult, _run(plan, progress))
 
 
@@ -307,3 +249,19 @@ def _run(plan: Plan, progress: Progress | None) -> Result:
 def models() -> dict[str, Preset]:
     """The models that come with the library, by name."""
     return {each.name: each for each in presets.every()}
+
+
+def machine() -> Topology:
+    """The CPUs, cores, sockets and NUMA nodes here, and what this process may use of them.
+
+    Printed, it is a table and a picture in text.
+
+    Raises:
+        BindingError: this process may not run on any CPU that is there.
+
+    Example:
+        >>> from modelzoo_runner import machine
+        >>> len(machine().usable) >= 1
+        True
+    """
+    return topology.read()

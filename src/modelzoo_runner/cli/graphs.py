@@ -9,9 +9,10 @@ from typing import Any
 import modelzoo_runner
 from modelzoo_runner.cli import options, output
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 
 _RECIPE = ("per_channel", "ranges", "exclude")
@@ -53,9 +54,9 @@ def quantize(
         batches = modelzoo_runner.calibration_batches(
             model, data_location, progress=progress, **given
         )
-        preset, request = planning.preset_for(model, request)
-        plan = planning.plan(
-            preset, request, offline=given.get("offline", False), progress=progress
+        preset, request = planner.preset_for(model, request)
+        plan = planner.plan(
+            preset, request, Context(offline=given.get("offline", False), progress=progress)
         )
         tensors = {
             "input": plan.graph.input,

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.legacy import model_args, pipeline
-from modelzoo_runner.values.parameters import one_of, whole, whole_or_unset
+from modelzoo_runner.values import validate
 
 SCRIPT = "launch_benchmark.py"
 
@@ -164,7 +164,7 @@ def _more(given: Mapping[str, Any], is_accuracy: bool) -> tuple[dict[str, Any], 
     ]
     if given["in_graph"]:
         arguments["weights"] = given["in_graph"]
-    cores = whole_or_unset("num_cores", given["num_cores"], least=1, unset="all cores")
+    cores = validate.count_or_unset("num_cores", given["num_cores"], 1, unset="all cores")
     if cores is not None:
         arguments["num_cores"] = cores
         notes.append(
@@ -173,13 +173,13 @@ def _more(given: Mapping[str, Any], is_accuracy: bool) -> tuple[dict[str, Any], 
         )
     for name in ("num_inter_threads", "num_intra_threads"):
         if given[name] is not None:
-            arguments[name] = whole(name, given[name], least=1)
+            arguments[name] = validate.count(name, given[name], 1, from_text=True)
     if given["disable_tcmalloc"] is not None:
-        disabled = one_of("disable_tcmalloc", given["disable_tcmalloc"], ("true", "false"))
+        disabled = validate.word("disable_tcmalloc", given["disable_tcmalloc"], ("true", "false"))
         arguments["allocator"] = "system" if disabled == "true" else "tcmalloc"
     name = "tcmalloc_large_alloc_report_threshold"
     if given[name] is not None:
-        arguments["env"] = {name.upper(): str(whole(name, given[name], least=0))}
+        arguments["env"] = {name.upper(): str(validate.count(name, given[name], 0, from_text=True))}
     if given["output_results"] and is_accuracy:
         file = f"{given['model_name']}_{given['precision']}_results.csv"
         arguments["predictions"] = str(Path(given["output_dir"] or "") / file)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
-from modelzoo_runner.values.parameters import whole
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.preset import Preset
 
 EVERY_MODEL = ("steps", "warmup_steps", "weights")
@@ -201,4 +201,4 @@ def _tensor(layer: str) -> str:
 def _whole(name: str, given: Mapping[str, str], least: int) -> int | None:
     if name not in given:
         return None
-    return whole(f"extra_model_args: {name}", given[name], least=least)
+    return validate.count(f"extra_model_args: {name}", given[name], least, from_text=True)

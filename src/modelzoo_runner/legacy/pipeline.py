@@ -18,8 +18,8 @@ from typing import Any
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args
 from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values.parameters import image_name, one_of, whole_or_unset
-from modelzoo_runner.values.plan import Kind
+from modelzoo_runner.values import validate
+from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 
 PRECISIONS = ("fp32", "int8", "bfloat16")
@@ -88,9 +88,9 @@ def translate(
     >>> print(translate(model_name="resnet50", precision="fp32", batch_size="1"))
     benchmark("resnet50", precision="fp32", goal="latency", batch_size=1, socket_id=0)
     """
-    one_of("mode", mode, ("inference",))
-    precision = one_of("precision", precision, PRECISIONS)
-    verb = one_of("benchmark_or_accuracy", benchmark_or_accuracy, ("benchmark", "accuracy"))
+    validate.word("mode", mode, ("inference",))
+    precision = validate.word("precision", precision, PRECISIONS)
+    verb = validate.word("benchmark_or_accuracy", benchmark_or_accuracy, ("benchmark", "accuracy"))
     is_benchmark = verb == "benchmark"
     model_name = str(model_name)
     preset = _preset(model_name)
@@ -109,7 +109,7 @@ def translate(
         "goal": "latency" if is_benchmark and batch == 1 else None,
         "data_location": location,
         "batch_size": batch,
-        "socket_id": whole_or_unset("socket_id", socket_id, least=0, unset="the whole machine"),
+        "socket_id": validate.count_or_unset("socket_id", socket_id, 0, unset="the whole machine"),
         "docker_image": image,
         **extra,
     }
@@ -117,7 +117,7 @@ def translate(
         verb="benchmark" if is_benchmark else "accuracy",
         model=model_name,
         arguments={name: value for name, value in arguments.items() if value is not None},
-        verbose=one_of("verbose", verbose, ("true", "false")) == "true",
+        verbose=validate.word("verbose", verbose, ("true", "false")) == "true",
         notes=(
             *_data_notes(model_name, preset, is_benchmark, location),
             *batch_notes,
@@ -129,8 +129,7 @@ def translate(
 
 def _preset(model_name: str) -> Preset | None:
     """The preset of that name, or `None` for a path, which isn't opened here."""
-    is_path = Path(model_name).suffix in (".pb", ".pbtxt", ".toml") or os.sep in model_name
-    return None if is_path else presets.find(model_name, argument="model_name")
+    return None if presets.is_path(model_name) else presets.find(model_name, argument="model_name")
 
 
 def _location(value: str | Path | None) -> str | None:
@@ -144,7 +143,7 @@ def _location(value: str | Path | None) -> str | None:
 def _batch_size(
     value: str | int | None, model_name: str, preset: Preset | None
 ) -> tuple[int | None, list[str]]:
-    batch = whole_or_unset("batch_size", value, least=1, unset="the model's own")
+    batch = validate.count_or_unset("batch_size", value, 1, unset="the model's own")
     if preset is None or preset.task != "detection" or batch in (None, 1):
         return batch, []
     if model_name == "ssd-mobilenet":
@@ -159,7 +158,7 @@ def _batch_size(
 
 
 def _image(value: str | None) -> tuple[str | None, list[str]]:
-    image = image_name(value)
+    image = validate.image_name(value)
     if image is None:
         return None, []
     repository = re.split("[:@]", image.rsplit("/", 1)[-1])[0]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal
 
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import selection
@@ -25,13 +24,13 @@ from modelzoo_runner.machine.thread_counts import (
     openmp_threads,
 )
 from modelzoo_runner.machine.topology import Topology
+from modelzoo_runner.values.options import Allocator, Binding, Goal
 from modelzoo_runner.values.plan import Placement
-from modelzoo_runner.values.preset import Goal, Threads
+from modelzoo_runner.values.preset import Threads
 
 MOST_THREADS = 1024
 """A thread count above this is taken for a slip; each thread costs memory and start-up time."""
 
-Malloc = Literal["system", "tcmalloc", "jemalloc"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -55,8 +54,8 @@ def choose(
     num_cores: int | None = None,
     num_inter_threads: int | None = None,
     num_intra_threads: int | None = None,
-    allocator: Malloc | None = None,
-    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
+    allocator: Allocator | None = None,
+    binding: Binding = "sched_setaffinity",
     strict: bool = False,
     env: Mapping[str, str] = NOTHING,
     environ: Mapping[str, str] = NOTHING,
@@ -170,8 +169,8 @@ def _variables(
 
 
 def _allocator(
-    asked: Malloc | None, preset: Malloc | None, found: Collection[str] | None
-) -> tuple[Malloc, str, tuple[str, ...]]:
+    asked: Allocator | None, preset: Allocator | None, found: Collection[str] | None
+) -> tuple[Allocator, str, tuple[str, ...]]:
     """The malloc, who decided it, and what is missing for the preset's wish."""
     if asked is not None:
         return asked, f"argument: allocator={asked!r}", ()

@@ -6,7 +6,8 @@ Pure. The rule is told in `placement`; each decision comes with who made it.
 from __future__ import annotations
 
 from modelzoo_runner.machine.selection import Pool
-from modelzoo_runner.values.preset import Goal, Threads
+from modelzoo_runner.values.options import Goal
+from modelzoo_runner.values.preset import Threads
 
 Decision = tuple[int, str]
 """A number, and who decided it."""

@@ -13,15 +13,13 @@ from pathlib import Path
 
 from modelzoo_runner.errors import GraphError, RequestError, nearest
 from modelzoo_runner.planning import random_graph
-from modelzoo_runner.planning.graph_files import graph_precision
+from modelzoo_runner.planning.request import graph_precision
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Image, Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
 
 
-def localize(
-    plan: Plan, preset: Preset, *, offline: bool = False, progress: Progress | None = None
-) -> Plan:
+def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
     """The plan with its graphs and its data on this machine, and the hash of each graph's bytes.
 
     Data to be streamed stays where it is.
@@ -34,26 +32,26 @@ def localize(
         ContainerError: the image of a container can't be had.
     """
     if plan.stream:
-        _require_network(plan, offline)
-    image = None if plan.docker_image is None else _image(plan.docker_image, offline, progress)
-    path, sha256 = _graph(plan, preset, offline, progress)
+        _require_network(plan, context)
+    image = None if plan.docker_image is None else _image(plan.docker_image, context)
+    path, sha256 = _graph(plan, preset, context)
     here = dataclasses.replace(
         plan,
         docker_image=image,
         graph=dataclasses.replace(plan.graph, path=str(path), sha256=sha256),
-        preprocess_graph=_preprocess_graph(plan, preset, offline, progress),
+        preprocess_graph=_preprocess_graph(plan, preset, context),
     )
-    return with_data(here, offline=offline, progress=progress)
+    return with_data(here, context)
 
 
-def with_data(plan: Plan, *, offline: bool = False, progress: Progress | None = None) -> Plan:
+def with_data(plan: Plan, context: Context) -> Plan:
     """The plan with its data on this machine.
 
     Raises:
         FetchError: a file can't be had.
     """
     data, annotations = (
-        None if location is None else _data(location, plan, offline, progress)
+        None if location is None else _data(location, plan, context)
         for location in (plan.data_location, plan.annotations)
     )
     # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
@@ -66,20 +64,18 @@ def with_data(plan: Plan, *, offline: bool = False, progress: Progress | None = 
     )
 
 
-def _image(image: Image, offline: bool, progress: Progress | None) -> Image:
+def _image(image: Image, context: Context) -> Image:
     from modelzoo_runner.storage import images
 
-    return images.local(image.name, offline=offline, progress=progress)
+    return images.local(image.name, offline=context.offline, progress=context.progress)
 
 
-def _graph(
-    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
-) -> tuple[Path, str]:
+def _graph(plan: Plan, preset: Preset, context: Context) -> tuple[Path, str]:
     """The file of the model's graph, and the hash of its bytes."""
     if plan.graph.source == "random":
-        return random_graph.kept(plan, preset, progress=progress)
+        return random_graph.kept(plan, preset, progress=context.progress)
     if plan.graph.source == "path":
-        path = _given(plan.graph.path, offline, progress)
+        path = _given(plan.graph.path, context)
         if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
             raise RequestError(
                 f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
@@ -88,24 +84,24 @@ def _graph(
         from modelzoo_runner.storage import fetch
 
         path = fetch.first_of(
-            preset.graph[graph_precision(plan.precision)].files, offline=offline, progress=progress
+            preset.graph[graph_precision(plan.precision)].files,
+            offline=context.offline,
+            progress=context.progress,
         )
     return path, _sha256(path)
 
 
-def _given(location: str, offline: bool, progress: Progress | None) -> Path:
+def _given(location: str, context: Context) -> Path:
     """The file that a user named, on this machine."""
     from modelzoo_runner.storage import fetch, locations
 
     place = locations.parse(location)
     if isinstance(place, Path):
         return place.absolute()
-    return fetch.local(location, offline=offline, progress=progress)
+    return fetch.local(location, offline=context.offline, progress=context.progress)
 
 
-def _preprocess_graph(
-    plan: Plan, preset: Preset, offline: bool, progress: Progress | None
-) -> GraphFile | None:
+def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile | None:
     """The graph that prepares the images, if the plan has one."""
     graph = plan.preprocess_graph
     if graph is None:
@@ -115,23 +111,25 @@ def _preprocess_graph(
         from modelzoo_runner.storage import fetch
 
         by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
-        path = fetch.first_of(known.files, by_hand, offline=offline, progress=progress)
+        path = fetch.first_of(
+            known.files, by_hand, offline=context.offline, progress=context.progress
+        )
     else:
-        path = _given(graph.path, offline, progress)
+        path = _given(graph.path, context)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
 
 
-def _require_network(plan: Plan, offline: bool) -> None:
+def _require_network(plan: Plan, context: Context) -> None:
     from modelzoo_runner.storage import settings
 
-    if settings.decide(offline=offline).offline:
+    if settings.decide(offline=context.offline).offline:
         raise RequestError(
             f"stream=True: offline, {plan.data_location} can't be read where it is; leave stream "
             "out to use what was fetched of it before"
         )
 
 
-def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -> str:
+def _data(location: str, plan: Plan, context: Context) -> str:
     from modelzoo_runner.storage import fetch, locations
 
     place = locations.parse(location)
@@ -142,7 +140,8 @@ def _data(location: str, plan: Plan, offline: bool, progress: Progress | None) -
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)
-    return str(fetch.local(location, enough=enough, offline=offline, progress=progress))
+    found = fetch.local(location, enough=enough, offline=context.offline, progress=context.progress)
+    return str(found)
 
 
 def _holds(limit: int) -> Callable[[Path], bool]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelzoo_runner.errors import RequestError
-from modelzoo_runner.planning import request as requested
-from modelzoo_runner.planning import resolve
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.errors import BindingError, RequestError
+from modelzoo_runner.planning.request import Request, check, graph_precision
+from modelzoo_runner.planning.resolve import resolve
 from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values import validate as arguments
-from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.preset import Graph, Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.plan import Placement, Plan
+from modelzoo_runner.values.preset import Graph, Preset, Threads
 
 Model = str | Path | Preset
 
 
-def plan(
-    preset: Preset, request: Request, *, offline: bool = False, progress: Progress | None = None
-) -> Plan:
+def plan(preset: Preset, request: Request, context: Context) -> Plan:
     """The plan of a request, with its graph and its data on this machine.
 
     Raises:
@@ -30,11 +27,9 @@ def plan(
         BindingError: this machine can't honour it.
         FetchError, GraphError: its files can't be had.
     """
-    from modelzoo_runner.planning import localize as sources
+    from modelzoo_runner.planning import localize
 
-    arguments.flag("offline", offline)
-    arguments.callback("progress", progress)
-    return sources.localize(resolved(preset, request), preset, offline=offline, progress=progress)
+    return localize.localize(resolved(preset, request), preset, context)
 
 
 def resolved(preset: Preset, request: Request) -> Plan:
@@ -43,15 +38,17 @@ def resolved(preset: Preset, request: Request) -> Plan:
     Raises:
         RequestError, BindingError: as `plan` does.
     """
-    from modelzoo_runner.planning import placement as places
-
-    request = requested.check(request, preset)
-    placed, instances = places.placements(preset, request)
-    return resolve.resolve(preset, request, placed, instances)
+    request = check(request, preset)
+    return resolve(preset, request, *placements(preset, request))
 
 
 def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
-    """The preset behind `model`, and the request with the graph's path if `model` is one."""
+    """The preset behind `model`, and the request with the graph's path if `model` is one.
+
+    Raises:
+        RequestError: `model` is none of these, or `weights` names another graph.
+        PresetError: the preset's file can't be read.
+    """
     if isinstance(model, Preset):
         return model, request
     if not isinstance(model, (str, os.PathLike)):
@@ -59,19 +56,68 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
             f"model={model!r}: should be a model's name, a path to a frozen graph (.pb) or to a "
             "preset (.toml), or a Preset"
         )
+    if not presets.is_path(model):
+        return presets.find(str(model)), request
     path = Path(model).expanduser()
     if path.suffix == ".toml":
         return presets.read(path), request
-    if path.suffix not in (".pb", ".pbtxt") and os.sep not in str(model):
-        return presets.find(str(model)), request
     if request.weights != "pretrained":
         raise RequestError(
             f"weights={request.weights!r}: model={str(model)!r} is a graph's path already; give "
             "either a model's name with weights=, or the path alone"
         )
+    weights = str(model if "://" in str(model) else path)
+    return bare_preset(path.stem, request), dataclasses.replace(request, weights=weights)
+
+
+def bare_preset(name: str, request: Request) -> Preset:
+    """The preset of a graph without one: its task and precision are told when it is opened."""
     outputs = request.outputs if isinstance(request.outputs, Mapping) else {}
     graph = Graph(input=request.input or "", outputs=outputs)
-    # Of which precision it is, it says itself when it is read.
-    bare = Preset(name=path.stem, task="classification", graph={"fp32": graph, "int8": graph})
-    weights = str(model if "://" in str(model) else path)
-    return bare, dataclasses.replace(request, weights=weights)
+    return Preset(name=name, task="classification", graph={"fp32": graph, "int8": graph})
+
+
+def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Placement, ...]]:
+    """The placement of a run, and that of each of its instances if it has several.
+
+    Raises:
+        RequestError: an argument that no machine could honour.
+        BindingError: one that this machine, or this process's part of it, can't honour.
+    """
+    from modelzoo_runner.machine import allocator, placement, processor, splitting, topology
+
+    precision = graph_precision(request.precision)
+    threads = preset.threads.get(precision, Threads())
+    here = topology.read()
+    choose = functools.partial(
+        placement.choose,
+        here,
+        threads,
+        preset.env.get(precision, {}),
+        goal="accuracy" if request.kind == "accuracy" else request.goal,
+        num_inter_threads=request.num_inter_threads,
+        num_intra_threads=request.num_intra_threads,
+        allocator=request.allocator,
+        binding=request.binding,
+        strict=request.strict,
+        env=request.env,
+        environ=os.environ,
+        # What there is in a container's image is seen in there.
+        allocators=None if request.docker_image or not threads.allocator else allocator.available(),
+    )
+    placed = choose(
+        socket_id=request.socket_id,
+        numa_node=request.numa_node,
+        cpus=request.cpus,
+        num_cores=request.num_cores,
+    )
+    if request.precision == "bfloat16":
+        said = processor.bfloat16_warnings(processor.flags())
+        if said and request.strict:
+            raise BindingError("; ".join(said))
+        placed = dataclasses.replace(placed, warnings=placed.warnings + said)
+    if request.instances is None and request.cores_per_instance is None:
+        return placed, ()
+    parts = splitting.split(here, placed.cpus, request.instances, request.cores_per_instance)
+    each = tuple(choose(cpus=part) for part in parts)
+    return splitting.together(here, placed, each), each

@@ -1,68 +1,96 @@
-"""What a caller asked for, before anything is decided: whether it can be done at all.
+"""The request and its validation: what a caller asked for, before anything is decided.
 
-Pure: no file is opened, and what this machine has isn't known here. What is left open is decided in
-`resolve`.
+Pure: no file is opened, and the machine isn't looked at. Defaults are decided in `resolve`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
-from modelzoo_runner.planning import graph_files
-from modelzoo_runner.values import validate as arguments
-from modelzoo_runner.values.parameters import image_name
-from modelzoo_runner.values.plan import Isolation, Kind
-from modelzoo_runner.values.preset import MASKS, ROLES, Preset, Task
+from modelzoo_runner.values import validate
+from modelzoo_runner.values.options import (
+    Allocator,
+    Binding,
+    CpuOptions,
+    Goal,
+    InstancePer,
+    Isolation,
+    Kind,
+    RunOptions,
+)
+from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset, Task
 
-GOALS = ("throughput", "latency")
+PATHS = ("weights", "data_location", "annotations", "preprocess_graph", "predictions")
+"""The arguments that can be a path."""
 
-BINDINGS = ("sched_setaffinity", "numactl", "none")
+DATA_FORMS: Mapping[Task, str] = {
+    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
+    "detection": "COCO images, or a COCO TFRecord",
+}
+"""The data that each task is scored on, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the caller asked for, before anything is decided; `None` is "decide for me"."""
+class Request(RunOptions, CpuOptions):
+    """What the caller asked for; `None` leaves the decision to the preset or the library."""
 
-    kind: Kind
-    precision: str = "fp32"
-    goal: str = "throughput"
+    goal: Goal = "throughput"
     weights: str = "pretrained"
-    data_location: str | None = None
-    annotations: str | None = None
-    stream: bool = False
-    allow_partial: bool = False
-    limit: int | None = None
     batch_size: int | None = None
     warmup_steps: int | None = None
     steps: int | None = None
-    min_seconds: float | None = None
-    seed: int = 0
     input: str | None = None
     outputs: Mapping[str, str] | None = None
-    input_shape: tuple[int, ...] | None = None
-    optimize: bool = True
-    allow_unsafe_ops: bool = False
     preprocess_graph: str | None = None
-    predictions: str | None = None
     socket_id: int | None = None
     numa_node: int | None = None
     cpus: str | Collection[int] | None = None
     num_cores: int | None = None
-    instances: int | str | None = None
+    instances: int | InstancePer | None = None
     cores_per_instance: int | None = None
     num_inter_threads: int | None = None
     num_intra_threads: int | None = None
-    allocator: str | None = None
-    binding: str = "sched_setaffinity"
-    strict: bool = False
-    env: Mapping[str, str] = field(default_factory=dict)
-    isolation: str = "auto"
+    allocator: Allocator | None = None
     docker_image: str | None = None
-    timeout: float | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, arguments: Mapping[str, Any]) -> Request:
+        """The request that a public function's arguments make; others among them are left out.
+
+        Raises:
+            RequestError: a path that is none.
+        """
+        names = {each.name for each in dataclasses.fields(cls)}
+        given = {name: value for name, value in arguments.items() if name in names}
+        for name in given.keys() & set(PATHS):
+            given[name] = validate.optional_text(name, given[name])
+        if "weights" in arguments:
+            given["weights"] = validate.text("weights", arguments["weights"])
+        given["env"] = {} if given.get("env") is None else given["env"]
+        return cls(kind=kind, **given)
+
+    def with_absolute_paths(self) -> Request:
+        """The request as a process in another folder understands it."""
+        given = {name: getattr(self, name) for name in PATHS}
+        del given["predictions"]  # written by this process
+        found: dict[str, Any] = {name: value and absolute(value) for name, value in given.items()}
+        return dataclasses.replace(self, **found)
+
+
+def absolute(location: str) -> str:
+    """The absolute path of a file or folder here; other locations and words stay as they are.
+
+    >>> absolute("gs://bucket/images"), absolute("random")
+    ('gs://bucket/images', 'random')
+    """
+    if "://" in location or location in ("pretrained", "random"):
+        return location
+    return str(Path(location).expanduser().absolute())
 
 
 def check(request: Request, preset: Preset) -> Request:
@@ -72,20 +100,15 @@ def check(request: Request, preset: Preset) -> Request:
         RequestError: naming the argument, its value and what is allowed.
         DataRequired: an accuracy run without data.
     """
-    request = _of_their_kinds(request)
-    allowed = (*preset.precisions, *_on_the_fly(preset, request))
-    arguments.one_of("precision", request.precision, allowed)
+    request = _validated(request)
+    allowed = (*preset.precisions, *_derived_precisions(preset, request))
+    validate.one_of("precision", request.precision, allowed)
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
             f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
         )
-    if request.annotations and preset.preprocess is not None:
-        raise RequestError(
-            f"annotations={request.annotations!r}: only for detectors; the labels of a "
-            "classifier's images are in its records"
-        )
-    graph_files.check_preparing(request, preset)
+    _check_task(request, preset)
     if request.docker_image and request.isolation == "none":
         raise RequestError(
             f'isolation="none": with docker_image={request.docker_image!r} the run is a process in '
@@ -96,41 +119,53 @@ def check(request: Request, preset: Preset) -> Request:
             "timeout: only a child process can be ended from outside; "
             'use isolation="auto" or "child"'
         )
-    _stream_can_be(request)
-    _instances_can_be(request)
+    _check_stream(request)
+    _check_instances(request)
     return request
 
 
-def _of_their_kinds(request: Request) -> Request:
-    """The request, each of whose arguments is of the kind that it should be."""
-    arguments.one_of("goal", request.goal, GOALS)
-    arguments.one_of("isolation", request.isolation, get_args(Isolation))
-    arguments.one_of("binding", request.binding, BINDINGS)
+def preset_graph(preset: Preset, request: Request) -> Graph:
+    """The graph to run. A random int8 graph is made of the float32 one and has its tensors."""
+    if request.weights == "random" and "fp32" in preset.graph:
+        return preset.graph["fp32"]
+    return preset.graph[graph_precision(request.precision)]
+
+
+def graph_precision(precision: str) -> str:
+    """The precision of the graph file behind a run: bfloat16 runs the fp32 graph."""
+    return "fp32" if precision == "bfloat16" else precision
+
+
+def _validated(request: Request) -> Request:
+    """The request with each argument validated on its own."""
+    validate.one_of("goal", request.goal, ("throughput", "latency"))
+    validate.one_of("isolation", request.isolation, get_args(Isolation))
+    validate.one_of("binding", request.binding, get_args(Binding))
     for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial"):
-        arguments.flag(name, getattr(request, name))
-    found: dict[str, Any] = {
-        name: arguments.whole(name, getattr(request, name), least)
+        validate.flag(name, getattr(request, name))
+    counts: dict[str, Any] = {
+        name: validate.optional_count(name, getattr(request, name), least)
         for name, least in (("batch_size", 1), ("warmup_steps", 0), ("steps", 1), ("limit", 1))
     }
     return dataclasses.replace(
         request,
-        **found,
-        seed=arguments.whole("seed", request.seed, 0) or 0,
-        min_seconds=arguments.seconds("min_seconds", request.min_seconds),
-        timeout=arguments.seconds("timeout", request.timeout),
-        input=arguments.optional_text("input", request.input),
+        **counts,
+        seed=validate.optional_count("seed", request.seed, 0) or 0,
+        min_seconds=validate.seconds("min_seconds", request.min_seconds),
+        timeout=validate.seconds("timeout", request.timeout),
+        input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
-        input_shape=arguments.shape("input_shape", request.input_shape),
-        cpus=arguments.cpu_list("cpus", request.cpus),
-        env=arguments.variables("env", request.env),
-        docker_image=image_name(request.docker_image),
+        input_shape=validate.shape("input_shape", request.input_shape),
+        cpus=validate.cpu_list("cpus", request.cpus),
+        env=validate.variables("env", request.env),
+        docker_image=validate.image_name(request.docker_image),
     )
 
 
 def _outputs(value: Any) -> dict[str, str] | None:
     if value is None:
         return None
-    outputs = arguments.texts("outputs", value, example={"scores": "predict:0"})
+    outputs = validate.texts("outputs", value, example={"scores": "predict:0"})
     known = [role for roles in ROLES.values() for role in roles] + [MASKS]
     for role in outputs:
         if role not in known:
@@ -141,22 +176,32 @@ def _outputs(value: Any) -> dict[str, str] | None:
     return outputs
 
 
-def _on_the_fly(preset: Preset, request: Request) -> tuple[str, ...]:
-    """The precisions that can be had of the float32 graph, beside those there is a graph for."""
+def _derived_precisions(preset: Preset, request: Request) -> tuple[str, ...]:
+    """The precisions that are made of the float32 graph, where the preset has no graph of them."""
     if "fp32" not in preset.graph:
         return ()
     made = ("bfloat16", "int8") if request.weights == "random" else ("bfloat16",)
     return tuple(each for each in made if each not in preset.graph)
 
 
-DATA_FORMS: Mapping[Task, str] = {
-    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
-    "detection": "COCO images, or a COCO TFRecord",
-}
-"""What data a task is scored on, in words."""
+def _check_task(request: Request, preset: Preset) -> None:
+    """Refuse what is for detectors only. The task of a graph given as a file isn't known yet."""
+    if preset.task == "detection" or preset.preprocess is None:
+        return
+    if request.annotations:
+        raise RequestError(
+            f"annotations={request.annotations!r}: only for detectors; the labels of a "
+            "classifier's images are in its records"
+        )
+    if request.preprocess_graph:
+        raise RequestError(
+            f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "
+            "images are prepared as its preset's [preprocess] says"
+        )
 
 
-def _stream_can_be(request: Request) -> None:
+def _check_stream(request: Request) -> None:
+    """Refuse streaming where there is nothing to stream, or no network to do it over."""
     if not request.stream:
         return
     if request.data_location is None:
@@ -176,8 +221,8 @@ def _stream_can_be(request: Request) -> None:
         )
 
 
-def _instances_can_be(request: Request) -> None:
-    """Whether several processes on CPUs of their own go with the other arguments."""
+def _check_instances(request: Request) -> None:
+    """Refuse several processes on CPUs of their own with arguments that rule them out."""
     if request.instances is None and request.cores_per_instance is None:
         return
     for name, value, allowed in (

@@ -1,18 +1,18 @@
-"""From a request to a plan: every default decided.
+"""From a request to a plan: every default decided, and which graph files the plan has.
 
-The order is *argument > preset > library*; `Plan.why` says which of them decided. Pure: no file is
-opened, nothing is fetched and nothing is measured here.
+The order is *argument > preset > library*; `Plan.why` says which of them decided. Pure: files are
+still where they were asked for and without their hashes, and nothing is measured here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from modelzoo_runner.planning import graph_files
-from modelzoo_runner.planning.graph_files import graph_precision
-from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values.plan import Image, Placement, Plan
-from modelzoo_runner.values.preset import Goal, Preset, Run
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.planning.request import Request, graph_precision, preset_graph
+from modelzoo_runner.values.options import run_options
+from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan, Source
+from modelzoo_runner.values.preset import MASKS, Graph, Preset, Run, Task
 
 WARMUP_STEPS = 10
 STEPS = 50
@@ -25,76 +25,91 @@ def resolve(
     placement: Placement,
     instances: tuple[Placement, ...] = (),
 ) -> Plan:
-    """The plan that a checked request comes to, every default decided.
+    """The plan that a checked request comes to.
 
-    The graph is still where it was asked for (`GraphFile.path` as given, no hash): fetching comes
-    after resolving, so that a bad argument fails before any download.
+    Fetching comes after resolving, so that a bad argument fails before any download.
+
+    Raises:
+        RequestError: the graph that prepares the images isn't published.
     """
-    graph = graph_files.of_preset(preset, request)
-    run = recommended(preset, request)
+    graph = preset_graph(preset, request)
+    run = _recommended_run(preset, request)
     why: dict[str, str] = {}
 
-    def decide(name: str, asked: Any, from_preset: Any, default: Any) -> Any:
-        for value, who in (
-            (asked, "argument"),
-            (from_preset, "preset"),
+    def decide(name: str, default: Any) -> Any:
+        """The value of an option that a preset can recommend."""
+        sources = (
+            (getattr(request, name), "argument"),
+            (getattr(run, name, None), "preset"),
             (default, "library default"),
-        ):
-            if value is not None:
-                why[name] = who
-                return value
-        why[name] = "not limited"
-        return None
+        )
+        value, why[name] = next(each for each in sources if each[0] is not None)
+        return value
 
-    batch_size = decide("batch_size", request.batch_size, run and run.batch_size, 1)
-    preprocess_graph = graph_files.preparing(request, graph)
+    is_benchmark = request.kind == "benchmark"
+    batch_size = decide("batch_size", 1)
+    preprocess_graph = _preprocess_graph(request, preset.name, graph)
     if preprocess_graph is not None:
         why["preprocess_graph"] = "argument" if request.preprocess_graph else "preset"
-    is_benchmark = request.kind == "benchmark"
     return Plan(
-        kind=request.kind,
+        **run_options(request),
         model=preset.name,
         task=preset.task,
-        precision=request.precision,
-        goal="accuracy" if request.kind == "accuracy" else _goal(request.goal),
-        graph=graph_files.of_model(request, preset.task, graph),
-        optimize=request.optimize,
-        allow_unsafe_ops=request.allow_unsafe_ops,
-        data_location=request.data_location or None,
-        annotations=request.annotations or None,
-        stream=request.stream,
-        allow_partial=request.allow_partial,
-        limit=request.limit,
+        goal=request.goal if is_benchmark else "accuracy",
+        graph=_model_graph(request, preset.task, graph),
         preprocess=preset.preprocess,
         preprocess_graph=preprocess_graph,
         label_offset=preset.label_offset,
-        input_shape=request.input_shape,
         batch_size=batch_size,
-        warmup_steps=decide(
-            "warmup_steps", request.warmup_steps, run and run.warmup_steps, WARMUP_STEPS
-        )
-        if is_benchmark
-        else 0,
-        steps=decide("steps", request.steps, run and run.steps, STEPS) if is_benchmark else None,
-        min_seconds=request.min_seconds,
-        seed=request.seed,
+        warmup_steps=decide("warmup_steps", WARMUP_STEPS) if is_benchmark else 0,
+        steps=decide("steps", STEPS) if is_benchmark else None,
         placement=placement,
         instances=instances,
-        isolation=request.isolation,  # type: ignore[arg-type] # checked above
         docker_image=Image(name=request.docker_image) if request.docker_image else None,
-        timeout=request.timeout,
-        predictions=request.predictions,
         published=graph.published,
         release=graph.release,
         why={**why, **{f"placement.{key}": said for key, said in placement.why.items()}},
     )
 
 
-def recommended(preset: Preset, request: Request) -> Run | None:
+def _recommended_run(preset: Preset, request: Request) -> Run | None:
     """The preset's run for this precision and goal, if it recommends one."""
     goal = "accuracy" if request.kind == "accuracy" else request.goal
     return preset.run.get(graph_precision(request.precision), {}).get(goal)
 
 
-def _goal(goal: str) -> Goal:
-    return "latency" if goal == "latency" else "throughput"
+def _model_graph(request: Request, task: Task, graph: Graph) -> GraphFile:
+    """The graph that is measured, and what goes in and out of it."""
+    source: Source = "path"
+    if request.weights in ("pretrained", "random"):
+        source = "random" if request.weights == "random" else "pretrained"
+    # Fetched too where the graph has them, as the exports of some detectors do.
+    masks = task == "detection" and not request.outputs and MASKS not in graph.outputs
+    return GraphFile(
+        source=source,
+        path=request.weights,
+        input=request.input or graph.input or None,
+        outputs=request.outputs or graph.outputs,
+        optional={MASKS: f"{MASKS}:0"} if masks else {},
+    )
+
+
+def _preprocess_graph(request: Request, model: str, graph: Graph) -> GraphFile | None:
+    """The graph that prepares the images: the one asked for, the preset's, or none."""
+    known = graph.preprocess_graph
+    if request.input not in (None, graph.input):
+        known = None  # it makes what the preset's input takes, and another is fed
+    asked = request.preprocess_graph
+    if not asked and known is None:
+        return None
+    if not asked and known is not None and not known.files:
+        raise RequestError(
+            f"preprocess_graph: the preset {model!r} says what goes in and out of the graph "
+            "that prepares its images, and not where it is published; give its path"
+        )
+    return GraphFile(
+        source="path" if asked else "pretrained",
+        path=asked or "pretrained",
+        input=None if known is None else known.input,
+        outputs={} if known is None else {"image": known.output},
+    )

@@ -18,9 +18,8 @@ from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import Interrupted, RequestError, ResultError
 from modelzoo_runner.execution import host
 from modelzoo_runner.machine import facts
-from modelzoo_runner.planning import planner as planning
-from modelzoo_runner.planning import request as requested
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning import planner
+from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.results.difference import NO_MATTER
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
@@ -30,6 +29,7 @@ from modelzoo_runner.scale.checkpoint import Checkpoint
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.tasks import source
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import MASKS, Preset
 from modelzoo_runner.values.progress import Guarded, Progress
@@ -59,8 +59,7 @@ def run(
     *,
     client: Any | None,
     checkpoint: str | Path | None,
-    offline: bool,
-    progress: Progress | None,
+    context: Context,
 ) -> AccuracyResult:
     """The result of an accuracy run, done in parts.
 
@@ -69,19 +68,19 @@ def run(
         request: what is asked for.
         client: whose workers do the parts; `None`: this machine does.
         checkpoint: the folder that keeps what is done.
-        offline: never touch the network.
-        progress: told of the examples that are done.
+        context: whether the network may be used, and who is told of the examples that are done.
 
     Raises:
         Interrupted: Ctrl-C; it holds the result of what is done.
         RequestError: an argument can't be, or the checkpoint is of another run.
         RunnerError: as `accuracy`.
     """
-    request = _with_absolute_paths(requested.check(request, preset))
+    request = check(request, preset).with_absolute_paths()
     _can_be_in_parts(request, client)
-    told = Guarded(progress or (lambda *_: None))
+    told = Guarded(context.tell)
+    context = Context(offline=context.offline, progress=told)
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(_place(preset, request, client, offline, told))
+        place = stack.enter_context(_place(preset, request, client, context))
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(place, request)))
@@ -158,13 +157,13 @@ def _is_part(part: Result, name: str, whole: Whole) -> TypeGuard[PartResult]:
 
 
 def _place(
-    preset: Preset, request: Request, client: Any | None, offline: bool, progress: Progress
+    preset: Preset, request: Request, client: Any | None, context: Context
 ) -> AbstractContextManager[Place]:
     if client is None:
-        return contextlib.nullcontext(_Here.of(preset, request, offline, progress))
+        return contextlib.nullcontext(_Here.of(preset, request, context))
     from modelzoo_runner.scale import cluster_place
 
-    return cluster_place.opened(client, preset, request, offline=offline)
+    return cluster_place.opened(client, preset, request, offline=context.offline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +176,8 @@ class _Here:
     workers: int = 1
 
     @classmethod
-    def of(cls, preset: Preset, request: Request, offline: bool, progress: Progress) -> _Here:
-        plan = planning.plan(preset, request, offline=offline, progress=progress)
+    def of(cls, preset: Preset, request: Request, context: Context) -> _Here:
+        plan = planner.plan(preset, request, context)
         return cls(plan=plan, whole=source.whole(plan), versions=facts.versions())
 
     @contextlib.contextmanager
@@ -241,20 +240,3 @@ def _can_be_in_parts(request: Request, client: Any | None) -> None:
             f"docker_image={request.docker_image!r}: the workers of a cluster run each part "
             "themselves; leave it out, and start the workers in that image instead"
         )
-
-
-def _with_absolute_paths(request: Request) -> Request:
-    """The request as another process in another folder understands it."""
-
-    def absolute(location: str | None) -> str | None:
-        if location is None or "://" in location or location in ("pretrained", "random"):
-            return location
-        return str(Path(location).expanduser().absolute())
-
-    return dataclasses.replace(
-        request,
-        weights=absolute(request.weights) or request.weights,
-        data_location=absolute(request.data_location),
-        annotations=absolute(request.annotations),
-        preprocess_graph=absolute(request.preprocess_graph),
-    )

@@ -20,13 +20,14 @@ from modelzoo_runner.execution import launch, listen, worker
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.parts import Whole
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cores
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.tasks import source
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 
@@ -234,7 +235,9 @@ class _Member:
         if cpus not in self._plans:
             request = dataclasses.replace(work.request, cpus=cpus, isolation="child")
             with _without_variables_of_dask():
-                self._plans[cpus] = planning.plan(work.preset, request, offline=work.offline)
+                self._plans[cpus] = planner.plan(
+                    work.preset, request, Context(offline=work.offline)
+                )
         return self._plans[cpus]
 
     def _child_for(self, plan: Plan) -> Child:

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modelzoo_runner.values.preset import Goal, Preprocess, Task
+from modelzoo_runner.values.options import Allocator, CpuOptions, Goal, RunOptions
+from modelzoo_runner.values.preset import Preprocess, Task
 
-Isolation = Literal["auto", "none", "child"]
-Kind = Literal["benchmark", "accuracy"]
 Source = Literal["pretrained", "random", "path"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
+class Placement(CpuOptions):
     """Which part of the machine a run gets.
 
     `cpus` are logical CPU ids (empty: leave the process where it is), `numa_nodes` the NUMA nodes
@@ -31,10 +30,7 @@ class Placement:
     numa_nodes: tuple[int, ...] = ()
     inter_threads: int
     intra_threads: int
-    env: Mapping[str, str] = field(default_factory=dict)
-    allocator: Literal["system", "tcmalloc", "jemalloc"] = "system"
-    binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity"
-    strict: bool = False
+    allocator: Allocator = "system"
     why: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -69,7 +65,7 @@ class Image:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(RunOptions):
     """One run. Counts are of steps or examples, times are seconds.
 
     `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
@@ -87,35 +83,20 @@ class Plan:
     the CPUs of all and the thread counts of each.
     """
 
-    kind: Kind
     model: str
     task: Task
-    precision: str
     goal: Goal
     graph: GraphFile
-    optimize: bool = True
-    allow_unsafe_ops: bool = False
-    data_location: str | None = None
-    annotations: str | None = None
-    stream: bool = False
-    allow_partial: bool = False
-    limit: int | None = None
     examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
     preprocess_graph: GraphFile | None = None
     label_offset: int | None = None
-    input_shape: tuple[int, ...] | None = None
     batch_size: int
     warmup_steps: int = 0
     steps: int | None = None
-    min_seconds: float | None = None
-    seed: int = 0
     placement: Placement
     instances: tuple[Placement, ...] = ()
-    isolation: Isolation = "auto"
     docker_image: Image | None = None
-    timeout: float | None = None
-    predictions: str | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     release: str | None = None
     why: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ Adding a model is adding a file. Nothing here fetches, decides or runs anything.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,6 @@ from modelzoo_runner.errors import PresetError, UnknownModel, did_you_mean
 from modelzoo_runner.values import codec
 
 Task = Literal["classification", "detection"]
-Goal = Literal["throughput", "latency", "accuracy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +156,15 @@ def folder() -> Path:
 def names() -> tuple[str, ...]:
     """The names of the models that come with the library, sorted."""
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
+
+
+def is_path(model: str | os.PathLike[str]) -> bool:
+    """Whether `model` names a file, a graph's or a preset's, and not one of the library's models.
+
+    >>> is_path("resnet50"), is_path("resnet50.pb"), is_path("models/resnet50")
+    (False, True, True)
+    """
+    return Path(model).suffix in (".pb", ".pbtxt", ".toml") or os.sep in str(model)
 
 
 def find(name: str, *, argument: str = "model") -> Preset:

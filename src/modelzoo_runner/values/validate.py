@@ -1,13 +1,13 @@
-"""Whether a single argument is of the kind that it should be. Pure.
+"""Validate individual arguments. Pure.
 
-Each function returns the argument, as a plain Python value; what several arguments mean together is
-not known here. Values that may come as text are for `parameters`.
+Each function returns the argument as a plain Python value.
 """
 
 from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +29,21 @@ def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
             f"{did_you_mean(str(value), allowed, otherwise='Allowed')}"
         )
     return value
+
+
+def word(name: str, value: object, allowed: Collection[str]) -> str:
+    """The allowed word that `value` is, whatever its case.
+
+    Raises:
+        RequestError: it is none of them.
+
+    >>> word("verbose", True, ("true", "false"))
+    'true'
+    """
+    folded = str(value).strip().lower()
+    if folded not in allowed:
+        raise RequestError(f"{name}={value!r}: should be {' or '.join(allowed)}")
+    return folded
 
 
 def flag(name: str, value: Any) -> bool:
@@ -104,24 +119,51 @@ def variables(name: str, value: Any) -> dict[str, str]:
     return found
 
 
-def whole(name: str, value: Any, least: int) -> int | None:
-    """A whole number of at least so much, or `None`.
+def count(
+    name: str, value: Any, least: int = 1, *, from_text: bool = False, otherwise: str = ""
+) -> int:
+    """A whole number of at least `least`, numpy's too.
+
+    Args:
+        name: the argument's name.
+        value: its value.
+        least: the smallest number allowed.
+        from_text: take text that says a number as well, as a pipeline or a command line passes it.
+        otherwise: what else the argument can be, for the error.
 
     Raises:
         RequestError: it is something else.
 
-    >>> whole("batch_size", 8, 1)
-    8
+    >>> count("batch_size", 8), count("steps", "100", from_text=True)
+    (8, 100)
     """
-    if value is None:
-        return None
     number = _index(value)
+    if from_text and isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+        number = int(value)
     if number is None or number < least:
         raise RequestError(
-            f"{name}={value!r}: should be a whole number of at least {least}, or None to let the "
-            "preset decide"
+            f"{name}={value!r}: should be a whole number of at least {least}{otherwise}"
         )
     return number
+
+
+def optional_count(name: str, value: Any, least: int = 1) -> int | None:
+    """The same, or `None`."""
+    if value is None:
+        return None
+    return count(name, value, least, otherwise=", or None to let the preset decide")
+
+
+def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int | None:
+    """A count or its text; `None` for what means "not given": nothing, empty text or -1.
+
+    >>> count_or_unset("batch_size", "-1", unset="the model's own")
+    """
+    if value is None or (isinstance(value, str) and value.strip() in ("", "-1")):
+        return None
+    if _index(value) == -1:
+        return None
+    return count(name, value, least, from_text=True, otherwise=f", or -1 for {unset}")
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -170,6 +212,25 @@ def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
     if not ids or any(each is None or each < 0 for each in ids):
         raise RequestError(f"{name}={value!r}: give ids, or text as '0-3,8'")
     return tuple(each for each in ids if each is not None)
+
+
+def image_name(value: Any) -> str | None:
+    """The name of a container image; `None` for nothing and for empty text.
+
+    Raises:
+        RequestError: it can't be one.
+
+    >>> image_name("registry.example.org:5000/team/modelzoo-runner@sha256:0123")
+    'registry.example.org:5000/team/modelzoo-runner@sha256:0123'
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[\w][\w./:@-]*", value, re.ASCII):
+        raise RequestError(
+            f"docker_image={value!r}: should be the name of an image, such as "
+            "registry.example.org/modelzoo-runner:1"
+        )
+    return value
 
 
 def _index(value: Any) -> int | None:

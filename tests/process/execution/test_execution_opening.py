@@ -11,7 +11,7 @@ import tiny
 from modelzoo_runner import models
 from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.execution.opening import with_own_facts
-from modelzoo_runner.planning import planner as planning
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values.plan import Plan
 
@@ -19,8 +19,8 @@ OUTPUTS = dict(models()["rfcn"].graph["fp32"].outputs)
 
 
 def plan_for(path: Path, **asked: Any) -> Plan:
-    preset, request = planning.preset_for(path, Request(kind="benchmark", **asked))
-    return with_own_facts(planning.resolved(preset, request), read_graph(path))
+    preset, request = planner.preset_for(path, Request(kind="benchmark", **asked))
+    return with_own_facts(planner.resolved(preset, request), read_graph(path))
 
 
 @pytest.mark.parametrize("named", [{}, {"input": "image_tensor:0", "outputs": OUTPUTS}])

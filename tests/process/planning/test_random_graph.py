@@ -18,8 +18,7 @@ from modelzoo_runner.backends.tensorflow.topologies import catalog
 from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch
 from modelzoo_runner.planning import random_graph, resolve
-from modelzoo_runner.planning import request as requested
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.values import preset
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preset
@@ -30,7 +29,7 @@ PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_O
 
 def plan(model: Preset = MOBILENET, **asked: Any) -> Plan:
     request = Request(kind="benchmark", weights="random", **asked)
-    return resolve.resolve(model, requested.check(request, model), PLACEMENT)
+    return resolve.resolve(model, check(request, model), PLACEMENT)
 
 
 FIRST_RUN = """

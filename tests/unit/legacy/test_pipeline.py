@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.legacy import model_args, pipeline
-from modelzoo_runner.planning import request as requested
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
+from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.values import preset
 from modelzoo_runner.values.plan import Placement, Plan
 
@@ -71,7 +71,7 @@ needs_readme = pytest.mark.skipif(
 def planned(call: pipeline.Call) -> Plan:
     """The plan that a call comes to, on a machine of 28 cores."""
     found = preset.find(call.model)
-    request = requested.check(requested.Request(kind=call.verb, **call.arguments), found)
+    request = check(Request(kind=call.verb, **call.arguments), found)
     return resolve.resolve(found, request, Placement(inter_threads=1, intra_threads=28))
 
 

@@ -10,14 +10,13 @@ import pytest
 
 from modelzoo_runner import accuracy, benchmark
 from modelzoo_runner.errors import DataRequired, RequestError
-from modelzoo_runner.planning import request as requested
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.values import preset
 
 
 def checked(**asked: Any) -> Request:
     asked.setdefault("kind", "benchmark")
-    return requested.check(Request(**asked), preset.find("resnet50"))
+    return check(Request(**asked), preset.find("resnet50"))
 
 
 WHOLE = "should be a whole number of at least {}, or None to let the preset decide"

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.planning import request as requested
 from modelzoo_runner.planning import resolve
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.values import codec, preset
 from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
 
@@ -21,7 +20,7 @@ PLACEMENT = Placement(inter_threads=1, intra_threads=4, why={"intra_threads": "m
 def plan(**asked: Any) -> Plan:
     asked.setdefault("kind", "benchmark")
     model = preset.find(asked.pop("model", "resnet50"))
-    return resolve.resolve(model, requested.check(Request(**asked), model), PLACEMENT)
+    return resolve.resolve(model, check(Request(**asked), model), PLACEMENT)
 
 
 def test_an_argument_comes_before_the_preset_and_the_preset_before_the_library() -> None:
@@ -68,7 +67,7 @@ def prepared(known: preset.PreprocessGraph, **asked: Any) -> Plan:
     """The plan for a detector whose preset has a graph that prepares images."""
     graph = dataclasses.replace(DETECTOR.graph["int8"], input="fed:0", preprocess_graph=known)
     model = dataclasses.replace(DETECTOR, graph={"int8": graph})
-    request = requested.check(Request(kind="benchmark", precision="int8", **asked), model)
+    request = check(Request(kind="benchmark", precision="int8", **asked), model)
     return resolve.resolve(model, request, PLACEMENT)
 
 
@@ -133,7 +132,7 @@ def test_a_random_int8_graph_has_the_tensors_of_the_float_one() -> None:
     model = dataclasses.replace(model, graph={**model.graph, "int8": moved})
     for weights, input in (("random", "input:0"), ("a.pb", "elsewhere:0")):
         request = Request(kind="benchmark", weights=weights, precision="int8")
-        resolved = resolve.resolve(model, requested.check(request, model), PLACEMENT)
+        resolved = resolve.resolve(model, check(request, model), PLACEMENT)
         assert (resolved.precision, resolved.graph.input) == ("int8", input)
         assert resolved.warmup_steps == 50  # as the preset recommends for int8
 
@@ -142,10 +141,10 @@ def test_a_preset_without_an_int8_graph_has_a_random_one() -> None:
     model = preset.find("resnet50")
     model = dataclasses.replace(model, graph={"fp32": model.graph["fp32"]}, run={})
     request = Request(kind="benchmark", weights="random", precision="int8")
-    resolved = resolve.resolve(model, requested.check(request, model), PLACEMENT)
+    resolved = resolve.resolve(model, check(request, model), PLACEMENT)
     assert (resolved.precision, resolved.batch_size) == ("int8", 1)
     with pytest.raises(RequestError) as raised:
-        requested.check(Request(kind="benchmark", precision="int8"), model)
+        check(Request(kind="benchmark", precision="int8"), model)
     assert str(raised.value) == (
         "precision='int8': not one of the values allowed here. Allowed: fp32, bfloat16"
     )
@@ -155,9 +154,7 @@ def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
     model = preset.find("resnet50")
     model = dataclasses.replace(model, graph={"int8": model.graph["int8"]})
     request = Request(kind="benchmark", weights="random", precision="int8")
-    assert (
-        resolve.resolve(model, requested.check(request, model), PLACEMENT).graph.input == "input:0"
-    )
+    assert resolve.resolve(model, check(request, model), PLACEMENT).graph.input == "input:0"
 
 
 def test_a_run_in_a_container() -> None:

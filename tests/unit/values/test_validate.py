@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.values import parameters
+from modelzoo_runner.values import validate
 
 
 @given(st.integers(-(10**17), 10**17), st.sampled_from(["{}", " {} ", "{:+d}", "\t{}\n"]))
@@ -15,14 +15,14 @@ from modelzoo_runner.values import parameters
 def test_a_whole_number_and_its_text_are_the_same(number: int, form: str) -> None:
     least = -(10**18)
 
-    assert parameters.whole("n", number, least=least) == number
-    assert parameters.whole("n", form.format(number), least=least) == number
+    assert validate.count("n", number, least, from_text=True) == number
+    assert validate.count("n", form.format(number), least, from_text=True) == number
 
 
 @pytest.mark.parametrize("value", ["", "1.0", "1e3", "1_000", "0x10", "½", "٣", "9" * 19, "1 2"])
 def test_what_is_no_whole_number_as_text(value: str) -> None:
     with pytest.raises(RequestError) as caught:
-        parameters.whole("steps", value, least=1)
+        validate.count("steps", value, 1, from_text=True)
 
     assert str(caught.value) == f"steps={value!r}: should be a whole number of at least 1"
 
@@ -30,20 +30,20 @@ def test_what_is_no_whole_number_as_text(value: str) -> None:
 @pytest.mark.parametrize("value", [None, True, False, 1.0, [1], b"1", 0, -1])
 def test_what_is_no_whole_number_of_at_least_one(value: object) -> None:
     with pytest.raises(RequestError) as caught:
-        parameters.whole("steps", value, least=1)
+        validate.count("steps", value, 1, from_text=True)
 
     assert str(caught.value) == f"steps={value!r}: should be a whole number of at least 1"
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "-1", -1, " -1 "])
 def test_not_given(value: object) -> None:
-    assert parameters.whole_or_unset("n", value, least=1, unset="all") is None
+    assert validate.count_or_unset("n", value, unset="all") is None
 
 
 @pytest.mark.parametrize("value", ["0", "-2", 0, True, "one", 1.0])
 def test_given_and_wrong(value: object) -> None:
     with pytest.raises(RequestError) as caught:
-        parameters.whole_or_unset("n", value, least=1, unset="all")
+        validate.count_or_unset("n", value, unset="all")
 
     assert (
         str(caught.value) == f"n={value!r}: should be a whole number of at least 1, or -1 for all"
@@ -52,12 +52,12 @@ def test_given_and_wrong(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["true", "True", " TRUE\n", True])
 def test_one_of_a_few_in_any_case(value: object) -> None:
-    assert parameters.one_of("verbose", value, ("true", "false")) == "true"
+    assert validate.word("verbose", value, ("true", "false")) == "true"
 
 
 @pytest.mark.parametrize("value", ["", "t", 1, None, "true false"])
 def test_none_of_a_few(value: object) -> None:
     with pytest.raises(RequestError) as caught:
-        parameters.one_of("verbose", value, ("true", "false"))
+        validate.word("verbose", value, ("true", "false"))
 
     assert str(caught.value) == f"verbose={value!r}: should be true or false"

@@ -1,0 +1,73 @@
+"""The options of a run, in groups. What a caller asks for and what is decided share them.
+
+A group lists each of its options once: `Request` and `Plan` inherit them, so that an attribute is
+`plan.data_location` and not `plan.data.data_location`. What each option means is said in
+`arguments`. Options that are decided, or that are decided upon, are in the class that has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Kind = Literal["benchmark", "accuracy"]
+Precision = Literal["fp32", "int8", "bfloat16"]
+Goal = Literal["throughput", "latency", "accuracy"]
+Isolation = Literal["auto", "none", "child"]
+Binding = Literal["sched_setaffinity", "numactl", "none"]
+Allocator = Literal["system", "tcmalloc", "jemalloc"]
+InstancePer = Literal["socket", "node", "core"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions:
+    """How the graph is loaded. A preset of one's own may have other precisions than `Precision`."""
+
+    precision: str = "fp32"
+    optimize: bool = True
+    allow_unsafe_ops: bool = False
+    input_shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What is read, how much of it, and where predictions are written."""
+
+    data_location: str | None = None
+    annotations: str | None = None
+    stream: bool = False
+    allow_partial: bool = False
+    limit: int | None = None
+    seed: int = 0
+    predictions: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOptions:
+    """Which process does the run, and for how long it measures."""
+
+    isolation: Isolation = "auto"
+    timeout: float | None = None
+    min_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuOptions:
+    """How a process is put on its CPUs; shared by `Request` and `Placement`."""
+
+    binding: Binding = "sched_setaffinity"
+    strict: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(GraphOptions, DataOptions, HostOptions):
+    """What `Request` and `Plan` share."""
+
+    kind: Kind
+
+
+def run_options(source: RunOptions) -> dict[str, Any]:
+    """The values of the shared options, by name."""
+    return {each.name: getattr(source, each.name) for each in fields(RunOptions)}
