@@ -48,6 +48,8 @@ RESULT = BenchmarkResult(
         (["benchmark", "resnet50", "--steps", "0"], 2, ["RequestError", "steps=0"]),
         (["benchmark", "resnet50", "--steps", "ten"], 2, ["--steps", "ten"]),
         (["benchmark", "resnet50", "--precision", "int4"], 2, ["int4", "int8"]),
+        (["benchmark", "resnet50", "--goal", "fast"], 2, ["goal='fast'", "latency"]),
+        (["benchmark", "resnet50", "--instances", "some"], 2, ["instances='some'", "socket"]),
         (["benchmark", "resnet50", "--env", "A"], 2, ["--env", "NAME=VALUE"]),
         (["benchmark", "resnet50", "--stops", "3"], 2, ["--stops", "--steps"]),
         (["benchmark", "resnet50", "--json", "--steps", "3"], 2, ["--json", "--steps"]),
