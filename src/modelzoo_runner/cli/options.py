@@ -105,7 +105,7 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
     """The type as cyclopts reads it, with how it is read and shown."""
     if typing.get_origin(hint) is Annotated:
         return hint
-    kind, reading = _reading(set(_members(hint)) - {types.NoneType})
+    kind, reading = _reading([each for each in _members(hint) if each is not types.NoneType])
     if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in _PANELS:
         reading["group"] = _PANELS[parameter.name]
     is_shown = not any(parameter.default is each for each in (None, False, (), ""))
@@ -121,26 +121,28 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
     ]
 
 
-def _reading(kinds: set[Any]) -> tuple[Any, dict[str, Any]]:
+def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
     choices = [kind for kind in kinds if typing.get_origin(kind) is Literal]
-    if choices and kinds <= {*choices, int}:
-        kind = functools.reduce(operator.or_, kinds)
+    if choices and all(kind is int or kind in choices for kind in kinds):
         # The choices are shown; whether a word is one of them the function decides: a preset of
         # the user's own may have other precisions.
+        kind = functools.reduce(operator.or_, kinds)
         return kind, {"converter": _number_or_word if int in kinds else _word}
-    if kinds in ({bool}, {list[str]}):
-        return kinds.pop(), {}
-    if kinds == {int}:
-        return int, {"converter": _whole, "metavar": "N"}
-    if kinds == {float}:
-        return float, {"metavar": "X"}
-    if kinds == {Mapping[str, str]}:
-        return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
-    if kinds == {tuple[int, ...]}:
-        return str, {"converter": _numbers, "metavar": "N,N,..."}
-    if kinds == {Collection[str]}:
-        return str, {"converter": _words, "metavar": "NAME,NAME,..."}
-    return str, {"metavar": "PATH" if kinds & {Path, os.PathLike[str]} else "TEXT"}
+    match kinds:
+        case [each] if each in (bool, list[str]):
+            return each, {}
+        case [each] if each is int:
+            return int, {"converter": _whole, "metavar": "N"}
+        case [each] if each is float:
+            return float, {"metavar": "X"}
+        case [each] if each == Mapping[str, str]:
+            return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+        case [each] if each == tuple[int, ...]:
+            return str, {"converter": _numbers, "metavar": "N,N,..."}
+        case [each] if each == Collection[str]:
+            return str, {"converter": _words, "metavar": "NAME,NAME,..."}
+    is_path = Path in kinds or os.PathLike[str] in kinds
+    return str, {"metavar": "PATH" if is_path else "TEXT"}
 
 
 def _members(hint: Any) -> Iterator[Any]:
