@@ -40,6 +40,7 @@ from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 
 if TYPE_CHECKING:
+    from modelzoo_runner.api.ab import ab_test
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.history import History
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 _LATER = {
     "History": "api.history",
     "Int8Report": "api.int8_report",
+    "ab_test": "api.ab",
     "calibration_batches": "api.calibration",
     "convert_coco": "data.coco_convert",
     "convert_imagenet": "data.convert",
@@ -98,6 +100,7 @@ __all__ = [
     "UnsafeArchive",
     "WorkerError",
     "__version__",
+    "ab_test",
     "accuracy",
     "benchmark",
     "best_known",

@@ -46,6 +46,7 @@ def benchmark(
     allocator: Literal["system", "tcmalloc", "jemalloc"] | None = None,
     binding: Literal["sched_setaffinity", "numactl", "none"] = "sched_setaffinity",
     strict: bool = False,
+    processes: int = 1,
     isolation: Literal["auto", "none", "child"] = "auto",
     docker_image: str | None = None,
     env: Mapping[str, str] | None = None,
@@ -93,6 +94,8 @@ def benchmark(
         allocator: the malloc to preload; it makes the run a child process.
         binding: how the run is put on its CPUs.
         strict: raise where what was asked can't be honoured and a warning would do.
+        processes: measure in so many fresh processes, one after the other, and keep each. Their
+            spread is what `compare` and a `History` need: 5 for what is to be compared later.
         isolation: `"auto"` runs in this process where it can honour the plan, else in a child;
             `"child"` always in a child; `"none"` never.
         docker_image: run in a container of this image (see `docs/containers.md`).

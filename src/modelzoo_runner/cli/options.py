@@ -36,7 +36,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("socket_id", "numa_node", "cpus", "num_cores", "instances", "cores_per_instance"),
         *("num_inter_threads", "num_intra_threads", "allocator", "binding", "strict"),
     ),
-    "Host": ("isolation", "docker_image", "env", "timeout", "client", "checkpoint"),
+    "Host": ("processes", "isolation", "docker_image", "env", "timeout", "client", "checkpoint"),
 }
 """The panels of a help page. An option that is in none of them is in the first, `Options`."""
 
