@@ -4,67 +4,105 @@
 >>> print(benchmark("resnet50", weights="random"))  # doctest: +SKIP
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
-from modelzoo_runner.api.sweep import sweep
-from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
-from modelzoo_runner.errors import (
-    BindingError,
-    ContainerError,
-    DataError,
-    DataRequired,
-    FetchError,
-    GraphError,
-    HashMismatch,
-    Interrupted,
-    MissingDependency,
-    PresetError,
-    RequestError,
-    ResultError,
-    RunnerError,
-    UnknownModel,
-    UnsafeArchive,
-    WorkerError,
-)
-
-# Now and not when they are asked for: each is in a module of its own name, which would be found
-# in the function's place once something else has loaded it.
-from modelzoo_runner.planning.recommended import BestKnown, best_known
-from modelzoo_runner.results.ab import ABResult
-from modelzoo_runner.results.compare import compare
-from modelzoo_runner.results.comparison import Comparison, SweepComparison
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
-from modelzoo_runner.results.sweep import Failure, SweepResult
-from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.preset import Preset
 
 if TYPE_CHECKING:
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
+    from modelzoo_runner.api.sweep import sweep
+    from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.coco_convert import convert_coco
-    from modelzoo_runner.data.convert import convert_imagenet
+    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
+    from modelzoo_runner.errors import (
+        BindingError,
+        ContainerError,
+        DataError,
+        DataRequired,
+        FetchError,
+        GraphError,
+        HashMismatch,
+        Interrupted,
+        MissingDependency,
+        PresetError,
+        RequestError,
+        ResultError,
+        RunnerError,
+        UnknownModel,
+        UnsafeArchive,
+        WorkerError,
+    )
     from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
     from modelzoo_runner.legacy.run import run
+    from modelzoo_runner.planning.recommended import BestKnown, best_known
+    from modelzoo_runner.results.ab import ABResult
+    from modelzoo_runner.results.compare import compare
+    from modelzoo_runner.results.comparison import Comparison, SweepComparison
     from modelzoo_runner.results.draw import draw_detections
+    from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
+    from modelzoo_runner.results.sweep import Failure, SweepResult
+    from modelzoo_runner.values.plan import Plan
+    from modelzoo_runner.values.preset import Preset
 
-# Loaded when they are first asked for, so that importing the library stays quick.
-_LATER = {
+_MODULES = {
+    "ABResult": "results.ab",
+    "AccuracyResult": "results.result",
+    "BenchmarkResult": "results.result",
+    "BestKnown": "planning.recommended",
+    "BindingError": "errors",
+    "Comparison": "results.comparison",
+    "ContainerError": "errors",
+    "DataError": "errors",
+    "DataRequired": "errors",
+    "Failure": "results.sweep",
+    "FetchError": "errors",
+    "GraphError": "errors",
+    "HashMismatch": "errors",
+    "History": "api.history",
     "Int8Report": "api.int8_report",
+    "Interrupted": "errors",
+    "MissingDependency": "errors",
+    "Plan": "values.plan",
+    "Preset": "values.preset",
+    "PresetError": "errors",
+    "RequestError": "errors",
+    "ResultError": "errors",
+    "RunnerError": "errors",
+    "SweepComparison": "results.comparison",
+    "SweepResult": "results.sweep",
+    "UnknownModel": "errors",
+    "UnsafeArchive": "errors",
+    "WorkerError": "errors",
+    "accuracy": "api.verbs",
+    "benchmark": "api.verbs",
+    "best_known": "planning.recommended",
     "calibration_batches": "api.calibration",
-    "convert_coco": "data.coco_convert",
+    "compare": "results.compare",
+    "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",
     "inspect_graph": "backends.tensorflow.inspect",
     "int8_report": "api.int8_report",
+    "load": "results.result",
+    "machine": "api.verbs",
+    "models": "api.verbs",
     "quantize": "int8.quantize",
     "run": "legacy.run",
     "score_detections": "api.detections",
+    "sweep": "api.sweep",
 }
+"""Public name -> module, which is loaded when the name is first asked for."""
+
+# `machine` is a function and also a package. Once the package has been imported, importing a module
+# of it doesn't bind that name here again.
+importlib.import_module(f"{__name__}.machine")
+del globals()["machine"]
 
 __all__ = [
     "ABResult",
@@ -80,6 +118,7 @@ __all__ = [
     "FetchError",
     "GraphError",
     "HashMismatch",
+    "History",
     "Int8Report",
     "Interrupted",
     "MissingDependency",
@@ -117,11 +156,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

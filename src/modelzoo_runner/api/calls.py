@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.api.verbs import accuracy, benchmark
-from modelzoo_runner.data import fingerprint
+from modelzoo_runner.data import paths
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
 from modelzoo_runner.planning.request import PATHS, absolute
@@ -189,7 +189,7 @@ def _files(given: Mapping[str, Any]) -> dict[str, Any]:
         elif name != "predictions" and _is_path(name, value):
             path = Path(str(value)).expanduser()
             if path.is_dir():
-                found[name] = fingerprint.of_files(sorted(path.iterdir()))
+                found[name] = paths.fingerprint(sorted(path.iterdir()))
             elif path.is_file():
                 with path.open("rb") as file:
                     found[name] = hashlib.file_digest(file, "sha256").hexdigest()

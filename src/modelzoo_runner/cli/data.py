@@ -37,5 +37,5 @@ def _convert(function: Callable[..., object]) -> None:
 
 @options.like(modelzoo_runner.score_detections)
 def score(detections: str, annotations: str, /, **given: Any) -> None:
-    """Score saved detections by COCO's rules, without running anything."""
+    """Score saved detections without running anything."""
     print(modelzoo_runner.score_detections(detections, annotations, **given))

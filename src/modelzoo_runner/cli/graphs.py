@@ -55,9 +55,8 @@ def quantize(
             model, data_location, progress=progress, **given
         )
         preset, request = planner.preset_for(model, request)
-        plan = planner.plan(
-            preset, request, Context(offline=given.get("offline", False), progress=progress)
-        )
+        context = Context(offline=given.get("offline", False), progress=progress)
+        plan = planner.plan(preset, request, context)
         tensors = {
             "input": plan.graph.input,
             "outputs": plan.graph.outputs,
@@ -81,5 +80,5 @@ def _write(path: Path, content: bytes) -> None:
 
 @options.like(modelzoo_runner.int8_report, leave_out=("batch",))
 def int8_report(graph: str, /, **given: Any) -> None:
-    """Tell what of a graph is int8, and compare it with the float32 one."""
+    """Tell what of a graph is int8, and what it brings."""
     print(modelzoo_runner.int8_report(graph, **given))

@@ -19,23 +19,35 @@ if TYPE_CHECKING:
 
 DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
-COMMANDS: Mapping[str, Mapping[str, str]] = {
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run models": {
-        "benchmark": "run:benchmark",
-        "accuracy": "run:accuracy",
-        "run": "run:run",
-        "sweep": "run:sweep",
+        "benchmark": ("run:benchmark", "Measure how fast a model runs here."),
+        "accuracy": ("run:accuracy", "Score a model on labelled data."),
+        "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),
+        "sweep": ("run:sweep", "Do many runs and print one table."),
     },
-    "Results": {"show": "results:show", "compare": "results:compare"},
+    "Results": {
+        "show": ("results:show", "Print saved results."),
+        "compare": ("results:compare", "Compare two saved results or sweeps."),
+    },
     "Graphs": {
-        "inspect": "graphs:inspect",
-        "quantize": "graphs:quantize",
-        "int8-report": "graphs:int8_report",
+        "inspect": ("graphs:inspect", "Describe a frozen graph on one page."),
+        "quantize": ("graphs:quantize", "Make the int8 graph of a float32 one."),
+        "int8-report": ("graphs:int8_report", "Tell what of a graph is int8, and what it brings."),
     },
-    "Data": {"convert": "data:convert", "score": "data:score", "cache": "storage:cache"},
-    "What there is": {"models": "info:models", "machine": "info:machine"},
+    "Data": {
+        "convert": ("data:convert", "Convert a folder of images to TFRecords."),
+        "score": ("data:score", "Score saved detections without running anything."),
+        "cache": ("storage:cache", "Look after the files that were fetched."),
+    },
+    "What there is": {
+        "models": ("info:models", "List the models."),
+        "machine": ("info:machine", "Show the CPUs here and which of them may be used."),
+    },
 }
-"""Panel of the help page -> command -> module in this room and name in it."""
+"""Panel of the help page -> command -> module in this room with the name in it; the first line of
+its docstring, which is here too so that the page loads none of them.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,11 +84,6 @@ def _do(arguments: list[str]) -> int:
     from modelzoo_runner.errors import PresetError, RequestError, RunnerError
 
     app = _app()
-    names = [name for commands in COMMANDS.values() for name in commands]
-    if not arguments or arguments[0] not in names:
-        # The help page of all commands has the first line of each one's docstring.
-        for name in names:
-            app[name]
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -107,8 +114,15 @@ def _app() -> App:
     )
     for place, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
-        for name, target in commands.items():
-            app.command(f"modelzoo_runner.cli.{target}", name=name, group=group)
+        for order, (name, (target, summary)) in enumerate(commands.items()):
+            app.command(
+                f"modelzoo_runner.cli.{target}",
+                name=name,
+                help=summary,
+                group=group,
+                sort_key=order,
+            )
+    app["--help"].group = app["--version"].group = Group("Options", sort_key=len(COMMANDS))
     return app
 
 

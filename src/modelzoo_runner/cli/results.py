@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import modelzoo_runner
+from modelzoo_runner.cli import options
 from modelzoo_runner.results import sweep
 
 
@@ -15,11 +18,13 @@ def show(results: list[str], /) -> None:
     print("\n\n".join(str(sweep.load_any(path)) for path in results))
 
 
-def compare(first: str, second: str, /) -> None:
-    """Compare two saved results.
+@options.like(modelzoo_runner.compare)
+def compare(reference: str, changed: str, /, **given: Any) -> None:
+    """Compare two saved results or sweeps.
 
     Args:
-        first: the file of the result to compare with.
-        second: the file of the result that is compared with it.
+        reference: the file of what there was before.
+        changed: the file of what is judged.
     """
-    print(modelzoo_runner.compare(modelzoo_runner.load(first), modelzoo_runner.load(second)))
+    results: list[Any] = [sweep.load_any(path) for path in (reference, changed)]
+    print(modelzoo_runner.compare(*results, **given))

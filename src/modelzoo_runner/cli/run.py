@@ -13,6 +13,7 @@ from modelzoo_runner.cli import options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.legacy import run as original
+from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.planning.recommended import recommended
 
 ALL = "all"
@@ -70,7 +71,7 @@ def run(
     coco: Annotated[str | None, Parameter(group=_TABLE)] = None,
     **given: Any,
 ) -> None:
-    """Run a model by the original pipeline's parameters, or all recommended runs.
+    """Do a run of the original pipeline, or all recommended ones.
 
     Args:
         json: save the result, or all of them, to this file; - for standard output.
@@ -104,6 +105,6 @@ def _runs(
     chosen = {} if weights is None else {"weights": weights}
     found = []
     for each in recommended(model, given.get("precision"), **data):
-        call = pipeline.translate(**{**given, **each})
+        call = pipeline.translate(Parameters(**{**given, **each}))
         found.append({"verb": call.verb, "model": call.model, **call.arguments, **chosen})
     return found

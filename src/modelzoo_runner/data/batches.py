@@ -1,19 +1,25 @@
-"""Batches: what a step is fed with, and made ones when there is no data."""
+"""Batches: what a step is fed with, synthetic ones, and how batches are made ahead of need."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import validate
 
 if TYPE_CHECKING:
     import numpy as np
 
 Transform = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
 """From one image, [1, height, width, 3], to one row of what a graph takes."""
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 ALIGNMENT = 64
 """Bytes. TensorFlow takes an array whose memory begins at a multiple of this without copying it."""
@@ -88,8 +94,7 @@ def _check(
 
     if not shape or min(shape) < 1:
         raise RequestError(f"shape={shape}: every side of a batch should be 1 or more")
-    if distinct < 1:
-        raise RequestError(f"distinct={distinct}: should be 1 or more")
+    validate.count("distinct", distinct)
     if dtype.kind not in "fiu":
         raise RequestError(f"dtype={dtype.name!r}: should be a float or an integer type")
     low, high = value_range
@@ -144,3 +149,63 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     start = -memory.ctypes.data % ALIGNMENT
     array: np.ndarray[Any, Any] = memory[start : start + count].view(dtype).reshape(shape)
     return array
+
+
+def check_counts(*, first: int, **positive: int | None) -> None:
+    """Validate the arguments that say how data is read.
+
+    Raises:
+        RequestError: `first` is negative, or another isn't a positive integer.
+    """
+    validate.count("first", first, 0)
+    for name, value in positive.items():
+        validate.optional_count(name, value)
+
+
+def ahead(
+    function: Callable[[Item], Made], items: Iterable[Item], *, threads: int, window: int
+) -> Generator[Made]:
+    """`function` of each item, in order, with up to `window` of them being worked on ahead.
+
+    Work goes on between two calls of `next`, which is what overlaps it with inference; the window
+    bounds the memory.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[Made]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= window:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def grouped(
+    items: Iterable[Item], key: Callable[[Item], Hashable], *, size: int, held: int
+) -> Iterator[list[Item]]:
+    """Every item exactly once, in lists of up to `size` with equal keys.
+
+    Items wait for others with their key, never more than `held` of them: then the longest list goes
+    out short. Those that wait at the end go out in the order they came.
+
+    >>> list(grouped("abacab", str, size=2, held=4))
+    [['a', 'a'], ['b', 'b'], ['c'], ['a']]
+    """
+    waiting: dict[Hashable, list[Item]] = {}
+    count = 0
+    for item in items:
+        group = waiting.setdefault(key(item), [])
+        group.append(item)
+        count += 1
+        if len(group) < size:
+            if count < held:
+                continue
+            group = max(waiting.values(), key=len)
+        del waiting[key(group[0])]
+        count -= len(group)
+        yield group
+    yield from waiting.values()

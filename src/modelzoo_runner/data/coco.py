@@ -1,4 +1,4 @@
-"""COCO, from wherever it is to batches of images and to what there is to find in them.
+"""COCO data -> batches of images, and their ground truth.
 
 The ground truth is a plain COCO dict. It comes from the JSON file where there is one, for other
 converters left out the boxes that reach over the border; else from the records themselves.
@@ -11,17 +11,20 @@ import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import coco_images, records
-from modelzoo_runner.data.batches import Batch, Transform
+from modelzoo_runner.data import records
+from modelzoo_runner.data.batches import Batch, Transform, ahead, check_counts, grouped
 from modelzoo_runner.data.coco_annotations import Annotations, joined, restricted
-from modelzoo_runner.data.coco_collected import Collected
-from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_find import CocoSource, find
-from modelzoo_runner.data.coco_images import Encoded
-from modelzoo_runner.data.coco_records import read_image
+from modelzoo_runner.data.coco_records import Collected, read_image
+from modelzoo_runner.data.examples import Features
+from modelzoo_runner.data.images import Decoded, Encoded, decode
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "CocoSource",
@@ -42,11 +45,7 @@ HELD = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """The truth of a batch: which images it holds.
-
-    `ids` are COCO's numbers, `sizes` the height and width in pixels that boxes are shares of (of
-    the padded image, where it was padded).
-    """
+    """Which images a batch holds: their `ids`, and their `sizes`, height and width in pixels."""
 
     ids: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
@@ -79,7 +78,7 @@ def files_of(source: CocoSource, limit: int | None = None) -> tuple[ReadablePath
 
 
 def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None) -> Annotations:
-    """What there is to find in the images of a source, or in `limit` of them from `first` on.
+    """The ground truth of the images of a source, or in `limit` of them from `first` on.
 
     Raises:
         DataError: there are no annotations; a record is broken or says what can't be; two records
@@ -102,7 +101,7 @@ def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None
 
 
 def collected(source: CocoSource) -> Collected:
-    """What to collect the ground truth of records in, while they are read."""
+    """Collects the ground truth of records while they are read."""
     return Collected(source.annotations, source.label_map)
 
 
@@ -114,15 +113,14 @@ def batches(
     limit: int | None = None,
     threads: int = 1,
     repeat: bool = False,
-    pad: bool = False,
     transform: Transform | None = None,
     truth: Collected | None = None,
 ) -> Generator[Batch]:
     """The images of a source, each exactly once, as uint8 [n, height, width, 3] in RGB.
 
     A batch holds images of one size: an image waits for others of its size, within bounds, so
-    batches may be shorter than asked for and images out of order. With a batch size of 1, or
-    `pad`, images come in order. Images are decoded ahead in threads. `truth` is an `Images`.
+    batches may be shorter than asked for and images out of order. With a batch size of 1 images
+    come in order. Images are decoded ahead in threads. A batch's `truth` is an `Images`.
     Close the iterator when it isn't read to its end.
 
     Args:
@@ -132,8 +130,6 @@ def batches(
         limit: only so many images of the source.
         threads: for decoding.
         repeat: start again at the end, and never end.
-        pad: batches of unequal images, with black at the right and the bottom up to the largest.
-            What a detector finds may change with it: many resize what they get.
         transform: from one image, uint8 [1, height, width, 3], to what the graph takes; for graphs
             whose preprocessing is a graph of its own. Called in the threads.
         truth: collect the ground truth of the records in it, for sources that are read once only.
@@ -142,12 +138,8 @@ def batches(
         RequestError: `batch_size`, `limit` or `threads` isn't positive.
         DataError: at the image that can't be read or decoded, or hasn't its annotation's size.
     """
-    for name, value in (("batch_size", batch_size), ("limit", limit), ("threads", threads)):
-        if value is not None and value < 1:
-            raise RequestError(f"{name}={value}: should be from 1")
-    if first < 0:
-        raise RequestError(f"first={first}: should be from 0")
-    return _batches(source, batch_size, first, limit, threads, repeat, pad, transform, truth)
+    check_counts(batch_size=batch_size, threads=threads, first=first, limit=limit)
+    return _batches(source, batch_size, first, limit, threads, repeat, transform, truth)
 
 
 def _batches(
@@ -157,7 +149,6 @@ def _batches(
     limit: int | None,
     threads: int,
     repeat: bool,
-    pad: bool,
     transform: Transform | None,
     truth: Collected | None,
 ) -> Generator[Batch]:
@@ -165,24 +156,28 @@ def _batches(
     encoded = itertools.chain.from_iterable(
         itertools.islice(_encoded(source, first, truth), limit) for _ in rounds
     )
-    decode = partial(coco_images.decode, transform=transform)
-    decoded = coco_images.ahead(decode, encoded, threads=threads, window=batch_size + threads)
+    decoded = ahead(
+        partial(decode, transform=transform),
+        encoded,
+        threads=threads,
+        window=batch_size + threads,
+    )
     with contextlib.closing(decoded):
-        for group in coco_images.grouped(
+        for group in grouped(
             decoded,
-            lambda image: None if pad else image.pixels.shape,
+            lambda image: image.pixels.shape,
             size=batch_size,
             held=HELD * batch_size,
         ):
-            inputs = coco_images.stacked(group)
-            sizes = [each.size for each in group]
-            if pad and transform is None:
-                sizes = [inputs.shape[1:3]] * len(group)
-            yield Batch(
-                inputs,
-                Images(ids=tuple(each.image_id for each in group), sizes=tuple(sizes)),
-                tuple(each.name for each in group),
-            )
+            ids, sizes, names = zip(*((e.image_id, e.size, e.name) for e in group), strict=True)
+            yield Batch(_stacked(group), Images(ids=ids, sizes=sizes), names)
+
+
+def _stacked(group: list[Decoded]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    # A view where there is one image: its memory is TensorFlow's, aligned already.
+    return group[0].pixels[None] if len(group) == 1 else np.stack([each.pixels for each in group])
 
 
 def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterator[Encoded]:

@@ -1,25 +1,29 @@
-"""Raw images with their classes -> record files, in TF-slim's and Intel's layout."""
+"""Raw images and their labels or annotations -> record files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelzoo_runner.data import images as encoded_images
+from modelzoo_runner.data import output
+from modelzoo_runner.data.batches import Item, ahead
+from modelzoo_runner.data.coco_find import find
+from modelzoo_runner.data.coco_records import clipped, to_record
+from modelzoo_runner.data.images import Encoded, decode
 from modelzoo_runner.data.labelled import LabelledImage, labelled_images
-from modelzoo_runner.data.output import check_free, whole_folder
-from modelzoo_runner.data.records import RecordWriter
+from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.values import validate
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+Progress = Callable[[int, int], None]
 
 IMAGES_PER_SHARD = 400
 """As the converters of old: 128 shards for the 50,000 validation images."""
@@ -49,6 +53,33 @@ class ConversionReport:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CocoConversion:
+    """What was written. All counts but `images` are of annotations, and all of those are kept.
+
+    `clipped` reach over the border of their image, `empty` have no width or height, `unlisted` are
+    of no listed image and so the only ones that are in no record.
+    """
+
+    files: tuple[Path, ...]
+    images: int
+    images_without_objects: int
+    annotations: int
+    crowds: int
+    clipped: int
+    empty: int
+    unlisted: int
+
+    def __str__(self) -> str:
+        """Two lines for people."""
+        return (
+            f"{self.images} images, {self.images_without_objects} of them without objects, and "
+            f"{self.annotations} boxes: {self.crowds} crowds, {self.clipped} over the border, "
+            f"{self.empty} without area; {self.unlisted} of no listed image, left out\n"
+            f"{self.files[0].parent}: {len(self.files)} files, {self.files[0].name} first"
+        )
+
+
 def convert_imagenet(
     images: Path | str,
     labels: Path | str,
@@ -56,7 +87,7 @@ def convert_imagenet(
     *,
     shards: int | None = None,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ConversionReport:
     """Record files `validation-*-of-*` made from a folder of images.
 
@@ -81,27 +112,94 @@ def convert_imagenet(
             is in the way in `out`.
     """
     out = Path(out).expanduser()
-    check_free(out)
+    output.check_free(out)
     found, left_out = labelled_images(Path(images).expanduser(), Path(labels).expanduser())
     found.sort(key=_mixed)
-    count = min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD)) if shards is None else shards
-    if not isinstance(count, int) or not 1 <= count <= min(len(found), 99_999):
-        raise RequestError(f"shards={shards!r}: should be 1 to {len(found)}, the number of images")
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
-    if not isinstance(threads, int) or threads < 1:
-        raise RequestError(f"threads={threads!r}: should be 1 or more")
-    names = [f"validation-{number:05}-of-{count:05}" for number in range(count)]
-    with whole_folder(out) as folder, closing(_in_parallel(_record, found, threads)) as records:
-        done = 0
-        for number, name in enumerate(names):
-            with RecordWriter(folder / name) as writer:
-                while done < len(found) * (number + 1) // count:
+    if shards is None:
+        shards = min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD))
+    _check_shards(shards, min(len(found), 99_999))
+    names = [f"validation-{number:05}-of-{shards:05}" for number in range(shards)]
+    _write(_record, found, out, names, threads, progress)
+    classes = len({each.class_index for each in found})
+    return ConversionReport(out, tuple(out / name for name in names), len(found), classes, left_out)
+
+
+def convert_coco(
+    images: Path | str,
+    annotations: Path | str,
+    out: Path | str,
+    *,
+    shards: int = 1,
+    name: str = "coco_val.record",
+    progress: Progress | None = None,
+) -> CocoConversion:
+    """Write COCO's images and annotations as TFRecords.
+
+    Every annotated image becomes a record, in the order of the annotations, and every annotation
+    is kept: scores from the records are exactly those from the JSON. Every image is decoded once to
+    see that it can be; its own bytes are kept. The folder appears whole or not at all.
+
+    Args:
+        images: the folder of images, such as val2017.
+        annotations: its `instances_*.json`.
+        out: a folder that is not there yet, or empty.
+        shards: how many files. One is called `name`, more `<name>-00000-of-00010` and so on.
+        name: of the file or of the files.
+        progress: called with the number of images written and of all images.
+
+    Raises:
+        RequestError: `shards` isn't between 1 and the number of images.
+        DataError: an image is missing, can't be decoded or isn't of the size its annotation says;
+            the annotations are broken; `out` has files in it or can't be written.
+    """
+    out = Path(out).expanduser()
+    output.check_free(out)
+    source = find(images, annotations)
+    if source.kind != "images" or source.annotations is None:
+        raise DataError(f"{images}: should be a folder of images, and holds records already.")
+    truth = source.annotations
+    _check_shards(shards, len(truth["images"]))
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    objects: Mapping[int, list[dict[str, Any]]] = defaultdict(list)
+    for each in truth["annotations"]:
+        objects[each["image_id"]].append(each)
+    paths = dict(zip(source.image_ids, source.files, strict=True))
+
+    def record(image: Mapping[str, Any]) -> bytes:
+        return to_record(_checked(paths[image["id"]], image), image, objects[image["id"]], names)
+
+    files = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
+    _write(record, truth["images"], out, files, None, progress)
+    return _report(tuple(out / each for each in files), truth, objects)
+
+
+def _check_shards(shards: int, images: int) -> None:
+    if not 1 <= validate.count("shards", shards) <= images:
+        raise RequestError(f"shards={shards!r}: should be from 1 to {images}, the number of images")
+
+
+def _write(
+    record: Callable[[Item], bytes],
+    items: Sequence[Item],
+    out: Path,
+    names: Sequence[str],
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    """The records of `items`, in order and evenly, as files of those names in the folder `out`."""
+    threads = validate.optional_count("threads", threads, 1) or len(os.sched_getaffinity(0))
+    total, done = len(items), 0
+    with (
+        output.whole_folder(out) as folder,
+        closing(ahead(record, items, threads=threads, window=3 * threads)) as records,
+    ):
+        for number, name in enumerate(names, start=1):
+            with writing(folder / name) as writer:
+                while done < total * number // len(names):
                     writer.write(next(records))
                     done += 1
                     if progress is not None:
-                        progress(done, len(found))
-    classes = len({each.class_index for each in found})
-    return ConversionReport(out, tuple(out / name for name in names), len(found), classes, left_out)
+                        progress(done, total)
 
 
 def _mixed(image: LabelledImage) -> bytes:
@@ -140,7 +238,7 @@ def _record(image: LabelledImage) -> bytes:
     return bytes(example.SerializeToString(deterministic=True))
 
 
-def _decode(encoded: tf.Tensor) -> tf.Tensor:
+def _decode(encoded: Any) -> Any:
     import tensorflow as tf
 
     return tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -154,18 +252,34 @@ def _feature(value: bytes | int) -> Any:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _in_parallel(
-    function: Callable[[LabelledImage], bytes], items: Iterable[LabelledImage], threads: int
-) -> Generator[bytes, None, None]:
-    """`map` by threads, in order, a few items ahead: not all results in memory at once."""
-    waiting: deque[Future[bytes]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+def _checked(path: ReadablePath, image: Mapping[str, Any]) -> bytes:
+    """The bytes of an image, once they are seen to decode to the size its annotation says."""
+    size = image["height"], image["width"]
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
+    decode(Encoded(name=path.name, image_id=image["id"], where=str(path), data=data, size=size))
+    return data
+
+
+def _report(
+    files: tuple[Path, ...], truth: Mapping[str, Any], objects: Mapping[int, list[dict[str, Any]]]
+) -> CocoConversion:
+    kept = [(image, each) for image in truth["images"] for each in objects[image["id"]]]
+    return CocoConversion(
+        files=files,
+        images=len(truth["images"]),
+        images_without_objects=sum(not objects[image["id"]] for image in truth["images"]),
+        annotations=len(kept),
+        crowds=sum(each["iscrowd"] != 0 for _, each in kept),
+        clipped=sum(_is_clipped(each["bbox"], image) for image, each in kept),
+        empty=sum(min(each["bbox"][2:]) <= 0 for _, each in kept),
+        unlisted=len(truth["annotations"]) - len(kept),
+    )
+
+
+def _is_clipped(box: list[float], image: Mapping[str, Any]) -> bool:
+    x, y, across, down = box
+    inside = clipped(box, image["width"], image["height"])
+    return inside != (x, y, x + across, y + down)

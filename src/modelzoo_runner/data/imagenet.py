@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.data import images, interleave, labels, paths, shards
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.examples import (
-    Features,
+    FeatureMap,
     features_of,
     optional_value_problem,
     value_problem,
@@ -127,7 +127,7 @@ def files_of(
     counts = [count(path) for path in imagenet.files]
     if limit is None or limit >= sum(counts):
         return imagenet.files
-    left = dict(interleave.resume(counts, limit, in_turn=INTERLEAVED_FILES))
+    left = dict(interleave.resume(counts, limit, cycle=INTERLEAVED_FILES))
     return tuple(path for place, path in enumerate(imagenet.files) if left.get(place, 1))
 
 
@@ -237,7 +237,7 @@ def _variant(path: ReadablePath) -> Variant:
     """Whose records these are, by the keys of the first."""
     with closing(read_records(path)) as records:
         first = next(records)
-    features: Features = features_of(first) or {}
+    features: FeatureMap = features_of(first) or {}
     for variant, keys in KEYS.items():
         if keys.encoded in features:
             if what := _problem(first, keys, None):

@@ -1,34 +1,53 @@
-"""The order in which files read in turn give their records, from their counts alone.
+"""Reading several record files in turn, in the order of `tf.data.Dataset.interleave`.
 
-It is that of `tf.data.Dataset.interleave` with `deterministic=True` and a block length of 1: one
-record of each of the first few files in turn; a file that has ended leaves its place empty for that
-round, and the next file takes the place in the round after. Which files are meant isn't known here.
+That order (`deterministic=True`, a block length of 1) is one record of each of the first few files
+in turn; a file that has ended leaves its place empty for that round, and the next file takes the
+place in the round after. Files that TensorFlow can't open are read here in Python, from beginning
+to end and no sooner than their records are wanted: where files are makes no difference.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import count, islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.records import read_records
+from modelzoo_runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-def resume(counts: Sequence[int], first: int, *, in_turn: int) -> list[tuple[int, int]]:
+class Record(NamedTuple):
+    """A record: the position of its file, its number in that file, and its bytes."""
+
+    file: int
+    number: int
+    data: bytes
+
+
+def resume(counts: Sequence[int], first: int, *, cycle: int) -> list[tuple[int, int]]:
     """What is left to be read after the first `first` records: (file, records read of it).
 
-    The same order read over that list gives the records that follow, in the order in which they
-    would have come. A file that was read to its end may still be in it: it holds its place.
+    The same order over that list gives the records that follow, as they would have come. A file
+    that was read to its end may still be in it: it holds its place.
 
     Args:
         counts: the number of records in each file.
         first: how many records to leave out.
-        in_turn: how many files are read in turn.
+        cycle: how many files are read in turn.
 
-    >>> resume([2, 2, 2], 3, in_turn=2)
+    >>> resume([2, 2, 2], 3, cycle=2)
     [(1, 1), (0, 2), (2, 0)]
     """
     waiting = deque(range(len(counts)))
     # The places in the order of their turns; `None` is an empty one.
     places: deque[tuple[int, int] | None] = deque()
-    for _ in range(min(in_turn, len(counts))):
+    for _ in range(min(cycle, len(counts))):
         places.append((waiting.popleft(), 0))
     left = first
     while left:
@@ -50,3 +69,68 @@ def resume(counts: Sequence[int], first: int, *, in_turn: int) -> list[tuple[int
     # Empty places are filled in the order of their turns.
     at_hand = [place if place or not following else following.pop(0) for place in places]
     return [place for place in at_hand if place is not None] + following
+
+
+def in_turn(
+    files: Sequence[ReadablePath], starts: Sequence[tuple[int, int]], cycle: int
+) -> Generator[Record]:
+    """The records of files in that order.
+
+    `starts` are the files to read, by position, and how many records of each to leave out.
+
+    Raises:
+        RunnerError: a file is broken, or can't be read any further.
+    """
+    waiting = iter(starts)
+
+    def place() -> Generator[Record | None]:
+        for file, first in waiting:
+            with contextlib.closing(read_records(files[file], first=first)) as found:
+                for number, data in enumerate(found, start=first):
+                    yield Record(file, number, data)
+            yield None
+
+    with contextlib.ExitStack() as stack:
+        places = deque(stack.enter_context(contextlib.closing(place())) for _ in range(cycle))
+        while places:
+            try:
+                record = next(places[0])
+            except StopIteration:
+                places.popleft()
+                continue
+            places.rotate(-1)
+            if record is not None:
+                yield record
+
+
+def dataset(
+    files: Sequence[ReadablePath],
+    starts: Sequence[tuple[int, int]],
+    *,
+    cycle: int,
+    limit: int | None,
+    repeat: bool,
+    failures: list[RunnerError],
+) -> tf.data.Dataset:
+    """(position of the file, number in it, record), each a scalar; `starts` as in `in_turn`.
+
+    Where reading fails the records end, and the error is added to `failures`: TensorFlow would hide
+    its class, and print a traceback of its own.
+    """
+    import tensorflow as tf
+
+    def rounds() -> Iterator[Record]:
+        for _ in count() if repeat else range(1):
+            with contextlib.closing(in_turn(files, starts, cycle)) as found:
+                yield from islice(found, limit)
+
+    def until_failure() -> Iterator[Record]:
+        try:
+            yield from rounds()
+        except RunnerError as error:
+            failures.append(error)
+
+    whole_number, text = tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)
+    return tf.data.Dataset.from_generator(
+        until_failure, output_signature=(whole_number, whole_number, text)
+    )

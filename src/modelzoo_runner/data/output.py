@@ -1,8 +1,7 @@
-"""Files and folders that appear whole or not at all.
+"""A folder that appears whole or not at all.
 
-What is made is made beside its destination, under a hidden name in the same folder, and renamed at
-the end: after an exception, Ctrl-C or a full disk the destination is as it was, and nothing is left
-behind.
+It is made beside its destination, under a hidden name, and renamed at the end: after an exception,
+Ctrl-C or a full disk the destination is as it was, and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -13,60 +12,34 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from modelzoo_runner.errors import DataError
-
-
-@contextmanager
-def whole_file(path: Path | str) -> Iterator[BinaryIO]:
-    """A new file open for writing that becomes `path` when the block ends well.
-
-    A file that is already there is replaced in one step. Errors of the block itself pass unchanged.
-
-    Raises:
-        DataError: when the file can't be made, with the reason the system gave.
-    """
-    path = Path(path)
-    partial = _partial(path)
-    with explained(path):
-        # "x": two writers never share a file. Its mode is the user's umask, as of any file.
-        file = partial.open("xb")
-    try:
-        with file:
-            yield file
-            with explained(path):
-                file.flush()
-                os.fsync(file.fileno())
-        with explained(path):
-            partial.replace(path)
-            _sync_folder(path.absolute().parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path | str) -> Iterator[Path]:
     """A new folder to write into that becomes `path` when the block ends well.
 
-    The files in it are the caller's to write; `whole_file` does that durably. Errors of the block
-    itself pass unchanged.
+    Errors of the block itself pass unchanged.
 
     Raises:
         DataError: when `path` is there and isn't an empty folder, or can't be made.
     """
     path = Path(path)
     check_free(path)
-    partial = _partial(path)
+    parent = path.absolute().parent
+    # Not made from the name: that may be as long as a name can be.
+    partial = parent / f".partial-{secrets.token_hex(8)}"
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
     try:
         yield partial
         with explained(path):
+            _sync(partial)
             # Renaming onto an empty folder is allowed; onto one that got files meanwhile it isn't.
             partial.rename(path)
-            _sync_folder(path.absolute().parent)
+            _sync(parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -88,7 +61,7 @@ def check_free(path: Path | str) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turns what the system says about writing `path` into a DataError."""
+    """Turns the system's error about writing `path` into a DataError."""
     try:
         yield
     except OSError as error:
@@ -96,13 +69,8 @@ def explained(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: can't be written: {error.strerror or error}{where}") from error
 
 
-def _partial(path: Path) -> Path:
-    # Not made from the name: that may be as long as a name can be.
-    return path.absolute().parent / f".partial-{secrets.token_hex(8)}"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
+def _sync(folder: Path) -> None:
+    """Make names in a folder last through a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

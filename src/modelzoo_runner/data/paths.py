@@ -1,11 +1,9 @@
-"""What the readers of this room need of a file or a folder.
-
-A `pathlib.Path` has it, and so has whatever else stands for a file, wherever its bytes are.
-"""
+"""What reading needs of a file or a folder: on the disk, or wherever else its bytes are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, Protocol, Self
 
@@ -43,3 +41,16 @@ class ReadablePath(Protocol):
 def of(location: ReadablePath | str) -> ReadablePath:
     """The file or folder a user named; a `~` in a name of this machine is filled in."""
     return Path(location).expanduser() if isinstance(location, (str, Path)) else location
+
+
+def listing(folder: ReadablePath) -> list[ReadablePath]:
+    """What is in a folder, by name, without hidden files: macOS leaves a `._x` beside every `x`."""
+    return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+
+
+def fingerprint(files: Iterable[ReadablePath]) -> str:
+    """A hash of the files' names and sizes, in their order; where they are doesn't matter."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    return digest.hexdigest()[:16]

@@ -4,7 +4,7 @@ The files are read a few at a time, in turn; records are parsed by several threa
 the next batches are made while one is used. Nothing is shuffled, and the order depends on the files
 alone, not on the threads, so the first hundred examples are the same hundred everywhere.
 
-Files that TensorFlow can't open itself are read for it (`streamed`), in the same order.
+Files that TensorFlow can't open itself are read for it (`interleave`), in the same order.
 
 When TensorFlow stops at a broken record it says neither which nor where. The same order makes it
 possible to find it: it is among the batch that didn't come.
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import interleave, streamed
+from modelzoo_runner.data import interleave
+from modelzoo_runner.data.batches import check_counts
 from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.preprocess import eagerly
 from modelzoo_runner.data.records import count, offset_of, record_error, scan
-from modelzoo_runner.errors import DataError, RequestError, RunnerError
+from modelzoo_runner.errors import DataError, RunnerError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -75,11 +76,7 @@ def array_batches(
         DataError: while iterating, naming file, record, byte and problem.
         RunnerError: while iterating: a file can't be read any further.
     """
-    for name, value in (("batch_size", batch_size), ("threads", threads), ("limit", limit)):
-        if value is not None and value < 1:
-            raise RequestError(f"{name}={value}: should be 1 or more")
-    if first < 0:
-        raise RequestError(f"first={first}: should be 0 or more")
+    check_counts(batch_size=batch_size, threads=threads, first=first, limit=limit)
     return _iterate(tuple(files), parse, problem, batch_size, threads, first, limit, repeat)
 
 
@@ -98,20 +95,20 @@ def _iterate(
     starts = [(file, 0) for file in range(len(files))]
     if first:
         counts = [count(path) for path in files]
-        starts = interleave.resume(counts, first, in_turn=INTERLEAVED_FILES)
+        starts = interleave.resume(counts, first, cycle=INTERLEAVED_FILES)
     if not starts:
         return
     failures: list[RunnerError] = []
-    with _eagerly():
+    with eagerly():
         source = _records(files, starts, limit, repeat, failures)
         batches = _batched(source, parse, batch_size, threads).as_numpy_iterator()
     delivered = 0
     while True:
         try:
-            with _eagerly():
+            with eagerly():
                 arrays = next(batches, None)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            with _eagerly():
+            with eagerly():
                 waiting = source.skip(delivered).take(batch_size)
                 located = _located(error, files, waiting, problem)
             raise failures[0] if failures else located from error
@@ -121,14 +118,6 @@ def _iterate(
             return
         delivered += len(arrays["file"])
         yield arrays
-
-
-def _eagerly() -> AbstractContextManager[None]:
-    """Iterating works also where a graph of somebody's own is the current one."""
-    import tensorflow as tf
-
-    mode: AbstractContextManager[None] = tf.__internal__.eager_context.eager_mode()
-    return mode
 
 
 def _records(
@@ -145,7 +134,7 @@ def _records(
     import tensorflow as tf
 
     if not all(map(_tensorflow_opens, files)):
-        return streamed.dataset(
+        return interleave.dataset(
             files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
         )
 

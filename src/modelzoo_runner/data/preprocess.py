@@ -13,6 +13,7 @@ byte, transparency is dropped) are decoded to three channels. Other formats, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelzoo_runner.errors import PresetError
@@ -29,6 +30,17 @@ MAX_PIXELS = 1 << 26
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+def eagerly() -> AbstractContextManager[None]:
+    """TensorFlow's functions run at once inside, also where the caller turned that off.
+
+    A graph may be the current one in this thread, or `tf.compat.v1.disable_v2_behavior` was called.
+    """
+    import tensorflow as tf
+
+    mode: AbstractContextManager[None] = tf.__internal__.eager_context.eager_mode()
+    return mode
 
 
 def image_function(preprocess: Preprocess) -> Callable[[tf.Tensor], tf.Tensor]:

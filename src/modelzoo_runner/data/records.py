@@ -5,7 +5,7 @@ A file is a row of frames (`tensorflow/core/lib/io/record_writer.h`)::
     uint64 length | uint32 masked CRC-32C of the length | the record | uint32 masked CRC-32C of it
 
 all little-endian. TensorFlow's own reader is faster in a pipeline and says little when it stops;
-the functions here name the file, the byte and the record. What is inside a record they don't know.
+the functions here name the file, the byte and the record.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import os
 import struct
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from modelzoo_runner.data import paths
-from modelzoo_runner.data.output import explained, whole_file
+from modelzoo_runner.data.output import explained
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.values import atomic
 
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
@@ -113,9 +113,28 @@ def scan(path: ReadablePath | str) -> int:
 
 
 class RecordWriter:
-    """Writes a record file that appears whole, and durably, or not at all.
+    """Appends records to an open file; `records` is how many."""
 
-    >>> with RecordWriter("/tmp/two.tfrecord") as writer:
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self.records = 0
+        self._path = path
+        self._file = file
+
+    def write(self, record: bytes) -> None:
+        """Append one record."""
+        length = _LENGTH.pack(len(record))
+        with explained(self._path):
+            self._file.write(length + _CRC.pack(_masked_crc(length)))
+            self._file.write(record)
+            self._file.write(_CRC.pack(_masked_crc(record)))
+        self.records += 1
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[RecordWriter]:
+    """A record file to write to, which appears whole, and durably, or not at all.
+
+    >>> with writing("/tmp/two.tfrecord") as writer:
     ...     writer.write(b"one")
     ...     writer.write(b"two")
     >>> list(read_records("/tmp/two.tfrecord"))
@@ -125,37 +144,16 @@ class RecordWriter:
         DataError: when the file can't be written, or nothing was: a file without a record is what
             an interrupted copy leaves, so none is made on purpose.
     """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.records = 0
-        self._output: AbstractContextManager[BinaryIO] = whole_file(self.path)
-        self._file: BinaryIO
-
-    def write(self, record: bytes) -> None:
-        """Append one record."""
-        length = _LENGTH.pack(len(record))
-        with explained(self.path):
-            self._file.write(length + _CRC.pack(_masked_crc(length)))
-            self._file.write(record)
-            self._file.write(_CRC.pack(_masked_crc(record)))
-        self.records += 1
-
-    def __enter__(self) -> RecordWriter:
-        self._file = self._output.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None and not self.records:
-            nothing = DataError(f"{self.path}: no record was written, so the file is not made.")
-            self._output.__exit__(DataError, nothing, None)
-            raise nothing
-        self._output.__exit__(kind, error, traceback)
+    path = Path(path)
+    with ExitStack() as stack:
+        with explained(path):
+            file = stack.enter_context(atomic.writing(path))
+        writer = RecordWriter(path, file)
+        yield writer  # errors of the block itself pass unchanged
+        if not writer.records:
+            raise DataError(f"{path}: no record was written, so the file is not made.")
+        with explained(path):
+            stack.close()
 
 
 def place(path: ReadablePath | str, number: int, offset: int) -> str:

@@ -1,8 +1,8 @@
-"""The original's pipeline for Kubeflow, and one that runs all that is recommended.
+"""Kubeflow pipelines: the original's, and one that does all recommended runs.
 
-Each step is one call of `modelzoo_runner.run` in a pod of its own, which leaves its saved result as
-an artifact and its figures as metrics. Making a pipeline needs the extra `kubeflow`, and so does
-the image that its steps run in.
+Each step calls `modelzoo_runner.run` in a pod of its own and leaves the saved result as an artifact
+and its figures as metrics. The extra `kubeflow` is needed to compile a pipeline, and in the image
+that its steps run in.
 """
 
 # No `from __future__ import annotations` here: kfp reads the annotations of a step as objects.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import MissingDependency, RequestError
-from modelzoo_runner.legacy import pipeline
+from modelzoo_runner.legacy import parameters
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
 
@@ -24,22 +24,20 @@ __all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipelin
 IMAGE = "modelzoo-runner:latest"
 
 DEFAULTS: Mapping[str, Any] = {
-    name: parameter.default
-    for name, parameter in inspect.signature(pipeline.translate).parameters.items()
-    if name != "docker_image"
+    name: default for name, default in parameters.DEFAULTS.items() if name != "docker_image"
 }
-"""A step's parameters: those of old, but for the image, which is the pod's."""
+"""The parameters of a step and their defaults: all but the image, which is the pod's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """What a step's pod is and gets.
+    """The pod of a step.
 
-    The CPUs and the memory are requested and are the limit: a node that hands out whole CPUs
-    exclusively does so for such a pod alone, and only if `cpu` is a whole number.
+    CPUs and memory are both request and limit: only then, and only if `cpu` is a whole number, does
+    the kubelet's static CPU manager give a pod CPUs of its own.
 
     Attributes:
-        image: the container's image; it holds this library with its extra `kubeflow`.
+        image: the container's image, which holds this library with its extra `kubeflow`.
         cpu: CPUs, in Kubernetes' notation.
         memory: memory, in Kubernetes' notation.
         node_selector: labels that the node must have.
@@ -56,42 +54,31 @@ class Pod:
 
 
 def inference_pipeline(pod: Pod = Pod()) -> Any:
-    """The original's pipeline: one step, and the ten parameters of old, filled in when it is run.
+    """The original's pipeline: one step, and its ten parameters, filled in when it is run.
 
     Raises:
         MissingDependency: kfp isn't installed; the pip line.
 
     >>> write(inference_pipeline(Pod(cpu="8", memory="16G")), "inference.yaml")  # doctest: +SKIP
     """
-    dsl = _kfp().dsl
     step = _step()
+    defaults = {**DEFAULTS, "docker_image": pod.image}
 
-    def model_zoo_inference(
-        data_location: str = "",
-        model_name: str = "resnet50",
-        precision: str = "int8",
-        mode: str = "inference",
-        batch_size: str = "-1",
-        socket_id: str = "0",
-        verbose: str = "true",
-        benchmark_or_accuracy: str = "benchmark",
-        extra_model_args: str = "",
-        docker_image: str = pod.image,
-    ) -> None:
-        task = step(
-            data_location=data_location,
-            model_name=model_name,
-            precision=precision,
-            mode=mode,
-            batch_size=batch_size,
-            socket_id=socket_id,
-            verbose=verbose,
-            benchmark_or_accuracy=benchmark_or_accuracy,
-            extra_model_args=extra_model_args,
-        )
-        _place(task, pod).set_container_image(docker_image)
+    def model_zoo_inference(*values: str) -> None:
+        given = dict(zip(defaults, values, strict=True))
+        image = given.pop("docker_image")
+        _configure(step(**given), pod).set_container_image(image)
 
-    return dsl.pipeline(
+    # kfp makes the pipeline's parameters from these.
+    model_zoo_inference.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=str
+            )
+            for name, value in defaults.items()
+        ]
+    )
+    return _kfp().dsl.pipeline(
         name="model-zoo-inference", description="Benchmark or score one model on CPUs"
     )(model_zoo_inference)
 
@@ -102,12 +89,13 @@ def sweep_pipeline(
     *,
     parallelism: int = 1,
 ) -> Any:
-    """A pipeline with a step for each of `runs`, each a mapping of the parameters of old.
+    """A pipeline with a step for each of `runs`.
 
     Args:
-        runs: see `recommended`; what a run doesn't say is the default of `modelzoo_runner.run`.
-        pod: what each step's pod is and gets.
-        parallelism: steps at once; more than one only where the nodes keep their CPUs apart.
+        runs: for each run the parameters of `modelzoo_runner.run` that aren't its defaults, as
+            `recommended` returns them.
+        pod: the pod of each step.
+        parallelism: steps at once; more than one only where pods don't share CPUs.
 
     Raises:
         MissingDependency: kfp isn't installed; the pip line.
@@ -128,7 +116,7 @@ def sweep_pipeline(
         items = [{**DEFAULTS, **run} for run in runs]
         with dsl.ParallelFor(items=items, parallelism=parallelism) as run:
             task = step(**{name: getattr(run, name) for name in DEFAULTS})
-            _place(task, pod)
+            _configure(task, pod)
 
     return dsl.pipeline(name="model-zoo-sweep", description="Run many models, one step each")(
         model_zoo_sweep
@@ -136,14 +124,14 @@ def sweep_pipeline(
 
 
 def write(made: Any, path: str | Path) -> Path:
-    """Compile what was made here to the YAML that Kubeflow takes, and return its path."""
+    """Compile a pipeline to the YAML that Kubeflow takes, and return its path."""
     path = Path(path).expanduser()
     _kfp().compiler.Compiler().compile(made, package_path=str(path))
     return path
 
 
 def figures(result: Result) -> dict[str, float]:
-    """What of a result is worth a column in Kubeflow's list of runs; times are in seconds."""
+    """The figures of a result that are logged as metrics; times are in seconds."""
     found = {
         "examples": float(result.examples),
         "throughput": result.throughput,
@@ -163,6 +151,7 @@ def _step() -> Any:
     dsl = _kfp().dsl
     from kfp.dsl import Artifact, Metrics, Output
 
+    # kfp copies the source of this function into the pipeline: it stands for itself.
     def run_model(
         data_location: str,
         model_name: str,
@@ -176,34 +165,25 @@ def _step() -> Any:
         result: Output[Artifact],
         metrics: Output[Metrics],
     ) -> None:
+        given = {k: v for k, v in locals().items() if k not in ("result", "metrics")}
         import modelzoo_runner
         from modelzoo_runner.legacy import kubeflow
 
-        found = modelzoo_runner.run(
-            data_location=data_location,
-            model_name=model_name,
-            precision=precision,
-            mode=mode,
-            batch_size=batch_size,
-            socket_id=socket_id,
-            verbose=verbose,
-            benchmark_or_accuracy=benchmark_or_accuracy,
-            extra_model_args=extra_model_args,
-        )
+        found = modelzoo_runner.run(**given)
         found.save(result.path)
         for name, value in kubeflow.figures(found).items():
             metrics.log_metric(name, value)
 
-    # Nothing is installed when the step starts: the image has it.
+    # Nothing is installed when the step starts: the image has this library.
     return dsl.component(base_image=IMAGE, install_kfp_package=False)(run_model)
 
 
-def _place(task: Any, pod: Pod) -> Any:
+def _configure(task: Any, pod: Pod) -> Any:
     kubernetes = _kfp().kubernetes
     task.set_container_image(pod.image)
     task.set_cpu_request(pod.cpu).set_cpu_limit(pod.cpu)
     task.set_memory_request(pod.memory).set_memory_limit(pod.memory)
-    # A measurement is made, not remembered.
+    # A measurement is never taken from the cache.
     task.set_caching_options(enable_caching=False)
     for label, value in pod.node_selector.items():
         kubernetes.add_node_selector(task, label_key=label, label_value=value)

@@ -1,7 +1,6 @@
-"""An old `launch_benchmark.py` command line, as a call of today.
+"""Translate an old `launch_benchmark.py` command line into a call of `benchmark` or `accuracy`.
 
-Read are the options of the zoo's releases 1.3.1 to 1.5.0. Nothing is run and no shell is asked: the
-line is only taken apart.
+The options of the zoo's releases 1.3.1 to 1.5.0 are known. Nothing is run.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.legacy import model_args, pipeline
+from modelzoo_runner.legacy.parameters import DEFAULTS, Parameters
 from modelzoo_runner.values import validate
 
 SCRIPT = "launch_benchmark.py"
@@ -46,7 +46,7 @@ NEEDLESS: Mapping[str, str] = {
 
 
 def from_launch_command(command: str | Sequence[str]) -> pipeline.Call:
-    r"""The call that an old command line comes to; its notes say where a meaning changed.
+    r"""Translate an old command line; the notes of the call say where a meaning changed.
 
     Args:
         command: the line as it was typed, with backslashes at line ends or not, or its pieces.
@@ -69,16 +69,11 @@ def from_launch_command(command: str | Sequence[str]) -> pipeline.Call:
     given, extra = _read(options)
     is_accuracy = given["accuracy_only"]
     call = pipeline.translate(
-        data_location=given["data_location"],
-        model_name=given["model_name"],
-        precision=given["precision"],
-        mode=given["mode"] or "inference",
-        batch_size=given["batch_size"],
-        socket_id=given["socket_id"],
-        verbose=given["verbose"],
-        benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",
-        extra_model_args=extra,
-        docker_image=given["docker_image"],
+        Parameters(
+            **{name: given[name] for name in DEFAULTS if name in given},
+            benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",
+            extra_model_args=extra,
+        )
     )
     arguments, notes = _more(given, is_accuracy)
     env = {**variables, **arguments.pop("env", {}), **call.arguments.get("env", {})}
@@ -135,6 +130,7 @@ def _read(options: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
         parser.add_argument(*flags.split(), required=needed)
     for flags in SWITCHES:
         parser.add_argument(*flags.split(), action="store_true")
+    parser.set_defaults(mode=DEFAULTS["mode"])
     end = options.index("--") if "--" in options else len(options)
     namespace, rest = parser.parse_known_args(options[:end])
     for piece in rest:

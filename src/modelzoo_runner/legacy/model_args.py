@@ -1,8 +1,8 @@
-"""The original's extra model arguments (`steps=100 warmup_steps=50`), in today's words.
+"""Translate the original's extra model arguments (`steps=100 warmup_steps=50`).
 
-Each model of the zoo took some of its own. What still means something becomes an argument of
-`benchmark`; what no longer does is accepted and named in a note; anything else is refused with the
-names that model knows. Pure: nothing is passed through a shell or set in the environment here.
+Each model of the zoo had some of its own. They become arguments of `benchmark` and `accuracy`; one
+without a meaning here is accepted with a note; an unknown one is an error. Nothing is passed to a
+shell or set in the environment.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def parse(given: str | Mapping[str, Any]) -> dict[str, str]:
 
 
 def pairs(pieces: Iterable[str]) -> dict[str, str]:
-    """The same from pieces that have been split already."""
+    """The same from pieces that are split already."""
     found: dict[str, str] = {}
     for piece in pieces:
         name, equals, value = piece.partition("=")

@@ -1,8 +1,6 @@
-"""The original pipeline's parameters, in today's words.
+"""Translate the original pipeline's parameters into a call of `benchmark` or `accuracy`.
 
-`translate` turns them, also as the strings that a pipeline passes, into a call of `benchmark` or
-`accuracy`, and says where a meaning changed. Pure: nothing is run, fetched or passed through a
-shell here.
+Notes say where a meaning changed. Nothing is run, fetched or passed to a shell here.
 """
 
 from __future__ import annotations
@@ -13,31 +11,30 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args
+from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 
 PRECISIONS = ("fp32", "int8", "bfloat16")
-"""The choices the original had. Which of them a model has is the model's affair."""
-
-PARAMETERS = (
-    *("data_location", "model_name", "precision", "mode", "batch_size", "socket_id", "verbose"),
-    *("benchmark_or_accuracy", "extra_model_args", "docker_image"),
-)
-"""The original's ten, in its order."""
+"""The original's choices. Which of them a model has, its preset says."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call of `benchmark` or `accuracy`: `str()` gives it as a line of Python.
+    """A call of `benchmark` or `accuracy`; `str()` of it is a line of Python.
 
-    `arguments` are its keyword arguments; what isn't in there is left to be decided. `notes` say in
-    words where something means another thing than it did in the original.
+    Attributes:
+        verb: the function to call.
+        model: its first argument.
+        arguments: its keyword arguments; what isn't in there has the function's default.
+        verbose: whether progress should be logged.
+        notes: where something means another thing than it did in the original.
     """
 
     verb: Kind
@@ -51,75 +48,49 @@ class Call:
         return f"{self.verb}({', '.join([_literal(self.model), *given])})"
 
 
-def translate(
-    *,
-    data_location: str | Path | None = "",
-    model_name: str | Path = "resnet50",
-    precision: str = "int8",
-    mode: str = "inference",
-    batch_size: str | int | None = "-1",
-    socket_id: str | int | None = "0",
-    verbose: str | bool = "true",
-    benchmark_or_accuracy: str = "benchmark",
-    extra_model_args: str | Mapping[str, Any] = "",
-    docker_image: str | None = "",
-) -> Call:
-    """The call that the original pipeline's parameters ask for.
-
-    The defaults are the original's, except that the batch size is the model's own (which is the
-    original's 128 for its default model) and that no container is used.
-
-    Args:
-        data_location: a path or a `gs://` address; empty for synthetic input.
-        model_name: a model's name, or the path of a graph (`.pb`) or of a preset (`.toml`).
-        precision: `fp32`, `int8` or `bfloat16`.
-        mode: `inference`, the only one there is.
-        batch_size: examples in a step; -1 or empty for the model's own.
-        socket_id: the socket to use; -1 or empty for the whole machine.
-        verbose: `true` or `false`.
-        benchmark_or_accuracy: `benchmark` or `accuracy`.
-        extra_model_args: pairs such as `steps=100 warmup_steps=50`, quoted as in a shell, or the
-            same as a mapping.
-        docker_image: the image of a container to run in; empty for none.
+def translate(given: Parameters) -> Call:
+    """The call of `benchmark` or `accuracy` that the parameters ask for.
 
     Raises:
         RequestError: naming the parameter, its value and what is allowed.
 
-    >>> print(translate(model_name="resnet50", precision="fp32", batch_size="1"))
+    >>> print(translate(Parameters(model_name="resnet50", precision="fp32", batch_size="1")))
     benchmark("resnet50", precision="fp32", goal="latency", batch_size=1, socket_id=0)
     """
-    validate.word("mode", mode, ("inference",))
-    precision = validate.word("precision", precision, PRECISIONS)
-    verb = validate.word("benchmark_or_accuracy", benchmark_or_accuracy, ("benchmark", "accuracy"))
+    validate.word("mode", given.mode, ("inference",))
+    precision = validate.word("precision", given.precision, PRECISIONS)
+    verb = validate.word("benchmark_or_accuracy", given.benchmark_or_accuracy, get_args(Kind))
     is_benchmark = verb == "benchmark"
-    model_name = str(model_name)
-    preset = _preset(model_name)
+    model = str(given.model_name)
+    preset = _preset(model)
     extra, extra_notes = model_args.translate(
-        model_args.parse(extra_model_args),
-        model=model_name,
+        model_args.parse(given.extra_model_args),
+        model=model,
         precision=precision,
         preset=preset,
         benchmark=is_benchmark,
     )
-    location = _location(data_location)
-    batch, batch_notes = _batch_size(batch_size, model_name, preset)
-    image, image_notes = _image(docker_image)
+    location = _location(given.data_location)
+    batch, batch_notes = _batch_size(given.batch_size, model, preset)
+    image, image_notes = _image(given.docker_image)
     arguments = {
         "precision": precision,
         "goal": "latency" if is_benchmark and batch == 1 else None,
         "data_location": location,
         "batch_size": batch,
-        "socket_id": validate.count_or_unset("socket_id", socket_id, 0, unset="the whole machine"),
+        "socket_id": validate.count_or_unset(
+            "socket_id", given.socket_id, 0, unset="the whole machine"
+        ),
         "docker_image": image,
         **extra,
     }
     return Call(
-        verb="benchmark" if is_benchmark else "accuracy",
-        model=model_name,
+        verb=cast(Kind, verb),
+        model=model,
         arguments={name: value for name, value in arguments.items() if value is not None},
-        verbose=validate.word("verbose", verbose, ("true", "false")) == "true",
+        verbose=validate.word("verbose", given.verbose, ("true", "false")) == "true",
         notes=(
-            *_data_notes(model_name, preset, is_benchmark, location),
+            *_data_notes(model, preset, is_benchmark, location),
             *batch_notes,
             *extra_notes,
             *image_notes,

@@ -1,4 +1,4 @@
-"""The original pipeline's door: its parameters in, a result out."""
+"""Entry point compatible with the original pipeline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from modelzoo_runner.api import verbs as api
 from modelzoo_runner.legacy import pipeline
+from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 
 logger = logging.getLogger("modelzoo_runner")
@@ -27,10 +28,9 @@ def run(
     extra_model_args: str | dict[str, Any] = "",
     docker_image: str | None = "",
 ) -> BenchmarkResult | AccuracyResult:
-    """The result of a run described by the original pipeline's parameters, also as its strings.
+    """Benchmark or score a model by the original pipeline's parameters, each also as text.
 
-    Where a parameter means another thing than it did there, the result's warnings say so.
-    `str(pipeline.translate(...))` of the same parameters is the call that this makes.
+    Where a parameter means another thing than it did there, a warning of the result says so.
 
     Args:
         data_location: a path or a `gs://` address; empty for synthetic input.
@@ -42,8 +42,11 @@ def run(
         verbose: `true` logs progress to the logger `modelzoo_runner` at level INFO.
         benchmark_or_accuracy: `benchmark` or `accuracy`.
         extra_model_args: pairs such as `steps=100 warmup_steps=50`.
-        docker_image: run in a container of this image, which holds this library; empty: run here.
-            The original's images are no longer needed.
+        docker_image: run in a container of this image, which must hold this library; empty: run
+            here. The original's images are no longer needed.
+
+    Returns:
+        A `BenchmarkResult`, or an `AccuracyResult` for `benchmark_or_accuracy="accuracy"`.
 
     Raises:
         RequestError: naming the parameter, its value and what is allowed.
@@ -53,18 +56,8 @@ def run(
         >>> from modelzoo_runner import run
         >>> run(model_name="resnet50", batch_size="128", socket_id="0")  # doctest: +SKIP
     """
-    call = pipeline.translate(
-        data_location=data_location,
-        model_name=model_name,
-        precision=precision,
-        mode=mode,
-        batch_size=batch_size,
-        socket_id=socket_id,
-        verbose=verbose,
-        benchmark_or_accuracy=benchmark_or_accuracy,
-        extra_model_args=extra_model_args,
-        docker_image=docker_image,
-    )
+    given = dict(locals())  # the ten parameters, before there are other local variables
+    call = pipeline.translate(Parameters(**given))
     verb = api.benchmark if call.verb == "benchmark" else api.accuracy
     result: BenchmarkResult | AccuracyResult = verb(
         call.model, **call.arguments, progress=_log if call.verbose else None

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import difference, ratio, saved
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.ratio import Ratio, Verdict
 from modelzoo_runner.results.result import Observed
 from modelzoo_runner.results.saved import SCHEMA
@@ -58,7 +59,7 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ABResult:
+class ABResult(Exportable):
     """Two or more sides, measured in turns; the first is the reference of all comparisons.
 
     `looks` is how often at most the intervals were looked at, on which their width depends, and
@@ -155,14 +156,6 @@ class ABResult:
         summary = {"derived": True, **self.summary()}
         return {"schema": SCHEMA, "kind": KIND, "summary": summary, **codec.to_dict(self)}
 
-    def save(self, path: str | Path) -> Path:
-        """Write the result as JSON, whole or not at all, and return the path.
-
-        Raises:
-            ResultError: the path can't be written; says why.
-        """
-        return saved.write(self.to_dict(), path)
-
     @staticmethod
     def load(path: str | Path) -> ABResult:
         """The result saved at `path`.
@@ -189,16 +182,6 @@ class ABResult:
     def html(self) -> str:
         """The result as HTML with a picture of the rounds, to be shown or saved as a page."""
         return self._repr_html_()
-
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame with a row for each turn: round, side, order, throughput and times.
-
-        Raises:
-            MissingDependency: pandas isn't installed.
-        """
-        from modelzoo_runner.results import frames
-
-        return frames.dataframe(frames.of_ab(self))
 
 
 def from_dict(record: Mapping[str, Any]) -> ABResult:

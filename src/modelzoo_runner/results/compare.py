@@ -148,7 +148,7 @@ def _sweeps(reference: SweepResult, changed: SweepResult, min_effect: float) -> 
     """Runs of the same model, precision, batch and placement are pairs, in their order."""
     pairs, missing = _matched(list(reference), list(changed))
     rows = tuple(compare(one, other, min_effect=min_effect) for one, other in pairs)
-    return SweepComparison(rows=rows, missing=tuple(missing))
+    return SweepComparison(comparisons=rows, missing=tuple(missing))
 
 
 def _matched(

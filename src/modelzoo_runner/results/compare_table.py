@@ -89,17 +89,19 @@ def sweep_row(comparison: Comparison) -> tuple[str, str, str, str]:
 
 def sweep_text(sweep: SweepComparison) -> str:
     """A line for each comparison, then each obstacle and each missing run."""
-    lines = table.columns([SWEEP_HEADER, *map(sweep_row, sweep.rows)])
+    lines = table.columns([SWEEP_HEADER, *map(sweep_row, sweep.comparisons)])
     return "\n".join((*lines, *sweep_notes(sweep)))
 
 
 def sweep_notes(sweep: SweepComparison) -> list[str]:
     """What stands against a verdict, what differs in all rows, and what is missing; once each."""
-    found = [note for row in sweep.rows for note in notes(row)]
+    found = [note for row in sweep.comparisons for note in notes(row)]
     return [*dict.fromkeys(found), *(f"missing: {each}" for each in sweep.missing)]
 
 
 def sweep_html(sweep: SweepComparison) -> str:
     """The same as HTML."""
     said = "".join(f"<li>{markup.escape(each)}</li>" for each in sweep_notes(sweep))
-    return f"{table.html_table(SWEEP_HEADER, list(map(sweep_row, sweep.rows)))}<ul>{said}</ul>"
+    return (
+        f"{table.html_table(SWEEP_HEADER, list(map(sweep_row, sweep.comparisons)))}<ul>{said}</ul>"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.results.ratio import Ratio, Verdict
 from modelzoo_runner.values import codec
@@ -24,7 +25,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Exportable):
     """`changed` against `reference`.
 
     `speed` is the ratio of their throughputs, above 1 where `changed` is faster, with the interval
@@ -69,36 +70,26 @@ class Comparison:
         record: dict[str, Any] = codec.to_dict(self)
         return {"kind": "comparison", "verdict": self.verdict, "ratio": self.ratio, **record}
 
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame with one row; see `docs/results.md` for its columns.
-
-        Raises:
-            MissingDependency: pandas isn't installed.
-        """
-        from modelzoo_runner.results import frames
-
-        return frames.dataframe(frames.of_comparison(self))
-
 
 @dataclass(frozen=True, kw_only=True)
-class SweepComparison(Sequence[Comparison]):
+class SweepComparison(Exportable, Sequence[Comparison]):
     """Two sweeps, row by row: a `Comparison` for each run that both have a result of.
 
     `missing` names the runs that only one of them has a result of.
     """
 
-    rows: tuple[Comparison, ...]
+    comparisons: tuple[Comparison, ...]
     missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.comparisons)
 
     @overload
     def __getitem__(self, index: int) -> Comparison: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[Comparison, ...]: ...
     def __getitem__(self, index: int | slice) -> Comparison | tuple[Comparison, ...]:
-        return self.rows[index]
+        return self.comparisons[index]
 
     def __str__(self) -> str:
         from modelzoo_runner.results import compare_table
@@ -112,15 +103,5 @@ class SweepComparison(Sequence[Comparison]):
 
     def to_dict(self) -> dict[str, Any]:
         """The comparisons as plain dicts, lists and scalars."""
-        rows = [each.to_dict() for each in self.rows]
+        rows = [each.to_dict() for each in self.comparisons]
         return {"kind": "sweep comparison", "rows": rows, "missing": list(self.missing)}
-
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame with a row for each comparison.
-
-        Raises:
-            MissingDependency: pandas isn't installed.
-        """
-        from modelzoo_runner.results import frames
-
-        return frames.dataframe([row for each in self.rows for row in frames.of_comparison(each)])

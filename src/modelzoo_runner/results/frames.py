@@ -13,14 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import MissingDependency
 from modelzoo_runner.results import stats
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.result import AccuracyResult, Result
-from modelzoo_runner.results.sweep import Failure, Outcome
+from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
 if TYPE_CHECKING:
-    from modelzoo_runner.results.ab import ABResult
-    from modelzoo_runner.results.comparison import Comparison
+    from modelzoo_runner.results.export import Exportable
 
 Row = dict[str, Any]
+
+
+def rows(value: Exportable) -> list[Row]:
+    """The rows of a result, a sweep, a comparison or an A/B test."""
+    match value:
+        case Result():
+            return [of_outcome(value)]
+        case SweepResult():
+            return [of_outcome(each) for each in value]
+        case Comparison():
+            return [_of_comparison(value)]
+        case SweepComparison():
+            return [_of_comparison(each) for each in value]
+        case ABResult():
+            return _of_ab(value)
+    raise TypeError(f"{type(value).__name__} has no rows")
 
 
 def of_outcome(outcome: Outcome) -> Row:
@@ -68,33 +85,30 @@ def _of_result(result: Result) -> Row:
     return row
 
 
-def of_comparison(comparison: Comparison) -> list[Row]:
-    """The one row of a comparison."""
+def _of_comparison(comparison: Comparison) -> Row:
     before, after, speed = comparison.reference, comparison.changed, comparison.speed
     low, high = speed.interval or (None, None)
-    return [
-        {
-            "reference": before.name,
-            "changed": after.name,
-            "reference_throughput_examples_per_second": before.throughput,
-            "changed_throughput_examples_per_second": after.throughput,
-            "reference_latency_p50_seconds": before.p50_seconds,
-            "changed_latency_p50_seconds": after.p50_seconds,
-            "reference_processes": before.processes,
-            "changed_processes": after.processes,
-            "ratio": comparison.ratio,
-            "ratio_low": low,
-            "ratio_high": high,
-            "median_ratio": comparison.median_ratio,
-            "min_effect": speed.min_effect,
-            "verdict": comparison.verdict,
-            "obstacles": "; ".join(comparison.obstacles) or None,
-            **{f"score_{name}_difference": v for name, v in comparison.score_differences.items()},
-        }
-    ]
+    return {
+        "reference": before.name,
+        "changed": after.name,
+        "reference_throughput_examples_per_second": before.throughput,
+        "changed_throughput_examples_per_second": after.throughput,
+        "reference_latency_p50_seconds": before.p50_seconds,
+        "changed_latency_p50_seconds": after.p50_seconds,
+        "reference_processes": before.processes,
+        "changed_processes": after.processes,
+        "ratio": comparison.ratio,
+        "ratio_low": low,
+        "ratio_high": high,
+        "median_ratio": comparison.median_ratio,
+        "min_effect": speed.min_effect,
+        "verdict": comparison.verdict,
+        "obstacles": "; ".join(comparison.obstacles) or None,
+        **{f"score_{name}_difference": v for name, v in comparison.score_differences.items()},
+    }
 
 
-def of_ab(result: ABResult) -> list[Row]:
+def _of_ab(result: ABResult) -> list[Row]:
     """A row for each turn of each side."""
     rows = []
     throughputs = [result.throughputs(number) for number in range(len(result.sides))]

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import saved, stats
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
 from modelzoo_runner.results.parts import PartRecord, Whole
 from modelzoo_runner.results.saved import SCHEMA
@@ -50,7 +51,7 @@ class Observed:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Result:
+class Result(Exportable):
     """What every kind of result has.
 
     `step_seconds` and `data_seconds` are, step by step, the time in the step function and the time
@@ -122,14 +123,6 @@ class Result:
             },
             "verdict": self.verdict,
         }
-
-    def save(self, path: str | Path) -> Path:
-        """Write the result as JSON, whole or not at all, and return the path.
-
-        Raises:
-            ResultError: the path can't be written; says why.
-        """
-        return saved.write(self.to_dict(), path)
 
     def __repr__(self) -> str:
         plan = self.plan

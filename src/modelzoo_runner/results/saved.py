@@ -37,8 +37,16 @@ def write(record: Mapping[str, Any], path: str | Path) -> Path:
     Raises:
         ResultError: the path can't be written; says why.
     """
+    return write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", path)
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write the text of a result, whole or not at all, and return the path.
+
+    Raises:
+        ResultError: the path can't be written; says why.
+    """
     path = Path(path).expanduser()
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
     try:
         atomic.write_text(path, text)
     except OSError as error:

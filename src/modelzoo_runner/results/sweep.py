@@ -14,6 +14,7 @@ from modelzoo_runner import errors
 from modelzoo_runner.errors import ResultError, RunnerError
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.values import codec
@@ -50,7 +51,7 @@ Outcome = Result | Failure
 
 
 @dataclass(frozen=True, repr=False)
-class SweepResult(Sequence[Outcome]):
+class SweepResult(Exportable, Sequence[Outcome]):
     """The outcomes of a sweep, as a sequence in the order of the request.
 
     `warnings` are about the sweep; those of a run are in its result. `str()` is one table.
@@ -103,14 +104,6 @@ class SweepResult(Sequence[Outcome]):
             "warnings": list(self.warnings),
             "outcomes": [outcome_to_dict(each) for each in self.outcomes],
         }
-
-    def save(self, path: str | Path) -> Path:
-        """Write all outcomes as one JSON file, whole or not at all, and return the path.
-
-        Raises:
-            ResultError: the path can't be written; says why.
-        """
-        return saved.write(self.to_dict(), path)
 
     @staticmethod
     def load(path: str | Path) -> SweepResult:

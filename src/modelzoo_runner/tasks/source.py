@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import batches as synthetic_batches
-from modelzoo_runner.data import coco, fingerprint, imagenet
+from modelzoo_runner.data import coco, imagenet, paths
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import RequestError
@@ -88,7 +88,7 @@ def whole(plan: Plan) -> Whole:
 def _whole(plan: Plan, available: int, files: Iterable[ReadablePath]) -> Whole:
     return Whole(
         examples=min(available, plan.limit or available),
-        fingerprint=fingerprint.of_files(files),
+        fingerprint=paths.fingerprint(files),
         available=available,
     )
 

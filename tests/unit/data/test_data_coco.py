@@ -9,9 +9,9 @@ import pytest
 from coco_made import annotation, encoded, instances, old_example, write_images, write_json
 
 from modelzoo_runner.data.coco import CocoSource, Images, batches, count, find, ground_truth
-from modelzoo_runner.data.coco_convert import convert_coco
-from modelzoo_runner.data.coco_images import Encoded, decode
-from modelzoo_runner.data.records import RecordWriter, index
+from modelzoo_runner.data.convert import convert_coco
+from modelzoo_runner.data.images import Encoded, decode
+from modelzoo_runner.data.records import index, writing
 from modelzoo_runner.errors import DataError, RequestError
 
 SIZES = [(8, 6), (9, 6), (8, 6), (8, 6), (9, 6), (5, 4), (8, 6)]
@@ -45,7 +45,7 @@ def source(request: pytest.FixtureRequest, folder: Path, converted: Path) -> Coc
 
 
 def records(path: Path, *examples: bytes) -> Path:
-    with RecordWriter(path) as writer:
+    with writing(path) as writer:
         for each in examples:
             writer.write(each)
     return path
@@ -77,14 +77,6 @@ def test_larger_batches_hold_images_of_one_size_each_image_once(
     for batch in found:
         assert len(set(batch.truth.sizes)) == 1
         assert batch.inputs.shape == (len(batch), *batch.truth.sizes[0], 3)
-
-
-def test_padding_keeps_the_order_and_gives_the_size_boxes_are_shares_of(source: CocoSource) -> None:
-    found = list(batches(source, batch_size=3, pad=True))
-    assert [batch.truth.ids for batch in found] == [(1, 2, 3), (4, 5, 6), (7,)]
-    assert found[0].inputs.shape == (3, 6, 9, 3)
-    assert found[0].truth.sizes == ((6, 9),) * 3
-    np.testing.assert_array_equal(found[0].inputs[0, :, 8], 0)
 
 
 def test_limit_and_repeat(source: CocoSource) -> None:
@@ -150,9 +142,9 @@ def test_the_preprocessing_graph_of_the_zoo_as_a_transform(samples: Path) -> Non
 
 @pytest.mark.parametrize("name", ["batch_size", "limit", "threads"])
 def test_numbers_that_cannot_be_are_refused_at_once(source: CocoSource, name: str) -> None:
-    with pytest.raises(RequestError, match=f"{name}=0: should be from 1"):
+    with pytest.raises(RequestError, match=f"{name}=0: .*at least 1"):
         batches(source, **{name: 0})
-    with pytest.raises(RequestError, match="first=-1: should be from 0"):
+    with pytest.raises(RequestError, match=r"first=-1: .*at least 0"):
         batches(source, first=-1)
 
 

@@ -8,7 +8,7 @@ import pytest
 from coco_made import annotation, encoded, instances, write_images, write_json
 
 from modelzoo_runner.data.coco import count, find, ground_truth
-from modelzoo_runner.data.coco_convert import CocoConversion, convert_coco
+from modelzoo_runner.data.convert import CocoConversion, convert_coco
 from modelzoo_runner.errors import DataError, RequestError
 
 TRUTH = instances(
@@ -68,9 +68,8 @@ def test_shards_hold_the_images_in_order(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shards", [0, 4, "2"])
 def test_more_shards_than_images_are_refused(folder: Path, tmp_path: Path, shards: object) -> None:
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=f"shards={shards!r}: "):
         convert_coco(folder, folder.parent, tmp_path / "out", shards=shards)  # type: ignore[arg-type]
-    assert str(caught.value) == (f"shards={shards!r}: should be from 1 to 3, the number of images")
     assert not (tmp_path / "out").exists()
 
 

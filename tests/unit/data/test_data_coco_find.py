@@ -6,7 +6,7 @@ import pytest
 from coco_made import annotation, instances, old_example, write_images, write_json
 
 from modelzoo_runner.data.coco_find import WANTED, find
-from modelzoo_runner.data.records import RecordWriter
+from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import DataError
 
 TRUTH = instances([(8, 6), (9, 6)], annotation(5, 2))
@@ -14,7 +14,7 @@ TRUTH = instances([(8, 6), (9, 6)], annotation(5, 2))
 
 def record(path: Path, number: int = 7) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with RecordWriter(path) as writer:
+    with writing(path) as writer:
         writer.write(old_example(number))
     return path
 

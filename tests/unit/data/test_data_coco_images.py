@@ -14,7 +14,8 @@ from coco_made import encoded
 from hypothesis import given, settings
 from PIL import Image
 
-from modelzoo_runner.data.coco_images import Decoded, Encoded, ahead, decode, grouped, stacked
+from modelzoo_runner.data.batches import ahead, grouped
+from modelzoo_runner.data.images import Encoded, decode
 from modelzoo_runner.errors import DataError
 
 
@@ -168,19 +169,3 @@ def test_an_error_comes_at_its_place() -> None:
     assert [next(made), next(made)] == [1, 1]
     with pytest.raises(ZeroDivisionError):
         next(made)
-
-
-def test_unequal_images_are_padded_with_black() -> None:
-    def image(height: int, width: int) -> Decoded:
-        pixels = np.full((height, width, 3), height * 10 + width, np.uint8)
-        return Decoded(name="", image_id=0, pixels=pixels, size=(height, width))
-
-    batch = stacked([image(2, 5), image(4, 3)])
-    assert batch.shape == (2, 4, 5, 3)
-    assert batch[:, :, :, 0].tolist() == [
-        [[25] * 5, [25] * 5, [0] * 5, [0] * 5],
-        [[43, 43, 43, 0, 0]] * 4,
-    ]
-    assert stacked([image(2, 3), image(2, 3)]).shape == (2, 2, 3, 3)
-    single = image(2, 3)
-    assert stacked([single]).base is single.pixels

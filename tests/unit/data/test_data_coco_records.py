@@ -8,8 +8,8 @@ import pytest
 from coco_made import annotation, encoded, example, old_example
 from hypothesis import given, settings
 
-from modelzoo_runner.data.coco_features import Features
 from modelzoo_runner.data.coco_records import clipped, read_image, read_objects, to_record
+from modelzoo_runner.data.examples import Features
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.values.coco_categories import IDS, NAMES
 

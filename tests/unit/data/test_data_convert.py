@@ -179,7 +179,7 @@ def test_nothing_is_left_after_a_failure(
     with pytest.raises(failure):
         convert_imagenet(flat, synsets, tmp_path / "out", shards=4, progress=fail)
     assert names(tmp_path) == before
-    assert not [each for each in threading.enumerate() if each.name.startswith("convert")]
+    assert not [each for each in threading.enumerate() if each.name.startswith("decode")]
 
 
 def test_a_broken_image_is_named_and_nothing_left(
@@ -204,18 +204,15 @@ def test_an_image_that_can_not_be_read(flat: Path, synsets: Path, tmp_path: Path
         convert_imagenet(flat, synsets, tmp_path / "out")
 
 
-@pytest.mark.parametrize("number", [-1, 0, 11, "2"])
 @pytest.mark.parametrize(
-    ("name", "allowed"), [("shards", "1 to 10, the number of images"), ("threads", "1 or more")]
+    ("name", "number"),
+    [*(("shards", each) for each in (-1, 0, 11, "2")), *(("threads", each) for each in (0, "2"))],
 )
 def test_a_number_of_shards_or_threads_that_can_not_be(
-    flat: Path, synsets: Path, tmp_path: Path, name: str, number: Any, allowed: str
+    flat: Path, synsets: Path, tmp_path: Path, name: str, number: Any
 ) -> None:
-    if (name, number) == ("threads", 11):
-        return
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(RequestError, match=f"{name}={number!r}: "):
         convert_imagenet(flat, synsets, tmp_path / "out", **{name: number})
-    assert str(raised.value) == f"{name}={number!r}: should be {allowed}"
 
 
 # Which image is of which class.

@@ -6,54 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from modelzoo_runner.data.output import check_free, whole_file, whole_folder
+from modelzoo_runner.data.output import check_free, whole_folder
 from modelzoo_runner.errors import DataError
 
 
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
-
-
-def test_a_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
-    path = tmp_path / "a b;\n'é.bin"
-    with whole_file(path) as file:
-        file.write(b"new")
-        assert not path.exists()
-    assert path.read_bytes() == b"new"
-    assert names(tmp_path) == [path.name]
-
-
-def test_a_file_has_the_mode_that_any_new_file_has(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "ours") as file:
-        file.write(b"x")
-    (tmp_path / "plain").write_bytes(b"x")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, FileNotFoundError])
-def test_after_a_failure_the_old_file_is_as_it_was(
-    tmp_path: Path, failure: type[BaseException]
-) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    with pytest.raises(failure), whole_file(path) as file:
-        file.write(b"half")
-        raise failure
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["file"]
-
-
-def test_a_name_as_long_as_a_name_can_be(tmp_path: Path) -> None:
-    path = tmp_path / ("n" * 255)
-    with whole_file(path) as file:
-        file.write(b"x")
-    assert path.exists()
-
-
-def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "absent" / "file"
-    with pytest.raises(DataError, match=r"absent/file: can't be written: No such file"):
-        whole_file(path).__enter__()
 
 
 def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 import zlib
 from pathlib import Path
 
@@ -11,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.data.records import (
-    RecordWriter,
     count,
     index,
     offset_of,
     read_records,
     scan,
+    writing,
 )
 from modelzoo_runner.errors import DataError
 
@@ -25,7 +26,7 @@ OFFSETS = [0, 16 + 5, 32 + 5, 48 + 5 + 5000]
 
 some_records = st.lists(st.binary(max_size=300), min_size=1, max_size=8)
 in_one_folder = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -39,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path, records: list[bytes]) -> Path:
-    with RecordWriter(path) as writer:
+    with writing(path) as writer:
         for record in records:
             writer.write(record)
     assert writer.records == len(records)
@@ -227,14 +228,36 @@ def test_nothing_is_left_of_a_file_without_records(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_after_an_interrupt(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), RecordWriter(tmp_path / "half") as writer:
+    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "half") as writer:
         writer.write(b"one")
         raise KeyboardInterrupt
     assert names(tmp_path) == []
 
 
-def test_a_full_disk_is_named() -> None:
-    writer = RecordWriter("/dev/full")
-    writer._file = open("/dev/full", "wb", buffering=0)  # noqa: PTH123, SIM115
-    with writer._file, pytest.raises(DataError, match="/dev/full: can't be written: No space left"):
-        writer.write(b"record")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(DataError, match=r"big: can't be written: File too large"):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+            written(tmp_path / "big", [b"x" * 2000])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("failure", [ValueError, FileNotFoundError])
+def test_after_a_failure_the_old_file_is_as_it_was(
+    tmp_path: Path, failure: type[Exception]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(failure), writing(path) as writer:
+        writer.write(b"half")
+        raise failure
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="absent/r: can't be written: No such file"):
+        written(tmp_path / "absent" / "r", [b"x"])

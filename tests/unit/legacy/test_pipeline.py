@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.legacy import model_args, pipeline
+from modelzoo_runner.legacy.parameters import DEFAULTS, Parameters
+from modelzoo_runner.legacy.run import run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
 from modelzoo_runner.planning.request import Request, check
@@ -68,6 +71,10 @@ needs_readme = pytest.mark.skipif(
 )
 
 
+def translate(**given: Any) -> pipeline.Call:
+    return pipeline.translate(Parameters(**given))
+
+
 def planned(call: pipeline.Call) -> Plan:
     """The plan that a call comes to, on a machine of 28 cores."""
     found = preset.find(call.model)
@@ -107,7 +114,7 @@ def test_each_block_of_the_readme_becomes_its_plan(block: Block) -> None:
     said = block.parameters
     model, precision = said["model_name"], said["precision"]
 
-    call = pipeline.translate(**said)
+    call = translate(**said)
     plan = planned(call)
 
     is_benchmark = said["benchmark_or_accuracy"] == "benchmark"
@@ -139,7 +146,7 @@ def test_each_block_of_the_readme_becomes_its_plan(block: Block) -> None:
     "block", [block for block in BLOCKS if block.may_be_blank or block.commented_out], ids=str
 )
 def test_a_block_whose_data_may_be_blank(block: Block) -> None:
-    call = pipeline.translate(**{**block.parameters, "data_location": ""})
+    call = translate(**{**block.parameters, "data_location": ""})
 
     assert "data_location" not in call.arguments
     assert planned(call).data_location is None
@@ -171,7 +178,7 @@ def test_the_recommended_runs_are_those_of_the_readme() -> None:
 
 @pytest.mark.parametrize("known", best_known(), ids=str)
 def test_a_recommended_run_can_be_asked_for_with_the_parameters_of_old(known: Any) -> None:
-    call = pipeline.translate(**known.parameters, data_location="/data")
+    call = translate(**known.parameters, data_location="/data")
     plan = planned(call)
 
     assert (plan.model, plan.precision) == (known.model, known.precision)
@@ -181,7 +188,7 @@ def test_a_recommended_run_can_be_asked_for_with_the_parameters_of_old(known: An
 
 
 def test_the_defaults_are_the_original_ones() -> None:
-    call = pipeline.translate()
+    call = translate()
 
     assert call == pipeline.Call(
         verb="benchmark",
@@ -194,7 +201,7 @@ def test_the_defaults_are_the_original_ones() -> None:
 
 
 def test_a_call_is_shown_as_python() -> None:
-    call = pipeline.translate(
+    call = translate(
         model_name="resnet50",
         batch_size="1",
         data_location='gs://bucket/a "b"',
@@ -224,32 +231,32 @@ def test_the_python_that_is_shown_is_the_call(
 
 @pytest.mark.parametrize("value", ["", None, "  "])
 def test_no_data_is_synthetic_input(value: str | None) -> None:
-    assert "data_location" not in pipeline.translate(data_location=value).arguments
+    assert "data_location" not in translate(data_location=value).arguments
 
 
 @pytest.mark.parametrize("value", ["gs://bucket/a/b", "/data", Path("/data")])
 def test_data_is_taken_as_it_is(value: str | Path) -> None:
-    assert pipeline.translate(data_location=value).arguments["data_location"] == str(value)
+    assert translate(data_location=value).arguments["data_location"] == str(value)
 
 
 @pytest.mark.parametrize(("value", "batch"), [("64", 64), (64, 64), (" 64 ", 64), ("+8", 8)])
 def test_a_batch_size(value: str | int, batch: int) -> None:
-    assert pipeline.translate(batch_size=value).arguments["batch_size"] == batch
+    assert translate(batch_size=value).arguments["batch_size"] == batch
 
 
 @pytest.mark.parametrize("value", ["-1", -1, "", None])
 def test_no_batch_size_is_the_models_own(value: str | int | None) -> None:
-    assert "batch_size" not in pipeline.translate(batch_size=value).arguments
+    assert "batch_size" not in translate(batch_size=value).arguments
 
 
 @pytest.mark.parametrize(("value", "socket"), [("0", 0), ("1", 1), (3, 3)])
 def test_a_socket(value: str | int, socket: int) -> None:
-    assert pipeline.translate(socket_id=value).arguments["socket_id"] == socket
+    assert translate(socket_id=value).arguments["socket_id"] == socket
 
 
 @pytest.mark.parametrize("value", ["-1", -1, "", None])
 def test_no_socket_is_the_whole_machine(value: str | int | None) -> None:
-    assert "socket_id" not in pipeline.translate(socket_id=value).arguments
+    assert "socket_id" not in translate(socket_id=value).arguments
 
 
 @pytest.mark.parametrize(
@@ -257,19 +264,19 @@ def test_no_socket_is_the_whole_machine(value: str | int | None) -> None:
     [("true", True), ("False", False), (True, True), (False, False), ("TRUE", True)],
 )
 def test_verbose(value: str | bool, verbose: bool) -> None:
-    assert pipeline.translate(verbose=value).verbose is verbose
+    assert translate(verbose=value).verbose is verbose
 
 
 @pytest.mark.parametrize("value", ["accuracy", "Accuracy"])
 def test_an_accuracy_run(value: str) -> None:
-    call = pipeline.translate(benchmark_or_accuracy=value, data_location="/data", batch_size="1")
+    call = translate(benchmark_or_accuracy=value, data_location="/data", batch_size="1")
 
     assert call.verb == "accuracy"
     assert "goal" not in call.arguments
 
 
 def test_an_accuracy_run_without_data_is_refused_before_anything_is_fetched() -> None:
-    call = pipeline.translate(benchmark_or_accuracy="accuracy")
+    call = translate(benchmark_or_accuracy="accuracy")
 
     with pytest.raises(DataRequired, match=r"^data_location: "):
         planned(call)
@@ -277,17 +284,17 @@ def test_an_accuracy_run_without_data_is_refused_before_anything_is_fetched() ->
 
 @pytest.mark.parametrize("model", ["my/graph.pb", "graph.pb", Path("mine.toml"), "./mine.toml"])
 def test_a_model_can_be_a_path(model: str | Path) -> None:
-    assert pipeline.translate(model_name=model).model == str(model)
+    assert translate(model_name=model).model == str(model)
 
 
 def test_bfloat16_is_a_precision() -> None:
-    assert planned(pipeline.translate(precision="bfloat16")).precision == "bfloat16"
+    assert planned(translate(precision="bfloat16")).precision == "bfloat16"
 
 
 def test_an_image_of_your_own() -> None:
     image = "registry.example.org:5000/team/modelzoo-runner@sha256:abc"
 
-    assert pipeline.translate(docker_image=image).arguments["docker_image"] == image
+    assert translate(docker_image=image).arguments["docker_image"] == image
 
 
 @pytest.mark.parametrize(
@@ -300,7 +307,7 @@ def test_an_image_of_your_own() -> None:
     ],
 )
 def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None:
-    call = pipeline.translate(docker_image=image)
+    call = translate(docker_image=image)
 
     assert "docker_image" not in call.arguments
     assert call.notes[-1] == (
@@ -310,7 +317,7 @@ def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None
 
 
 def test_the_batch_size_of_ssd_mobilenet_is_ignored_as_it_was_and_it_says_so() -> None:
-    call = pipeline.translate(model_name="ssd-mobilenet", batch_size="64")
+    call = translate(model_name="ssd-mobilenet", batch_size="64")
 
     assert call.arguments["batch_size"] == 1
     assert (
@@ -358,11 +365,11 @@ def test_the_batch_size_of_ssd_mobilenet_is_ignored_as_it_was_and_it_says_so() -
     ],
 )
 def test_a_changed_meaning_is_said(given: dict[str, str], note: str) -> None:
-    assert pipeline.translate(**given).notes == (note,)
+    assert translate(**given).notes == (note,)
 
 
 def test_the_accuracy_of_a_classifier_means_what_it_did() -> None:
-    call = pipeline.translate(benchmark_or_accuracy="accuracy", data_location="/data")
+    call = translate(benchmark_or_accuracy="accuracy", data_location="/data")
 
     assert call.notes == ()
 
@@ -454,20 +461,20 @@ def test_a_bad_parameter_is_named_with_its_value_and_what_is_allowed(
     parameter: str, value: Any, message: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
-        pipeline.translate(**{parameter: value})
+        translate(**{parameter: value})
 
     assert str(caught.value) == message
 
 
 def test_an_unknown_model_is_an_unknown_model() -> None:
     with pytest.raises(UnknownModel):
-        pipeline.translate(model_name="bert")
+        translate(model_name="bert")
 
 
 @pytest.mark.parametrize("model", ["rfcn", "faster_rcnn"])
 def test_a_detector_takes_one_image_at_a_time(model: str) -> None:
     with pytest.raises(RequestError) as caught:
-        pipeline.translate(model_name=model, batch_size="128")
+        translate(model_name=model, batch_size="128")
 
     assert str(caught.value) == (
         f"batch_size='128': {model} takes one image at a time: 1, or -1 for the model's own"
@@ -493,7 +500,7 @@ def test_a_detector_takes_one_image_at_a_time(model: str) -> None:
 @settings(deadline=None)
 def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, Any]) -> None:
     try:
-        call = pipeline.translate(**given)
+        call = translate(**given)
     except RequestError as error:
         assert any(name in str(error) for name in (*given, "extra_model_args"))
     else:
@@ -505,3 +512,10 @@ def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, A
 
 def test_known_arguments_belong_to_known_models() -> None:
     assert set(model_args.BY_MODEL) <= set(preset.names())
+
+
+def test_run_takes_the_ten_parameters_with_their_defaults() -> None:
+    taken = inspect.signature(run).parameters
+
+    assert {name: each.default for name, each in taken.items()} == DEFAULTS
+    assert len(DEFAULTS) == 10

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelzoo_runner import SweepResult, compare, load
+from modelzoo_runner import SweepResult, load
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import checks, table
 from modelzoo_runner.results.instances import ProcessRecord
@@ -209,43 +209,6 @@ def test_saving_where_it_cannot_be_says_why_and_harms_nothing(tmp_path: Path) ->
             result.save(path)
         assert f"{path}: the result can't be saved there: {why}" in str(raised.value)
     assert list(tmp_path.iterdir()) == []
-
-
-class TestCompare:
-    def test_faster(self) -> None:
-        slow = benchmark_result(step_seconds=(0.2, 0.21) * 10, examples=80)
-        fast = benchmark_result(step_seconds=(0.1, 0.11) * 10, examples=80)
-        comparison = compare(fast, slow)
-        assert comparison.verdict == "faster" and comparison.ratio == pytest.approx(41 / 21)
-        assert compare(slow, fast).verdict == "slower"
-        assert compare(fast, fast).verdict == "inconclusive"
-
-    def test_few_steps_say_nothing(self) -> None:
-        assert compare(benchmark_result(), benchmark_result()).verdict == "inconclusive"
-
-    def test_what_differs_in_the_plans_is_named(self) -> None:
-        other = benchmark_result(plan=dataclasses.replace(PLAN, batch_size=8))
-        assert compare(benchmark_result(), other).differences == {"batch_size": (4, 8)}
-        assert "batch_size: 4 against 8" in str(compare(benchmark_result(), other))
-
-    def test_scores(self) -> None:
-        other = accuracy_result(scores={"top1": 0.5})
-        assert compare(accuracy_result(), other).score_differences == {"top1": 0.25}
-
-    def test_two_kinds(self) -> None:
-        with pytest.raises(ResultError, match="give two of the same kind"):
-            compare(benchmark_result(), accuracy_result())
-
-    def test_something_else(self) -> None:
-        with pytest.raises(ResultError) as raised:
-            compare(benchmark_result(), "result.json")  # type: ignore[arg-type]
-        assert str(raised.value) == (
-            "second='result.json': should be a result, as a verb or load() gives it"
-        )
-
-    def test_a_partial_result(self) -> None:
-        with pytest.raises(ResultError, match="second: the run was interrupted"):
-            compare(benchmark_result(), benchmark_result(interrupted=True))
 
 
 class TestChecks:

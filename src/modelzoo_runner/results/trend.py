@@ -1,0 +1,86 @@
+"""Results of the same kind over time: entries of a history, and their series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner.errors import MissingDependency
+from modelzoo_runner.results import table
+from modelzoo_runner.results.changes import Change, Point
+from modelzoo_runner.results.result import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One result in a history; `label` is what it was added under, such as a commit."""
+
+    result: Result
+    label: str
+    series: str
+    added: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """The results of one series over time: same model, precision, batch, CPUs, threads, machine."""
+
+    series: str
+    points: tuple[Point, ...]
+    changes: tuple[Change, ...]
+
+    def __str__(self) -> str:
+        changed = {each.position: each for each in self.changes}
+        rows = []
+        for number, each in enumerate(self.points):
+            said = f"changed: {changed[number].ratio:.3f}x" if number in changed else ""
+            speed = f"{each.throughput:.4g} examples/s"
+            rows.append((each.started, each.label, speed, each.verdict or "", said))
+        return "\n".join((self.series, *table.columns(rows)))
+
+
+def series_of(result: Result) -> str:
+    """What results have in common that are compared over time, in words.
+
+    Not the versions of software: those are what a regression may come from.
+    """
+    plan, where = result.plan, result.plan.placement
+    parts = [
+        plan.kind,
+        plan.model,
+        plan.precision,
+        f"batch {plan.batch_size}",
+        f"{len(plan.instances)} instances" if plan.instances else "",
+        f"{len(where.cpus) or 'all'} CPUs",
+        f"{where.intra_threads}+{where.inter_threads} threads",
+        Path(plan.data_location).name if plan.data_location else "synthetic",
+        "" if plan.optimize else "not optimized",
+        f"machine {str(result.observed.machine.get('id'))[:8]}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def figure(trends: Sequence[Trend]) -> Any:
+    """A matplotlib figure with the throughput of each series, and its changes as lines.
+
+    Raises:
+        MissingDependency: matplotlib isn't installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependency("plot() needs matplotlib: pip install matplotlib") from None
+    drawn = Figure(figsize=(9, 2.6 * len(trends)), layout="constrained")
+    axes = drawn.subplots(len(trends), squeeze=False)
+    for trend, (axis,) in zip(trends, axes, strict=True):
+        axis.plot([each.throughput for each in trend.points], marker="o")
+        for change in trend.changes:
+            axis.axvline(
+                change.position - 0.5, color="red" if change.ratio < 1 else "green", linestyle="--"
+            )
+        axis.set_title(trend.series, fontsize=9)
+        axis.set_ylabel("examples/s")
+        axis.set_ylim(bottom=0)
+    return drawn
