@@ -146,6 +146,8 @@ def _validated(request: Request) -> Request:
     validate.one_of("goal", request.goal, ("throughput", "latency"))
     validate.one_of("isolation", request.isolation, get_args(Isolation))
     validate.one_of("binding", request.binding, get_args(Binding))
+    if request.allocator is not None:
+        validate.one_of("allocator", request.allocator, get_args(Allocator))
     for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial"):
         validate.flag(name, getattr(request, name))
     counts: dict[str, Any] = {
