@@ -49,6 +49,7 @@ def benchmark(
     allocator: Allocator | None = None,
     binding: Binding = "sched_setaffinity",
     strict: bool = False,
+    processes: int = 1,
     isolation: Isolation = "auto",
     docker_image: str | None = None,
     env: Mapping[str, str] | None = None,

@@ -10,6 +10,7 @@ import functools
 import inspect
 import operator
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -124,7 +125,9 @@ def _reading(kinds: set[Any]) -> tuple[Any, dict[str, Any]]:
     choices = [kind for kind in kinds if typing.get_origin(kind) is Literal]
     if choices and kinds <= {*choices, int}:
         kind = functools.reduce(operator.or_, kinds)
-        return kind, {"converter": _whole} if int in kinds else {}
+        # The choices are shown; whether a word is one of them the function decides: a preset of
+        # the user's own may have other precisions.
+        return kind, {"converter": _number_or_word if int in kinds else _word}
     if kinds in ({bool}, {list[str]}):
         return kinds.pop(), {}
     if kinds == {int}:
@@ -147,17 +150,22 @@ def _members(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def _whole(kind: Any, tokens: Sequence[Any]) -> int | str:
-    """A whole number or one of the words of `kind`; cyclopts would round 2.7."""
-    text: str = tokens[0].value
-    words = [word for each in _members(kind) for word in typing.get_args(each)]
-    if text in words:
-        return text
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; cyclopts by itself would round 2.7."""
     try:
-        return int(text)
+        return int(tokens[0].value)
     except ValueError:
-        allowed = " or ".join(["a whole number", *words])
-        raise ValueError(f"{text!r} should be {allowed}") from None
+        raise ValueError(f"{tokens[0].value!r} should be a whole number") from None
+
+
+def _word(_: Any, tokens: Sequence[Any]) -> str:
+    text: str = tokens[0].value
+    return text
+
+
+def _number_or_word(_: Any, tokens: Sequence[Any]) -> int | str:
+    text = _word(_, tokens)
+    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
 
 
 def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:

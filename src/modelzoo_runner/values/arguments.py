@@ -75,6 +75,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "strict": "raise an error where an argument can't be honored and a warning would do.",
     },
     "Host": {
+        "processes": "measure in so many fresh processes, one after the other, and keep each. The "
+        "interval is then over processes, and holds between runs: use it for every number that is "
+        "to be compared later (see `docs/comparing.md`).",
         "isolation": '`"auto"` runs in this process where it can honor the plan, else in a child; '
         '`"child"` always in a child; `"none"` never.',
         "docker_image": "run in a container of this image (see `docs/containers.md`).",
