@@ -71,22 +71,11 @@ def calibration_batches(
         >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
         [(1, 224, 224, 3), (1, 224, 224, 3)]
     """
+    request = Request.of("benchmark", {**locals(), "limit": validate.count("examples", examples)})
+    context = Context(offline=offline, progress=progress)
     from modelzoo_runner.execution import calibration
     from modelzoo_runner.planning import localize
 
-    context = Context(offline=offline, progress=progress)
-    request = Request(
-        kind="benchmark",
-        data_location=None if data_location is None else str(data_location),
-        allow_partial=allow_partial,
-        limit=validate.count("examples", examples),
-        batch_size=batch_size,
-        seed=seed,
-        input=input,
-        outputs=outputs,
-        input_shape=input_shape,
-        allow_unsafe_ops=allow_unsafe_ops,
-    )
     plan, fed = _resolved(model, request)
     if synthetic and plan.data_location is not None:
         raise RequestError(
@@ -123,7 +112,7 @@ def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, 
     if graph is not None:
         plan = opening.with_own_facts(plan, graph)
         return plan, session.fed(graph, plan.graph.input or "")
-    if plan.preprocess is None:
+    if plan.task == "detection":
         return plan, session.Fed(input_dtype="uint8", input_shape=(None, None, None, 3))
-    size = plan.preprocess.size
+    size = (None, None) if plan.preprocess is None else plan.preprocess.size
     return plan, session.Fed(input_dtype="float32", input_shape=(None, *size, 3))
