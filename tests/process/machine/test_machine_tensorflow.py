@@ -17,6 +17,7 @@ import json, os, signal, sys, threading
 
 import tensorflow as tf
 
+from modelzoo_runner.backends.tensorflow import backend
 from modelzoo_runner.machine import binding, environment, facts, onednn
 from modelzoo_runner.values.plan import Placement
 
@@ -62,7 +63,7 @@ elsewhere = Placement(cpus=(cpu,), numa_nodes=(0,), inter_threads=2, intra_threa
 said["other_policy"] = binding.too_late(elsewhere)
 said["onednn"] = onednn.enabled()
 other = {"TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "9"}
-said["read_once"] = environment.read_once(other, {})
+said["read_once"] = backend.variables_read(other, {})
 said["openmp"] = environment.openmp_runtime()
 said["software"] = facts.collect()["software"]
 print("\\n" + json.dumps(said))
