@@ -279,7 +279,12 @@ def _result(
     scores = scorer.result()
     warnings += scores.warnings
     warnings += checks.of_scores(
-        plan, timings.examples, source.examples, scores.counts, scores.classes
+        plan,
+        timings.examples,
+        source.examples,
+        scores.counts,
+        scores.classes,
+        tasks.find(plan.task).PUBLISHED_ON,
     )
     return AccuracyResult(
         **common,

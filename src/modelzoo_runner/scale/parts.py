@@ -114,7 +114,12 @@ def merged(
             *checks.of_steps(plan, len(steps), exhausted=True, interrupted=interrupted),
             *scores.warnings,
             *checks.of_scores(
-                plan, examples, first.dataset.available, scores.counts, scores.classes
+                plan,
+                examples,
+                first.dataset.available,
+                scores.counts,
+                scores.classes,
+                tasks.find(plan.task).PUBLISHED_ON,
             ),
             *dict.fromkeys(said for part in parts for said in part.warnings),
         ),

@@ -86,12 +86,14 @@ class Task(Protocol):
 
     `IMAGE` is the usual height and width of a synthetic example where the graph leaves them open
     (`None`: the caller has to say), `HAS_ANNOTATIONS` whether the ground truth is in a file beside
-    the data. `DATA_FORM` says in words what data the task is scored on.
+    the data. `DATA_FORM` says in words what data the task is scored on, `PUBLISHED_ON` which data
+    set published scores are of, and its number of examples.
     """
 
     IMAGE: tuple[int, int] | None
     HAS_ANNOTATIONS: bool
     DATA_FORM: str
+    PUBLISHED_ON: tuple[str, int] | None
 
     def open_source(
         self, plan: Plan, location: str, prepare: Step | None

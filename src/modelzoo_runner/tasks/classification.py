@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IMAGE = None
 HAS_ANNOTATIONS = False
+PUBLISHED_ON = ("ImageNet's validation set", 50_000)
 DATA_FORM = "ImageNet validation TFRecords (validation-*-of-*)"
 
 Row = tuple[str, int, int, str]

@@ -28,6 +28,7 @@ IMAGE = (480, 640)
 """COCO's most common size."""
 
 HAS_ANNOTATIONS = True
+PUBLISHED_ON = ("COCO's val2017", 5_000)
 DATA_FORM = "COCO images, or a COCO TFRecord"
 
 
