@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
     Allocator,
@@ -23,16 +24,10 @@ from modelzoo_runner.values.options import (
     Kind,
     RunOptions,
 )
-from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset, Task
+from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset
 
 PATHS = ("weights", "data_location", "annotations", "preprocess_graph", "predictions")
 """The arguments that can be a path."""
-
-DATA_FORMS: Mapping[Task, str] = {
-    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
-    "detection": "COCO images, or a COCO TFRecord",
-}
-"""The data that each task is scored on, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +101,7 @@ def check(request: Request, preset: Preset) -> Request:
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
-            f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
+            f"{tasks.find(preset.task).DATA_FORM}, on this machine or at gs://"
         )
     _check_task(request, preset)
     if request.docker_image and request.isolation == "none":
