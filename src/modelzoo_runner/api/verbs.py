@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from modelzoo_runner.errors import RequestError
+
 # Loaded now and not when it is first used: the room has the name of the public function `machine`,
 # and loading it later would put the room in the function's place.
 from modelzoo_runner.machine import topology
@@ -147,6 +149,9 @@ def accuracy(
     weights: str | Path = "pretrained",
     batch_size: int | None = None,
     limit: int | None = None,
+    min_scores: Mapping[str, float] | None = None,
+    max_drop: float | None = None,
+    stop_when: Literal["end", "decided"] = "end",
     predictions: str | Path | None = None,
     socket_id: int | None = None,
     numa_node: int | None = None,
@@ -186,6 +191,11 @@ def accuracy(
         weights: as in `benchmark`.
         batch_size: examples in a step; it doesn't change the score.
         limit: stop after so many examples; the result says that it is of a part of the set.
+        min_scores: the lowest score allowed by name, such as `{"top1": 0.74}`; `result.gates` says
+            whether it holds.
+        max_drop: how far below the published scores they may be, as `min_scores` for each of them.
+        stop_when: `"decided"` ends a classifier's run as soon as every such gate is decided for all
+            of the data with 95 % confidence (see `docs/comparing.md`); `"end"` scores all of it.
         predictions: a file to write: a CSV line for each example, or detections as COCO has them.
         socket_id: as in `benchmark`.
         numa_node: as in `benchmark`.
@@ -229,6 +239,11 @@ def accuracy(
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
     if client is not None or checkpoint is not None:
+        if stop_when != "end":
+            raise RequestError(
+                f"stop_when={stop_when!r}: not with client or checkpoint, whose parts are scored "
+                "at the end"
+            )
         from modelzoo_runner.scale import accuracy as in_parts
 
         return in_parts.run(

@@ -31,6 +31,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("precision", "goal", "weights", "input", "outputs", "preprocess_graph", "input_shape"),
         *("optimize", "allow_unsafe_ops", "fp32"),
     ),
+    "Gates": ("min_scores", "max_drop", "stop_when"),
     "Measurement": ("batch_size", "warmup_steps", "steps", "min_seconds"),
     "CPUs": (
         *("socket_id", "numa_node", "cpus", "num_cores", "instances", "cores_per_instance"),
@@ -149,6 +150,8 @@ def _reading(kinds: set[Any]) -> tuple[Any, dict[str, Any]]:
         return float, {"metavar": "X"}
     if kinds == {Mapping[str, str]}:
         return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+    if kinds == {Mapping[str, float]}:
+        return list[str], {"converter": _scores, "metavar": "NAME=X", "alias": "--min"}
     if kinds == {tuple[int, ...]}:
         return str, {"converter": _numbers, "metavar": "N,N,..."}
     if kinds == {Collection[str]}:
@@ -185,6 +188,14 @@ def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:
             raise ValueError(f"{token.value!r} should be NAME=VALUE")
         found[name] = value
     return found
+
+
+def _scores(_: Any, tokens: Sequence[Any]) -> dict[str, float]:
+    """`--min top1=0.74 --min top5=0.9`."""
+    try:
+        return {name: float(value) for name, value in _pairs(_, tokens).items()}
+    except ValueError as error:
+        raise ValueError(f"{error}; should be a score's name and a number, as top1=0.74") from None
 
 
 def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
