@@ -1,4 +1,4 @@
-"""compare_predictions(): whether two accuracy runs on the same images differ by more than chance."""
+"""compare_predictions(): whether two accuracy runs on the same images really differ."""
 
 from __future__ import annotations
 
@@ -92,6 +92,7 @@ def _bootstrapped(
     if not isinstance(annotations, Mapping):
         annotations = read_annotations(Path(annotations).expanduser())
     found = [_records(each) for each in (reference, changed)]
+    found = [_with_categories(each, annotations) for each in found]
     before, after = (coco.score_detections(each, annotations).scores for each in found)
     by_image = [_by_image(each) for each in found]
     truth = _by_image(annotations["annotations"])
@@ -134,6 +135,23 @@ def _records(path: str | Path) -> list[dict[str, Any]]:
     if Path(path).suffix == ".csv":
         raise RequestError(f"{path}: the predictions of a classifier; leave annotations out")
     return list(load_detections(path))
+
+
+def _with_categories(
+    records: list[dict[str, Any]], annotations: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The detections under COCO's category ids: told from all of them, not anew in each drawing."""
+    import numpy as np
+
+    from modelzoo_runner.metrics.coco_labels import as_categories
+
+    names = {each["id"]: each["name"] for each in annotations["categories"]}
+    ids = np.array([each["category_id"] for each in records], dtype=np.int64)
+    categories, _ = as_categories(ids, names)
+    return [
+        {**each, "category_id": category}
+        for each, category in zip(records, categories.tolist(), strict=True)
+    ]
 
 
 def _by_image(records: Sequence[Mapping[str, Any]]) -> dict[Any, list[Mapping[str, Any]]]:

@@ -13,7 +13,7 @@ import modelzoo_runner
 from modelzoo_runner.api import ab as api
 from modelzoo_runner.api import paired
 from modelzoo_runner.cli import gates, options, output
-from modelzoo_runner.errors import RequestError, ResultError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results import compare as results
 from modelzoo_runner.results.comparison import SweepComparison
 from modelzoo_runner.results.result import BenchmarkResult, Result
@@ -31,7 +31,7 @@ def compare(
     json: options.Json = None,
     csv: options.Json = None,
 ) -> None:
-    """Compare two saved results, or two sweeps row by row: before and after.
+    """Compare two saved results or sweeps.
 
     Args:
         reference: the file of what there was before.
@@ -43,17 +43,11 @@ def compare(
         json: save the comparison to this file; - for standard output.
         csv: save it as CSV to this file; - for standard output.
     """
-    first, second = load_any(reference), load_any(changed)
-    found: Any
-    if isinstance(first, SweepResult) and isinstance(second, SweepResult):
-        found = modelzoo_runner.compare(first, second, min_effect=min_effect)
-    elif isinstance(first, Result) and isinstance(second, Result):
-        found = modelzoo_runner.compare(first, second, min_effect=min_effect)
-    else:
-        raise ResultError(f"{reference}, {changed}: one is a sweep; give two of the same kind")
+    pair: list[Any] = [load_any(path) for path in (reference, changed)]
+    found = modelzoo_runner.compare(*pair, min_effect=min_effect)
     output.show(found, json, csv)
     each = found.comparisons if isinstance(found, SweepComparison) else (found,)
-    gates.check_verdicts((*_results(first), *_results(second)), fail_on)
+    gates.check_verdicts((result for value in pair for result in _results(value)), fail_on)
     gates.check_speed(gates.of_comparisons(each), fail_if_slower)
 
 
@@ -70,7 +64,7 @@ def compare_predictions(
     resamples: int = 500,
     json: options.Json = None,
 ) -> None:
-    """Tell whether two accuracy runs on the same images differ by more than chance.
+    """Tell whether two accuracy runs really differ.
 
     Args:
         reference: the predictions file of what there was before.
@@ -102,7 +96,7 @@ def ab(
     html: options.Json = None,
     **given: Any,
 ) -> None:
-    """Measure two or more ways to run a model in turns until one is clearly faster.
+    """Measure two or more ways to run a model in turns.
 
     Options that aren't of a side are those of all sides.
 
@@ -165,9 +159,10 @@ def _side(text: str) -> Any:
             raise RequestError(
                 f"side={text!r}: {word!r} should be an argument and its value, as precision=int8"
             )
-        outer, dot, inner = name.replace("-", "_").partition(".")
+        outer, dot, inner = name.partition(".")
+        outer = outer.replace("-", "_")
         if dot:
-            given.setdefault(outer, {})[name.partition(".")[2]] = value
+            given.setdefault(outer, {})[inner] = value
         else:
             given[outer] = _value(outer, value)
     return given

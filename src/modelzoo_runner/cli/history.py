@@ -11,7 +11,7 @@ from modelzoo_runner.api import history as api
 from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.results import frames
 
-history = App(name="history", help="Keep results over time in one file, and find regressions.")
+history = App(name="history", help="Keep results over time and find regressions.")
 
 
 @history.command
