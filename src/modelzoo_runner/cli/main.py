@@ -1,7 +1,8 @@
 """The command `modelzoo-runner`: the list of its commands, exit codes and signals.
 
-Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted. A command is a function with a
-signature and a docstring in the module of its group, and a line in `COMMANDS`.
+Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted; of gates (see `gates`) 3 regressed,
+4 unstable. A command is a function with a signature and a docstring in the module of its group, and
+a line in `COMMANDS`.
 """
 
 # Nothing else is imported here: Ctrl-C while the rest is loaded is met in main().
@@ -28,7 +29,13 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Results": {
         "show": ("results:show", "Print saved results."),
-        "compare": ("results:compare", "Compare two saved results or sweeps."),
+        "compare": ("compare:compare", "Compare two saved results or sweeps."),
+        "compare-predictions": (
+            "compare:compare_predictions",
+            "Tell whether two accuracy runs really differ.",
+        ),
+        "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
+        "history": ("history:history", "Keep results over time and find regressions."),
     },
     "Graphs": {
         "inspect": ("graphs:inspect", "Describe a frozen graph on one page."),
@@ -82,7 +89,8 @@ def _failed(error: Exception) -> int:
     if not isinstance(error, RunnerError):
         raise error
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
+    is_request = isinstance(error, (RequestError, PresetError))
+    return getattr(error, "exit_code", BAD_REQUEST if is_request else FAILURE)
 
 
 def _do(arguments: list[str]) -> int:

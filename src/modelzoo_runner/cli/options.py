@@ -137,6 +137,8 @@ def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
             return float, {"metavar": "X"}
         case [each] if each == Mapping[str, str]:
             return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+        case [each] if each == Mapping[str, float]:
+            return list[str], {"converter": _scores, "metavar": "NAME=X", "alias": "--min"}
         case [each] if each == tuple[int, ...]:
             return str, {"converter": _numbers, "metavar": "N,N,..."}
         case [each] if each == Collection[str]:
@@ -179,6 +181,14 @@ def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:
             raise ValueError(f"{token.value!r} should be NAME=VALUE")
         found[name] = value
     return found
+
+
+def _scores(_: Any, tokens: Sequence[Any]) -> dict[str, float]:
+    """`--min top1=0.74 --min top5=0.9`."""
+    try:
+        return {name: float(value) for name, value in _pairs(_, tokens).items()}
+    except ValueError as error:
+        raise ValueError(f"{error}; should be a score's name and a number, as top1=0.74") from None
 
 
 def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:

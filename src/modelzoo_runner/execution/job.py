@@ -18,7 +18,7 @@ from modelzoo_runner.execution import loop, opening
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
-from modelzoo_runner.results import checks
+from modelzoo_runner.results import checks, gates
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import (
     AccuracyResult,
@@ -200,6 +200,17 @@ def _timed(
         consume=None if scorer is None else scorer.add,
         on_measure=on_measure,
         on_step=on_step,
+        enough=_enough(plan, scorer, source.examples),
+    )
+
+
+def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callable[[], bool] | None:
+    """Whether the plan's gates are decided, where it asks to end then."""
+    if plan.stop_when != "decided" or scorer is None or available is None:
+        return None
+    return lambda: (
+        not scorer.in_order_of_labels()
+        and gates.decided(plan, scorer.counts(), scorer.examples(), available)
     )
 
 
@@ -301,11 +312,30 @@ def _result(
         scores.classes,
         tasks.find(plan.task).PUBLISHED_ON,
     )
+    if plan.stop_when == "decided":
+        warnings += _of_early_end(scorer, timings, source.examples)
     return AccuracyResult(
         **common,
+        available=source.examples,
         warnings=tuple(warnings),
         scores=scores.scores,
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
     )
+
+
+def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
+    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    if available is None:
+        yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
+    elif scorer.in_order_of_labels():
+        yield (
+            'stop_when="decided": the examples are sorted by their labels, so the first ones say '
+            "nothing of the others, and all were scored; shuffle them when they are converted"
+        )
+    elif timings.examples < available and not timings.exhausted and not timings.interrupted:
+        yield (
+            f'stop_when="decided": ended after {timings.examples} of {available} examples, with '
+            "every gate decided; the scores are of these examples"
+        )

@@ -166,6 +166,17 @@ def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int 
     return count(name, value, least, from_text=True, otherwise=f", or -1 for {unset}")
 
 
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise RequestError(f"{name}={value!r}: should be a number from 0 to 1")
+    return float(value)
+
+
 def seconds(name: str, value: Any) -> float | None:
     """A number of seconds above 0, or `None`.
 
