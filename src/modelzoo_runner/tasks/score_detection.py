@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from modelzoo_runner.data import coco as data
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.metrics import coco as metric
-from modelzoo_runner.metrics.coco_collector import Collector
-from modelzoo_runner.metrics.coco_detections import Detections, from_records
+from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
 from modelzoo_runner.tasks.scorer import Scores
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.plan import Plan
