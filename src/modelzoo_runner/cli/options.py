@@ -18,33 +18,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
+from modelzoo_runner.values.arguments import GROUPS
 from modelzoo_runner.values.deprecated import RENAMED
 
 Command = TypeVar("Command", bound=Callable[..., None])
-
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Data": (
-        *("data_location", "annotations", "stream", "allow_partial", "synthetic", "examples"),
-        *("limit", "seed", "offline"),
-    ),
-    "Graph": (
-        *("precision", "goal", "weights", "input", "outputs", "preprocess_graph", "input_shape"),
-        *("optimize", "allow_unsafe_ops", "fp32"),
-    ),
-    "Measurement": ("batch_size", "warmup_steps", "steps", "min_seconds"),
-    "CPUs": (
-        *("socket_id", "numa_node", "cpus", "num_cores", "instances", "cores_per_instance"),
-        *("num_inter_threads", "num_intra_threads", "allocator", "binding", "strict"),
-    ),
-    "Host": ("isolation", "docker_image", "env", "timeout", "client", "checkpoint"),
-}
-"""The panels of a help page. An option that is in none of them is in the first, `Options`."""
 
 _PANELS = {
     option: Group(name, sort_key=place)
     for place, (name, options) in enumerate(GROUPS.items(), start=1)
     for option in options
 }
+"""The panels of a help page. An option that is in none of them is in the first, `Options`."""
 
 
 def _check_file(_: Any, value: str | None) -> None:

@@ -214,10 +214,10 @@ def _result(
         checks.of_plan(plan),
         checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
     )
-    if scorer is not None and given.whole is not None:
+    if scorer is not None and given.dataset is not None:
         # What can only be said of the whole is said when there is one.
         said = (*of_plan, *of_precision)
-        return PartResult(**common, warnings=said, tally=scorer.tally(), whole=given.whole)
+        return PartResult(**common, warnings=said, state=scorer.state(), dataset=given.dataset)
     warnings = [
         *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
         *of_plan,

@@ -147,15 +147,16 @@ def noting(children: list[Child]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(plan: Plan, *words: str) -> Iterator[Child]:
+def started(plan: Plan, *words: str, python: str | None = None) -> Iterator[Child]:
     """A child that has got the plan and begins with it; on leaving it is gone.
 
     Args:
         plan: what to run.
         words: more arguments for `worker`.
+        python: the interpreter, where it isn't this one; it finds its own modules.
     """
     with tempfile.TemporaryFile() as said:
-        child = _start(plan, words, said)
+        child = _start(plan, words, said, python)
         noted = _noted.get()
         if noted is not None:
             noted.append(child)
@@ -172,13 +173,16 @@ def started(plan: Plan, *words: str) -> Iterator[Child]:
             os.close(child.answers)
 
 
-def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes]) -> Child:
+def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | None = None) -> Child:
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
     environment = _environment(plan)
+    if python is not None:
+        environment.pop("PYTHONPATH")
+    command = [python or sys.executable, "-m", f"{__package__}.worker"]
     answers, answers_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", f"{__package__}.worker", str(answers_write), *words],
+            [*prefix, *command, str(answers_write), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,

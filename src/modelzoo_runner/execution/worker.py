@@ -26,9 +26,10 @@ from modelzoo_runner import errors
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
-TOGETHER, KEPT, CONTAINED, QUANTIZE = "together", "kept", "contained", "quantize"
+TOGETHER, KEPT, CONTAINED = "together", "kept", "contained"
+QUANTIZE, SERVE = "quantize", "serve"
 """Arguments: one of several instances; a child that isn't looked after while it has no plan; in a
-container; write the int8 graph to the path that follows."""
+container; write the int8 graph to the path that follows; measure when it is told to."""
 
 IDLE_SECONDS = 60.0
 """How long a kept child waits for another plan."""
@@ -71,6 +72,13 @@ def _run(answers: IO[str]) -> None:
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
+    if SERVE in sys.argv:
+        from modelzoo_runner.execution import turns
+
+        lines = _lines()
+        plan = codec.from_dict(json.loads(next(lines)), Plan)
+        turns.serve(plan, lines, lambda **message: _answer(answers, **message))
+        return
     plans = (codec.from_dict(json.loads(line), Plan) for line in _lines())
     if CONTAINED in sys.argv:
         _answer(answers, result=contained.run(next(plans), progress=tell).to_dict())

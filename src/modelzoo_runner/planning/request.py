@@ -119,6 +119,11 @@ def check(request: Request, preset: Preset) -> Request:
             "timeout: only a child process can be ended from outside; "
             'use isolation="auto" or "child"'
         )
+    if request.processes > 1 and request.isolation == "none":
+        raise RequestError(
+            f"processes={request.processes}: each is a child process; "
+            'use isolation="auto" or "child"'
+        )
     _check_stream(request)
     _check_instances(request)
     return request
@@ -153,6 +158,7 @@ def _validated(request: Request) -> Request:
         seed=validate.optional_count("seed", request.seed, 0) or 0,
         min_seconds=validate.seconds("min_seconds", request.min_seconds),
         timeout=validate.seconds("timeout", request.timeout),
+        processes=validate.count("processes", request.processes),
         input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
         input_shape=validate.shape("input_shape", request.input_shape),

@@ -22,7 +22,7 @@ from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cores
 from modelzoo_runner.scale.parts import Range
@@ -84,7 +84,7 @@ class Found:
     """What a worker finds when it looks at the work."""
 
     plan: Plan
-    whole: Whole
+    dataset: DatasetInfo
 
 
 def versions() -> dict[str, str | None]:
@@ -181,7 +181,7 @@ class _Member:
 
     def look(self, work: Work) -> Found:
         plan = self._plan(work, self._shares()[0])
-        return Found(plan=plan, whole=source.whole(plan))
+        return Found(plan=plan, dataset=source.dataset(plan))
 
     def part(self, work: Work, examples: Range) -> PartResult:
         with self._at_work(self._shares()) as cpus:

@@ -42,12 +42,12 @@ def opened(plan: Plan) -> Iterator[Classification]:
         _save(scorer.rows, target)
 
 
-def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+def merged(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
     """The scores of all the parts; see `scoring.merged`."""
-    hits = functools.reduce(operator.add, (topk.TopK(**each["hits"]) for each in tallies))
-    scores = _judged(hits, tallies[0]["classes"])
+    hits = functools.reduce(operator.add, (topk.TopK(**each["hits"]) for each in states))
+    scores = _judged(hits, states[0]["classes"])
     if plan.predictions is not None:
-        rows = itertools.chain.from_iterable(each["rows"] for each in tallies)
+        rows = itertools.chain.from_iterable(each["rows"] for each in states)
         _save(rows, atomic.target("predictions", plan.predictions))
     return scores
 
@@ -87,7 +87,7 @@ class Classification:
         """
         return _judged(self._hits, self._width)
 
-    def tally(self) -> Mapping[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """The hits, the number of classes, and the rows."""
         rows = codec.to_dict(self.rows)
         return {"hits": codec.to_dict(self._hits), "classes": self._width, "rows": rows}

@@ -33,13 +33,13 @@ def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
         scorer.found.detections().save(target)
 
 
-def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+def merged(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
     """The scores of all the parts; see `scoring.merged`."""
-    records = [record for each in tallies for record in each["detections"]]
+    records = [record for each in states for record in each["detections"]]
     detections = dataclasses.replace(
-        from_records(records), not_finite=sum(each["not_finite"] for each in tallies)
+        from_records(records), not_finite=sum(each["not_finite"] for each in states)
     )
-    scores = _scored(detections, data.joined([each["truth"] for each in tallies]))
+    scores = _scored(detections, data.joined([each["truth"] for each in states]))
     if plan.predictions is not None:
         detections.save(atomic.target("predictions", plan.predictions))
     return scores
@@ -66,7 +66,7 @@ class Detection:
         """COCO's numbers of the images that were run, and beside them the legacy ones."""
         return _scored(self.found.detections(), self._seen())
 
-    def tally(self) -> Mapping[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """What was found, in COCO's results format, and what there was to find."""
         found = self.found.detections()
         return {

@@ -33,5 +33,5 @@ class Scorer(Protocol):
     def result(self) -> Scores:
         """The scores of all that was added; there was at least one example."""
 
-    def tally(self) -> Mapping[str, Any]:
-        """What the scores are made from, as JSON can carry it; tallies of parts add up."""
+    def state(self) -> Mapping[str, Any]:
+        """What the scores are made from, as JSON can carry it; states of parts add up."""

@@ -27,19 +27,19 @@ def opened(plan: Plan, truth: Annotations | None) -> AbstractContextManager[Scor
     return score_classification.opened(plan)
 
 
-def merged(plan: Plan, tallies: Sequence[Mapping[str, Any]]) -> Scores:
+def merged(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
     """The scores of all examples of several parts, and the plan's predictions file written.
 
     They are what one run over all of the examples comes to.
 
     Args:
         plan: of the whole.
-        tallies: of the parts (`Scorer.tally`), in the order of the data.
+        states: of the parts (`Scorer.state`), in the order of the data.
 
     Raises:
         RequestError: the predictions file can't be written.
         DataError: the parts hold the same image twice.
     """
     if plan.task == "detection":
-        return score_detection.merged(plan, tallies)
-    return score_classification.merged(plan, tallies)
+        return score_detection.merged(plan, states)
+    return score_classification.merged(plan, states)

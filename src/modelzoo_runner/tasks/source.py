@@ -13,7 +13,7 @@ from modelzoo_runner.data import coco, imagenet, paths
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.storage import streaming
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Task
@@ -35,13 +35,13 @@ class Source:
 
     `truth` is what there is to find in all images, for a score that can't be had batch by batch;
     of records that are streamed, in those that have been read.
-    `whole` is the data that these batches are a part of, where the plan says that they are.
+    `dataset` is the data that these batches are a part of, where the plan says that they are.
     """
 
     batches: Iterator[Batch]
     examples: int | None = None
     truth: Annotations | None = None
-    whole: Whole | None = None
+    dataset: DatasetInfo | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -68,7 +68,7 @@ def opened(
     return _BY_TASK[plan.task](plan, plan.data_location, prepare)
 
 
-def whole(plan: Plan) -> Whole:
+def dataset(plan: Plan) -> DatasetInfo:
     """The data that the plan asks for, of which a part can then be asked for (`Plan.examples`).
 
     TensorFlow isn't loaded for it.
@@ -80,13 +80,13 @@ def whole(plan: Plan) -> Whole:
     # A graph that nobody described can only be a detector: a classifier's images need a recipe.
     if plan.preprocess is None:
         images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
-        return _whole(plan, coco.count(images), coco.files_of(images, plan.limit))
+        return _dataset(plan, coco.count(images), coco.files_of(images, plan.limit))
     shards = imagenet.find_files(location, allow_partial=plan.allow_partial)
-    return _whole(plan, imagenet.count_examples(shards), imagenet.files_of(shards, plan.limit))
+    return _dataset(plan, imagenet.count_examples(shards), imagenet.files_of(shards, plan.limit))
 
 
-def _whole(plan: Plan, available: int, files: Iterable[ReadablePath]) -> Whole:
-    return Whole(
+def _dataset(plan: Plan, available: int, files: Iterable[ReadablePath]) -> DatasetInfo:
+    return DatasetInfo(
         examples=min(available, plan.limit or available),
         fingerprint=paths.fingerprint(files),
         available=available,
@@ -95,15 +95,15 @@ def _whole(plan: Plan, available: int, files: Iterable[ReadablePath]) -> Whole:
 
 def _part_of(
     plan: Plan, available: int | None, files: Callable[[], Iterable[ReadablePath]]
-) -> Whole | None:
-    """The whole, where the plan names a part of it.
+) -> DatasetInfo | None:
+    """What is known of all of the data, where the plan names a part of it.
 
     Raises:
         RequestError: there are no such examples.
     """
     if plan.examples is None or available is None:
         return None
-    there = _whole(plan, available, files())
+    there = _dataset(plan, available, files())
     start, stop = plan.examples
     if not 0 <= start < stop <= there.examples:
         raise RequestError(
@@ -128,7 +128,7 @@ def _classification(plan: Plan, location: str, prepare: Step | None) -> Iterator
         yield Source(
             batches=batches,
             examples=examples,
-            whole=_part_of(plan, examples, partial(imagenet.files_of, shards, plan.limit)),
+            dataset=_part_of(plan, examples, partial(imagenet.files_of, shards, plan.limit)),
             warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
         )
 
@@ -152,7 +152,7 @@ def _detection(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sour
             batches=batches,
             examples=examples,
             truth=truth,
-            whole=_part_of(plan, examples, partial(coco.files_of, images, plan.limit)),
+            dataset=_part_of(plan, examples, partial(coco.files_of, images, plan.limit)),
             warnings=images.warnings,
         )
 
