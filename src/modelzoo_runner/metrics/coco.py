@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics import coco_boxes, coco_evidence, coco_masks, coco_numbering
-from modelzoo_runner.metrics.coco_boxes import BoxFormat
 from modelzoo_runner.metrics.coco_detections import Detections, from_records, load_detections
 from modelzoo_runner.metrics.coco_evaluation import evaluate, per_category, summary
 from modelzoo_runner.metrics.coco_masks import Segmentation
@@ -24,6 +23,7 @@ from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, read_truth, sizes_by_id
 from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.coco_instances import Annotations
+from modelzoo_runner.values.options import BoxFormat
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,25 +7,13 @@ reach over the border of the image (are clipped or not) doesn't matter for that.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
-from modelzoo_runner.errors import DataError, RequestError, did_you_mean
+from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.values.options import BoxFormat
 
 if TYPE_CHECKING:
     import numpy as np
-
-BoxFormat = Literal[
-    "pixel_xywh",
-    "pixel_xyxy",
-    "pixel_yxyx",
-    "pixel_cxcywh",
-    "normalized_xywh",
-    "normalized_xyxy",
-    "normalized_yxyx",
-    "normalized_cxcywh",
-]
-"""x, y of a corner, then the size or the other corner, or of the center, then the size; in pixels
-of the image, or as shares of its sides."""
 
 COCO: BoxFormat = "pixel_xywh"
 """Of COCO's results format."""
@@ -46,21 +34,6 @@ is an accident; an object hit in a wrong form is hit badly."""
 
 
 NOTHING = "none of the best detections lies on an object"
-
-
-def validated(name: str, value: Any) -> BoxFormat | None:
-    """One of the formats, or `None`.
-
-    Raises:
-        RequestError: it is something else.
-    """
-    if value is None:
-        return None
-    for form in FORMATS:
-        if value == form:
-            return form
-    near = did_you_mean(str(value), FORMATS, otherwise="allowed")
-    raise RequestError(f"{name}={value!r}: no format of boxes that is known here. {near}")
 
 
 def converted(boxes: np.ndarray, form: BoxFormat, sizes: np.ndarray) -> np.ndarray:

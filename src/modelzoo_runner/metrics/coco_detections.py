@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import DataError, GraphError, ResultError
 from modelzoo_runner.metrics import coco_boxes, coco_masks
-from modelzoo_runner.metrics.coco_boxes import BoxFormat
 from modelzoo_runner.metrics.coco_masks import Segmentation
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id, identifier
+from modelzoo_runner.values.options import BoxFormat
 from modelzoo_runner.values.preset import MASKS
 
 if TYPE_CHECKING:

@@ -70,11 +70,16 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """What a caller says about classes; see `api.detections.score_detections`."""
+    """What a caller says about classes.
 
-    label_map: Mapping[Id, str] | None = None
+    `label_map` is class -> name, `label_offset` what is added to a category's id to get its class,
+    `category_names` gives categories, by name or id, the names that the label map has. Keys are
+    ids, as text too.
+    """
+
+    label_map: Mapping[str, str] | None = None
     label_offset: int | None = None
-    category_names: Mapping[Id, str] | None = None
+    category_names: Mapping[str, str] | None = None
 
 
 def normal(name: str) -> str:
@@ -214,11 +219,11 @@ def _coco(ids: Sequence[Id], names: Categories, by_name: Mapping[str, Id]) -> di
     return found | {each: each for each in left if isinstance(each, int) and each not in found}
 
 
-def _renamed(categories: Categories, names: Mapping[Id, str] | None) -> Categories:
+def _renamed(categories: Categories, names: Mapping[str, str] | None) -> Categories:
     if not names:
         return categories
-    known: dict[Id, Id] = {name: each for each, name in categories.items()}
-    known |= {each: each for each in categories}
+    known: dict[str, Id] = {str(each): each for each in categories}
+    known |= {name: each for each, name in categories.items()}
     strange = [each for each in names if each not in known]
     if strange:
         raise RequestError(
@@ -237,9 +242,10 @@ def _given(categories: Categories, options: LabelOptions) -> Numbering | None:
         own = {each + offset: each for each in names if isinstance(each, int)}
         return Numbering(f"the annotations' ids plus label_offset={offset}", own)
     by_name = {normal(name): each for each, name in names.items()}
+    labels = {identifier(label): name for label, name in options.label_map.items()}
     found = {
         (label + (offset or 0) if isinstance(label, int) else label): by_name[normal(name)]
-        for label, name in options.label_map.items()
+        for label, name in labels.items()
         if normal(name) in by_name
     }
     if not found:
@@ -326,11 +332,16 @@ def _refuse_unlike(
     alike = [_two_of(Counter(pair[side] for pair in pairs.elements()).values()) for side in (0, 1)]
     permuted = together > FEW and together >= 0.6 * max(alike) and 2 * agree < len(matches)
     usual = _usual(matches)
-    right = Counter(match[0] for match in matches if _fits(chosen, match))
+    right = Counter(label for label, found in matches if chosen.categories.get(label) in found)
+    there = frozenset().union(*(found for _, found in matches))
     odd = {
         label: (category, count, total)
         for label, (category, count, total) in usual.items()
-        if not right[label] and label in chosen.categories and count > FEW and count >= 0.6 * total
+        # Of a category without objects, everything lies on others.
+        if chosen.categories.get(label) in there
+        and 10 * right[label] <= total
+        and count > FEW
+        and count >= 0.6 * total
     }
     lost = sum(total for _, _, total in odd.values())
     poor = len(matches) >= FEW and agree < LEAST_AGREEMENT * len(matches)
@@ -361,32 +372,3 @@ def _pairs(usual: Mapping[Id, tuple[Id, int, int]], names: Categories) -> str:
 def _listed(values: Iterable[Any]) -> str:
     shown = [str(each) for each in values]
     return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
-
-
-def label_names(value: Any) -> Mapping[Id, str]:
-    """A label map as class -> name, from a list of names or a mapping either way round.
-
-    Raises:
-        RequestError: it is something else, or two classes have one name.
-
-    >>> label_names(["background", "dog"]), label_names({"dog": 18}), label_names({18: "dog"})
-    ({0: 'background', 1: 'dog'}, {18: 'dog'}, {18: 'dog'})
-    """
-    if isinstance(value, Mapping):
-        pairs = list(value.items())
-        if pairs and all(isinstance(name, int) and not isinstance(name, bool) for _, name in pairs):
-            pairs = [(label, name) for name, label in pairs]
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        pairs = list(enumerate(value))
-    else:
-        pairs = []
-    try:
-        found = {identifier(label): name for label, name in pairs}
-    except (TypeError, ValueError):
-        found = {}
-    if not found or not all(isinstance(name, str) for name in found.values()):
-        raise RequestError(
-            f"label_map={str(value)[:60]!r}: should be a .pbtxt, a list of names (the first is "
-            "class 0), or a mapping class -> name"
-        )
-    return found

@@ -211,6 +211,7 @@ class AccuracyResult(Result):
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
     to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them
     (see `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+    `decisions` say how boxes and classes, or labels, were read, and why.
 
     Of a run in parts `parts` says where each was done, in the order of the data. The result has all
     of their steps, and its `plan` and `observed` are those of the first part.
@@ -220,6 +221,7 @@ class AccuracyResult(Result):
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[PartRecord, ...] = ()
 
     @property

@@ -123,6 +123,7 @@ def merged(
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
+        decisions=scores.decisions,
         parts=tuple(_record(part) for part in parts),
     )
 
