@@ -141,17 +141,10 @@ def _with_categories(
     records: list[dict[str, Any]], annotations: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The detections under COCO's category ids: told from all of them, not anew in each drawing."""
-    import numpy as np
+    from modelzoo_runner.metrics import coco
+    from modelzoo_runner.metrics.coco_detections import from_records
 
-    from modelzoo_runner.metrics.coco_labels import as_categories
-
-    names = {each["id"]: each["name"] for each in annotations["categories"]}
-    ids = np.array([each["category_id"] for each in records], dtype=np.int64)
-    categories, _ = as_categories(ids, names)
-    return [
-        {**each, "category_id": category}
-        for each, category in zip(records, categories.tolist(), strict=True)
-    ]
+    return list(coco.resolved(from_records(records), annotations))
 
 
 def _by_image(records: Sequence[Mapping[str, Any]]) -> dict[Any, list[Mapping[str, Any]]]:

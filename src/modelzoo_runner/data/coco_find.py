@@ -14,7 +14,7 @@ from typing import Literal
 
 from modelzoo_runner.data import paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
-from modelzoo_runner.data.coco_label_map import read_label_map
+from modelzoo_runner.data.label_map import read_pbtxt
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, did_you_mean
 from modelzoo_runner.values.coco_categories import IDS
@@ -88,7 +88,7 @@ def find(
         _instances(paths.of(annotations)) if annotations else _beside(data_folder, place.name)
     )
     truth = read_annotations(instances) if instances else None
-    ids_by_name = IDS if label_map is None else read_label_map(label_map)
+    ids_by_name = IDS if label_map is None else read_pbtxt(label_map)
     if place.is_dir():
         files, image_ids, warnings = _images(place, truth, allow_partial)
     else:

@@ -187,7 +187,7 @@ def _write(
     progress: Progress | None,
 ) -> None:
     """The records of `items`, in order and evenly, as files of those names in the folder `out`."""
-    threads = validate.optional_count("threads", threads, 1) or len(os.sched_getaffinity(0))
+    threads = validate.optional_count("threads", threads) or len(os.sched_getaffinity(0))
     total, done = len(items), 0
     with (
         output.whole_folder(out) as folder,

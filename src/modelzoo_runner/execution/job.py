@@ -322,6 +322,7 @@ def _result(
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
+        decisions=scores.decisions,
     )
 
 

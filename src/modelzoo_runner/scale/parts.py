@@ -129,6 +129,7 @@ def merged(
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
         available=first.dataset.available,
+        decisions=scores.decisions,
         parts=tuple(_record(part) for part in parts),
     )
 
