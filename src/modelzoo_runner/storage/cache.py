@@ -19,8 +19,8 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from modelzoo_runner.storage import leftovers
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage import partials
+from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.values import atomic
 
 log = logging.getLogger("modelzoo_runner")
@@ -71,7 +71,7 @@ def find(cache: Path, location: str, expected: Expected) -> Path | None:
     if any(want not in (None, have) for want, have in zip(wanted, there, strict=True)):
         log.info("%s: another version than the one in the cache is wanted now", location)
         return None
-    trouble = damage(entry, thorough=False)
+    trouble = problem(entry, thorough=False)
     if trouble is not None:
         log.warning("%s: the cached file %s is not used: %s", location, entry.path, trouble)
         return None
@@ -83,7 +83,7 @@ def find(cache: Path, location: str, expected: Expected) -> Path | None:
     return entry.path
 
 
-def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
+def store(cache: Path, location: str, name: str, part: Partial) -> Path:
     """Put a file that came whole into the cache, and record it."""
     folder = folder_of(cache, location)
     path = folder / "content" / name
@@ -113,7 +113,7 @@ def entries(cache: Path) -> tuple[CacheEntry, ...]:
     return tuple(sorted((each for each in recorded if each), key=lambda each: each.location))
 
 
-def damage(entry: CacheEntry, *, thorough: bool) -> str | None:
+def problem(entry: CacheEntry, *, thorough: bool) -> str | None:
     """What is wrong with a file in the cache, or None.
 
     It is read and hashed when `thorough`, or when its modification time isn't the recorded one.
@@ -143,12 +143,12 @@ def remove(folder: Path) -> int:
     (folder / _RECORD).unlink(missing_ok=True)
     if content.is_dir():
         shutil.rmtree(content)
-    freed += leftovers.remove(folder)
-    tidy(folder)
+    freed += partials.remove(folder)
+    remove_if_empty(folder)
     return freed
 
 
-def tidy(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     """Remove a location's folder if there is nothing in it."""
     for each in (folder / "content", folder):
         with contextlib.suppress(OSError):
