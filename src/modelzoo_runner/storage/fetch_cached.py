@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch
@@ -41,7 +41,7 @@ def fetch_cached(source: Source, expected: Expected, settings: Settings) -> Path
         FetchError: it isn't in the cache and can't be fetched, or the cache can't be written.
         HashMismatch: what came is not what is known of it.
     """
-    if (found := cache.find(settings.cache, source.location, expected)) is not None:
+    if (found := _find(source, expected, settings)) is not None:
         return found
     if settings.offline and not source.derived:
         raise FetchError(
@@ -55,6 +55,14 @@ def fetch_cached(source: Source, expected: Expected, settings: Settings) -> Path
         raise disk.explain(error, settings.cache, source.location) from None
 
 
+def _find(source: Source, expected: Expected, settings: Settings) -> Path | None:
+    """The file in the cache, if it is the one that was published, or else the one pinned."""
+    if expected.sha256 is None and not source.derived:
+        pinned = pinned_hashes.expected(settings.cache, source.location)
+        expected = replace(expected, sha256=pinned.sha256 if pinned else None)
+    return cache.find(settings.cache, source.location, expected)
+
+
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
     folder = cache.folder_of(settings.cache, source.location)
     lock = settings.cache / "locks" / f"{folder.name}.lock"
@@ -62,7 +70,7 @@ def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
     with disk.exclusive(
         lock, progress=lambda: partials.total_size(folder), stalled=settings.retry.stalled
     ):
-        if (found := cache.find(settings.cache, source.location, expected)) is not None:
+        if (found := _find(source, expected, settings)) is not None:
             return found
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -76,7 +76,7 @@ def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         seen = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from None

@@ -17,7 +17,7 @@ import pytest
 from stub_server import Answer, Handler, Stub, file
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import fetch, pinned_hashes, settings
+from modelzoo_runner.storage import cache, fetch, pinned_hashes, settings
 from modelzoo_runner.values.context import Context
 
 CONTENT = os.urandom(100_000)
@@ -54,12 +54,14 @@ def test_offline_a_file_that_was_changed_is_an_error(web: Stub) -> None:
         fetch.local(url, context=Context(offline=True))
 
 
-def test_a_file_that_was_only_touched_is_read_once(web: Stub) -> None:
+def test_a_file_that_was_only_touched_is_read_once(
+    web: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, path = fetched(web)
     os.utime(path)
     assert fetch.local(url, context=Context(offline=True)) == path
-    # Now its new time is recorded: what has the same size and time is not read any more.
-    change(path, OTHER, keep_time=True)
+    # Now its new time is recorded, and it need not be read again.
+    monkeypatch.delattr(cache, "sha256_of")
     assert fetch.local(url, context=Context(offline=True)) == path
 
 
@@ -348,3 +350,82 @@ def test_a_cache_without_permission_is_said(web: Stub, cache_folder: Path) -> No
     cache_folder.mkdir(mode=0o500)
     with pytest.raises(FetchError, match="can't be written: Permission denied"):
         fetch.local(url)
+
+
+def test_content_that_changed_with_its_time_put_back_is_noticed(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    status = path.stat()
+    path.write_bytes(CONTENT[:-1] + b"?")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == len(CONTENT)
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert web.count("/m.pb") == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "/etc/passwd"},
+        {"path": "../../x"},
+        {"path": 3},
+        {"size": "12"},
+        {"identity": ["1", 2, 3]},
+        {"identity": 7},
+        {"version": []},
+        {"unknown": 1},
+    ],
+)
+def test_a_record_is_checked_like_any_input(web: Stub, change: dict[str, object]) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    record = fetch.local(url).parents[1] / "record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | change))
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert web.count("/m.pb") == 2
+
+
+def test_a_deeply_nested_record_is_none(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    record = fetch.local(url).parents[1] / "record.json"
+    record.write_text("[" * 100_000)
+    assert fetch.local(url).read_bytes() == CONTENT
+
+
+def test_a_record_that_fits_other_content_is_not_believed_against_the_pinned_hash(
+    web: Stub,
+) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    other = CONTENT[::-1]
+    path.write_bytes(other)
+    status = path.stat()
+    record = path.parents[1] / "record.json"
+    forged = {
+        "sha256": hashlib.sha256(other).hexdigest(),
+        "identity": [status.st_ino, status.st_mtime_ns, status.st_ctime_ns],
+    }
+    record.write_text(json.dumps(json.loads(record.read_text()) | forged))
+    assert fetch.local(url).read_bytes() == CONTENT
+
+
+def test_a_link_in_the_cache_is_neither_used_nor_followed(web: Stub, tmp_path: Path) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    elsewhere = tmp_path / "elsewhere"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    (elsewhere / path.name).write_bytes(b"mine")
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert (elsewhere / path.name).read_bytes() == b"mine"
+
+
+def test_a_record_of_an_earlier_release_is_used_after_hashing_once(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    record = path.parents[1] / "record.json"
+    old = json.loads(record.read_text())
+    old["modified_ns"] = old.pop("identity")[1]
+    record.write_text(json.dumps(old))
+    assert fetch.local(url) == path
+    assert web.count("/m.pb") == 1
+    assert len(json.loads(record.read_text())["identity"]) == 3
