@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner._version import __version__
 
 if TYPE_CHECKING:
+    from modelzoo_runner.api.ab import ab_test
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.history import History
@@ -78,6 +79,7 @@ _MODULES = {
     "UnknownModel": "errors",
     "UnsafeArchive": "errors",
     "WorkerError": "errors",
+    "ab_test": "api.ab",
     "accuracy": "api.verbs",
     "benchmark": "api.verbs",
     "best_known": "planning.recommended",
@@ -134,6 +136,7 @@ __all__ = [
     "UnsafeArchive",
     "WorkerError",
     "__version__",
+    "ab_test",
     "accuracy",
     "benchmark",
     "best_known",

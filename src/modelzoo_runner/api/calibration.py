@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.backends.base import TensorSpec
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
-from modelzoo_runner.planning.request import DATA_FORMS, Request
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
+from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
@@ -20,10 +23,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
-    from modelzoo_runner.backends.tensorflow.session import Fed
-
 
 @accepts_former_names
+@documented(
+    model="a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a"
+    " graph or its path (`.pb`), if it is a detector's, which takes images as they "
+    "are, or examples are made.",
+    data_location="ImageNet records for a classifier, COCO images or records for a detector, here "
+    "or at gs://.",
+    batch_size="examples in a batch; a detector's are of one size, so they may be fewer.",
+    input_shape="of one made example, where the graph leaves it open.",
+    progress="called with (what, done, total or None) while data is fetched.",
+)
 def calibration_batches(
     model: planner.Model | GraphDef,
     data_location: str | Path | None = None,
@@ -45,24 +56,6 @@ def calibration_batches(
     Images are read and preprocessed as for the model's accuracy; labels aren't needed. Don't score
     the int8 graph on the images that it was calibrated with.
 
-    Args:
-        model: a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a
-            graph or its path (`.pb`), if it is a detector's, which takes images as they are, or
-            examples are made.
-        data_location: ImageNet records for a classifier, COCO images or records for a detector,
-            here or at gs://.
-        examples: how many, the first ones of the data.
-        batch_size: examples in a batch; a detector's are of one size, so they may be fewer.
-        synthetic: make random examples up, in the model's real range: for where only speed counts.
-        input: the tensor that is fed, where it can't be told from a graph.
-        outputs: role -> tensor, the same.
-        input_shape: of one made example, where the graph leaves it open.
-        seed: of made examples.
-        allow_partial: accept a data set with missing shards.
-        allow_unsafe_ops: look into a graph with operations outside the allow-list.
-        offline: never touch the network.
-        progress: called with (what, done, total or None) while data is fetched.
-
     Returns:
         An iterator of arrays, [batch, height, width, 3].
 
@@ -78,22 +71,11 @@ def calibration_batches(
         >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
         [(1, 224, 224, 3), (1, 224, 224, 3)]
     """
+    request = Request.of("benchmark", {**locals(), "limit": validate.count("examples", examples)})
+    context = Context(offline=offline, progress=progress)
     from modelzoo_runner.execution import calibration
     from modelzoo_runner.planning import localize
 
-    context = Context(offline=offline, progress=progress)
-    request = Request(
-        kind="benchmark",
-        data_location=None if data_location is None else str(data_location),
-        allow_partial=allow_partial,
-        limit=validate.count("examples", examples),
-        batch_size=batch_size,
-        seed=seed,
-        input=input,
-        outputs=outputs,
-        input_shape=input_shape,
-        allow_unsafe_ops=allow_unsafe_ops,
-    )
     plan, fed = _resolved(model, request)
     if synthetic and plan.data_location is not None:
         raise RequestError(
@@ -102,7 +84,7 @@ def calibration_batches(
     if not synthetic and plan.data_location is None:
         raise DataRequired(
             "data_location: real images are needed: a folder of "
-            f"{DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
+            f"{tasks.find(plan.task).DATA_FORM}, on this machine or at gs://. synthetic=True makes "
             "random ones up, which is enough where only speed counts"
         )
     if plan.data_location and plan.task == "classification" and plan.preprocess is None:
@@ -114,9 +96,9 @@ def calibration_batches(
     return calibration.batches(plan, fed)
 
 
-def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, Fed]:
+def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, TensorSpec]:
     """The plan, and what its float32 graph takes; of a graph, its tensors and its task too."""
-    from modelzoo_runner.backends.tensorflow import load, session
+    from modelzoo_runner.backends.tensorflow import backend, load
     from modelzoo_runner.execution import opening
 
     graph = None
@@ -128,9 +110,10 @@ def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, 
     if plan.graph.source == "path":
         graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     if graph is not None:
-        plan = opening.with_own_facts(plan, graph)
-        return plan, session.fed(graph, plan.graph.input or "")
-    if plan.preprocess is None:
-        return plan, session.Fed(input_dtype="uint8", input_shape=(None, None, None, 3))
-    size = plan.preprocess.size
-    return plan, session.Fed(input_dtype="float32", input_shape=(None, *size, 3))
+        model_graph = backend.Model(graph)
+        plan = opening.with_own_facts(plan, model_graph)
+        return plan, model_graph.input_spec(plan.graph.input or "")
+    if plan.task == "detection":
+        return plan, TensorSpec(input_dtype="uint8", input_shape=(None, None, None, 3))
+    size = (None, None) if plan.preprocess is None else plan.preprocess.size
+    return plan, TensorSpec(input_dtype="float32", input_shape=(None, *size, 3))

@@ -62,11 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Whoever read standard output has had enough; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILURE
-        except Exception:
-            if not received:
-                raise
+        except Exception as error:  # noqa: BLE001 - raised again unless it is ours or Ctrl-C's
             # An interrupted import may raise anything.
-            return _interrupted()
+            return _interrupted() if received else _failed(error)
 
 
 def _interrupted(*, silent: bool = False) -> int:
@@ -78,10 +76,17 @@ def _interrupted(*, silent: bool = False) -> int:
     return INTERRUPTED
 
 
+def _failed(error: Exception) -> int:
+    from modelzoo_runner.errors import PresetError, RequestError, RunnerError
+
+    if not isinstance(error, RunnerError):
+        raise error
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
+
+
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
-
-    from modelzoo_runner.errors import PresetError, RequestError, RunnerError
 
     app = _app()
     try:
@@ -90,11 +95,7 @@ def _do(arguments: list[str]) -> int:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
         print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
         return BAD_REQUEST
-    try:
-        command(*bound.args, **bound.kwargs)
-    except RunnerError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
+    command(*bound.args, **bound.kwargs)
     # Without a command there is its help page, but nothing has been done.
     is_help = command.__name__ == "help_print"
     return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE

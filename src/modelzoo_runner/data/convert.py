@@ -174,7 +174,7 @@ def convert_coco(
 
 
 def _check_shards(shards: int, images: int) -> None:
-    if not 1 <= (validate.whole("shards", shards, 1) or 0) <= images:
+    if not 1 <= validate.count("shards", shards) <= images:
         raise RequestError(f"shards={shards!r}: should be from 1 to {images}, the number of images")
 
 
@@ -187,7 +187,7 @@ def _write(
     progress: Progress | None,
 ) -> None:
     """The records of `items`, in order and evenly, as files of those names in the folder `out`."""
-    threads = validate.whole("threads", threads, 1) or len(os.sched_getaffinity(0))
+    threads = validate.optional_count("threads", threads, 1) or len(os.sched_getaffinity(0))
     total, done = len(items), 0
     with (
         output.whole_folder(out) as folder,

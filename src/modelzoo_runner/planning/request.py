@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
     Allocator,
@@ -23,16 +24,10 @@ from modelzoo_runner.values.options import (
     Kind,
     RunOptions,
 )
-from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset, Task
+from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset
 
 PATHS = ("weights", "data_location", "annotations", "preprocess_graph", "predictions")
 """The arguments that can be a path."""
-
-DATA_FORMS: Mapping[Task, str] = {
-    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
-    "detection": "COCO images, or a COCO TFRecord",
-}
-"""The data that each task is scored on, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +101,7 @@ def check(request: Request, preset: Preset) -> Request:
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
-            f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
+            f"{tasks.find(preset.task).DATA_FORM}, on this machine or at gs://"
         )
     _check_task(request, preset)
     if request.docker_image and request.isolation == "none":
@@ -117,6 +112,11 @@ def check(request: Request, preset: Preset) -> Request:
     if request.timeout is not None and request.isolation == "none":
         raise RequestError(
             "timeout: only a child process can be ended from outside; "
+            'use isolation="auto" or "child"'
+        )
+    if request.processes > 1 and request.isolation == "none":
+        raise RequestError(
+            f"processes={request.processes}: each is a child process; "
             'use isolation="auto" or "child"'
         )
     _check_stream(request)
@@ -141,6 +141,8 @@ def _validated(request: Request) -> Request:
     validate.one_of("goal", request.goal, ("throughput", "latency"))
     validate.one_of("isolation", request.isolation, get_args(Isolation))
     validate.one_of("binding", request.binding, get_args(Binding))
+    if request.allocator is not None:
+        validate.one_of("allocator", request.allocator, get_args(Allocator))
     for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial"):
         validate.flag(name, getattr(request, name))
     counts: dict[str, Any] = {
@@ -153,6 +155,7 @@ def _validated(request: Request) -> Request:
         seed=validate.optional_count("seed", request.seed, 0) or 0,
         min_seconds=validate.seconds("min_seconds", request.min_seconds),
         timeout=validate.seconds("timeout", request.timeout),
+        processes=validate.count("processes", request.processes),
         input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
         input_shape=validate.shape("input_shape", request.input_shape),

@@ -8,10 +8,10 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
+class DatasetInfo:
     """The data that a part is of: how many `examples`, and a `fingerprint` of their files.
 
-    Two places have the same data if they have the same whole. `available` is how many examples are
+    Two places have the same data if theirs are equal. `available` is how many examples are
     there, which may be more than are asked for.
     """
 

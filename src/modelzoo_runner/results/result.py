@@ -17,7 +17,7 @@ from modelzoo_runner.results import instances as several
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
-from modelzoo_runner.results.parts import PartRecord, Whole
+from modelzoo_runner.results.parts import DatasetInfo, PartRecord
 from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.results.stats import Interval, Summary
 from modelzoo_runner.values import codec
@@ -246,14 +246,14 @@ class AccuracyResult(Result):
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PartResult(Result):
     """What one part of the data gave: the examples from the first to before the last in
-    `plan.examples`, of the data that `whole` describes.
+    `plan.examples`, of the data that `dataset` describes.
 
-    It has no score yet. Its `tally` is what the scores of the whole are made from: counts, or what
+    It has no score yet. Its `state` is what the scores of the whole are made from: counts, or what
     was found and what there was to find, which can be added up exactly.
     """
 
-    whole: Whole
-    tally: Mapping[str, Any]
+    dataset: DatasetInfo
+    state: Mapping[str, Any]
 
 
 _KINDS: dict[str, type[Result]] = {

@@ -22,7 +22,9 @@ SCHEMA = 2
 """
 
 RENAMED_SINCE_1: Mapping[str, str] = {
+    "tally": "state",
     "trust": "allow_unsafe_ops",
+    "whole": "dataset",
     "memory_nodes": "numa_nodes",
     "placement.memory_nodes": "placement.numa_nodes",
 }

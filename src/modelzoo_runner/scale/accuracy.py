@@ -21,13 +21,13 @@ from modelzoo_runner.machine import facts
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.results.difference import NO_MATTER
-from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict
 from modelzoo_runner.scale import checkpoint as checkpoints
 from modelzoo_runner.scale import parts
 from modelzoo_runner.scale.checkpoint import Checkpoint
 from modelzoo_runner.scale.parts import Range
-from modelzoo_runner.tasks import source
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
@@ -36,12 +36,12 @@ from modelzoo_runner.values.progress import Guarded, Progress
 
 
 class Place(Protocol):
-    """Where parts are done; `plan` and `whole` are of all examples."""
+    """Where parts are done; `plan` and `dataset` are of all examples."""
 
     @property
     def plan(self) -> Plan: ...
     @property
-    def whole(self) -> Whole: ...
+    def dataset(self) -> DatasetInfo: ...
     @property
     def versions(self) -> Mapping[str, str | None]: ...
     @property
@@ -90,11 +90,11 @@ def run(
 def _run(
     place: Place, kept: Checkpoint | None, predictions: str | None, told: Guarded
 ) -> AccuracyResult:
-    whole = place.whole
-    done = [] if kept is None else list(_kept(kept, whole))
+    dataset = place.dataset
+    done = [] if kept is None else list(_kept(kept, dataset))
     ranges = [parts.range_of(part) for part in done]
     left = parts.split(
-        parts.missing(whole.examples, ranges),
+        parts.missing(dataset.examples, ranges),
         batch_size=place.plan.batch_size,
         workers=place.workers,
     )
@@ -103,7 +103,7 @@ def _run(
     def inside(name: str, number: int, total: int | None) -> None:
         """What a part that is under way tells."""
         if name == "examples":
-            number, total = count + number, whole.examples
+            number, total = count + number, dataset.examples
         told(name, number, total)
 
     def result(found: Sequence[PartResult], *, interrupted: bool = False) -> AccuracyResult:
@@ -113,7 +113,7 @@ def _run(
         warnings = tuple(dict.fromkeys((*merged.warnings, *said)))
         return dataclasses.replace(merged, warnings=warnings)
 
-    told("examples", count, whole.examples)
+    told("examples", count, dataset.examples)
     try:
         with place.results(left, inside) as results:
             for part in results:
@@ -121,7 +121,7 @@ def _run(
                     kept.add(parts.name(parts.range_of(part)), part.to_dict())
                 done.append(part)
                 count += part.examples
-                told("examples", count, whole.examples)
+                told("examples", count, dataset.examples)
     except Interrupted as interrupted:
         raise Interrupted(result([*done, interrupted.result], interrupted=True)) from None
     except KeyboardInterrupt:
@@ -131,7 +131,7 @@ def _run(
     return result(done)
 
 
-def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
+def _kept(kept: Checkpoint, dataset: DatasetInfo) -> Iterator[PartResult]:
     """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
     at = 0
     for name, record in kept.entries().items():
@@ -140,7 +140,7 @@ def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
         except ResultError as error:
             kept.refuse(name, str(error).splitlines()[0])
             continue
-        if not _is_part(part, name, whole):
+        if not _is_part(part, name, dataset):
             kept.refuse(name, "it is no part of this run")
         elif parts.range_of(part)[0] < at:
             kept.refuse(name, "some of its examples are in another part")
@@ -149,8 +149,8 @@ def _kept(kept: Checkpoint, whole: Whole) -> Iterator[PartResult]:
             yield part
 
 
-def _is_part(part: Result, name: str, whole: Whole) -> TypeGuard[PartResult]:
-    if not isinstance(part, PartResult) or part.whole != whole or part.interrupted:
+def _is_part(part: Result, name: str, dataset: DatasetInfo) -> TypeGuard[PartResult]:
+    if not isinstance(part, PartResult) or part.dataset != dataset or part.interrupted:
         return False
     start, stop = parts.range_of(part)
     return part.examples == stop - start and parts.name((start, stop)) == name
@@ -171,14 +171,14 @@ class _Here:
     """This machine, one part after another with one opened graph."""
 
     plan: Plan
-    whole: Whole
+    dataset: DatasetInfo
     versions: Mapping[str, str | None]
     workers: int = 1
 
     @classmethod
     def of(cls, preset: Preset, request: Request, context: Context) -> _Here:
         plan = planner.plan(preset, request, context)
-        return cls(plan=plan, whole=source.whole(plan), versions=facts.versions())
+        return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
 
     @contextlib.contextmanager
     def results(
@@ -207,7 +207,7 @@ def _identity(place: Place, request: Request) -> dict[str, Any]:
         "masks": place.plan.predictions is not None and _has_masks(place.plan),
         "data_location": request.data_location,
         "annotations": request.annotations,
-        "data": {"examples": place.whole.examples, "fingerprint": place.whole.fingerprint},
+        "data": {"examples": place.dataset.examples, "fingerprint": place.dataset.fingerprint},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
@@ -43,7 +43,7 @@ def opened(
         worker, first = next(iter(found.items()))
         place = ClusterPlace(cluster=cluster, work=work, first=worker, found=first)
         for other, seen in found.items():
-            place.check(other, seen.plan, seen.whole)
+            place.check(other, seen.plan, seen.dataset)
         yield place
 
 
@@ -62,9 +62,9 @@ class ClusterPlace:
         return self.found.plan
 
     @property
-    def whole(self) -> Whole:
+    def dataset(self) -> DatasetInfo:
         """The data, as all workers see it."""
-        return self.found.whole
+        return self.found.dataset
 
     @property
     def versions(self) -> Mapping[str, str | None]:
@@ -85,9 +85,9 @@ class ClusterPlace:
         with self.cluster.doing(cluster_worker.part, calls) as answers:
             yield (self._checked(answer) for _, answer in answers)
 
-    def check(self, worker: str, plan: Plan, whole: Whole) -> None:
+    def check(self, worker: str, plan: Plan, dataset: DatasetInfo) -> None:
         """See that a worker has the same graph and data as the first one."""
-        mine, others = _files(plan, whole), _files(self.plan, self.whole)
+        mine, others = _files(plan, dataset), _files(self.plan, self.dataset)
         for what, own in mine.items():
             if own != others[what]:
                 raise DataError(
@@ -97,17 +97,17 @@ class ClusterPlace:
 
     def _checked(self, answer: Answer) -> PartResult:
         part: PartResult = _value(answer)
-        self.check(answer.worker, part.plan, part.whole)
+        self.check(answer.worker, part.plan, part.dataset)
         return part
 
 
-def _files(plan: Plan, whole: Whole) -> dict[str, object]:
+def _files(plan: Plan, dataset: DatasetInfo) -> dict[str, object]:
     """What tells the files of a run from others, by what they are."""
     prepare = plan.preprocess_graph
     return {
         "graph": plan.graph.sha256,
         "preprocess_graph": None if prepare is None else prepare.sha256,
-        "data set": f"{whole.examples} examples ({whole.fingerprint})",
+        "data set": f"{dataset.examples} examples ({dataset.fingerprint})",
     }
 
 

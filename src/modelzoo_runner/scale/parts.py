@@ -15,7 +15,7 @@ from modelzoo_runner.errors import DataError
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.parts import PartRecord
 from modelzoo_runner.results.result import AccuracyResult, PartResult
-from modelzoo_runner.tasks import scoring
+from modelzoo_runner.tasks import base as tasks
 
 Range = tuple[int, int]
 """The number of the first example, and that after the last one's."""
@@ -32,7 +32,7 @@ MOST_EXAMPLES = 1000
 
 def range_of(part: PartResult) -> Range:
     """Which examples a part is of."""
-    return part.plan.examples or (0, part.whole.examples)
+    return part.plan.examples or (0, part.dataset.examples)
 
 
 def name(examples: Range) -> str:
@@ -101,7 +101,7 @@ def merged(
     if not interrupted:
         _check_whole(parts)
     plan = dataclasses.replace(first.plan, examples=None, predictions=predictions)
-    scores = scoring.merged(plan, [part.tally for part in parts])
+    scores = tasks.find(plan.task).merge(plan, [part.state for part in parts])
     examples = sum(part.examples for part in parts)
     steps = tuple(step for part in parts for step in part.step_seconds)
     return AccuracyResult(
@@ -113,7 +113,14 @@ def merged(
         warnings=(
             *checks.of_steps(plan, len(steps), exhausted=True, interrupted=interrupted),
             *scores.warnings,
-            *checks.of_scores(plan, examples, first.whole.available, scores.counts, scores.classes),
+            *checks.of_scores(
+                plan,
+                examples,
+                first.dataset.available,
+                scores.counts,
+                scores.classes,
+                tasks.find(plan.task).PUBLISHED_ON,
+            ),
             *dict.fromkeys(said for part in parts for said in part.warnings),
         ),
         interrupted=interrupted,
@@ -129,22 +136,23 @@ def _check_whole(parts: Sequence[PartResult]) -> None:
     problem = next(_problems(parts), None)
     if problem is not None:
         raise DataError(
-            f"the parts of the run don't make up its {parts[0].whole.examples} examples: {problem}"
+            f"the parts of the run don't make up its {parts[0].dataset.examples} examples: "
+            f"{problem}"
         )
 
 
 def _problems(parts: Sequence[PartResult]) -> Iterator[str]:
-    whole, graph = parts[0].whole, parts[0].plan.graph.sha256
+    dataset, graph = parts[0].dataset, parts[0].plan.graph.sha256
     for part in parts:
         start, stop = range_of(part)
-        if part.whole != whole:
+        if part.dataset != dataset:
             yield f"the part from {start} to {stop} is of other data"
         if part.plan.graph.sha256 != graph:
             yield f"the part from {start} to {stop} is of another graph"
         if part.examples != stop - start:
             yield f"the part from {start} to {stop} has {part.examples} examples"
     at = 0
-    for start, stop in (*map(range_of, parts), (whole.examples, whole.examples)):
+    for start, stop in (*map(range_of, parts), (dataset.examples, dataset.examples)):
         if start != at:
             yield f"those from {min(at, start)} to {max(at, start)} are there " + (
                 "twice" if start < at else "not at all"

@@ -45,9 +45,10 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """Which process does the run, and for how long it measures."""
+    """Which process does the run, how many do it anew, and for how long it measures."""
 
     isolation: Isolation = "auto"
+    processes: int = 1
     timeout: float | None = None
     min_seconds: float | None = None
 

@@ -151,7 +151,7 @@ def optional_count(name: str, value: Any, least: int = 1) -> int | None:
     """The same, or `None`."""
     if value is None:
         return None
-    return count(name, value, least, otherwise=", or None to let the preset decide")
+    return count(name, value, least, otherwise=", or None for the default")
 
 
 def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int | None:

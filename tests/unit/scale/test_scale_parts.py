@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.coco import Images
 from modelzoo_runner.errors import DataError, GraphError
-from modelzoo_runner.results.parts import Whole
+from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import Observed, PartResult, from_dict
 from modelzoo_runner.scale import parts
-from modelzoo_runner.tasks import scoring
-from modelzoo_runner.tasks.scorer import Scorer
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.tasks.base import Scorer
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 from modelzoo_runner.values.preset import ROLES, Preprocess
 
@@ -44,7 +44,7 @@ DETECTOR = dataclasses.replace(
     preprocess=None,
     graph=dataclasses.replace(PLAN.graph, outputs={each: each for each in ROLES["detection"]}),
 )
-WHOLE = Whole(examples=EXAMPLES, fingerprint="abc", available=EXAMPLES)
+WHOLE = DatasetInfo(examples=EXAMPLES, fingerprint="abc", available=EXAMPLES)
 
 Batches = list[tuple[Sequence[np.ndarray[Any, Any]], Batch]]
 
@@ -92,14 +92,14 @@ def part(start: int, stop: int, plan: Plan = PLAN, **changes: Any) -> PartResult
         "step_seconds": (0.1,) * -(-(stop - start) // plan.batch_size),
         "data_seconds": (0.0,) * -(-(stop - start) // plan.batch_size),
         "examples": stop - start,
-        "whole": WHOLE,
-        "tally": {},
+        "dataset": WHOLE,
+        "state": {},
     }
     return PartResult(**{**values, **changes})
 
 
 def scored(plan: Plan, fed: Batches, truth: Any) -> Scorer:
-    with scoring.opened(plan, truth) as scorer:
+    with tasks.find(plan.task).open_scorer(plan, truth) as scorer:
         for outputs, batch in fed:
             scorer.add(outputs, batch)
     return scorer
@@ -114,8 +114,8 @@ def in_parts(plan: Plan, fed: Batches, cuts: Sequence[int], truth: Any) -> list[
             start = sum(len(batch) for _, batch in fed[:first])
             stop = sum(len(batch) for _, batch in fed[:last])
             own = dataclasses.replace(plan, examples=(start, stop))
-            tally = scored(own, fed[first:last], truth).tally()
-            made = part(start, stop, plan, tally=tally)
+            state = scored(own, fed[first:last], truth).state()
+            made = part(start, stop, plan, state=state)
             found.append(from_dict(json.loads(json.dumps(made.to_dict()))))
     return found  # type: ignore[return-value]
 
@@ -217,7 +217,7 @@ def test_a_detectors_parts_come_to_what_one_run_does(
 def test_an_image_in_two_parts_is_refused() -> None:
     fed, truth = detected(1)
     first, second = in_parts(DETECTOR, fed, [20], truth)
-    again = dataclasses.replace(second, tally=first.tally)
+    again = dataclasses.replace(second, state=first.state)
     with pytest.raises(DataError, match=r"^20 images are there more than once \(1, 8, 15\)"):
         parts.merged([first, again])
 
@@ -231,7 +231,7 @@ def test_all_rows_without_an_opinion_are_an_error_only_of_the_whole() -> None:
     assert "20 of 40 examples have all scores equal" in merged.warnings[0]
     half = dataclasses.replace(WHOLE, examples=20)
     with pytest.raises(GraphError, match="all 1001 scores are equal in each of 20 examples"):
-        parts.merged([dataclasses.replace(first, whole=half)])
+        parts.merged([dataclasses.replace(first, dataset=half)])
 
 
 def made() -> list[PartResult]:
@@ -257,7 +257,7 @@ def test_the_limit_is_told_as_in_one_run() -> None:
         dataclasses.replace(
             each,
             plan=dataclasses.replace(each.plan, limit=EXAMPLES),
-            whole=dataclasses.replace(WHOLE, available=50),
+            dataset=dataclasses.replace(WHOLE, available=50),
         )
         for each in made()
     ]
@@ -290,7 +290,7 @@ OTHER_GRAPH = dataclasses.replace(PLAN, graph=dataclasses.replace(PLAN.graph, sh
         (made() + made()[1:2], "those from 12 to 28 are there twice"),
         (replaced(1, examples=15), "the part from 12 to 28 has 15 examples"),
         (
-            replaced(2, whole=dataclasses.replace(WHOLE, fingerprint="x")),
+            replaced(2, dataset=dataclasses.replace(WHOLE, fingerprint="x")),
             "the part from 28 to 40 is of other data",
         ),
         (
