@@ -14,7 +14,7 @@ from modelzoo_runner.storage import settings
 if TYPE_CHECKING:
     from modelzoo_runner.storage.upkeep import LocationStatus
 
-cache = App(name="cache", help="Head after the files that were fetched.")
+cache = App(name="cache", help="Look after the files that were fetched.")
 
 
 def verify_models() -> None:

@@ -146,7 +146,7 @@ def _below(place: BucketPlace, base: str, access: Access) -> list[StoredObject]:
 
 
 def _timeout(access: Access) -> tuple[float, float]:
-    """Seconds to connect, and seconds between two pieces of an response."""
+    """Seconds to connect, and seconds between two pieces of a response."""
     return access.settings.retry.connect, access.settings.retry.read
 
 

@@ -29,7 +29,7 @@ def engine(image: str) -> Iterator[DockerClient]:
 
     Raises:
         MissingDependency: the engine's Python package isn't installed; the pip line.
-        ContainerError: no engine responses, or it refuses what it is asked for.
+        ContainerError: no engine answers, or it refuses what it is asked for.
     """
     try:
         import docker
@@ -45,7 +45,7 @@ def engine(image: str) -> Iterator[DockerClient]:
     except docker.errors.DockerException as error:
         where = os.environ.get("DOCKER_HOST") or USUAL_SOCKET
         raise ContainerError(
-            f"docker_image={image!r}: no container engine responses at {where}: {_cause(error)}. "
+            f"docker_image={image!r}: no container engine answers at {where}: {_cause(error)}. "
             "Start Docker, or name its socket in DOCKER_HOST"
         ) from None
     with contextlib.closing(client):

@@ -1,4 +1,4 @@
-"""Head after the cache: list, verify and clear it; and check the locations that presets name."""
+"""Look after the cache: list, verify and clear it; and check the locations that presets name."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class LocationStatus:
 def verify_locations(
     presets: Iterable[Preset], **options: Unpack[Options]
 ) -> tuple[LocationStatus, ...]:
-    """What each location of each preset responses: its status and the size of its file.
+    """What each location of each preset answers: its status and the size of its file.
 
     Raises:
         RequestError: offline, where nobody can be asked.
