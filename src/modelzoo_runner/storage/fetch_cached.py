@@ -1,6 +1,6 @@
 """One file, from the cache or from its source: the order of the steps that make it trusted.
 
-Head in the cache; wait for whoever fetches it just now, and look again; write it under a name of
+Look in the cache; wait for whoever fetches it just now, and look again; write it under a name of
 its own; compare it with what is known of it; only then give it its name, and record it.
 """
 
