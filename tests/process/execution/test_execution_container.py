@@ -39,6 +39,7 @@ from modelzoo_runner.execution.container import Contained
 from modelzoo_runner.machine import allocator
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.storage import images
+from modelzoo_runner.values.context import Context
 
 pytest.importorskip("docker", reason="the extra docker isn't installed")
 
@@ -425,4 +426,4 @@ def test_the_engine_refuses(engine: StubEngine, graph: Path, monkeypatch: Any) -
 
 
 def test_the_image_by_name_and_id(engine: StubEngine) -> None:
-    assert images.local(IMAGE).id == engine.images[IMAGE].id
+    assert images.local(IMAGE, Context()).id == engine.images[IMAGE].id
