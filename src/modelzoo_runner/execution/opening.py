@@ -98,7 +98,7 @@ def with_own_facts(plan: Plan, graph: Any) -> Plan:
 
     And with the optional outputs that it has.
     """
-    besides = load.there(graph, plan.graph.optional)
+    besides = load.present_outputs(graph, plan.graph.optional)
     named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
     precision = plan.precision
     if named.input is None or not plan.graph.outputs:

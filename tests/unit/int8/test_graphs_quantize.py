@@ -125,13 +125,13 @@ def test_a_graph_without_products() -> None:
     with pytest.raises(GraphError) as raised:
         quantize(graph_of(tf.tanh), [IMAGES])
     assert str(raised.value) == (
-        "there is nothing to quantise: the graph has no float32 convolution or matrix product"
+        "there is nothing to quantize: the graph has no float32 convolution or matrix product"
     )
 
 
 def test_an_int8_graph_has_nothing_left_to_quantise() -> None:
     int8 = quantize(graph_of(convolution), [IMAGES])
-    with pytest.raises(GraphError, match="there is nothing to quantise"):
+    with pytest.raises(GraphError, match="there is nothing to quantize"):
         quantize(int8, [IMAGES])
 
 
@@ -166,7 +166,7 @@ def test_a_name_that_is_taken() -> None:
         quantize(graph_of(build), [IMAGES])
     assert str(raised.value) == (
         "node 'Relu/quint8' (QuantizedConv2DWithBiasAndReluAndRequantize): the int8 graph needs "
-        "this name for another node (Tanh). Rename it, or exclude what it belongs to"
+        "this name for another node (Tanh). Rename it, or exclude its layer"
     )
 
 

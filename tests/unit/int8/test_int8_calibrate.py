@@ -9,21 +9,21 @@ import pytest
 from int8_made import graph_of
 
 from modelzoo_runner.errors import DataError, RequestError
-from modelzoo_runner.int8.calibrate import Observed, observe
-from modelzoo_runner.int8.cutoff import BINS
+from modelzoo_runner.int8.analysis import analyze
+from modelzoo_runner.int8.calibrate import Statistics, observe
+from modelzoo_runner.int8.clipping import BINS
 from modelzoo_runner.int8.find import find
-from modelzoo_runner.int8.wiring import read
 
 Tensor = Any
 
 FILTERS = np.ones((3, 3, 4, 5), np.float32)
 
 
-def watched(build: Any, batches: list[Any], **how: Any) -> Observed:
+def watched(build: Any, batches: list[Any], **how: Any) -> Statistics:
     graph_def = graph_of(build, batches[0])
-    wiring = read(graph_def, input="input:0", outputs=["output:0"])
-    units = list(find(wiring).units.values())
-    return observe(wiring.graph_def, ["input"], units, batches, input="input:0", **how)
+    analysis = analyze(graph_def, input="input:0", outputs=["output:0"])
+    layers = list(find(analysis).layers.values())
+    return observe(analysis.graph_def, ["input"], layers, batches, input="input:0", **how)
 
 
 def convolution(image: Tensor, **how: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """int8 graphs that end the process instead of raising an error, told before they run.
 
-oneDNN's quantised convolutions take two things for granted. What happens where they don't hold was
+oneDNN's quantized convolutions take two things for granted. What happens where they don't hold was
 measured with TensorFlow 2.21 (constants: 2.14 ... 2.21).
 """
 
@@ -33,7 +33,7 @@ _CONVOLUTIONS = ("QuantizedConv2D", "QuantizedDepthwiseConv2D", "_FusedQuantized
 
 
 def check_crashes(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
-    """Nothing, if no quantised convolution of the graph is known to end the process.
+    """Nothing, if no quantized convolution of the graph is known to end the process.
 
     A filter has to be a constant, because it is prepared only once. The tensor that a convolution
     adds to its result (the "summand") has to be free by then, because the sum is written over it:
@@ -56,7 +56,7 @@ def check_crashes(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
             if reason:
                 raise GraphError(
                     f"{label} writes its sum over {summand!r}, which {reason}: TensorFlow crashes "
-                    "on this. Quantise the graph again and leave this node in float32"
+                    "on this. Quantize the graph again and leave this node in float32"
                 )
 
 
@@ -68,12 +68,12 @@ def _check_filter(node: NodeDef, nodes: Nodes, label: str) -> None:
     if op not in ("Const", "HostConst"):
         raise GraphError(
             f"{label} has a filter that isn't a constant but comes from {name!r} ({op}): oneDNN "
-            "can't run it. Freeze the graph before quantising it"
+            "can't run it. Freeze the graph before quantizing it"
         )
 
 
 def _summand(node: NodeDef) -> str | None:
-    """The tensor that a quantised convolution adds to its result, if it is of that kind."""
+    """The tensor that a quantized convolution adds to its result, if it is of that kind."""
     if node.op.startswith("_FusedQuantized"):
         fused = list(opdef.stated(node, "fused_ops").list.s)
         # Inputs: image, filter, then the bias if there is one, then the summand.

@@ -67,7 +67,7 @@ def _check_registered(graph_def: GraphDef) -> None:
             # Placeholders are fed, functions are inlined: neither is run by a kernel of its own.
             if node.op in functions or node.op.startswith("Placeholder"):
                 continue
-            reason = lacking(node, generic=bool(where))
+            reason = missing_kernel(node, generic=bool(where))
             if reason:
                 missing[reason] += 1
                 places.setdefault(reason, f"{node.name!r}{where}")
@@ -83,7 +83,7 @@ def _check_registered(graph_def: GraphDef) -> None:
         )
 
 
-def lacking(node: NodeDef, *, generic: bool = False) -> str | None:
+def missing_kernel(node: NodeDef, *, generic: bool = False) -> str | None:
     """The operation, with its types, that this TensorFlow lacks to run a node; or nothing.
 
     In the body of a function (`generic`) a type may stand for an argument of the function's.

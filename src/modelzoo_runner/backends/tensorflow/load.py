@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import formats, operations, structure
-from modelzoo_runner.backends.tensorflow.tensors import check_tensors, guess_tensors, there
+from modelzoo_runner.backends.tensorflow.tensors import (
+    check_tensors,
+    guess_tensors,
+    present_outputs,
+)
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values import validate as arguments
 
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_tensors",
-    "given",
     "guess_tensors",
     "locate",
     "parse",
+    "present_outputs",
     "read_bytes",
     "read_graph",
-    "there",
+    "resolve_graph",
 ]
 
 LARGEST_FILE = 2**31 - 1
@@ -53,7 +57,7 @@ def read_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) 
     return parse(read_bytes(path), path, allow_unsafe_ops=allow_unsafe_ops)
 
 
-def given(
+def resolve_graph(
     graph: GraphDef | str | os.PathLike[str],
     *,
     input: str | None = None,
@@ -141,7 +145,7 @@ def _parse(data: bytes, path: Path) -> GraphDef:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
     # First what it might be instead: parts of another message can pass for a graph.
-    foreign = formats.foreign(data, path.name)
+    foreign = formats.recognize(data, path.name)
     if foreign is not None:
         raise GraphError(
             f"{path}: not a frozen graph but {foreign.name}. It starts with {formats.show(data)}. "

@@ -87,7 +87,7 @@ _GROUPS = {
         TensorListFromTensor TensorListGather TensorListGetItem TensorListLength TensorListPopBack
         TensorListPushBack TensorListReserve TensorListResize TensorListScatter
         TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack""",
-    "quantising": """
+    "quantizing": """
         Dequantize FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
         FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize QuantizeAndDequantizeV2
         QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 QuantizeDownAndShrinkRange QuantizeV2

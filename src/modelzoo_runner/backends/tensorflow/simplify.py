@@ -1,18 +1,70 @@
-"""Take out nodes that do nothing for the outputs."""
+"""Remove nodes that do nothing for the outputs, and compute constants ahead."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
+    import numpy as np
     from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+    Array: TypeAlias = np.ndarray[Any, Any]
+
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda a, b: a + b,
+    "AddV2": lambda a, b: a + b,
+    "Mul": lambda a, b: a * b,
+    "Neg": lambda a: -a,
+    "RealDiv": lambda a, b: a / b,
+    "Rsqrt": lambda a: 1 / a**0.5,
+    "Sqrt": lambda a: a**0.5,
+    "Square": lambda a: a * a,
+    "Sub": lambda a, b: a - b,
+    "Reshape": lambda a, shape: a.reshape(shape),
+}
+
+
+def fold_constants(draft: Draft) -> int:
+    """Make nodes constants whose inputs are constants; returns how many."""
+    import numpy as np
+
+    count = 0
+    for name in list(TopologicalSorter(predecessors(draft.nodes.values())).static_order()):
+        node = draft.nodes[name]
+        compute = _ARITHMETIC.get(node.op)
+        if compute is None or not node.input or name in draft.fixed:
+            continue
+        values = _constants(draft, list(node.input))
+        if values is None or values[0].dtype not in (np.float32, np.float64):
+            continue
+        # In float64 and rounded once: the basic operations come out as float32 has them.
+        with np.errstate(all="ignore"):
+            wide = [v.astype(np.float64) if v.dtype.kind == "f" else v for v in values]
+            result = np.asarray(compute(*wide)).astype(values[0].dtype)
+        if result.size <= max(value.size for value in values):
+            draft.set_constant(name, result)
+            count += 1
+    return count
+
+
+def _constants(draft: Draft, tensors: list[str]) -> list[Array] | None:
+    found = []
+    for tensor in tensors:
+        value = draft.constant(tensor)
+        if value is None:
+            return None
+        found.append(value)
+    return found
+
 
 # These hand on their first input. The last three matter to training and debugging only, and a
 # default is what a placeholder holds that nobody feeds.
-_PASSING_ON = frozenset(
+_PASS_THROUGH = frozenset(
     ("Identity", "Snapshot", "StopGradient", "PreventGradient", "CheckNumerics")
 ).union(("CheckNumericsV2", "PlaceholderWithDefault"))
 
@@ -25,12 +77,12 @@ CONTROL_FLOW = frozenset(
 )
 
 
-def remove_unneeded(draft: Draft) -> int:
+def prune(draft: Draft) -> int:
     """Drop the nodes that no output depends on; returns how many."""
     return draft.keep_only(draft.fixed)
 
 
-def remove_passing_on(draft: Draft) -> int:
+def remove_pass_through(draft: Draft) -> int:
     """Take out nodes that hand on their input as it is; returns how many.
 
     One that waits for another node stays, and so does one beside control flow: what runs before
@@ -40,7 +92,7 @@ def remove_passing_on(draft: Draft) -> int:
     instead = {
         node.name: node.input[0]
         for node in draft.nodes.values()
-        if node.op in _PASSING_ON
+        if node.op in _PASS_THROUGH
         and node.name not in draft.fixed
         and len(node.input) == 1
         and not node.input[0].startswith("^")
@@ -55,7 +107,7 @@ def remove_passing_on(draft: Draft) -> int:
     return len(instead)
 
 
-def forget_places(draft: Draft) -> None:
+def clear_devices(draft: Draft) -> None:
     """Drop the devices that the graph was exported on, and which nodes had to share one."""
     for node in draft.nodes.values():
         node.device = ""

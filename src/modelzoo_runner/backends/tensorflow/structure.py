@@ -44,7 +44,7 @@ def check(graph_def: GraphDef) -> None:
     _check_frozen(graph_def)
     for where, nodes, arguments in bodies(graph_def):
         _check_names(nodes, arguments, where)
-        _check_circles(waits_for(nodes), f"nodes feed themselves{where}")
+        _check_circles(predecessors(nodes), f"nodes feed themselves{where}")
     _check_circles(_calls(graph_def), "functions call themselves")
     _check_fills(graph_def)
 
@@ -67,7 +67,7 @@ def source(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def waits_for(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
+def predecessors(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
     """For each node those that run before it; the way back of a TensorFlow 1 loop isn't one."""
     way_back = {node.name for node in nodes if node.op in ("NextIteration", "RefNextIteration")}
     before = {node.name: [source(tensor) for tensor in node.input] for node in nodes}

@@ -61,11 +61,11 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     names = {node.name for node in graph_def.node}
     if names.issuperset(DETECTION_ROLES):
         outputs = {role: f"{role}:0" for role in (*DETECTION_ROLES, MASKS)}
-        return input, there(graph_def, outputs)
+        return input, present_outputs(graph_def, outputs)
     return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
 
 
-def there(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
+def present_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
     """Those of the outputs (role: tensor) whose node the graph has."""
     names = {node.name for node in graph_def.node}
     return {role: tensor for role, tensor in outputs.items() if source(tensor) in names}
