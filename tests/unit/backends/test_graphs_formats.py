@@ -128,7 +128,7 @@ def test_a_cut_off_graph_is_explained_with_both_sizes() -> None:
     data = classifier().SerializeToString()
     for cut in (len(data) // 2, len(data) - 1):
         said = formats.explain(data[:cut])
-        assert said.startswith("it is cut off: the part that starts at byte ")
+        assert said.startswith("it is truncated: the part that starts at byte ")
         assert said.endswith(f", the file at {cut:,}; get it again")
 
 

@@ -111,12 +111,8 @@ def test_a_batch_in_which_there_was_nothing_counts_for_nothing() -> None:
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
     batches = some_batches(2)
     batches[0][1, 2, 3, 0] = value
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match=r"1 tensors aren't finite.*'input'"):
         watched(convolution, batches)
-    assert str(raised.value) == (
-        "1 tensors aren't finite over the calibration batches, the first is 'input': look whether "
-        "the batches are what the graph expects"
-    )
 
 
 def test_a_batch_of_another_shape_is_refused() -> None:

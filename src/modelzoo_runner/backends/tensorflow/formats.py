@@ -1,8 +1,7 @@
-"""What a file that isn't a frozen graph is instead, told from its bytes.
+"""Recognize the format of a file that isn't a frozen graph, from its bytes.
 
-People hand over whatever a download or a training run left behind. `recognize` recognises the usual
-formats and knows what to do with each; `explain` says what is wrong with bytes that were meant to
-be a frozen graph. TensorFlow isn't needed, and nothing is unpacked or run.
+`recognize` knows the usual formats and what to do with each; `explain` says what is wrong with
+bytes that were meant to be a frozen graph. TensorFlow isn't needed, and nothing is unpacked or run.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no
 CHECKPOINT = Format("a checkpoint, which has weights and no frozen graph", _FREEZE)
 _ONNX = Format("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
 _TFLITE = Format(
-    "a TensorFlow Lite model", "It can't be turned back: give the .pb it was made from."
+    "a TensorFlow Lite model", "It can't be converted back: give the .pb it was made from."
 )
 _PAGE = Format(
     "a web page or an XML/JSON answer, most likely a server's error message",
@@ -107,7 +106,7 @@ def explain(data: bytes) -> str:
             return f"it starts with {show(data)}"
         if field.end > len(data):
             return (
-                f"it is cut off: the part that starts at byte {field.start:,} ends at byte "
+                f"it is truncated: the part that starts at byte {field.start:,} ends at byte "
                 f"{field.end:,}, the file at {len(data):,}; get it again"
             )
     return f"a part inside it is damaged; it starts with {show(data)}"
@@ -165,7 +164,7 @@ def _fields(data: bytes) -> Iterator[_Field]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A base-128 number and the position after it; behind the data if it is cut off there."""
+    """A base-128 number and the position after it; behind the data if it is truncated."""
     value = 0
     for count, byte in enumerate(data[position : position + 10]):
         value |= (byte & 0x7F) << (7 * count)

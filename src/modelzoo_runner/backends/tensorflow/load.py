@@ -1,6 +1,6 @@
-"""A file's bytes as a graph that is safe to look into: whole, frozen, well formed, harmless.
+"""Read a file as a graph and check it: complete, frozen, well formed, only allowed operations.
 
-Nothing of the graph runs here. Whether this TensorFlow has the kernels is `kernels.py`'s question.
+Nothing of the graph runs here. Whether this TensorFlow has its kernels, `kernels` checks.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) 
 
     Raises:
         GraphError: the file can't be read, is something else (which format, and what to do with
-            it), is cut off, isn't frozen (with the number of variables), is damaged, or has
+            it), is truncated, isn't frozen (with the number of variables), is damaged, or has
             operations that aren't allowed.
     """
     path = locate(path)
@@ -64,10 +64,9 @@ def resolve_graph(
     outputs: Mapping[str, str] | None = None,
     allow_unsafe_ops: bool = False,
 ) -> tuple[GraphDef, str, Mapping[str, str]]:
-    """The graph that a caller gave, checked, with the tensor to feed and those to fetch, by role.
+    """The graph, checked, with the tensor to feed and those to fetch (role: tensor).
 
-    A graph is given as the path of its file or as itself; tensors that aren't named are found as
-    `guess_tensors` does.
+    `graph` is a path or a GraphDef; tensors that aren't named are found by `guess_tensors`.
 
     Raises:
         GraphError: as `read_graph`, `guess_tensors` and `check_tensors` do.

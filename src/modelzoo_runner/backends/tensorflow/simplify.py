@@ -62,14 +62,13 @@ def _constants(draft: Draft, tensors: list[str]) -> list[Array] | None:
     return found
 
 
-# These hand on their first input. The last three matter to training and debugging only, and a
-# default is what a placeholder holds that nobody feeds.
+# Their output is their first input. Some matter to training and debugging only;
+# PlaceholderWithDefault is the default when it isn't fed.
 _PASS_THROUGH = frozenset(
     ("Identity", "Snapshot", "StopGradient", "PreventGradient", "CheckNumerics")
 ).union(("CheckNumericsV2", "PlaceholderWithDefault"))
 
-# What moves values between the frames and branches of TensorFlow 1's control flow. A node beside
-# one of these may be there for its place and not for its value.
+# TensorFlow 1's control flow. An Identity beside one of these may matter for its frame or branch.
 CONTROL_FLOW = frozenset(
     prefix + op
     for prefix in ("", "Ref")
@@ -83,10 +82,10 @@ def prune(draft: Draft) -> int:
 
 
 def remove_pass_through(draft: Draft) -> int:
-    """Take out nodes that hand on their input as it is; returns how many.
+    """Remove pass-through ops; returns how many.
 
-    One that waits for another node stays, and so does one beside control flow: what runs before
-    what, and in which branch or turn of a loop, is as before.
+    Those with control inputs and those beside control flow stay, so that the order of execution,
+    branches and loop iterations don't change.
     """
     users = draft.users()
     instead = {
@@ -108,14 +107,14 @@ def remove_pass_through(draft: Draft) -> int:
 
 
 def clear_devices(draft: Draft) -> None:
-    """Drop the devices that the graph was exported on, and which nodes had to share one."""
+    """Remove device placement and colocation."""
     for node in draft.nodes.values():
         node.device = ""
         node.attr.pop("_class", None)
 
 
 def _reconnect(node: NodeDef, instead: dict[str, str]) -> None:
-    """Let a node take its inputs from where the nodes in between got them."""
+    """Connect a node to the inputs of the removed nodes in between."""
     if not any(source(tensor) in instead for tensor in node.input):
         return
     inputs: list[str] = []
