@@ -106,7 +106,7 @@ def _check_names(nodes: Sequence[NodeDef], arguments: Sequence[str], where: str)
             if source(tensor) not in counts:
                 raise GraphError(
                     f"node {node.name!r}{where} takes its input from {source(tensor)!r}, and there "
-                    "is no such node: the file is damaged or cut off"
+                    "is no such node: the file is damaged or truncated"
                 )
 
 
