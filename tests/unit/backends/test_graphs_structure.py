@@ -193,7 +193,7 @@ def test_the_way_back_of_a_loop_is_not_waited_for() -> None:
     nodes = {each.name: each for each in while_loop().node}
     merges = [name for name, each in nodes.items() if each.op == "Merge"]
     assert merges
-    before = structure.waits_for(nodes.values())
+    before = structure.predecessors(nodes.values())
     for name in merges:
         assert [nodes[each].op for each in before[name]] == ["Enter"]
     assert np.sum([each.op == "NextIteration" for each in nodes.values()]) == len(merges)
