@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner._version import __version__
 
 if TYPE_CHECKING:
+    from modelzoo_runner.api.ab import ab_test
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
+    from modelzoo_runner.api.paired import PairedComparison, compare_predictions
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
@@ -67,6 +69,7 @@ _MODULES = {
     "Int8Report": "api.int8_report",
     "Interrupted": "errors",
     "MissingDependency": "errors",
+    "PairedComparison": "api.paired",
     "Plan": "values.plan",
     "Preset": "values.preset",
     "PresetError": "errors",
@@ -78,11 +81,13 @@ _MODULES = {
     "UnknownModel": "errors",
     "UnsafeArchive": "errors",
     "WorkerError": "errors",
+    "ab_test": "api.ab",
     "accuracy": "api.verbs",
     "benchmark": "api.verbs",
     "best_known": "planning.recommended",
     "calibration_batches": "api.calibration",
     "compare": "results.compare",
+    "compare_predictions": "api.paired",
     "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
@@ -122,6 +127,7 @@ __all__ = [
     "Int8Report",
     "Interrupted",
     "MissingDependency",
+    "PairedComparison",
     "Plan",
     "Preset",
     "PresetError",
@@ -134,11 +140,13 @@ __all__ = [
     "UnsafeArchive",
     "WorkerError",
     "__version__",
+    "ab_test",
     "accuracy",
     "benchmark",
     "best_known",
     "calibration_batches",
     "compare",
+    "compare_predictions",
     "convert_coco",
     "convert_imagenet",
     "draw_detections",

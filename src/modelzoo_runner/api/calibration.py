@@ -12,6 +12,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
+from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 
 @accepts_former_names
+@documented(
+    model="a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a"
+    " graph or its path (`.pb`), if it is a detector's, which takes images as they "
+    "are, or examples are made.",
+    data_location="ImageNet records for a classifier, COCO images or records for a detector, here "
+    "or at gs://.",
+    batch_size="examples in a batch; a detector's are of one size, so they may be fewer.",
+    input_shape="of one made example, where the graph leaves it open.",
+    progress="called with (what, done, total or None) while data is fetched.",
+)
 def calibration_batches(
     model: planner.Model | GraphDef,
     data_location: str | Path | None = None,
@@ -45,24 +56,6 @@ def calibration_batches(
     Images are read and preprocessed as for the model's accuracy; labels aren't needed. Don't score
     the int8 graph on the images that it was calibrated with.
 
-    Args:
-        model: a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a
-            graph or its path (`.pb`), if it is a detector's, which takes images as they are, or
-            examples are made.
-        data_location: ImageNet records for a classifier, COCO images or records for a detector,
-            here or at gs://.
-        examples: how many, the first ones of the data.
-        batch_size: examples in a batch; a detector's are of one size, so they may be fewer.
-        synthetic: make random examples up, in the model's real range: for where only speed counts.
-        input: the tensor that is fed, where it can't be told from a graph.
-        outputs: role -> tensor, the same.
-        input_shape: of one made example, where the graph leaves it open.
-        seed: of made examples.
-        allow_partial: accept a data set with missing shards.
-        allow_unsafe_ops: look into a graph with operations outside the allow-list.
-        offline: never touch the network.
-        progress: called with (what, done, total or None) while data is fetched.
-
     Returns:
         An iterator of arrays, [batch, height, width, 3].
 
@@ -78,22 +71,11 @@ def calibration_batches(
         >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
         [(1, 224, 224, 3), (1, 224, 224, 3)]
     """
+    request = Request.of("benchmark", {**locals(), "limit": validate.count("examples", examples)})
+    context = Context(offline=offline, progress=progress)
     from modelzoo_runner.execution import calibration
     from modelzoo_runner.planning import localize
 
-    context = Context(offline=offline, progress=progress)
-    request = Request(
-        kind="benchmark",
-        data_location=None if data_location is None else str(data_location),
-        allow_partial=allow_partial,
-        limit=validate.count("examples", examples),
-        batch_size=batch_size,
-        seed=seed,
-        input=input,
-        outputs=outputs,
-        input_shape=input_shape,
-        allow_unsafe_ops=allow_unsafe_ops,
-    )
     plan, fed = _resolved(model, request)
     if synthetic and plan.data_location is not None:
         raise RequestError(
@@ -131,7 +113,7 @@ def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, 
         model_graph = backend.Model(graph)
         plan = opening.with_own_facts(plan, model_graph)
         return plan, model_graph.input_spec(plan.graph.input or "")
-    if plan.preprocess is None:
+    if plan.task == "detection":
         return plan, TensorSpec(input_dtype="uint8", input_shape=(None, None, None, 3))
-    size = plan.preprocess.size
+    size = (None, None) if plan.preprocess is None else plan.preprocess.size
     return plan, TensorSpec(input_dtype="float32", input_shape=(None, *size, 3))

@@ -1,7 +1,6 @@
-"""Many runs as calls of the verbs: from mappings, a grid, plans or recommended runs.
+"""Runs as calls of benchmark() and accuracy(): from mappings, a grid, plans, recommended runs.
 
-What is no call at all is refused here; whether the values of one can be, it tells itself when it is
-done. Who does the calls isn't known here.
+Names of arguments are checked here, their values by the call itself.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from modelzoo_runner.api import verbs as api
+from modelzoo_runner.api.verbs import accuracy, benchmark
 from modelzoo_runner.data import paths
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
@@ -33,8 +32,8 @@ from modelzoo_runner.values.preset import Preset
 Run = Mapping[str, Any] | Plan | BestKnown
 
 VERBS: Mapping[Kind, Callable[..., Result]] = {
-    "benchmark": api.benchmark,
-    "accuracy": api.accuracy,
+    "benchmark": benchmark,
+    "accuracy": accuracy,
 }
 
 NOT_OF_A_RUN = ("progress", "client", "checkpoint")

@@ -16,6 +16,7 @@ from modelzoo_runner.int8.layers import Layer, State, layers
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import validate
+from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -89,6 +90,17 @@ class Int8Report:
 
 
 @accepts_former_names
+@documented(
+    graph="the graph to look into, or the path of its file.",
+    batch="what both are run with; also, sizes that the graph leaves open are known with "
+    "it. Without it, images are taken, or else random values.",
+    model="whose preprocessing images get, and in whose range random values are: a model's "
+    "name, the path of a preset (`.toml`) or a `Preset`.",
+    data_location="images, as `calibration_batches` reads them; the first `batch_size` of them.",
+    batch_size="how many images or random examples.",
+    input_shape="of one random example, where the graph leaves it open.",
+    steps="how many steps of each graph are timed, after 3 that aren't.",
+)
 def int8_report(
     graph: GraphDef | str | os.PathLike[str],
     *,
@@ -109,22 +121,6 @@ def int8_report(
     The graph may be made here or downloaded; of a float32 graph the report says what could be int8.
     With the float32 graph of the same model beside it, both are run, taking turns, and their speed
     and outputs compared: in this process, with as many threads as TensorFlow likes.
-
-    Args:
-        graph: the graph to look into, or the path of its file.
-        fp32: the float32 graph of the same model, with the same tensors, to compare with.
-        batch: what both are run with; also, sizes that the graph leaves open are known with it.
-            Without it, images are taken, or else random values.
-        model: whose preprocessing images get, and in whose range random values are: a model's name,
-            the path of a preset (`.toml`) or a `Preset`.
-        data_location: images, as `calibration_batches` reads them; the first `batch_size` of them.
-        batch_size: how many images or random examples.
-        input_shape: of one random example, where the graph leaves it open.
-        steps: how many steps of each graph are timed, after 3 that aren't.
-        input: the tensor that is fed; found in the graph if it isn't named.
-        outputs: role -> tensor that is fetched; found in the graph if they aren't named.
-        allow_unsafe_ops: take a graph with operations outside the allow-list.
-        offline: never touch the network.
 
     Raises:
         RequestError: an argument can't be, or the batch isn't what a graph takes.
@@ -166,6 +162,7 @@ def int8_report(
                 examples=batch_size,
                 batch_size=batch_size,
                 input_shape=input_shape,
+                allow_unsafe_ops=allow_unsafe_ops,
                 offline=offline,
             )
         )

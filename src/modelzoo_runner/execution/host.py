@@ -27,6 +27,10 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         BindingError: `isolation="none"`, and this process can't honour the plan any more.
         RunnerError: what the run itself raises.
     """
+    if plan.processes > 1:
+        from modelzoo_runner.execution import processes
+
+        return processes.run(plan, progress=progress)
     with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
         return next(results)
 

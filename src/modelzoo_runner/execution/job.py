@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelzoo_runner.backends import base as backends
+from modelzoo_runner.backends.base import Step
 from modelzoo_runner.errors import DataError, Interrupted
 from modelzoo_runner.execution import loop, opening
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
-from modelzoo_runner.results import checks
+from modelzoo_runner.results import checks, gates
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import (
     AccuracyResult,
@@ -82,14 +83,20 @@ def runs(
 class Warmed:
     """An opened graph that has done its warm-up steps, and the batches to go on with."""
 
-    opened: Opened
-    threads: Mapping[str, Any]
+    plan: Plan
+    step: Step
     batches: Iterator[Any]
+    observed: Observed
+    warnings: tuple[str, ...]
 
     def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
-        """What so many steps take, or as many as fill so many seconds."""
-        step = self.opened.step
-        return loop.run(step, self.batches, steps=steps or 1, min_seconds=seconds)
+        """What so many steps take, or as many as fill so many seconds.
+
+        A step before them finds the caches as another process left them, and isn't counted.
+        """
+        return loop.run(
+            self.step, self.batches, warmup_steps=1, steps=steps or 1, min_seconds=seconds
+        )
 
 
 @contextlib.contextmanager
@@ -99,13 +106,21 @@ def warmed(plan: Plan) -> Iterator[Warmed]:
     Raises:
         RunnerError: as `run` does.
     """
+    start = Start()
     with (
-        _opened(plan, Start()) as (opened, threads, _),
+        _opened(plan, start) as (opened, threads, warnings),
         tasks.open_source(opened.plan, opened.step, opened.prepare) as source,
     ):
         if plan.warmup_steps:
             loop.run(opened.step, source.batches, steps=plan.warmup_steps)
-        yield Warmed(opened, threads, source.batches)
+        found = binding.read_back(plan.placement)
+        yield Warmed(
+            plan=opened.plan,
+            step=opened.step,
+            batches=source.batches,
+            observed=_observed(opened, start, {**threads, "found": found.summary()}),
+            warnings=(*source.warnings, *warnings, *found.warnings),
+        )
 
 
 @contextlib.contextmanager
@@ -185,6 +200,17 @@ def _timed(
         consume=None if scorer is None else scorer.add,
         on_measure=on_measure,
         on_step=on_step,
+        enough=_enough(plan, scorer, source.examples),
+    )
+
+
+def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callable[[], bool] | None:
+    """Whether the plan's gates are decided, where it asks to end then."""
+    if plan.stop_when != "decided" or scorer is None or available is None:
+        return None
+    return lambda: (
+        not scorer.in_order_of_labels()
+        and gates.decided(plan, scorer.counts(), scorer.examples(), available)
     )
 
 
@@ -286,11 +312,30 @@ def _result(
         scores.classes,
         tasks.find(plan.task).PUBLISHED_ON,
     )
+    if plan.stop_when == "decided":
+        warnings += _of_early_end(scorer, timings, source.examples)
     return AccuracyResult(
         **common,
+        available=source.examples,
         warnings=tuple(warnings),
         scores=scores.scores,
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
     )
+
+
+def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
+    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    if available is None:
+        yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
+    elif scorer.in_order_of_labels():
+        yield (
+            'stop_when="decided": the examples are sorted by their labels, so the first ones say '
+            "nothing of the others, and all were scored; shuffle them when they are converted"
+        )
+    elif timings.examples < available and not timings.exhausted and not timings.interrupted:
+        yield (
+            f'stop_when="decided": ended after {timings.examples} of {available} examples, with '
+            "every gate decided; the scores are of these examples"
+        )

@@ -34,6 +34,9 @@ QUANTIZE = "quantize"
 SERVE = "serve"
 """Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""
 
+VERSION = 1
+"""Of this protocol: raised when a worker of another version would be misunderstood."""
+
 IDLE_SECONDS = 60.0
 """How long a kept worker waits for another plan."""
 

@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.loop import Timings
+from modelzoo_runner.results.result import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
 
 @dataclass(frozen=True)
 class Server:
-    """A child with one opened and warmed graph.
-
-    `plan` has the graph's tensors found; `threads` and `graph` are what a result observes of them.
-    """
+    """A child with one opened and warmed graph: its plan, and what was found when it was opened."""
 
     plan: Plan
-    threads: Mapping[str, Any]
-    graph: Mapping[str, Any]
+    observed: Observed
+    warnings: tuple[str, ...]
     child: Child
 
     def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
@@ -54,25 +51,33 @@ class Server:
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, *, python: str | Path | None = None) -> Iterator[Server]:
+def opened(
+    plan: Plan, *, name: str | None = None, python: str | Path | None = None
+) -> Iterator[Server]:
     """A child that has opened the plan and done its warm-up steps; on leaving it is gone.
 
     Args:
-        plan: a benchmark.
-        python: another interpreter, which has to have this version of this library installed, to
-            measure another runtime's version.
+        plan: a benchmark, of one instance, without a container.
+        name: what the child is called in an error that it died.
+        python: another interpreter, which has to have this library installed, to measure another
+            version of this library or of the runtime.
 
     Raises:
         RequestError: there is no such interpreter.
-        WorkerError: the child died, or has another version of this library.
+        WorkerError: the child died, or speaks another protocol.
         RunnerError: what the child raised, as the same class.
     """
     with launch.started(plan, protocol.SERVE, python=python) as child:
+        child.name = name or child.name
         ready = listen.last_message(child, None)
-        if ready["version"] != __version__:
+        if ready.get("protocol") != protocol.VERSION:
             raise WorkerError(
-                f"python={str(python)!r}: it has modelzoo_runner {ready['version']}, and this is "
-                f"{__version__}: install the same in both"
+                f"python={str(python)!r}: its modelzoo_runner {ready.get('version')} can't be "
+                f"measured by this one, {__version__}: install a version nearer to this one there"
             )
-        found = codec.from_dict(ready["plan"], Plan)
-        yield Server(plan=found, threads=ready["threads"], graph=ready["graph"], child=child)
+        yield Server(
+            plan=codec.from_dict(ready["plan"], Plan),
+            observed=codec.from_dict(ready["observed"], Observed),
+            warnings=tuple(ready["warnings"]),
+            child=child,
+        )

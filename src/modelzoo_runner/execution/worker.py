@@ -104,9 +104,16 @@ def _serve(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
     from modelzoo_runner.execution import job
 
     with job.warmed(next(_plans())) as warmed:
-        plan = to_dict(warmed.opened.plan)
-        facts = {"threads": dict(warmed.threads), "graph": dict(warmed.opened.card)}
-        send(answers, ready=True, version=__version__, plan=plan, **facts)
+        send(
+            answers,
+            ready=True,
+            protocol=protocol.VERSION,
+            version=__version__,
+            plan=to_dict(warmed.plan),
+            observed=to_dict(warmed.observed),
+            warnings=list(warmed.warnings),
+        )
+        # What is there now stays; nobody has to look for garbage in it before each request.
         gc.freeze()
         for line in _lines():
             timings = warmed.measure(**json.loads(line))

@@ -18,6 +18,9 @@ from modelzoo_runner.values.preset import Preset
 EVERY_MODEL = ("steps", "warmup_steps", "weights")
 """Known for every model; `weights` is new: `pretrained`, `random` or the path of a graph."""
 
+LAUNCHER = ("NOINSTALL",)
+"""Read by the original's start.sh, whatever the model."""
+
 BY_MODEL: Mapping[str, tuple[str, ...]] = {
     "resnet50": ("kmp_blocktime", "calibration_only", "calibrate"),
     "resnet101": ("kmp_blocktime", "calibration_only"),
@@ -46,6 +49,7 @@ WARMUP_INSIDE: Mapping[tuple[str, str], int] = {
 """Where the original counted warm-up among `steps`: how many steps it left out by default."""
 
 MEANINGLESS: Mapping[str, str] = {
+    "NOINSTALL": "nothing is installed",
     "config_file": "a frozen graph is run, which needs no configuration",
     "split": "it named a file of the original's only",
     "visualize": "the original drew boxes into images",
@@ -113,7 +117,7 @@ def translate(
     """
     known = (*EVERY_MODEL, *BY_MODEL.get(model, ()))
     for name, value in given.items():
-        if name not in known:
+        if name not in (*known, *LAUNCHER):
             raise RequestError(
                 f"extra_model_args: {name}={value}: {model} has no such argument. "
                 + did_you_mean(name, known, otherwise="It has")

@@ -119,8 +119,8 @@ def _batch_size(
         return batch, []
     if model_name == "ssd-mobilenet":
         return 1, [
-            f"batch_size={batch}: the original ran ssd-mobilenet with one image at a time whatever "
-            "it was given, and so does this call."
+            f"batch_size={batch}: up to release 1.5.0, the original ran ssd-mobilenet with one "
+            "image at a time whatever it was given, and so does this call. Later ones ran batches."
         ]
     raise RequestError(
         f"batch_size={value!r}: {model_name} takes one image at a time: 1, or -1 for the model's "

@@ -9,7 +9,10 @@ from modelzoo_runner.results.result import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
-NO_MATTER = frozenset({"why", "timeout", "isolation", "predictions", "published", "release"})
+NO_MATTER = frozenset(
+    {"why", "timeout", "isolation", "processes", "predictions", "published", "release"}
+    | {"min_scores", "max_drop", "stop_when"}
+)
 """What in a plan has no bearing on the numbers."""
 
 OF_MACHINE = {

@@ -54,6 +54,11 @@ class Ratio:
             return "slower"
         return "same" if 1 / beyond <= low and high <= beyond else "inconclusive"
 
+    @property
+    def width(self) -> float:
+        """How far apart the ends of the interval are, as a share."""
+        return math.inf if self.interval is None else self.interval[1] / self.interval[0] - 1
+
     def __str__(self) -> str:
         verdict = self.verdict
         if verdict == "same":
@@ -64,8 +69,11 @@ class Ratio:
             head = in_words(self.value)
         if self.interval is None:
             return head
-        low, high = (in_words(each) for each in self.interval)
-        return f"{head} ({100 * self.confidence:.3g} % interval: {low} to {high})"
+        low, high = self.interval
+        return (
+            f"{head} ({self.value:.3f}x, {100 * self.confidence:.3g} % interval {low:.3f}x to "
+            f"{high:.3f}x)"
+        )
 
 
 def in_words(ratio: float) -> str:

@@ -28,6 +28,8 @@ def rows(result: Result) -> list[tuple[str, list[str]]]:
     if isinstance(result, AccuracyResult):
         found = [("accuracy", [what]), ("scores", [_scores(result)])]
         found.append(("examples", [_examples(result)]))
+        if result.gates:
+            found.append(("gates", [f"- {each}" for each in result.gates]))
     else:
         found = [("benchmark", [what]), ("throughput", [_throughput(result)])]
         found.append(("latency", [_latency(result)]))
@@ -170,7 +172,12 @@ def _throughput(result: Result) -> str:
         f"{result.throughput:.1f} examples/s inference only, "
         f"{result.end_to_end_throughput:.1f} with data wait"
     )
-    if not isinstance(result, BenchmarkResult) or not result.instances:
+    if not isinstance(result, BenchmarkResult):
+        return said
+    if result.throughput_interval is not None:
+        low, high = result.throughput_interval
+        said += f" (95 % interval: {low:.1f} to {high:.1f}, {len(result.processes)} processes)"
+    if not result.instances:
         return said
     return f"{said}; each {', '.join(f'{each:.1f}' for each in result.instance_throughputs)}"
 
@@ -178,7 +185,8 @@ def _throughput(result: Result) -> str:
 def _latency(result: Result) -> str:
     latency = result.latency
     parts = [f"median {seconds(latency.p50)} per step"]
-    if latency.p50_interval is not None:
+    several = isinstance(result, BenchmarkResult) and result.processes
+    if latency.p50_interval is not None and not several:
         low, high = latency.p50_interval
         parts[0] += f" (95 % interval in this process: {seconds(low)} to {seconds(high)})"
     for name in ("p90", "p99"):
@@ -233,6 +241,8 @@ def _ran(result: Result) -> str:
     if isinstance(result, AccuracyResult) and result.parts:
         nodes = len({part.machine.get("id") for part in result.parts})
         where += f", in {len(result.parts)} parts" + (f" on {nodes} nodes" if nodes > 1 else "")
+    if plan.processes > 1:
+        where = f"{where.replace(' a child process', ' child processes')}, {plan.processes} in turn"
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
         f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, "

@@ -74,6 +74,15 @@ class Scorer(Protocol):
     def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
         """Take in the outputs of one batch, in the order of the plan's outputs."""
 
+    def counts(self) -> Mapping[str, int]:
+        """The hits so far by score; empty where scores aren't shares of the examples."""
+
+    def examples(self) -> int:
+        """How many examples were taken in."""
+
+    def in_order_of_labels(self) -> bool:
+        """Whether the examples come sorted by their labels, as far as one can see."""
+
     def result(self) -> Scores:
         """The scores of all that was added; there was at least one example."""
 

@@ -100,6 +100,18 @@ class Detection:
         self._truth = truth
         self._images: list[int] = []
 
+    def counts(self) -> Mapping[str, int]:
+        """None: COCO's scores aren't shares of the images."""
+        return {}
+
+    def examples(self) -> int:
+        """How many images were taken in."""
+        return len(self._images)
+
+    def in_order_of_labels(self) -> bool:
+        """Images have no label."""
+        return False
+
     def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
         """Collect what was found in the images of one batch."""
         images = cast(coco.Images, batch.truth)

@@ -17,6 +17,7 @@ Goal = Literal["throughput", "latency", "accuracy"]
 Isolation = Literal["auto", "none", "child"]
 Binding = Literal["sched_setaffinity", "numactl", "none"]
 Allocator = Literal["system", "tcmalloc", "jemalloc"]
+StopWhen = Literal["end", "decided"]
 InstancePer = Literal["socket", "node", "core"]
 
 
@@ -45,11 +46,21 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """Which process does the run, and for how long it measures."""
+    """Which process does the run, how many do it anew, and for how long it measures."""
 
     isolation: Isolation = "auto"
+    processes: int = 1
     timeout: float | None = None
     min_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """How high scores have to be, and whether to end when that is clear."""
+
+    min_scores: Mapping[str, float] = field(default_factory=dict)
+    max_drop: float | None = None
+    stop_when: StopWhen = "end"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +73,7 @@ class CpuOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(GraphOptions, DataOptions, HostOptions):
+class RunOptions(GraphOptions, DataOptions, HostOptions, GateOptions):
     """What `Request` and `Plan` share."""
 
     kind: Kind

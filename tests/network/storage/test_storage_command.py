@@ -131,8 +131,8 @@ def test_models_verify(
 
 BAR = """
 import time
-from modelzoo_runner import cli
-with cli._bar() as tell:
+from modelzoo_runner.cli import output
+with output.bar() as tell:
     for name, total in (("m.pb", 200_000_000), ("steps", 2000)):
         for part in (1, 2):
             tell(name, total * part // 2, total)

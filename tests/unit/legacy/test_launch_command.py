@@ -11,6 +11,11 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError, UnknownModel
 from modelzoo_runner.legacy.launch_command import from_launch_command
+from modelzoo_runner.legacy.pipeline import Call
+from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.resolve import resolve
+from modelzoo_runner.values import preset
+from modelzoo_runner.values.plan import Placement, Plan
 
 RESNET50 = (
     "python launch_benchmark.py --framework tensorflow --model-name resnet50 --mode inference "
@@ -31,7 +36,7 @@ PRINTED = [
             --docker-image registry.example.org/release/tf-cpu.1-14
         """,
         'benchmark("resnet50", precision="fp32", batch_size=128, socket_id=0, '
-        'weights="/home/me/resnet50_fp32_pretrained_model.pb")',
+        'weights="/home/me/resnet50_fp32_pretrained_model.pb", warmup_steps=10, steps=40)',
     ),
     (
         r"""python launch_benchmark.py \
@@ -86,6 +91,12 @@ def test_the_commands_of_the_readmes(command: str, call: str) -> None:
     assert str(from_launch_command(command)) == call
 
 
+def planned(call: Call) -> Plan:
+    found = preset.find(call.model)
+    request = check(Request(kind=call.verb, **call.arguments), found)
+    return resolve(found, request, Placement(inter_threads=1, intra_threads=28))
+
+
 def test_a_command_in_pieces() -> None:
     assert from_launch_command(shlex.split(RESNET50)) == from_launch_command(RESNET50)
 
@@ -113,14 +124,19 @@ def test_a_command_in_pieces() -> None:
         ("-- --warmup-steps=1 --steps=3", {"warmup_steps": 1, "steps": 2}),
         (
             "--accuracy-only -d /data --output-results --output-dir out",
-            {"data_location": "/data", "predictions": "out/resnet50_fp32_results.csv"},
+            {
+                "data_location": "/data",
+                "predictions": "out/resnet50_fp32_results.csv",
+                "batch_size": 128,
+            },
         ),
     ],
 )
 def test_options(options: str, arguments: dict[str, Any]) -> None:
     call = from_launch_command(f"{RESNET50} {options}")
 
-    assert call.arguments == {"precision": "fp32", **arguments}
+    steps = {} if "--accuracy-only" in options else {"warmup_steps": 10, "steps": 40}
+    assert call.arguments == {"precision": "fp32", **steps, **arguments}
 
 
 def test_verbosity() -> None:
@@ -141,50 +157,194 @@ def test_an_argument_of_the_model_overrules_a_variable_as_it_did() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "note"),
+    ("options", "keys"),
     [
-        (
-            "-- steps=500 warmup_steps=50",
-            "steps=500: the original counted 50 warm-up steps among these. Steps no longer "
-            "contain warm-up: they are now warmup_steps=50 and steps=450.",
-        ),
-        (
-            "",
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range; the original drew 0..255 anew for each step.",
-        ),
-        (
-            "-n 4",
-            "num_cores=4: the run is bound to so many cores; the original only counted its "
-            "threads by them.",
-        ),
-        (
-            "-c /checkpoints",
-            "checkpoint=/checkpoints: no longer means anything: a frozen graph is run: the "
-            "published one, or that of weights=.",
-        ),
-        (
-            "-r /models",
-            "model_source_dir=/models: no longer means anything: no scripts of a source tree are "
-            "run.",
-        ),
-        (
-            "--data-num-inter-threads 16",
-            "data_num_inter_threads=16: no longer means anything: input is not read in a session "
-            "of its own.",
-        ),
-        (
-            "--output-dir logs",
-            "output_dir=logs: no longer means anything: a run returns its result, which saves "
-            "itself: result.save(path).",
-        ),
-        ("--debug", "debug=True: no longer means anything: there is no script to look into."),
-        ("-np 2", "np=2: no longer means anything: it was for training."),
-        ("--output-results", "output_results: predictions are written by accuracy runs only."),
+        ("-- steps=500 warmup_steps=50", ["steps=500", "warmup_steps=50", "steps=450"]),
+        ("", ["data_location", "synthetic", "0..255"]),
+        ("-n 4", ["num_cores=4", "bound"]),
+        ("-c /checkpoints", ["checkpoint=/checkpoints", "weights="]),
+        ("-r /models", ["model_source_dir=/models"]),
+        ("--data-num-inter-threads 16", ["data_num_inter_threads=16"]),
+        ("--output-dir logs", ["output_dir=logs", "save"]),
+        ("--debug", ["debug=True"]),
+        ("-np 2", ["num_processes=2", "training"]),
+        ("--num-processes 2", ["num_processes=2", "training"]),
+        ("--num-processes-per-node 2", ["num_processes_per_node=2", "training"]),
+        ("--num-train-steps 5", ["num_train_steps=5", "training"]),
+        ("--output-results", ["output_results", "accuracy"]),
+        ("-- NOINSTALL=True", ["NOINSTALL=True"]),
+        ("--noinstall True", ["noinstall=True"]),
+        ("--weight-sharing", ["weight_sharing", "process"]),
+        ("| tee log", ["tee log"]),
+        ("> log.txt 2>&1", ["log.txt"]),
     ],
 )
-def test_what_changed_is_said(options: str, note: str) -> None:
-    assert note in from_launch_command(f"{RESNET50} {options}").notes
+def test_what_changed_is_said(options: str, keys: list[str]) -> None:
+    notes = from_launch_command(f"{RESNET50} {options}").notes
+
+    assert any(all(key in note for key in keys) for note in notes)
+
+
+# What the original ran, from its model_init.py and scripts: batch, warm-up and measured steps.
+ORIGINAL = {
+    ("resnet50", "fp32"): (128, 10, 40),
+    ("resnet50", "int8"): (None, 10, 40),
+    ("resnet101", "fp32"): (128, 10, 40),
+    ("resnet101", "int8"): (None, 40, 60),
+    ("inceptionv3", "fp32"): (128, 10, 40),
+    ("inceptionv3", "int8"): (32, 10, 50),
+    ("inceptionv4", "fp32"): (32, 10, 50),
+    ("inceptionv4", "int8"): (32, 10, 50),
+    ("inception_resnet_v2", "fp32"): (128, 10, 30),
+    ("inception_resnet_v2", "int8"): (128, 10, 30),
+    ("mobilenet_v1", "fp32"): (128, 10, 50),
+    ("mobilenet_v1", "int8"): (32, 10, 50),
+}
+
+
+def line(model: str, precision: str, rest: str = "") -> str:
+    return f"python launch_benchmark.py -m {model} -p {precision} {rest}"
+
+
+@pytest.mark.parametrize("key", ORIGINAL, ids="-".join)
+def test_without_batch_and_steps_a_classifier_runs_as_before(
+    key: tuple[str, str],
+) -> None:
+    call = from_launch_command(line(*key))
+    plan = planned(call)
+
+    batch, warmup, steps = ORIGINAL[key]
+    assert (plan.warmup_steps, plan.steps) == (warmup, steps)
+    if batch is None:
+        assert any(note.startswith("batch_size isn't given: ") for note in call.notes)
+    else:
+        assert plan.batch_size == batch
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("model", ["faster_rcnn", "rfcn", "ssd-mobilenet"])
+def test_without_steps_a_detector_says_what_the_original_ran(model: str, precision: str) -> None:
+    call = from_launch_command(line(model, precision))
+
+    assert planned(call).batch_size == 1
+    assert any(note.startswith("steps isn't given: ") for note in call.notes)
+
+
+def test_ssd_mobilenet_of_later_releases() -> None:
+    command = line("ssd-mobilenet", "fp32")
+    plan = planned(from_launch_command(command, release="1.6.1"))
+    assert (plan.warmup_steps, plan.steps) == (200, 800)
+    assert "num_inter_threads" not in from_launch_command(command, release="1.6.1").arguments
+    assert from_launch_command(command, release="1.8.1").arguments["num_inter_threads"] == 1
+    assert from_launch_command(f"{command} -e 2", release="2.4").arguments["num_inter_threads"] == 2
+
+
+@pytest.mark.parametrize(
+    "model", ["resnet50", "resnet101", "inceptionv3", "mobilenet_v1", "inception_resnet_v2"]
+)
+def test_an_accuracy_run_without_a_batch_size(model: str) -> None:
+    call = from_launch_command(line(model, "fp32", "--accuracy-only -d /data"))
+    assert call.arguments["batch_size"] == 128
+    assert any("49,920" in note for note in call.notes)
+    call = from_launch_command(line(model, "int8", "--accuracy-only -d /data"))
+    assert any(note.startswith("batch_size isn't given: ") for note in call.notes)
+
+
+def test_warm_up_alone_is_taken_from_the_original_steps() -> None:
+    assert planned(from_launch_command(f"{RESNET50} -- warmup_steps=30")).steps == 20
+    inceptionv3 = line("inceptionv3", "int8", "-- warmup_steps=30")
+    assert planned(from_launch_command(inceptionv3)).steps == 50
+    with pytest.raises(RequestError, match="warmup_steps=50"):
+        from_launch_command(f"{RESNET50} -- warmup_steps=50")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [("inception_resnet_v2", "fp32"), ("mobilenet_v1", "fp32"), ("ssd-mobilenet", "int8")],
+    ids="-".join,
+)
+def test_steps_that_the_original_dropped_are_told(key: tuple[str, str]) -> None:
+    call = from_launch_command(line(*key, "-- steps=70"))
+    assert call.arguments["steps"] == 70
+    assert any(note.startswith("steps=70: ") and "start.sh" in note for note in call.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ("--numa-cores-per-instance 4", {"cores_per_instance": 4}),
+        ("--numa-cores-per-instance=socket", {"instances": "socket"}),
+        ("--num-instances 2", {"instances": 2}),
+        ("--num-instances 1", {}),
+        ("--synthetic-data", {}),
+        ("--tcmalloc-large-alloc-report-threshold -1",
+         {"env": {"TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD": "-1"}}),
+    ],
+)  # fmt: skip
+def test_options_of_later_releases(options: str, arguments: dict[str, Any]) -> None:
+    call = from_launch_command(f"{RESNET50} {options}")
+    assert call.arguments == {"precision": "fp32", "warmup_steps": 10, "steps": 40, **arguments}
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ("--gpu", ["gpu", "CPU"]),
+        ("--mpi_num_processes 2", ["mpi_num_processes=2", "instances="]),
+        ("--mpi_num_processes_per_socket 2", ["instances="]),
+        ("--mpi_hostnames a,b", ["client="]),
+        ("--backbone-model vgg", ["backbone_model=vgg", "weights="]),
+        ("--tf-serving-version 2", ["tf_serving_version"]),
+        ("--onednn-graph", ["onednn_graph", "optimize="]),
+        ("--synthetic-data -d /data", ["synthetic_data", "data_location"]),
+        ("-p fp16", ["fp16", "bfloat16"]),
+        ("-p bfloat32", ["bfloat32", "later release"]),
+    ],
+)
+def test_what_of_a_later_release_can_not_be_had(options: str, keys: list[str]) -> None:
+    with pytest.raises(RequestError) as caught:
+        from_launch_command(f"{RESNET50} {options}")
+    for key in keys:
+        assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("release", ["1.2", "3.2", "4", "one", "", "1.5.0.rc"])
+def test_an_unknown_release(release: str) -> None:
+    with pytest.raises(RequestError, match="release="):
+        from_launch_command(RESNET50, release=release)
+
+
+@pytest.mark.parametrize(
+    "before", ["$", "python -u", "env A=1", "nohup", "time", "exec", "/usr/bin/env"]
+)
+def test_what_may_stand_before(before: str) -> None:
+    rest = RESNET50.removeprefix("python ")
+    call = from_launch_command(f"{before} {'' if 'python' in before else 'python '}{rest}")
+    assert call.model == "resnet50"
+    assert call.arguments.get("env") == ({"A": "1"} if "A=1" in before else None)
+
+
+def test_a_line_with_other_commands_says_what_is_not_done() -> None:
+    call = from_launch_command(f"cd /models && pip install x; {RESNET50} -b 4 | tee log  # a note")
+    assert call.arguments["batch_size"] == 4
+    assert [note.split(":")[0] for note in call.notes[:3]] == [
+        "`cd /models`",
+        "`pip install x`",
+        "`tee log`",
+    ]
+
+
+def test_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHS", "/my graphs")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    for text in ("$GRAPHS/x.pb", "${GRAPHS}/x.pb", '"$GRAPHS/x.pb"', '"${GRAPHS}"/x.pb'):
+        assert (
+            from_launch_command(f"{RESNET50} -g {text}").arguments["weights"] == "/my graphs/x.pb"
+        )
+    assert from_launch_command(f"{RESNET50} -g '$GRAPHS'").arguments["weights"] == "$GRAPHS"
+    for text in ("$NOWHERE/x.pb", '"${NOWHERE}"'):
+        with pytest.raises(RequestError, match=r"\$NOWHERE"):
+            from_launch_command(f"{RESNET50} -g {text}")
 
 
 def test_coco_areas_are_the_official_ones_and_it_says_so() -> None:
@@ -196,72 +356,34 @@ def test_coco_areas_are_the_official_ones_and_it_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("command", "keys"),
     [
-        ("echo hello", "command: there is no launch_benchmark.py in it: 'echo hello'"),
-        (
-            "python launch_benchmark.py 'open",
-            "command: can't be split as a shell does: No closing quotation",
-        ),
-        (
-            f"numactl -N 0 {RESNET50}",
-            "command: 'numactl' before launch_benchmark.py: only variables and the Python "
-            "interpreter can stand there; a run is bound to CPUs by socket_id, numa_node or cpus",
-        ),
-        (
-            "python launch_benchmark.py --precision fp32",
-            "launch_benchmark.py: the following arguments are required: -m/--model-name",
-        ),
-        (
-            f"{RESNET50} --batch-size",
-            "launch_benchmark.py: argument -b/--batch-size: expected one argument",
-        ),
-        (
-            f"{RESNET50} --num 2",
-            "launch_benchmark.py: ambiguous option: --num could match --num-cores, "
-            "--num-intra-threads, --num-inter-threads",
-        ),
-        (
-            f"{RESNET50} --bench-only",
-            "launch_benchmark.py: it had no option '--bench-only'. "
-            "Did you mean '--benchmark-only'?",
-        ),
-        (
-            f"{RESNET50} --stepz=5",
-            "extra_model_args: stepz=5: resnet50 has no such argument. Did you mean 'steps'?",
-        ),
-        (
-            f"{RESNET50} --framework pytorch",
-            "framework='pytorch': should be tensorflow",
-        ),
-        (
-            f"{RESNET50} --benchmark-only --accuracy-only",
-            "benchmark_only and accuracy_only: what both together ran differed from model to "
-            "model; give one, or make two calls",
-        ),
-        (f"{RESNET50} -a 0", "num_intra_threads='0': should be a whole number of at least 1"),
-        (
-            f"{RESNET50} -n 0",
-            "num_cores='0': should be a whole number of at least 1, or -1 for all cores",
-        ),
-        (f"{RESNET50} --disable-tcmalloc=1", "disable_tcmalloc='1': should be true or false"),
-        (
-            f"{RESNET50} -b 0",
-            "batch_size='0': should be a whole number of at least 1, or -1 for the model's own",
-        ),
-        (f"{RESNET50} -- steps", "extra_model_args: 'steps': should be name=value"),
+        ("echo hello", ["command", "no launch_benchmark.py"]),
+        ("python launch_benchmark.py 'open", ["command", "quot"]),
+        (f"{RESNET50} && {RESNET50}", ["command", "2 calls"]),
+        (f"{RESNET50}\n{RESNET50}", ["command", "2 times"]),
+        (f"{RESNET50} -g $(ls)", ["command", "output of another command"]),
+        (f"{RESNET50} -g `ls`", ["command", "output of another command"]),
+        (f"numactl -N 0 {RESNET50}", ["'numactl'", "socket_id", "cpus"]),
+        ("python launch_benchmark.py --precision fp32", ["--model-name"]),
+        (f"{RESNET50} --batch-size", ["--batch-size"]),
+        (f"{RESNET50} --num 2", ["--num", "--num-cores"]),
+        (f"{RESNET50} --bench-only", ["'--bench-only'", "'--benchmark-only'"]),
+        (f"{RESNET50} --stepz=5", ["stepz=5", "'steps'"]),
+        (f"{RESNET50} --framework pytorch", ["framework='pytorch'", "tensorflow"]),
+        (f"{RESNET50} --benchmark-only --accuracy-only", ["benchmark_only", "accuracy_only"]),
+        (f"{RESNET50} -a 0", ["num_intra_threads='0'", "at least 1"]),
+        (f"{RESNET50} -n 0", ["num_cores='0'", "all cores"]),
+        (f"{RESNET50} --disable-tcmalloc=1", ["disable_tcmalloc='1'", "true or false"]),
+        (f"{RESNET50} -b 0", ["batch_size='0'", "at least 1"]),
+        (f"{RESNET50} -- steps", ["extra_model_args", "'steps'", "name=value"]),
     ],
 )
-def test_what_is_no_such_command_is_refused_in_words(command: str, message: str) -> None:
+def test_what_is_no_such_command_is_refused_in_words(command: str, keys: list[str]) -> None:
     with pytest.raises(RequestError) as caught:
         from_launch_command(command)
-
-    assert str(caught.value) == message
-
-
-def test_a_pipe_is_no_option() -> None:
-    with pytest.raises(RequestError, match=r"^launch_benchmark\.py: it had no option '\|'\."):
-        from_launch_command(f"{RESNET50} | tee log")
+    for key in keys:
+        assert key in str(caught.value)
 
 
 def test_an_unknown_model() -> None:
@@ -286,4 +408,4 @@ def test_what_is_no_command(command: Any) -> None:
     with pytest.raises(RequestError) as caught:
         from_launch_command(command)
 
-    assert str(caught.value) == (f"command={command!r}: should be the line as text, or its pieces")
+    assert f"command={command!r}" in str(caught.value)

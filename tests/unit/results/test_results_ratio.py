@@ -30,7 +30,7 @@ def test_verdicts(interval: tuple[float, float] | None, verdict: str) -> None:
 
 def test_in_words() -> None:
     found = Ratio(value=2.85, interval=(2.8, 2.9), min_effect=0.01)
-    assert str(found) == "2.85x faster (95 % interval: 2.8x faster to 2.9x faster)"
+    assert str(found) == "2.85x faster (2.850x, 95 % interval 2.800x to 2.900x)"
     assert str(Ratio(value=1.0, interval=(0.995, 1.002), min_effect=0.01)).startswith(
         "same within 1 % ("
     )

@@ -1,0 +1,97 @@
+"""One plan in several fresh processes, one after the other.
+
+Memory layout, hash seeds and the machine's mood differ from process to process, and by more than
+the steps of one process do. What is to be compared needs that spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from modelzoo_runner.errors import Interrupted
+from modelzoo_runner.execution import host
+from modelzoo_runner.results.instances import ProcessRecord
+from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
+
+SEVERITY = (None, "valid", "noisy", "invalid")
+
+
+def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
+    """One result of `plan.processes` processes; `plan.timeout` is of each.
+
+    Raises:
+        Interrupted: Ctrl-C; holds what the processes had measured by then.
+        RunnerError: what one of the processes raised.
+    """
+    one = replace(plan, processes=1, isolation="auto" if _is_child(plan) else "child")
+    done: list[Any] = []
+    try:
+        for number in range(plan.processes):
+            if progress is not None:
+                progress("processes", number, plan.processes)
+            done.append(host.run(one, progress=progress))
+    except Interrupted as interrupted:
+        raise Interrupted(joined(plan, [*done, interrupted.result])) from None
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        raise Interrupted(replace(joined(plan, done), interrupted=True)) from None
+    return joined(plan, done)
+
+
+def _is_child(plan: Plan) -> bool:
+    """Whether the run is in processes of its own anyway, which `isolation` then is not about."""
+    return bool(plan.instances) or plan.docker_image is not None
+
+
+def joined(plan: Plan, results: Sequence[BenchmarkResult]) -> BenchmarkResult:
+    """One result of those of single processes."""
+    first = results[0]
+    said = tuple(dict.fromkeys(each for result in results for each in result.warnings))
+    return replace(
+        first,
+        plan=replace(first.plan, processes=plan.processes, isolation=plan.isolation),
+        observed=replace(
+            first.observed,
+            host_reason=f"processes={plan.processes}",
+            interference=_interference(results),
+        ),
+        warmup_seconds=tuple(each for result in results for each in result.warmup_seconds),
+        step_seconds=tuple(each for result in results for each in result.step_seconds),
+        data_seconds=tuple(each for result in results for each in result.data_seconds),
+        examples=sum(result.examples for result in results),
+        warnings=said,
+        interrupted=any(result.interrupted for result in results),
+        instances=(),
+        processes=tuple(
+            ProcessRecord(
+                started=result.observed.started,
+                examples=result.examples,
+                step_seconds=result.step_seconds,
+                data_seconds=result.data_seconds,
+                warmup_seconds=result.warmup_seconds,
+                setup_seconds=result.observed.setup_seconds,
+                threads=result.observed.threads,
+                interference=result.observed.interference,
+                instances=result.instances,
+            )
+            for result in results
+        ),
+    )
+
+
+def _interference(results: Sequence[BenchmarkResult]) -> dict[str, Any]:
+    """The worst verdict of all, with each one's causes; what was counted is in their records."""
+    causes = [
+        f"process {number}: {cause}"
+        for number, result in enumerate(results, 1)
+        for cause in result.causes
+    ]
+    return {
+        "verdict": max((result.verdict for result in results), key=SEVERITY.index),
+        "causes": causes,
+    }

@@ -1,0 +1,146 @@
+"""What the arguments mean that public functions share, said once.
+
+`documented` composes the docstring of each function that has them, so that `help()` and the
+command's `--help` say it in full.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MODEL = (
+    "a model's name (see `models()`), a path to a frozen graph (`.pb`) or to a preset of your own "
+    "(`.toml`), or a `Preset`."
+)
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Data": {
+        "data_location": "a folder of TFRecords or images, here or at gs://; `None`: synthetic "
+        "input.",
+        "annotations": "for detectors: the `instances_*.json`, where it isn't beside the images.",
+        "stream": "read data at gs:// while it is used, without a copy on the disk (see "
+        "`docs/data.md`).",
+        "allow_partial": "accept a data set with missing shards.",
+        "synthetic": "make random examples in the model's input range: for where only speed "
+        "counts.",
+        "examples": "how many examples, the first ones of the data.",
+        "limit": "stop after so many examples; the result says that it is of a part of the set.",
+        "seed": "of synthetic input and of random weights.",
+        "predictions": "a file to write: a CSV line for each example, or detections as COCO has "
+        "them.",
+        "offline": "never use the network.",
+    },
+    "Graph": {
+        "precision": '`"fp32"` or `"int8"`, as far as the model has them; `"bfloat16"` runs the '
+        "fp32 graph with TensorFlow's automatic mixed precision.",
+        "goal": 'which of the preset\'s recommended runs: `"throughput"` (a large batch) or '
+        '`"latency"` (batch 1).',
+        "weights": '`"pretrained"` fetches the published graph, `"random"` builds the same network '
+        "here with seeded weights, and anything else is the path of a graph, here or at gs://.",
+        "input": "the input tensor; `None`: the preset's, or found in the graph.",
+        "outputs": "role -> output tensor; `None`: the preset's, or found in the graph.",
+        "preprocess_graph": "for detectors: a graph that makes this one's input of an image, where "
+        "that is a graph of its own.",
+        "input_shape": "of one example, where the graph leaves it open.",
+        "optimize": "prepare the graph for inference at load time (see `docs/graphs.md`).",
+        "allow_unsafe_ops": "accept a graph with operations outside the allow-list. Such a graph "
+        "can read and write files: trust it like a program.",
+        "fp32": "the float32 graph of the same model, with the same tensors, to compare with.",
+    },
+    "Gates": {
+        "min_scores": 'the lowest score allowed by name, such as `{"top1": 0.74}`; `result.gates` '
+        "says whether it holds.",
+        "max_drop": "how far below the published scores they may be; a gate for each of them.",
+        "stop_when": '`"decided"` ends a classifier\'s run as soon as every gate is decided for '
+        'all of the data with 95 % confidence (see `docs/comparing.md`); `"end"` scores all of it.',
+    },
+    "Measurement": {
+        "batch_size": "examples in a step.",
+        "warmup_steps": "steps before the measured ones; kept in the result, apart.",
+        "steps": "measured steps.",
+        "min_seconds": "measure on after `steps` until it took this long.",
+    },
+    "CPUs": {
+        "socket_id": "use the CPUs and the memory of one socket.",
+        "numa_node": "use the CPUs and the memory of one NUMA node.",
+        "cpus": 'choose from these CPUs, as `"0-3,8"` or ids.',
+        "num_cores": "use so many physical cores, of all instances together.",
+        "instances": 'run so many processes at once, or one for each `"socket"`, `"node"` or '
+        '`"core"`, on physical cores of their own; what counts is the time in which all of them '
+        "run.",
+        "cores_per_instance": "physical cores of each instance.",
+        "num_inter_threads": "TensorFlow's inter-op threads.",
+        "num_intra_threads": "TensorFlow's intra-op threads.",
+        "allocator": "the malloc to preload; it makes the run a child process.",
+        "binding": "how the run is bound to its CPUs.",
+        "strict": "raise an error where an argument can't be honored and a warning would do.",
+    },
+    "Host": {
+        "processes": "measure in so many fresh processes, one after the other, and keep each. The "
+        "interval is then over processes, and holds between runs: use it for every number that is "
+        "to be compared later (see `docs/comparing.md`).",
+        "isolation": '`"auto"` runs in this process where it can honor the plan, else in a child; '
+        '`"child"` always in a child; `"none"` never.',
+        "docker_image": "run in a container of this image (see `docs/containers.md`).",
+        "env": "environment variables for the run; they overrule the preset's and the process's "
+        "own.",
+        "timeout": "seconds after which the run is ended; it makes the run a child process.",
+        "client": "a `distributed.Client`, or the address of a Dask scheduler, whose workers do "
+        "the run in parts (see `docs/scaling.md`).",
+        "checkpoint": "a folder, new or of this run, that keeps the parts that are done: another "
+        "call does what is missing.",
+    },
+}
+"""By the panels of a help page: the name of each argument, and what it means."""
+
+_SHARED = {
+    "model": MODEL,
+    **{name: said for group in GROUPS.values() for name, said in group.items()},
+    "progress": "called with (what, done, total or None).",
+}
+
+_SECTIONS = re.compile(r"^(?:(?:Returns|Raises|Example):$|>>>)", re.MULTILINE)
+_WIDTH = 96
+
+
+def documented(**own: str) -> Callable[[F], F]:
+    """A decorator: describe all arguments of a function in its docstring's `Args` section.
+
+    Args:
+        own: what arguments mean that the function doesn't share, or that mean something else here.
+
+    >>> @documented(model="which one.")
+    ... def step(model: str, batch_size: int) -> None:
+    ...     '''Do a step.'''
+    >>> print(step.__doc__)
+    Do a step.
+    <BLANKLINE>
+    Args:
+        model: which one.
+        batch_size: examples in a step.
+    """
+
+    def decorate(function: F) -> F:
+        if function.__doc__ is None:  # with python -OO
+            return function
+        said = _SHARED | own
+        entries = (
+            textwrap.fill(
+                f"{name}: {said[name]}", _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8
+            )
+            for name in inspect.signature(function).parameters
+        )
+        doc = inspect.cleandoc(function.__doc__)
+        next_section = _SECTIONS.search(doc)
+        at = next_section.start() if next_section else len(doc)
+        parts = (doc[:at].rstrip(), "\n".join(("Args:", *entries)), doc[at:])
+        function.__doc__ = "\n\n".join(part for part in parts if part)
+        return function
+
+    return decorate
