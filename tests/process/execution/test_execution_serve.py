@@ -37,7 +37,7 @@ def test_two_are_measured_in_turn(tmp_path: Path) -> None:
     slow = plan_for(tmp_path / "slow.fake", seconds=0.01)
     with serve.opened(plan_for(tmp_path / "a.fake")) as one, serve.opened(slow) as other:
         assert one.plan.graph.outputs == {"scores": "scores:0"}
-        assert one.threads["intra_threads"] == 1
+        assert one.observed.threads["intra_threads"] == 1
         for _ in range(2):
             assert len(one.measure(steps=5).step_seconds) == 5
             slice_ = other.measure(seconds=0.1)
