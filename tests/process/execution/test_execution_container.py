@@ -262,7 +262,7 @@ def test_how_a_container_ended(code: int, how: str) -> None:
     )
     plan: Any = SimpleNamespace(batch_size=4)
     with socket.socket() as connection:
-        said = Contained(plan=plan, container=ended, connection=connection).obituary()
+        said = Contained(plan=plan, container=ended, connection=connection).exit_message()
     assert said.startswith(f"the container that ran the plan {how}")
 
 
