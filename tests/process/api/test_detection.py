@@ -129,9 +129,7 @@ def test_a_part_of_the_set_is_scored_as_that_part(graph: Path, coco: tuple[Path,
     assert any("published score is of all 5000 of COCO's val2017" in w for w in result.warnings)
 
 
-def test_it_prints_the_legacy_score(
-    graph: Path, coco: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_it_prints_the_legacy_score(graph: Path, coco: tuple[Path, Path], tmp_path: Path) -> None:
     result = run(graph, coco[0])
     lines = str(result).splitlines()
     # Of warnings there are more where the machine is busy.
