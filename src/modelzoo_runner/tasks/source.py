@@ -136,7 +136,12 @@ def _classification(plan: Plan, location: str, prepare: Step | None) -> Iterator
 @contextmanager
 def _detection(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     beside = plan.annotations and _at(plan.annotations, plan)
-    images = coco.find(_at(location, plan), beside, allow_partial=plan.allow_partial)
+    label_map = None
+    if plan.label_map is not None:
+        label_map = {name: int(label) for label, name in plan.label_map.items() if label.isdigit()}
+    images = coco.find(
+        _at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
+    )
     is_scored = plan.kind == "accuracy"
     # To be read once only: what there is to find, and how much, shows as they are read.
     once = plan.stream and images.kind == "records"
