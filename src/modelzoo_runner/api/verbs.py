@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 # Loaded now and not when it is first used: the room has the name of the public function `machine`,
 # and loading it later would put the room in the function's place.
 from modelzoo_runner.data import label_map as label_maps
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.machine import topology
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.planning import planner
@@ -123,6 +124,9 @@ def accuracy(
     label_offset: int | None = None,
     category_names: Mapping[str, str] | None = None,
     box_format: BoxFormat | None = None,
+    min_scores: Mapping[str, float] | None = None,
+    max_drop: float | None = None,
+    stop_when: Literal["end", "decided"] = "end",
     predictions: str | Path | None = None,
     socket_id: int | None = None,
     numa_node: int | None = None,
@@ -174,6 +178,11 @@ def accuracy(
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
     if client is not None or checkpoint is not None:
+        if stop_when != "end":
+            raise RequestError(
+                f"stop_when={stop_when!r}: not with client or checkpoint, whose parts are scored "
+                "at the end"
+            )
         from modelzoo_runner.scale import accuracy as in_parts
 
         return in_parts.run(

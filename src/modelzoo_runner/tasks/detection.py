@@ -1,4 +1,4 @@
-"""Boxes of a detector -> COCO's numbers."""
+"""Detection: images with annotated boxes; COCO's numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from modelzoo_runner.data import coco as data
+from modelzoo_runner.backends.base import Step
+from modelzoo_runner.data import coco
 from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
 from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
 from modelzoo_runner.metrics.coco_numbering import LabelOptions
-from modelzoo_runner.tasks.scorer import Scores
+from modelzoo_runner.results.parts import DatasetInfo
+from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id
 from modelzoo_runner.values.options import BoxFormat
@@ -25,27 +28,73 @@ if TYPE_CHECKING:
 
     from modelzoo_runner.data.batches import Batch
 
+IMAGE = (480, 640)
+"""COCO's most common size."""
+
+HAS_ANNOTATIONS = True
+PUBLISHED_ON = ("COCO's val2017", 5_000)
+DATA_FORM = "COCO images, or a COCO TFRecord"
+
 
 @contextlib.contextmanager
-def opened(plan: Plan, truth: Annotations) -> Iterator[Detection]:
+def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
+    """The images as they are, or as `prepare` makes them, and their ground truth."""
+    beside = plan.annotations and base.at(plan.annotations, plan)
+    label_map = None
+    if plan.label_map is not None:
+        label_map = {name: int(label) for label, name in plan.label_map.items() if label.isdigit()}
+    images = coco.find(
+        base.at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
+    )
+    is_scored = plan.kind == "accuracy"
+    # To be read once only: ground truth and count are known as the records are read.
+    once = plan.stream and images.kind == "records"
+    examples = None if once else coco.count(images)
+    is_all = plan.examples is None or examples is None
+    collected = coco.collected(images) if once and is_scored else None
+    truth = None if collected is None else collected.annotations
+    if is_scored and not once:
+        # Read before the run: annotations that don't fit must not cost its hours.
+        truth = coco.ground_truth(images, **base.example_range(plan))
+    reading = {"transform": base.transform(prepare), **base.reading(plan)}
+    with contextlib.closing(coco.batches(images, truth=collected, **reading)) as batches:
+        yield Source(
+            batches=batches,
+            examples=examples,
+            truth=truth,
+            dataset=None if is_all else base.part_of(plan, _describe(plan, images)),
+            warnings=images.warnings,
+        )
+
+
+def dataset(plan: Plan, location: str) -> DatasetInfo:
+    """What the plan's data is."""
+    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+    return _describe(plan, images)
+
+
+def _describe(plan: Plan, images: Any) -> DatasetInfo:
+    return base.describe(plan, coco.count(images), coco.files_of(images, plan.limit))
+
+
+@contextlib.contextmanager
+def open_scorer(plan: Plan, truth: Annotations) -> Iterator[Scorer]:
     """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
-    target = None
-    if plan.predictions is not None and plan.examples is None:
-        target = atomic.target("predictions", plan.predictions)
+    target = base.predictions_target(plan)
     scorer = Detection(plan, truth)
     yield scorer
     if target is not None:
         scorer.resolved().save(target)
 
 
-def merged(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
-    """The scores of all the parts; see `scoring.merged`."""
+def merge(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all the parts."""
     records = [record for each in states for record in each["detections"]]
     found = dataclasses.replace(
         from_records(records, form=_form(plan)),
         not_finite=sum(each["not_finite"] for each in states),
     )
-    truth = data.joined([each["truth"] for each in states])
+    truth = coco.joined([each["truth"] for each in states])
     detections = _resolved(plan, found, truth)
     scores = _scored(detections, truth)
     if plan.predictions is not None:
@@ -64,9 +113,21 @@ class Detection:
         self._sizes: dict[Id, tuple[int, int]] = {}
         self._resolved: Detections | None = None
 
+    def counts(self) -> Mapping[str, int]:
+        """None: COCO's scores aren't shares of the images."""
+        return {}
+
+    def examples(self) -> int:
+        """How many images were taken in."""
+        return len(self._sizes)
+
+    def in_order_of_labels(self) -> bool:
+        """Images have no label."""
+        return False
+
     def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
         """Collect the detections in the images of one batch."""
-        images = cast(data.Images, batch.truth)
+        images = cast(coco.Images, batch.truth)
         by_role = dict(zip(self._plan.graph.outputs, outputs, strict=True))
         self._found.add_batch(images.ids, images.sizes, by_role)
         self._sizes |= dict(zip(images.ids, images.sizes, strict=True))
@@ -92,7 +153,7 @@ class Detection:
 
     def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        truth = data.restricted(self._truth, self._sizes)
+        truth = coco.restricted(self._truth, self._sizes)
         images = [
             {**image, "height": self._sizes[image["id"]][0], "width": self._sizes[image["id"]][1]}
             for image in truth["images"]
