@@ -127,7 +127,7 @@ def decided(
     chosen = numberings[best]
     if not matches:
         return Decision(chosen, "no detection lies on an object")
-    odd = _refuse_unlike(chosen, names, matches, score)
+    odd = _refuse_unlike(chosen, names, matches, score, is_prior=best == 0)
     why = f"{agree[best]} of the {len(matches)} best detections on an object agree"
     if len(numberings) > 1:
         next_best = max((n for place, n in enumerate(agree) if place != best), default=0)
@@ -318,6 +318,8 @@ def _refuse_unlike(
     names: Categories,
     matches: Sequence[Match],
     score: Callable[[Numbering], float],
+    *,
+    is_prior: bool,
 ) -> tuple[str, ...]:
     """Refuse classes that hardly ever are the category of the object they lie on.
 
@@ -337,14 +339,18 @@ def _refuse_unlike(
     odd = {
         label: (category, count, total)
         for label, (category, count, total) in usual.items()
-        # Of a category without objects, everything lies on others.
-        if chosen.categories.get(label) in there
-        and 10 * right[label] <= total
+        if 10 * right[label] <= total
         and count > FEW
-        and count >= 0.6 * total
+        # Of a category without objects all lie on others, but hardly on one again and again.
+        and (
+            count >= 0.6 * total
+            if chosen.categories.get(label) in there
+            else count >= 0.9 * total and count > 0.2 * len(matches) and len(there) > 1
+        )
     }
     lost = sum(total for _, _, total in odd.values())
-    poor = len(matches) >= FEW and agree < LEAST_AGREEMENT * len(matches)
+    least = LEAST_AGREEMENT if is_prior else 1.5 * LEAST_AGREEMENT
+    poor = len(matches) >= FEW and agree < least * len(matches)
     if permuted or poor or 10 * lost > len(matches):
         raise DataError(
             f"the detector's classes fit no numbering known here: {agree} of the {len(matches)} "

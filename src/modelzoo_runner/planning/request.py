@@ -180,6 +180,27 @@ def _validated(request: Request) -> Request:
     )
 
 
+def label_offset(value: Any) -> int | None:
+    """A whole number or `None`; -1 is that of a classifier without a background class."""
+    return None if value is None else validate.count("label_offset", value, least=-(10**6))
+
+
+def box_format(value: Any) -> BoxFormat | None:
+    """One of the formats, or `None`."""
+    if value is not None:
+        validate.one_of("box_format", value, get_args(BoxFormat))
+    found: BoxFormat | None = value
+    return found
+
+
+def category_names(value: Any) -> dict[str, str] | None:
+    """A mapping from categories, by name or id, to names; or `None`."""
+    if value is None:
+        return None
+    names = {str(each): name for each, name in value.items()} if hasattr(value, "items") else value
+    return validate.texts("category_names", names, example={"tvmonitor": "tv"})
+
+
 def _min_scores(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise RequestError(f"min_scores={value!r}: should be a mapping, such as {{'top1': 0.74}}")
@@ -210,27 +231,6 @@ def _check_gates(request: Request, preset: Preset) -> None:
         raise RequestError(
             'stop_when="decided": only for classifiers; COCO\'s scores are of all images together'
         )
-
-
-def label_offset(value: Any) -> int | None:
-    """A whole number or `None`; -1 is that of a classifier without a background class."""
-    return None if value is None else validate.count("label_offset", value, least=-(10**6))
-
-
-def box_format(value: Any) -> BoxFormat | None:
-    """One of the formats, or `None`."""
-    if value is not None:
-        validate.one_of("box_format", value, get_args(BoxFormat))
-    found: BoxFormat | None = value
-    return found
-
-
-def category_names(value: Any) -> dict[str, str] | None:
-    """A mapping from categories, by name or id, to names; or `None`."""
-    if value is None:
-        return None
-    names = {str(each): name for each, name in value.items()} if hasattr(value, "items") else value
-    return validate.texts("category_names", names, example={"tvmonitor": "tv"})
 
 
 def _outputs(value: Any) -> dict[str, str] | None:

@@ -224,8 +224,8 @@ class AccuracyResult(Result):
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
-    available: int | None = None
     decisions: Mapping[str, str] = field(default_factory=dict)
+    available: int | None = None
     parts: tuple[PartRecord, ...] = ()
 
     @property

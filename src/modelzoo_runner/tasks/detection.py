@@ -40,7 +40,12 @@ DATA_FORM = "COCO images, or a COCO TFRecord"
 def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     """The images as they are, or as `prepare` makes them, and their ground truth."""
     beside = plan.annotations and base.at(plan.annotations, plan)
-    images = coco.find(base.at(location, plan), beside, allow_partial=plan.allow_partial)
+    label_map = None
+    if plan.label_map is not None:
+        label_map = {name: int(label) for label, name in plan.label_map.items() if label.isdigit()}
+    images = coco.find(
+        base.at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
+    )
     is_scored = plan.kind == "accuracy"
     # To be read once only: ground truth and count are known as the records are read.
     once = plan.stream and images.kind == "records"
