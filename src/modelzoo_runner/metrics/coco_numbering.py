@@ -122,12 +122,12 @@ def decided(
         for place, each in enumerate(numberings)
         if place != best and not _is_beaten(numberings[best], each, matches, numberings[0])
     ]
-    if rivals:
-        raise _ambiguous([numberings[place] for place in (best, *rivals)], matches, score)
     chosen = numberings[best]
     if not matches:
         return Decision(chosen, "no detection lies on an object")
     odd = _refuse_unlike(chosen, names, matches, score, is_prior=best == 0)
+    if rivals:
+        raise _ambiguous([numberings[place] for place in (best, *rivals)], matches, score)
     why = f"{agree[best]} of the {len(matches)} best detections on an object agree"
     if len(numberings) > 1:
         next_best = max((n for place, n in enumerate(agree) if place != best), default=0)
