@@ -44,3 +44,18 @@ def pools(request: pytest.FixtureRequest) -> None:
         from modelzoo_runner.backends.tensorflow import thread_pools as pool
 
         pool.make(inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime and a task that need no TensorFlow: see `fake_backend` and `fake_task`."""
+    import fake_backend
+
+    from modelzoo_runner.backends import base as backends
+    from modelzoo_runner.tasks import base as tasks
+    from modelzoo_runner.values import preset
+
+    monkeypatch.setattr(fake_backend, "_threads", None)
+    monkeypatch.setitem(backends.BACKENDS, "fake", "fake_backend")
+    monkeypatch.setitem(tasks.TASKS, "mean", "fake_task")
+    monkeypatch.setitem(preset.ROLES, "mean", ("mean",))

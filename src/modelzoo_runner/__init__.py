@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
+    from modelzoo_runner.api.paired import PairedComparison, compare_predictions
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
@@ -68,6 +69,7 @@ _MODULES = {
     "Int8Report": "api.int8_report",
     "Interrupted": "errors",
     "MissingDependency": "errors",
+    "PairedComparison": "api.paired",
     "Plan": "values.plan",
     "Preset": "values.preset",
     "PresetError": "errors",
@@ -85,6 +87,7 @@ _MODULES = {
     "best_known": "planning.recommended",
     "calibration_batches": "api.calibration",
     "compare": "results.compare",
+    "compare_predictions": "api.paired",
     "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
     "draw_detections": "results.draw",
@@ -124,6 +127,7 @@ __all__ = [
     "Int8Report",
     "Interrupted",
     "MissingDependency",
+    "PairedComparison",
     "Plan",
     "Preset",
     "PresetError",
@@ -142,6 +146,7 @@ __all__ = [
     "best_known",
     "calibration_batches",
     "compare",
+    "compare_predictions",
     "convert_coco",
     "convert_imagenet",
     "draw_detections",

@@ -50,6 +50,13 @@ NOT_OF_A_SIDE = {
 }
 
 
+class Timed(Protocol):
+    """What a turn took."""
+
+    @property
+    def step_seconds(self) -> tuple[float, ...]: ...
+
+
 class Measurable(Protocol):
     """A side that is open: its plan, what was found, and a way to measure it."""
 
@@ -59,7 +66,7 @@ class Measurable(Protocol):
     def observed(self) -> Observed: ...
     @property
     def warnings(self) -> tuple[str, ...]: ...
-    def measure(self, seconds: float) -> tuple[float, ...]: ...
+    def measure(self, *, seconds: float) -> Timed: ...
 
 
 def ab_test(
@@ -123,10 +130,7 @@ def ab_test(
     if len(set(names)) < len(names):
         raise RequestError(f"name: the sides are called {', '.join(names)}; give each its own")
     with contextlib.ExitStack() as stack:
-        sides = [
-            stack.enter_context(_opened(plan, name, python, progress))
-            for name, plan, python in asked
-        ]
+        sides = [stack.enter_context(_opened(plan, name, python)) for name, plan, python in asked]
         return measured(
             sides,
             [
@@ -191,7 +195,9 @@ def measured(
 def _round(contenders: Sequence[Measurable], chance: random.Random) -> Round:
     order = list(range(len(contenders)))
     chance.shuffle(order)
-    found = {number: contenders[number].measure(TURN_SECONDS) for number in order}
+    found = {
+        number: contenders[number].measure(seconds=TURN_SECONDS).step_seconds for number in order
+    }
     steps = tuple(found[number] for number in range(len(contenders)))
     return Round(order=tuple(order), step_seconds=steps)
 
@@ -211,15 +217,11 @@ def _reason_to_stop(result: ABResult, rounds: int | None, max_seconds: float) ->
 
 
 @contextlib.contextmanager
-def _opened(
-    plan: Plan, name: str, python: str | None, progress: Progress | None
-) -> Iterator[Measurable]:
+def _opened(plan: Plan, name: str, python: str | None) -> Iterator[Measurable]:
     # Loaded here, so that importing the library is quick.
-    from modelzoo_runner.execution import turns
+    from modelzoo_runner.execution import serve
 
-    with turns.opened(
-        plan, name=f"the child process of side {name}", python=python, progress=progress
-    ) as found:
+    with serve.opened(plan, name=f"the child process of side {name}", python=python) as found:
         yield found
 
 

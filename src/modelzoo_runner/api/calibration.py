@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.backends.base import TensorSpec
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
-from modelzoo_runner.planning.request import DATA_FORMS, Request
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
@@ -20,8 +22,6 @@ from modelzoo_runner.values.progress import Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
-
-    from modelzoo_runner.backends.tensorflow.session import Fed
 
 
 @accepts_former_names
@@ -71,22 +71,11 @@ def calibration_batches(
         >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
         [(1, 224, 224, 3), (1, 224, 224, 3)]
     """
+    request = Request.of("benchmark", {**locals(), "limit": validate.count("examples", examples)})
+    context = Context(offline=offline, progress=progress)
     from modelzoo_runner.execution import calibration
     from modelzoo_runner.planning import localize
 
-    context = Context(offline=offline, progress=progress)
-    request = Request(
-        kind="benchmark",
-        data_location=None if data_location is None else str(data_location),
-        allow_partial=allow_partial,
-        limit=validate.count("examples", examples),
-        batch_size=batch_size,
-        seed=seed,
-        input=input,
-        outputs=outputs,
-        input_shape=input_shape,
-        allow_unsafe_ops=allow_unsafe_ops,
-    )
     plan, fed = _resolved(model, request)
     if synthetic and plan.data_location is not None:
         raise RequestError(
@@ -95,7 +84,7 @@ def calibration_batches(
     if not synthetic and plan.data_location is None:
         raise DataRequired(
             "data_location: real images are needed: a folder of "
-            f"{DATA_FORMS[plan.task]}, on this machine or at gs://. synthetic=True makes "
+            f"{tasks.find(plan.task).DATA_FORM}, on this machine or at gs://. synthetic=True makes "
             "random ones up, which is enough where only speed counts"
         )
     if plan.data_location and plan.task == "classification" and plan.preprocess is None:
@@ -107,9 +96,9 @@ def calibration_batches(
     return calibration.batches(plan, fed)
 
 
-def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, Fed]:
+def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, TensorSpec]:
     """The plan, and what its float32 graph takes; of a graph, its tensors and its task too."""
-    from modelzoo_runner.backends.tensorflow import load, session
+    from modelzoo_runner.backends.tensorflow import backend, load
     from modelzoo_runner.execution import opening
 
     graph = None
@@ -121,9 +110,10 @@ def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, 
     if plan.graph.source == "path":
         graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
     if graph is not None:
-        plan = opening.with_own_facts(plan, graph)
-        return plan, session.fed(graph, plan.graph.input or "")
-    if plan.preprocess is None:
-        return plan, session.Fed(input_dtype="uint8", input_shape=(None, None, None, 3))
-    size = plan.preprocess.size
-    return plan, session.Fed(input_dtype="float32", input_shape=(None, *size, 3))
+        model_graph = backend.Model(graph)
+        plan = opening.with_own_facts(plan, model_graph)
+        return plan, model_graph.input_spec(plan.graph.input or "")
+    if plan.task == "detection":
+        return plan, TensorSpec(input_dtype="uint8", input_shape=(None, None, None, 3))
+    size = (None, None) if plan.preprocess is None else plan.preprocess.size
+    return plan, TensorSpec(input_dtype="float32", input_shape=(None, *size, 3))

@@ -162,6 +162,7 @@ def int8_report(
                 examples=batch_size,
                 batch_size=batch_size,
                 input_shape=input_shape,
+                allow_unsafe_ops=allow_unsafe_ops,
                 offline=offline,
             )
         )

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from modelzoo_runner.errors import RequestError
+
 # Loaded now and not when it is first used: the room has the name of the public function `machine`,
 # and loading it later would put the room in the function's place.
 from modelzoo_runner.machine import topology
@@ -108,6 +110,9 @@ def accuracy(
     weights: str | Path = "pretrained",
     batch_size: int | None = None,
     limit: int | None = None,
+    min_scores: Mapping[str, float] | None = None,
+    max_drop: float | None = None,
+    stop_when: Literal["end", "decided"] = "end",
     predictions: str | Path | None = None,
     socket_id: int | None = None,
     numa_node: int | None = None,
@@ -159,6 +164,11 @@ def accuracy(
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
     if client is not None or checkpoint is not None:
+        if stop_when != "end":
+            raise RequestError(
+                f"stop_when={stop_when!r}: not with client or checkpoint, whose parts are scored "
+                "at the end"
+            )
         from modelzoo_runner.scale import accuracy as in_parts
 
         return in_parts.run(

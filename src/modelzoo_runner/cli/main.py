@@ -1,7 +1,8 @@
 """The command `modelzoo-runner`: the list of its commands, exit codes and signals.
 
-Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted. A command is a function with a
-signature and a docstring in the module of its group, and a line in `COMMANDS`.
+Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted; of gates (see `gates`) 3 regressed,
+4 unstable. A command is a function with a signature and a docstring in the module of its group, and
+a line in `COMMANDS`.
 """
 
 # Nothing else is imported here: Ctrl-C while the rest is loaded is met in main().
@@ -28,7 +29,13 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Results": {
         "show": ("results:show", "Print saved results."),
-        "compare": ("results:compare", "Compare two saved results or sweeps."),
+        "compare": ("compare:compare", "Compare two saved results or sweeps."),
+        "compare-predictions": (
+            "compare:compare_predictions",
+            "Tell whether two accuracy runs really differ.",
+        ),
+        "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
+        "history": ("history:history", "Keep results over time and find regressions."),
     },
     "Graphs": {
         "inspect": ("graphs:inspect", "Describe a frozen graph on one page."),
@@ -62,11 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Whoever read standard output has had enough; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILURE
-        except Exception:
-            if not received:
-                raise
+        except Exception as error:  # noqa: BLE001 - raised again unless it is ours or Ctrl-C's
             # An interrupted import may raise anything.
-            return _interrupted()
+            return _interrupted() if received else _failed(error)
 
 
 def _interrupted(*, silent: bool = False) -> int:
@@ -78,10 +83,18 @@ def _interrupted(*, silent: bool = False) -> int:
     return INTERRUPTED
 
 
+def _failed(error: Exception) -> int:
+    from modelzoo_runner.errors import PresetError, RequestError, RunnerError
+
+    if not isinstance(error, RunnerError):
+        raise error
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    is_request = isinstance(error, (RequestError, PresetError))
+    return getattr(error, "exit_code", BAD_REQUEST if is_request else FAILURE)
+
+
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
-
-    from modelzoo_runner.errors import PresetError, RequestError, RunnerError
 
     app = _app()
     try:
@@ -90,11 +103,7 @@ def _do(arguments: list[str]) -> int:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
         print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
         return BAD_REQUEST
-    try:
-        command(*bound.args, **bound.kwargs)
-    except RunnerError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return BAD_REQUEST if isinstance(error, (RequestError, PresetError)) else FAILURE
+    command(*bound.args, **bound.kwargs)
     # Without a command there is its help page, but nothing has been done.
     is_help = command.__name__ == "help_print"
     return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE

@@ -10,6 +10,7 @@ import functools
 import inspect
 import operator
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
     """The type as cyclopts reads it, with how it is read and shown."""
     if typing.get_origin(hint) is Annotated:
         return hint
-    kind, reading = _reading(set(_members(hint)) - {types.NoneType})
+    kind, reading = _reading([each for each in _members(hint) if each is not types.NoneType])
     if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in _PANELS:
         reading["group"] = _PANELS[parameter.name]
     is_shown = not any(parameter.default is each for each in (None, False, (), ""))
@@ -120,24 +121,30 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
     ]
 
 
-def _reading(kinds: set[Any]) -> tuple[Any, dict[str, Any]]:
+def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
     choices = [kind for kind in kinds if typing.get_origin(kind) is Literal]
-    if choices and kinds <= {*choices, int}:
+    if choices and all(kind is int or kind in choices for kind in kinds):
+        # The choices are shown; whether a word is one of them the function decides: a preset of
+        # the user's own may have other precisions.
         kind = functools.reduce(operator.or_, kinds)
-        return kind, {"converter": _whole} if int in kinds else {}
-    if kinds in ({bool}, {list[str]}):
-        return kinds.pop(), {}
-    if kinds == {int}:
-        return int, {"converter": _whole, "metavar": "N"}
-    if kinds == {float}:
-        return float, {"metavar": "X"}
-    if kinds == {Mapping[str, str]}:
-        return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
-    if kinds == {tuple[int, ...]}:
-        return str, {"converter": _numbers, "metavar": "N,N,..."}
-    if kinds == {Collection[str]}:
-        return str, {"converter": _words, "metavar": "NAME,NAME,..."}
-    return str, {"metavar": "PATH" if kinds & {Path, os.PathLike[str]} else "TEXT"}
+        return kind, {"converter": _number_or_word if int in kinds else _word}
+    match kinds:
+        case [each] if each in (bool, list[str]):
+            return each, {}
+        case [each] if each is int:
+            return int, {"converter": _whole, "metavar": "N"}
+        case [each] if each is float:
+            return float, {"metavar": "X"}
+        case [each] if each == Mapping[str, str]:
+            return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+        case [each] if each == Mapping[str, float]:
+            return list[str], {"converter": _scores, "metavar": "NAME=X", "alias": "--min"}
+        case [each] if each == tuple[int, ...]:
+            return str, {"converter": _numbers, "metavar": "N,N,..."}
+        case [each] if each == Collection[str]:
+            return str, {"converter": _words, "metavar": "NAME,NAME,..."}
+    is_path = Path in kinds or os.PathLike[str] in kinds
+    return str, {"metavar": "PATH" if is_path else "TEXT"}
 
 
 def _members(hint: Any) -> Iterator[Any]:
@@ -147,17 +154,22 @@ def _members(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def _whole(kind: Any, tokens: Sequence[Any]) -> int | str:
-    """A whole number or one of the words of `kind`; cyclopts would round 2.7."""
-    text: str = tokens[0].value
-    words = [word for each in _members(kind) for word in typing.get_args(each)]
-    if text in words:
-        return text
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; cyclopts by itself would round 2.7."""
     try:
-        return int(text)
+        return int(tokens[0].value)
     except ValueError:
-        allowed = " or ".join(["a whole number", *words])
-        raise ValueError(f"{text!r} should be {allowed}") from None
+        raise ValueError(f"{tokens[0].value!r} should be a whole number") from None
+
+
+def _word(_: Any, tokens: Sequence[Any]) -> str:
+    text: str = tokens[0].value
+    return text
+
+
+def _number_or_word(_: Any, tokens: Sequence[Any]) -> int | str:
+    text = _word(_, tokens)
+    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
 
 
 def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:
@@ -169,6 +181,14 @@ def _pairs(_: Any, tokens: Sequence[Any]) -> dict[str, str]:
             raise ValueError(f"{token.value!r} should be NAME=VALUE")
         found[name] = value
     return found
+
+
+def _scores(_: Any, tokens: Sequence[Any]) -> dict[str, float]:
+    """`--min top1=0.74 --min top5=0.9`."""
+    try:
+        return {name: float(value) for name, value in _pairs(_, tokens).items()}
+    except ValueError as error:
+        raise ValueError(f"{error}; should be a score's name and a number, as top1=0.74") from None
 
 
 def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:

@@ -5,49 +5,87 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 from modelzoo_runner.errors import Interrupted, RunnerError
-from modelzoo_runner.results.result import Result
+from modelzoo_runner.results import saved
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.progress import COUNTS, Progress
 
+Value = TypeVar("Value", bound=Exportable)
 
-def run(do: Callable[[Progress | None], Result | SweepResult], json: str | None) -> None:
-    """Do it with a progress bar, save what came of it to `json` and print it.
+
+def run(
+    do: Callable[[Progress | None], Value],
+    json: str | None,
+    *,
+    csv: str | None = None,
+    html: str | None = None,
+) -> Value:
+    """Do it with a progress bar, save what came of it to the files given, print and return it.
 
     Raises:
         RequestError: `json` can't be written; nothing has been run.
         Interrupted: Ctrl-C; the partial result has been saved and printed.
         RunnerError: runs of a sweep failed.
     """
-    if json is not None and json != "-":
-        atomic.target("json", json)
+    for name, path in (("json", json), ("csv", csv), ("html", html)):
+        if path is not None and path != "-":
+            atomic.target(name, path)
     try:
         with bar() as progress:
             found = do(progress)
     except Interrupted as interrupted:
-        show(interrupted.result, json)
+        show(interrupted.result, json, csv, html)
         raise
-    show(found, json)
+    show(found, json, csv, html)
     if isinstance(found, SweepResult) and found.failures:
         raise RunnerError(f"{len(found.failures)} of {len(found)} runs failed")
+    return found
 
 
-def show(result: Result | SweepResult, json: str | None) -> None:
+def show(
+    result: Exportable, json: str | None, csv: str | None = None, html: str | None = None
+) -> None:
     """Save the result, then print it: what is printed may go to a pipe that has been closed.
 
-    `json` may be `-` for standard output; the page then goes to standard error. If the file can't
-    be written, the page is printed all the same.
+    A file may be `-` for standard output; the page then goes to standard error. What can't be
+    written doesn't keep the rest from being written, nor the page from being printed.
     """
-    try:
-        if json == "-":
-            result.save("/dev/stdout")
-        elif json is not None:
-            print(f"saved to {result.save(json)}", file=sys.stderr)
-    finally:
-        print(result, file=sys.stderr if json == "-" else sys.stdout, flush=True)
+    makers: tuple[tuple[str | None, Callable[[], str]], ...] = (
+        (json, result.json_text),
+        (csv, result.csv_text),
+        (html, lambda: getattr(result, "_repr_html_", lambda: "")()),
+    )
+    with contextlib.ExitStack() as last:
+        page = sys.stderr if "-" in (json, csv, html) else sys.stdout
+        last.callback(print_page, str(result), page)
+        for path, text in makers:
+            if path is not None:
+                last.callback(write, text(), path)
+
+
+def print_page(text: str, stream: TextIO) -> None:
+    """Print text; letters that the stream's encoding doesn't have are escaped."""
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def write(text: str, path: str) -> None:
+    """Write text to a file, or to standard output if the path is `-`.
+
+    Raises:
+        ResultError: the file can't be written; says why.
+    """
+    if path == "-":
+        saved.write_text(text, "/dev/stdout")
+        return
+    where = saved.write_text(text, path)
+    # Standard error may be closed; the file is what matters.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(f"saved to {where}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -1,30 +1,24 @@
-"""The commands for saved results: `show` and `compare`."""
+"""The command for saved results: `show`."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
-import modelzoo_runner
-from modelzoo_runner.cli import options
-from modelzoo_runner.results import sweep
+from modelzoo_runner.cli import options, output
+from modelzoo_runner.results import frames
+from modelzoo_runner.results.sweep import load_any
 
 
-def show(results: list[str], /) -> None:
+def show(results: list[str], /, *, csv: options.Json = None) -> None:
     """Print saved results.
 
     Args:
         results: files that --json wrote.
+        csv: save a row for each result to this file; - for standard output.
     """
-    print("\n\n".join(str(sweep.load_any(path)) for path in results))
-
-
-@options.like(modelzoo_runner.compare)
-def compare(reference: str, changed: str, /, **given: Any) -> None:
-    """Compare two saved results or sweeps.
-
-    Args:
-        reference: the file of what there was before.
-        changed: the file of what is judged.
-    """
-    results: list[Any] = [sweep.load_any(path) for path in (reference, changed)]
-    print(modelzoo_runner.compare(*results, **given))
+    found = [load_any(path) for path in results]
+    if csv is not None:
+        rows = [row for each in found for row in each.rows()]
+        output.write(frames.csv_text(rows), csv)
+    page = "\n\n".join(map(str, found))
+    output.print_page(page, sys.stderr if csv == "-" else sys.stdout)

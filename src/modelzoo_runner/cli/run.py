@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 import modelzoo_runner
 from modelzoo_runner.api import calls
-from modelzoo_runner.cli import options, output
+from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.legacy import run as original
@@ -29,36 +29,68 @@ _TABLE = Group(
 
 
 @options.like(modelzoo_runner.benchmark)
-def benchmark(model: str, /, *, json: options.Json = None, **given: Any) -> None:
+def benchmark(
+    model: str,
+    /,
+    *,
+    json: options.Json = None,
+    csv: options.Json = None,
+    fail_on: gates.FailOn = None,
+    **given: Any,
+) -> None:
     """Measure how fast a model runs here.
 
     Args:
         json: save the result to this file before it is printed; - for standard output.
+        csv: save it as a row of CSV to this file; - for standard output.
+        fail_on: exit with 4 where the verdict is invalid, or at least noisy.
     """
-    output.run(lambda progress: modelzoo_runner.benchmark(model, **given, progress=progress), json)
+    found = output.run(
+        lambda progress: modelzoo_runner.benchmark(model, **given, progress=progress), json, csv=csv
+    )
+    gates.check(found, fail_on)
 
 
 @options.like(modelzoo_runner.accuracy)
-def accuracy(model: str, /, *, json: options.Json = None, **given: Any) -> None:
+def accuracy(
+    model: str, /, *, json: options.Json = None, csv: options.Json = None, **given: Any
+) -> None:
     """Score a model on labelled data.
 
     Args:
         json: save the result to this file before it is printed; - for standard output.
+        csv: save it as a row of CSV to this file; - for standard output.
     """
-    output.run(lambda progress: modelzoo_runner.accuracy(model, **given, progress=progress), json)
+    found = output.run(
+        lambda progress: modelzoo_runner.accuracy(model, **given, progress=progress), json, csv=csv
+    )
+    gates.check(found, None)
 
 
 @options.like(modelzoo_runner.sweep)
-def sweep(runs: str, /, *, json: options.Json = None, **given: Any) -> None:
+def sweep(
+    runs: str,
+    /,
+    *,
+    json: options.Json = None,
+    csv: options.Json = None,
+    fail_on: gates.FailOn = None,
+    **given: Any,
+) -> None:
     """Do many runs and print one table.
 
     Args:
         runs: a TOML file with tables [[runs]], or one table [grid] (see docs/scaling.md).
         json: save the results to this file before they are printed; - for standard output.
+        csv: save a row for each run to this file; - for standard output.
+        fail_on: exit with 4 where a verdict is invalid, or at least noisy.
     """
-    output.run(
-        lambda progress: modelzoo_runner.sweep(calls.read(runs), **given, progress=progress), json
+    found = output.run(
+        lambda progress: modelzoo_runner.sweep(calls.read(runs), **given, progress=progress),
+        json,
+        csv=csv,
     )
+    gates.check(found, fail_on)
 
 
 @options.like(original.run)

@@ -94,7 +94,7 @@ def _check(
 
     if not shape or min(shape) < 1:
         raise RequestError(f"shape={shape}: every side of a batch should be 1 or more")
-    validate.optional_count("distinct", distinct, 1)
+    validate.count("distinct", distinct)
     if dtype.kind not in "fiu":
         raise RequestError(f"dtype={dtype.name!r}: should be a float or an integer type")
     low, high = value_range
@@ -157,9 +157,9 @@ def check_counts(*, first: int, **positive: int | None) -> None:
     Raises:
         RequestError: `first` is negative, or another isn't a positive integer.
     """
-    validate.optional_count("first", first, 0)
+    validate.count("first", first, 0)
     for name, value in positive.items():
-        validate.optional_count(name, value, 1)
+        validate.optional_count(name, value)
 
 
 def ahead(

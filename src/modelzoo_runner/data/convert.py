@@ -174,7 +174,7 @@ def convert_coco(
 
 
 def _check_shards(shards: int, images: int) -> None:
-    if not 1 <= (validate.optional_count("shards", shards, 1) or 0) <= images:
+    if not 1 <= validate.count("shards", shards) <= images:
         raise RequestError(f"shards={shards!r}: should be from 1 to {images}, the number of images")
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.backends.base import TensorSpec
 from modelzoo_runner.backends.tensorflow import load, session
 from modelzoo_runner.backends.tensorflow import thread_pools as pool
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.int8 import quantize
 from modelzoo_runner.machine import binding, environment
-from modelzoo_runner.tasks import source
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def batches(plan: Plan, fed: session.Fed) -> Iterator[NDArray[Any]]:
+def batches(plan: Plan, fed: TensorSpec) -> Iterator[NDArray[Any]]:
     """The first `plan.limit` examples of the plan's data, or so many made ones where it has none.
 
     `fed` is what the graph takes.
@@ -30,7 +31,7 @@ def batches(plan: Plan, fed: session.Fed) -> Iterator[NDArray[Any]]:
         RequestError: the graph leaves the shape of its input open, and so does the plan.
     """
     left = plan.limit or 1
-    with source.opened(plan, fed) as given:
+    with tasks.open_source(plan, fed) as given:
         if given.examples is not None and given.examples < left:
             raise DataError(
                 f"{plan.data_location}: there are {given.examples} examples to calibrate with, "
@@ -64,7 +65,7 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
         )
         int8 = quantize.quantize(
             graph,
-            batches(plan, session.fed(graph, input)),
+            batches(plan, session.input_spec(graph, input)),
             input=input,
             outputs=outputs,
             allow_unsafe_ops=plan.allow_unsafe_ops,

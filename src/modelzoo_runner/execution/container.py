@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import ContainerError, Interrupted
 from modelzoo_runner.execution import listen, mounts
-from modelzoo_runner.execution.listen import Message
+from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import images
@@ -269,11 +269,11 @@ class Contained:
         with contextlib.suppress(APIError):
             self.container.kill(signal=signal.SIGINT.value)
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what it said on standard error."""
-        return mounts.outside(listen.last_lines(bytes(self.said)))
+        return mounts.outside(listen.stderr_tail(bytes(self.said)))
 
-    def obituary(self) -> str:
+    def exit_message(self) -> str:
         """How it ended without an answer, and what to do about it."""
         code = self.container.wait()["StatusCode"]
         self.container.reload()
@@ -284,4 +284,4 @@ class Contained:
             told = self.container.attrs["State"].get("OOMKilled")
             by = "its memory had run out" if told else "as the system does when memory runs out"
             how += f", {by}. {listen.smaller_batch(self.plan)}"
-        return f"the container that ran the plan {how}. {self.last_words()}"
+        return f"the container that ran the plan {how}. {self.stderr_tail()}"

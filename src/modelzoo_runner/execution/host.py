@@ -1,8 +1,8 @@
 """Here, in a child or in a container? Asked before a run, answered in the result.
 
-TensorFlow fixes its thread pools with the first session of a process, and its libraries read their
-variables once. What this process can still honour runs here; anything else runs in a fresh child. A
-container is only where one was asked for.
+A runtime may fix its thread pools with its first use in a process, and reads its variables once.
+What this process can still honour runs here; anything else runs in a fresh child. A container is
+only where one was asked for.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import os
 from collections.abc import Generator, Iterator
 
-from modelzoo_runner.backends.tensorflow import thread_pools as pool
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, Interrupted
-from modelzoo_runner.machine import binding, environment
+from modelzoo_runner.machine import binding
 from modelzoo_runner.results.result import Host, Result
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Guarded, Progress
@@ -100,25 +99,7 @@ def why_not_here(plan: Plan) -> str | None:
         return f"{placement.allocator} has to be loaded before anything else is"
     if placement.binding == "numactl":
         return "numactl starts a process of its own"
-    too_late = environment.read_once(placement.env, os.environ)
-    if too_late:
-        return f"this process has read {', '.join(too_late)} already"
-    late = binding.too_late(placement)
-    if late is not None:
-        return late
-    if pool.lost():
-        return "this process was forked from one that had TensorFlow's threads, and has none"
-    if pool.made():
-        have = pool.known()
-        if have is None:
-            return "TensorFlow's thread pools were made here before, by other code"
-        asked = (placement.inter_threads, placement.intra_threads)
-        if (have.inter_threads, have.intra_threads) != asked:
-            return (
-                f"TensorFlow's thread pools were made here with {have.inter_threads} inter-op and "
-                f"{have.intra_threads} intra-op threads, not with {asked[0]} and {asked[1]}"
-            )
-    return None
+    return binding.too_late(placement) or base.find(plan.runtime).blocker(placement)
 
 
 def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:

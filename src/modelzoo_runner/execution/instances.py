@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, listen, room, worker
+from modelzoo_runner.execution import launch, listen, protocol, room
 from modelzoo_runner.execution.launch import Child
-from modelzoo_runner.execution.listen import Message
+from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results import instances as several
@@ -52,7 +52,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         try:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
-                children.append(stack.enter_context(launch.started(own, worker.TOGETHER)))
+                children.append(stack.enter_context(launch.started(own, protocol.INSTANCE)))
             _gather(children, ("ready", *LAST), {}, deadline, None)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
@@ -61,7 +61,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
-            raise WorkerError(f"{listen.too_long(plan)} {children[0].last_words()}") from None
+            raise WorkerError(f"{listen.too_long(plan)} {children[0].stderr_tail()}") from None
     result = _joined(plan, [listen.read(answers[number]) for number in sorted(answers)])
     if result.interrupted:
         raise Interrupted(result)
@@ -105,7 +105,7 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
     if messages is None:
         cpus = format_cpu_list(child.plan.placement.cpus)
         child.name = f"instance {number + 1} of {len(children)}, on CPUs {cpus},"
-        raise WorkerError(child.obituary())
+        raise WorkerError(child.exit_message())
     for message in messages:
         if "error" in message:
             listen.read(message)

@@ -7,17 +7,18 @@ This is the in-process runner: whether this process can honour the plan is asked
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from modelzoo_runner.backends.tensorflow import thread_pools as pool
+from modelzoo_runner.backends import base as backends
+from modelzoo_runner.backends.base import Step
 from modelzoo_runner.errors import DataError, Interrupted
 from modelzoo_runner.execution import loop, opening
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import binding, environment, facts, interference, verdict
-from modelzoo_runner.results import checks
+from modelzoo_runner.results import checks, gates
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import (
     AccuracyResult,
@@ -26,14 +27,11 @@ from modelzoo_runner.results.result import (
     PartResult,
     Result,
 )
-from modelzoo_runner.tasks import scoring, source
-from modelzoo_runner.tasks.scorer import Scorer
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress, throttled
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(
@@ -74,28 +72,75 @@ def runs(
     """
     plan = next(plans)
     start = Start()
-    with (
-        environment.variables(plan.placement.env),
-        binding.bound(plan.placement) as bound,
-        contextlib.ExitStack() as stack,
-    ):
-        with start.timed("import"):
-            import tensorflow  # noqa: F401 - its time is a part of the cold start
-
-        pools = pool.make(
-            inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
-        )
-        opened = stack.enter_context(opening.opened(plan, start))
-        yield _measured(opened, start, pools, bound.warnings, progress, barrier)
+    with _opened(plan, start) as (opened, threads, warnings):
+        yield _measured(opened, start, threads, warnings, progress, barrier)
         for other in plans:
             opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
-            yield _measured(opened, Start(), pools, bound.warnings, progress, barrier)
+            yield _measured(opened, Start(), threads, warnings, progress, barrier)
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """An opened graph that has done its warm-up steps, and the batches to go on with."""
+
+    plan: Plan
+    step: Step
+    batches: Iterator[Any]
+    observed: Observed
+    warnings: tuple[str, ...]
+
+    def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
+        """What so many steps take, or as many as fill so many seconds.
+
+        A step before them finds the caches as another process left them, and isn't counted.
+        """
+        return loop.run(
+            self.step, self.batches, warmup_steps=1, steps=steps or 1, min_seconds=seconds
+        )
+
+
+@contextlib.contextmanager
+def warmed(plan: Plan) -> Iterator[Warmed]:
+    """The plan's graph, opened and warm, to be measured now and then.
+
+    Raises:
+        RunnerError: as `run` does.
+    """
+    start = Start()
+    with (
+        _opened(plan, start) as (opened, threads, warnings),
+        tasks.open_source(opened.plan, opened.step, opened.prepare) as source,
+    ):
+        if plan.warmup_steps:
+            loop.run(opened.step, source.batches, steps=plan.warmup_steps)
+        found = binding.read_back(plan.placement)
+        yield Warmed(
+            plan=opened.plan,
+            step=opened.step,
+            batches=source.batches,
+            observed=_observed(opened, start, {**threads, "found": found.summary()}),
+            warnings=(*source.warnings, *warnings, *found.warnings),
+        )
+
+
+@contextlib.contextmanager
+def _opened(
+    plan: Plan, start: Start
+) -> Iterator[tuple[Opened, Mapping[str, Any], tuple[str, ...]]]:
+    """The opened graph, the runtime's threads, and warnings of binding; this process is bound."""
+    backend = backends.find(plan.runtime)
+    with environment.variables(plan.placement.env), binding.bound(plan.placement) as bound:
+        with start.timed("import"):
+            backend.import_runtime()
+        threads = backend.set_threads(plan.placement)
+        with opening.opened(plan, start) as opened:
+            yield opened, threads, bound.warnings
 
 
 def _measured(
     opened: Opened,
     start: Start,
-    pools: pool.Pool,
+    threads: Mapping[str, Any],
     warnings: tuple[str, ...],
     progress: Progress | None,
     barrier: Callable[[], None] | None,
@@ -103,57 +148,87 @@ def _measured(
     """The result of the opened plan's examples."""
     plan = opened.plan
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(source.opened(plan, opened.step, opened.prepare))
+        source = stack.enter_context(tasks.open_source(plan, opened.step, opened.prepare))
         scorer = None
         if plan.kind == "accuracy":
-            scorer = stack.enter_context(scoring.opened(plan, given.truth))
+            scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
         watch = interference.Watch(plan.placement.cpus)
-        report = _reporter(plan, given.examples, progress)
-
-        def on_step(steps: int, examples: int) -> None:
-            watch.step()
-            report(steps, examples)
-
-        def on_measure() -> None:
-            if barrier is not None:
-                barrier()
-            watch.start()
-
-        timings = loop.run(
-            opened.step,
-            given.batches,
-            warmup_steps=plan.warmup_steps,
-            steps=plan.steps,
-            min_seconds=plan.min_seconds,
-            consume=None if scorer is None else scorer.add,
-            on_measure=on_measure,
-            on_step=on_step,
-        )
+        timings = _timed(opened, source, scorer, watch, progress, barrier)
         counters = watch.stop()
         _require_steps(plan, timings)
         found = binding.read_back(plan.placement)
-        observed = Observed(
-            graph=opened.card,
-            # As JSON will have them, so that a result is equal to its saved self.
-            threads=codec.to_dict({**asdict(pools), "found": found.summary()}),
-            machine=codec.to_dict({**facts.collect(), "load_average_before": start.load_average}),
-            setup_seconds=start.seconds,
-            interference=codec.to_dict(
-                {
-                    **counters.summary(),
-                    **verdict.judge(timings.step_seconds, counters).to_dict(),
-                }
-            ),
-            started=start.at,
-        )
-        result = _result(plan, observed, timings, scorer, given)
-    warnings = (*result.warnings, *given.warnings, *warnings, *found.warnings)
+        observed = _observed(opened, start, {**threads, "found": found.summary()})
+        judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
+        observed = replace(observed, interference=codec.to_dict(judged))
+        result = _result(plan, observed, timings, scorer, source)
+    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings)
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
         result = replace(result, instances=(_record(result, timings),))
     if result.interrupted:
         raise Interrupted(result)
     return result
+
+
+def _timed(
+    opened: Opened,
+    source: Source,
+    scorer: Scorer | None,
+    watch: interference.Watch,
+    progress: Progress | None,
+    barrier: Callable[[], None] | None,
+) -> Timings:
+    """What the loop measures, watched for what disturbs it."""
+    plan = opened.plan
+    report = _reporter(plan, source.examples, progress)
+
+    def on_measure() -> None:
+        if barrier is not None:
+            barrier()
+        watch.start()
+
+    def on_step(steps: int, examples: int) -> None:
+        watch.step()
+        report(steps, examples)
+
+    return loop.run(
+        opened.step,
+        source.batches,
+        warmup_steps=plan.warmup_steps,
+        steps=plan.steps,
+        min_seconds=plan.min_seconds,
+        consume=None if scorer is None else scorer.add,
+        on_measure=on_measure,
+        on_step=on_step,
+        enough=_enough(plan, scorer, source.examples),
+    )
+
+
+def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callable[[], bool] | None:
+    """Whether the plan's gates are decided, where it asks to end then."""
+    if plan.stop_when != "decided" or scorer is None or available is None:
+        return None
+    return lambda: (
+        not scorer.in_order_of_labels()
+        and gates.decided(plan, scorer.counts(), scorer.examples(), available)
+    )
+
+
+def _observed(opened: Opened, start: Start, threads: Mapping[str, Any]) -> Observed:
+    """What was seen of the machine and the graph, as JSON will have it.
+
+    So a result is equal to its saved self.
+    """
+    machine = {**facts.collect(), "load_average_before": start.load_average}
+    runtime = backends.find(opened.plan.runtime).facts()
+    machine["software"] = {**machine["software"], "runtime": runtime}
+    return Observed(
+        graph=opened.card,
+        threads=codec.to_dict(threads),
+        machine=codec.to_dict(machine),
+        setup_seconds=start.seconds,
+        started=start.at,
+    )
 
 
 def _record(result: Result, timings: Timings) -> InstanceRecord:
@@ -197,7 +272,7 @@ def _require_steps(plan: Plan, timings: Timings) -> None:
 
 
 def _result(
-    plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, given: source.Source
+    plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, source: Source
 ) -> Result:
     measured = len(timings.step_seconds)
     cpus = len(plan.placement.cpus) or 1
@@ -214,10 +289,10 @@ def _result(
         checks.of_plan(plan),
         checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
     )
-    if scorer is not None and given.dataset is not None:
+    if scorer is not None and source.dataset is not None:
         # What can only be said of the whole is said when there is one.
         said = (*of_plan, *of_precision)
-        return PartResult(**common, warnings=said, state=scorer.state(), dataset=given.dataset)
+        return PartResult(**common, warnings=said, state=scorer.state(), dataset=source.dataset)
     warnings = [
         *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
         *of_plan,
@@ -230,13 +305,37 @@ def _result(
     scores = scorer.result()
     warnings += scores.warnings
     warnings += checks.of_scores(
-        plan, timings.examples, given.examples, scores.counts, scores.classes
+        plan,
+        timings.examples,
+        source.examples,
+        scores.counts,
+        scores.classes,
+        tasks.find(plan.task).PUBLISHED_ON,
     )
+    if plan.stop_when == "decided":
+        warnings += _of_early_end(scorer, timings, source.examples)
     return AccuracyResult(
         **common,
+        available=source.examples,
         warnings=tuple(warnings),
         scores=scores.scores,
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
     )
+
+
+def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
+    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    if available is None:
+        yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
+    elif scorer.in_order_of_labels():
+        yield (
+            'stop_when="decided": the examples are sorted by their labels, so the first ones say '
+            "nothing of the others, and all were scored; shuffle them when they are converted"
+        )
+    elif timings.examples < available and not timings.exhausted and not timings.interrupted:
+        yield (
+            f'stop_when="decided": ended after {timings.examples} of {available} examples, with '
+            "every gate decided; the scores are of these examples"
+        )

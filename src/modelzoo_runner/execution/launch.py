@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from modelzoo_runner.execution import listen
-from modelzoo_runner.execution.listen import Message
-from modelzoo_runner.execution.worker import QUANTIZE
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.execution import listen, protocol
+from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import allocator, binding, cgroup
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
 
@@ -59,7 +58,7 @@ class Child:
                 self.process.stdin.write(line.encode() + b"\n")
                 self.process.stdin.flush()
 
-    def hush(self) -> None:
+    def close_stdin(self) -> None:
         """No more lines for it."""
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -69,12 +68,12 @@ class Child:
         """Ask it to stop and hand over what it has."""
         self.process.send_signal(signal.SIGINT)
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what it said on standard error."""
         self.said.seek(0)
-        return listen.last_lines(self.said.read())
+        return listen.stderr_tail(self.said.read())
 
-    def obituary(self) -> str:
+    def exit_message(self) -> str:
         """How a child ended that didn't answer, and what to do about it."""
         returncode = self.process.wait()
         if returncode >= 0:
@@ -89,7 +88,7 @@ class Child:
                 f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB"
                 f"{within}). {listen.smaller_batch(self.plan)}"
             )
-        return f"{self.name} {how}. {self.last_words()}"
+        return f"{self.name} {how}. {self.stderr_tail()}"
 
 
 def runs(
@@ -105,7 +104,7 @@ def runs(
         WorkerError: the child died, or took longer than `Plan.timeout` seconds.
         RunnerError: what the child raised, as the same class.
     """
-    with started(next(plans)) as child:
+    with started(next(plans), protocol.RUN) as child:
         yield listen.to(child, progress)
         for plan in plans:
             tell_plan(child, plan)
@@ -119,15 +118,15 @@ def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None
         WorkerError: the child died.
         RunnerError: what the child raised, as the same class.
     """
-    with started(plan, QUANTIZE, str(out)) as child:
-        child.name = "the child process that quantised the graph"
+    with started(plan, protocol.QUANTIZE, str(out)) as child:
+        child.name = "the child process that quantized the graph"
         listen.until_done(child, progress)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:
     """Have a child that has answered run another plan; only its `examples` may differ."""
     child.plan = plan
-    child.tell(json.dumps(codec.to_dict(plan)))
+    child.tell(protocol.plan_line(plan))
 
 
 _noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
@@ -147,13 +146,16 @@ def noting(children: list[Child]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(plan: Plan, *words: str, python: str | None = None) -> Iterator[Child]:
+def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterator[Child]:
     """A child that has got the plan and begins with it; on leaving it is gone.
 
     Args:
         plan: what to run.
-        words: more arguments for `worker`.
-        python: the interpreter, where it isn't this one; it finds its own modules.
+        words: the subcommand of `protocol`, and its arguments.
+        python: another interpreter than this one, with its own modules.
+
+    Raises:
+        RequestError: there is no such interpreter.
     """
     with tempfile.TemporaryFile() as said:
         child = _start(plan, words, said, python)
@@ -169,20 +171,20 @@ def started(plan: Plan, *words: str, python: str | None = None) -> Iterator[Chil
             if child.process.poll() is None:
                 child.process.kill()
             child.process.wait()
-            child.hush()
+            child.close_stdin()
             os.close(child.answers)
 
 
-def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | None = None) -> Child:
+def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | Path | None) -> Child:
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
     environment = _environment(plan)
-    if python is not None:
-        environment.pop("PYTHONPATH")
-    command = [python or sys.executable, "-m", f"{__package__}.worker"]
+    if python is None:
+        environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    program = str(python or sys.executable)
     answers, answers_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [*prefix, *command, str(answers_write), *words],
+            [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
@@ -191,6 +193,11 @@ def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | No
             # Ctrl-C in a terminal goes to the whole group; the child is told once, by us.
             start_new_session=True,
         )
+    except OSError as error:
+        os.close(answers)
+        if python is None:
+            raise
+        raise RequestError(f"python={program!r}: can't be run: {error.strerror}") from None
     except BaseException:
         os.close(answers)
         raise
@@ -200,7 +207,6 @@ def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | No
 
 
 def _environment(plan: Plan) -> dict[str, str]:
-    """The child's variables: its modules are found where this process finds them."""
-    path = os.pathsep.join(each for each in sys.path if each)
+    """The child's variables, the plan's among them."""
     preload = allocator.preload(plan.placement.allocator)
-    return {**os.environ, **plan.placement.env, **preload, "PYTHONPATH": path}
+    return {**os.environ, **plan.placement.env, **preload}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import select
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 from modelzoo_runner import errors
 from modelzoo_runner.errors import Interrupted, WorkerError
+from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.plan import Plan
@@ -20,10 +21,8 @@ from modelzoo_runner.values.progress import Progress
 SECONDS_TO_STOP = 20.0
 """How long a worker that was asked to stop may take to hand over what it has."""
 
-LAST_WORDS = 20
+STDERR_LINES = 20
 """How many lines of a dead worker's standard error its error shows."""
-
-Message = dict[str, Any]
 
 
 class Worker(Protocol):
@@ -43,10 +42,10 @@ class Worker(Protocol):
     def interrupt(self) -> None:
         """Ask it to stop and hand over what it has."""
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what it said on standard error."""
 
-    def obituary(self) -> str:
+    def exit_message(self) -> str:
         """How it ended without an answer, and what to do about it."""
 
 
@@ -70,13 +69,24 @@ def until_done(worker: Worker, progress: Progress | None) -> None:
     Raises:
         WorkerError, RunnerError: as `to` does.
     """
-    _raise_error(_last_message(worker, progress))
+    last_message(worker, progress)
 
 
 def read(answer: Message) -> Result:
     """The result in a worker's last message, or the error in it raised."""
     _raise_error(answer)
     return results.from_dict(answer["result"])
+
+
+def last_message(worker: Worker, progress: Progress | None) -> Message:
+    """The worker's answer to what it was asked, or the error in it raised.
+
+    Raises:
+        WorkerError, RunnerError: as `to` does.
+    """
+    answer = _last_message(worker, progress)
+    _raise_error(answer)
+    return answer
 
 
 def _raise_error(answer: Message) -> None:
@@ -95,9 +105,9 @@ def _last_message(worker: Worker, progress: Progress | None) -> Message:
         answer = _stop(worker)
     except TimeoutError:
         _stop(worker)
-        raise WorkerError(f"{too_long(plan)} {worker.last_words()}") from None
+        raise WorkerError(f"{too_long(plan)} {worker.stderr_tail()}") from None
     if answer is None:
-        raise WorkerError(worker.obituary())
+        raise WorkerError(worker.exit_message())
     return answer
 
 
@@ -109,9 +119,9 @@ def too_long(plan: Plan) -> str:
     )
 
 
-def last_lines(said: bytes) -> str:
+def stderr_tail(said: bytes) -> str:
     """The end of what a worker said on standard error, as a sentence of an error."""
-    lines = said.decode("utf-8", errors="replace").splitlines()[-LAST_WORDS:]
+    lines = said.decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
     return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
 
 

@@ -50,6 +50,7 @@ def run(
     consume: Callable[[Any, Any], None] | None = None,
     on_measure: Callable[[], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Timings:
     """Warm up, then measure until `steps` are done and, if given, `min_seconds` have been measured.
@@ -63,6 +64,7 @@ def run(
         consume: called with the outputs and the batch of each measured step, off the clock.
         on_measure: called once, after warm-up and before the first measured step, off the clock.
         on_step: called with the number of measured steps and of examples so far, off the clock.
+        enough: asked after each measured step, off the clock, whether to end with it.
         clock: returns nanoseconds.
 
     Returns:
@@ -102,6 +104,8 @@ def run(
                     consume(outputs, batch)
                 if on_step is not None:
                     on_step(len(taken), examples)
+                if enough is not None and enough():
+                    break
     except KeyboardInterrupt:
         interrupted = True
     return Timings(

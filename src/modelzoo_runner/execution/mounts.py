@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelzoo_runner.data import coco_find
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import GraphFile, Plan
 
 OUTSIDE = "/outside-of-the-container"
@@ -74,7 +75,7 @@ def _of_data(location: Path, plan: Plan) -> Iterator[Path]:
         if location == location.parent:
             return  # the root of all files is more than a run needs
     yield location
-    if plan.preprocess is None:
+    if tasks.find(plan.task).HAS_ANNOTATIONS:
         yield from coco_find.annotations_above(location)
     _refuse_links_out(location)
 

@@ -1,6 +1,7 @@
-"""A plan's graph, from its file to a step: read, checked, prepared, in a session.
+"""A plan's graph, from its file to a step: read, checked, compiled by the plan's runtime.
 
-What is done with the step is not known here.
+With it, where a plan has one, the graph that prepares a detector's images. What is done with the
+steps is not known here.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modelzoo_runner.backends.tensorflow import kernels, load, session
-from modelzoo_runner.backends.tensorflow import prepare as preparation
-from modelzoo_runner.execution import preprocessing
-from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.preset import ROLES
+from modelzoo_runner.backends import base
+from modelzoo_runner.backends.base import Model, Step, show_shape
+from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.values.plan import GraphFile, Plan
 
-if TYPE_CHECKING:
-    from modelzoo_runner.backends.tensorflow.session import Step
+TRIAL_SIDE = 32
+"""Height and width of the image that is tried first, where the graph leaves them open."""
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Start:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
+        """Note how long the block takes."""
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
@@ -57,57 +59,111 @@ def opened(plan: Plan, start: Start) -> Iterator[Opened]:
     Raises:
         GraphError: the graph can't be run here.
     """
+    backend = base.find(plan.runtime)
     with start.timed("read"):
-        graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
-    plan = with_own_facts(plan, graph)
-    source_tensor, outputs = plan.graph.input or "", plan.graph.outputs
-    load.check_tensors(graph, source_tensor, outputs)
-    nodes = len(graph.node)
-    changes: Mapping[str, int] = {}
-    if plan.optimize:
-        with start.timed("prepare"):
-            prepared = preparation.prepare(
-                graph,
-                input=source_tensor,
-                outputs=list(outputs.values()),
-                bfloat16=plan.precision == "bfloat16",
-            )
-            graph, changes = prepared.graph_def, prepared.changes
-    kernels.check_kernels(graph, outputs=outputs.values())
-    card = {
-        "nodes": nodes,
-        "nodes_run": len(graph.node),
-        "int8_layers": kernels.count_int8(graph),
-        "changes": dict(changes),
-    }
-    with start.timed("session"):
-        step = session.open_step(
-            graph,
-            input=source_tensor,
-            outputs=list(outputs.values()),
-            inter_threads=plan.placement.inter_threads,
-            intra_threads=plan.placement.intra_threads,
-            auto_mixed_precision_bfloat16=plan.precision == "bfloat16",
-        )
-    with step, preprocessing.opened(plan, step) as (plan, prepare):
-        yield Opened(plan=plan, step=step, prepare=prepare, card=card)
+        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+    plan = with_own_facts(plan, model)
+    input, outputs = plan.graph.input or "", plan.graph.outputs
+    model.check_tensors(input, outputs)
+    compiled = backend.compile(
+        model,
+        input=input,
+        outputs=list(outputs.values()),
+        placement=plan.placement,
+        precision=plan.precision,
+        optimize=plan.optimize,
+        timed=start.timed,
+    )
+    with contextlib.closing(compiled.step) as step, _preprocessor(plan, step) as (plan, prepare):
+        yield Opened(plan=plan, step=step, prepare=prepare, card=compiled.card)
 
 
-def with_own_facts(plan: Plan, graph: Any) -> Plan:
+def with_own_facts(plan: Plan, model: Model) -> Plan:
     """The plan with the graph's own tensors, and what follows from them, where nobody named any.
 
     And with the optional outputs that it has.
     """
-    besides = load.present_outputs(graph, plan.graph.optional)
-    named = replace(plan.graph, outputs={**plan.graph.outputs, **besides}, optional={})
+    present = model.present_outputs(plan.graph.optional)
+    named = replace(plan.graph, outputs={**plan.graph.outputs, **present}, optional={})
     precision = plan.precision
     if named.input is None or not plan.graph.outputs:
-        found_input, found_outputs = load.guess_tensors(graph)
+        found_input, found_outputs = model.guess_tensors()
         named = replace(
             named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
         )
-        if precision == "fp32" and kernels.count_int8(graph) > 0:
+        if precision == "fp32" and model.int8_layers > 0:
             precision = "int8"
-    is_detector = set(ROLES["detection"]) <= set(named.outputs)
-    task = "detection" if is_detector else plan.task
+    task = tasks.name_for(named.outputs, otherwise=plan.task)
     return replace(plan, graph=named, task=task, precision=precision)
+
+
+@contextlib.contextmanager
+def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
+    """The plan with the preprocessing graph's tensors found, and its step; `None` without one.
+
+    The step takes one image, uint8 [1, height, width, 3], and gives one row of what `fed` takes. It
+    can be called from several threads at once. It runs as it is, without optimization.
+
+    Raises:
+        GraphError: the graph can't be run, or what it makes isn't what `fed` takes.
+    """
+    if plan.preprocess_graph is None:
+        yield plan, None
+        return
+    backend = base.find(plan.runtime)
+    model = backend.load(plan.preprocess_graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+    file = _with_tensors(plan.preprocess_graph, model)
+    model.check_tensors(file.input or "", file.outputs)
+    compiled = backend.compile(
+        model,
+        input=file.input or "",
+        outputs=list(file.outputs.values()),
+        placement=plan.placement,
+        precision="fp32",
+        optimize=False,
+        timed=Start().timed,
+    )
+    with contextlib.closing(compiled.step) as step:
+        _try(file, step, plan.graph, fed)
+        yield replace(plan, preprocess_graph=file), step
+
+
+def _with_tensors(file: GraphFile, model: Model) -> GraphFile:
+    """The file with the graph's own tensors where no preset names any."""
+    if file.outputs:
+        return file
+    try:
+        found, outputs = model.guess_tensors()
+    except GraphError as error:
+        raise GraphError(
+            f"{file.path}: {error}, in a preset's table [graph.<precision>.preprocess_graph]"
+        ) from None
+    if len(outputs) > 1:
+        raise GraphError(
+            f"{file.path}: is a detector; preprocess_graph is the graph that prepares its images"
+        )
+    return replace(file, input=found, outputs={"image": next(iter(outputs.values()))})
+
+
+def _try(file: GraphFile, step: Step, graph: GraphFile, fed: Step) -> None:
+    """Prepare a black image, to see before the run that the two graphs fit."""
+    import numpy as np
+
+    sides = (step.input_shape or (None,) * 4)[1:-1]
+    image = np.zeros((1, *(side or TRIAL_SIDE for side in sides), 3), np.uint8)
+    try:
+        (made,) = step(image)
+    except RequestError as error:
+        raise GraphError(
+            f"{file.path}: should take an image, uint8 [1, height, width, 3], at {file.input}. "
+            f"{error}"
+        ) from None
+    wanted = fed.input_shape or (None,) * made.ndim
+    fits = len(wanted) == made.ndim and all(
+        side in (None, found) for side, found in zip(wanted[1:], made.shape[1:], strict=True)
+    )
+    if not fits or made.dtype.name != fed.input_dtype:
+        raise GraphError(
+            f"{file.path}: makes {made.dtype.name} {show_shape(made.shape)} of an image, and "
+            f"{graph.path} takes {fed.input_dtype} {show_shape(wanted)} at {graph.input}"
+        )

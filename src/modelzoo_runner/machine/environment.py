@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from modelzoo_runner.machine import onednn
 
 READ_AT_START = (
     "GLIBC_TUNABLES",
@@ -23,13 +20,6 @@ READ_AT_START = (
     "TCMALLOC_",
 )
 """Prefixes of what is read when a process starts, so that a running one is always too late."""
-
-READ_BY_TENSORFLOW = ("DNNL_", "EIGEN_", "ITEX_", "MKL_", "ONEDNN_", "TF_", "XLA_")
-"""Prefixes of what TensorFlow or oneDNN read when they are loaded or first used, and keep.
-
-By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG_LEVEL` and
-`ONEDNN_VERBOSE`
-do nothing once the first operation ran."""
 
 READ_BY_OPENMP = ("GOMP_", "KMP_", "OMP_")
 """Prefixes of what an OpenMP runtime reads at its first parallel region. TensorFlow's own builds
@@ -64,26 +54,22 @@ def _update(env: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def read_once(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:
+def read_once(
+    env: Mapping[str, str], environ: Mapping[str, str], prefixes: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """The variables of `env` that this process can't honour any more, sorted.
 
-    Each has another value in `environ` and was read already by what is loaded here.
+    Each has another value in `environ` and was read already by what is loaded here. `prefixes` are
+    those of the variables that a runtime has read.
     """
-    too_late: tuple[str, ...] = READ_AT_START
-    if "tensorflow" in sys.modules:
-        too_late += READ_BY_TENSORFLOW
+    too_late = READ_AT_START + prefixes
     if openmp_runtime() is not None:
         too_late += READ_BY_OPENMP
-    now = dict(environ)
-    computes_with_onednn = onednn.enabled()
-    if computes_with_onednn is not None:
-        # Without the variable TensorFlow decides by the processor: what it decided is what counts.
-        now["TF_ENABLE_ONEDNN_OPTS"] = str(int(computes_with_onednn))
     return tuple(
         sorted(
             name
             for name, value in env.items()
-            if name.startswith(too_late) and now.get(name) != value
+            if name.startswith(too_late) and environ.get(name) != value
         )
     )
 

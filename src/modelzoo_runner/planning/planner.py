@@ -14,7 +14,7 @@ from modelzoo_runner.planning.resolve import resolve
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan
-from modelzoo_runner.values.preset import Graph, Preset, Threads
+from modelzoo_runner.values.preset import Graph, Preset, Task, Threads
 
 Model = str | Path | Preset
 
@@ -74,7 +74,9 @@ def bare_preset(name: str, request: Request) -> Preset:
     """The preset of a graph without one: its task and precision are told when it is opened."""
     outputs = request.outputs if isinstance(request.outputs, Mapping) else {}
     graph = Graph(input=request.input or "", outputs=outputs)
-    return Preset(name=name, task="classification", graph={"fp32": graph, "int8": graph})
+    # A classifier's images need a recipe: a graph alone that reads data can only be a detector.
+    task: Task = "detection" if request.data_location else "classification"
+    return Preset(name=name, task=task, graph={"fp32": graph, "int8": graph})
 
 
 def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Placement, ...]]:

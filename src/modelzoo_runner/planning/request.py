@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
+from modelzoo_runner.metrics import coco_evaluation
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
     Allocator,
@@ -22,17 +24,16 @@ from modelzoo_runner.values.options import (
     Isolation,
     Kind,
     RunOptions,
+    StopWhen,
 )
-from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset, Task
+from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset
 
 PATHS = ("weights", "data_location", "annotations", "preprocess_graph", "predictions")
 """The arguments that can be a path."""
 
-DATA_FORMS: Mapping[Task, str] = {
-    "classification": "ImageNet validation TFRecords (validation-*-of-*)",
-    "detection": "COCO images, or a COCO TFRecord",
-}
-"""The data that each task is scored on, in words."""
+
+SCORES = ("top1", "top5", *coco_evaluation.SCORES)
+"""The scores that can have a limit, of both tasks: that of a graph's file isn't known yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ class Request(RunOptions, CpuOptions):
             given[name] = validate.optional_text(name, given[name])
         if "weights" in arguments:
             given["weights"] = validate.text("weights", arguments["weights"])
-        given["env"] = {} if given.get("env") is None else given["env"]
+        for name in ("env", "min_scores"):
+            given[name] = {} if given.get(name) is None else given[name]
         return cls(kind=kind, **given)
 
     def with_absolute_paths(self) -> Request:
@@ -106,7 +108,7 @@ def check(request: Request, preset: Preset) -> Request:
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
             "data_location: accuracy() needs labelled data: a folder of "
-            f"{DATA_FORMS[preset.task]}, on this machine or at gs://"
+            f"{tasks.find(preset.task).DATA_FORM}, on this machine or at gs://"
         )
     _check_task(request, preset)
     if request.docker_image and request.isolation == "none":
@@ -124,6 +126,7 @@ def check(request: Request, preset: Preset) -> Request:
             f"processes={request.processes}: each is a child process; "
             'use isolation="auto" or "child"'
         )
+    _check_gates(request, preset)
     _check_stream(request)
     _check_instances(request)
     return request
@@ -146,6 +149,8 @@ def _validated(request: Request) -> Request:
     validate.one_of("goal", request.goal, ("throughput", "latency"))
     validate.one_of("isolation", request.isolation, get_args(Isolation))
     validate.one_of("binding", request.binding, get_args(Binding))
+    if request.allocator is not None:
+        validate.one_of("allocator", request.allocator, get_args(Allocator))
     for name in ("optimize", "allow_unsafe_ops", "strict", "stream", "allow_partial"):
         validate.flag(name, getattr(request, name))
     counts: dict[str, Any] = {
@@ -159,6 +164,8 @@ def _validated(request: Request) -> Request:
         min_seconds=validate.seconds("min_seconds", request.min_seconds),
         timeout=validate.seconds("timeout", request.timeout),
         processes=validate.count("processes", request.processes),
+        min_scores=_min_scores(request.min_scores),
+        max_drop=None if request.max_drop is None else validate.share("max_drop", request.max_drop),
         input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
         input_shape=validate.shape("input_shape", request.input_shape),
@@ -166,6 +173,38 @@ def _validated(request: Request) -> Request:
         env=validate.variables("env", request.env),
         docker_image=validate.image_name(request.docker_image),
     )
+
+
+def _min_scores(value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise RequestError(f"min_scores={value!r}: should be a mapping, such as {{'top1': 0.74}}")
+    return {
+        str(name): validate.share(f"min_scores[{name!r}]", each) for name, each in value.items()
+    }
+
+
+def _check_gates(request: Request, preset: Preset) -> None:
+    """Refuse gates that can't be: of nothing published, or an early end without any gate."""
+    validate.one_of("stop_when", request.stop_when, get_args(StopWhen))
+    for name in request.min_scores:
+        if name not in SCORES:
+            raise RequestError(f"min_scores: {name!r} is no score. {did_you_mean(name, SCORES)}")
+    if request.max_drop is not None and not preset_graph(preset, request).published:
+        raise RequestError(
+            f"max_drop={request.max_drop}: no score of {preset.name} in {request.precision} is "
+            "published that it could drop from; give min_scores"
+        )
+    if request.stop_when == "end":
+        return
+    if not request.min_scores and request.max_drop is None:
+        raise RequestError(
+            'stop_when="decided": there is nothing to decide; give min_scores, such as '
+            "{'top1': 0.74}, or max_drop"
+        )
+    if preset.task == "detection":
+        raise RequestError(
+            'stop_when="decided": only for classifiers; COCO\'s scores are of all images together'
+        )
 
 
 def _outputs(value: Any) -> dict[str, str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning.request import Request, graph_precision, preset_graph
 from modelzoo_runner.values.options import run_options
@@ -68,6 +69,7 @@ def resolve(
         docker_image=Image(name=request.docker_image) if request.docker_image else None,
         published=graph.published,
         release=graph.release,
+        runtime=base.name_for(request.weights),
         why={**why, **{f"placement.{key}": said for key, said in placement.why.items()}},
     )
 

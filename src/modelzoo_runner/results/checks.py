@@ -10,7 +10,6 @@ from typing import Any
 
 from modelzoo_runner.results import stats
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.preset import Task
 
 LOAD_PER_CPU = 0.1
 FEWEST_STEPS = 10
@@ -91,15 +90,23 @@ def of_steps(plan: Plan, measured: int, exhausted: bool, interrupted: bool) -> I
 
 
 def of_scores(
-    plan: Plan, examples: int, available: int | None, counts: Mapping[str, int], classes: int | None
+    plan: Plan,
+    examples: int,
+    available: int | None,
+    counts: Mapping[str, int],
+    classes: int | None,
+    published_on: tuple[str, int] | None,
 ) -> Iterator[str]:
-    """What makes a score doubtful, or not comparable with the published one."""
+    """What makes a score doubtful, or not comparable with the published one.
+
+    `published_on` is the data set that published scores are of, and its number of examples.
+    """
     if examples == plan.limit and (available is None or examples < available):
         yield f"a part of the set: {examples} examples, because of limit={plan.limit}"
-    published_on, images = PUBLISHED_ON[plan.task]
-    if plan.published and examples != images:
+    if plan.published and published_on is not None and examples != published_on[1]:
+        name, images = published_on
         yield (
-            f"{examples} examples; the published score is of all {images} of {published_on}, so "
+            f"{examples} examples; the published score is of all {images} of {name}, so "
             "the difference is only a hint"
         )
     top1 = counts.get("top1")
@@ -108,13 +115,6 @@ def of_scores(
             f"top-1 is {top1} of {examples}: no better than chance for {classes} classes. Labels "
             "or preprocessing don't belong to this graph: look at label_offset and [preprocess]"
         )
-
-
-PUBLISHED_ON: Mapping[Task, tuple[str, int]] = {
-    "classification": ("ImageNet's validation set", 50_000),
-    "detection": ("COCO's val2017", 5_000),
-}
-"""What the published scores are of, and how many images that is."""
 
 
 def _looks_like_chance(hits: int, examples: int, classes: int) -> bool:

@@ -11,6 +11,7 @@ from modelzoo_runner.values.plan import Plan
 
 NO_MATTER = frozenset(
     {"why", "timeout", "isolation", "processes", "predictions", "published", "release"}
+    | {"min_scores", "max_drop", "stop_when"}
 )
 """What in a plan has no bearing on the numbers."""
 

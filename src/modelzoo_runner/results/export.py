@@ -34,15 +34,23 @@ class Exportable:
 
         return frames.dataframe(self.rows())
 
+    def csv_text(self) -> str:
+        """The rows of `to_dataframe` as CSV."""
+        from modelzoo_runner.results import frames
+
+        return frames.csv_text(self.rows())
+
+    def json_text(self) -> str:
+        """The JSON that `save` writes."""
+        return saved.json_text(self.to_dict())
+
     def to_csv(self, path: str | Path) -> Path:
         """Write the rows of `to_dataframe` as CSV, whole or not at all, and return the path.
 
         Raises:
             ResultError: the path can't be written; says why.
         """
-        from modelzoo_runner.results import frames
-
-        return saved.write_text(frames.csv_text(self.rows()), path)
+        return saved.write_text(self.csv_text(), path)
 
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON, whole or not at all, and return the path.
@@ -52,4 +60,4 @@ class Exportable:
         Raises:
             ResultError: the path can't be written; says why.
         """
-        return saved.write(self.to_dict(), path)
+        return saved.write_text(self.json_text(), path)

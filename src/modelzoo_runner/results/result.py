@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import gates, saved, stats
 from modelzoo_runner.results import instances as several
-from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.gates import Gate
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
 from modelzoo_runner.results.parts import DatasetInfo, PartRecord
 from modelzoo_runner.results.saved import SCHEMA
@@ -212,6 +213,8 @@ class AccuracyResult(Result):
     to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them
     (see `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
 
+    `available` is how many examples the data has, of which `examples` were scored.
+
     Of a run in parts `parts` says where each was done, in the order of the data. The result has all
     of their steps, and its `plan` and `observed` are those of the first part.
     """
@@ -220,6 +223,7 @@ class AccuracyResult(Result):
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
+    available: int | None = None
     parts: tuple[PartRecord, ...] = ()
 
     @property
@@ -228,6 +232,11 @@ class AccuracyResult(Result):
         return {
             name: stats.wilson_interval(hits, self.examples) for name, hits in self.counts.items()
         }
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Whether the scores are as high as `min_scores` and `max_drop` asked for."""
+        return gates.of_result(self)
 
     @property
     def difference(self) -> dict[str, float]:

@@ -33,13 +33,9 @@ RENAMED_SINCE_1: Mapping[str, str] = {
 T = TypeVar("T")
 
 
-def write(record: Mapping[str, Any], path: str | Path) -> Path:
-    """Write the record as JSON and return the path.
-
-    Raises:
-        ResultError: the path can't be written; says why.
-    """
-    return write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", path)
+def json_text(record: Mapping[str, Any]) -> str:
+    """The record as JSON, without values that JSON doesn't know."""
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def write_text(text: str, path: str | Path) -> Path:

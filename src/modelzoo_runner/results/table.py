@@ -28,6 +28,8 @@ def rows(result: Result) -> list[tuple[str, list[str]]]:
     if isinstance(result, AccuracyResult):
         found = [("accuracy", [what]), ("scores", [_scores(result)])]
         found.append(("examples", [_examples(result)]))
+        if result.gates:
+            found.append(("gates", [f"- {each}" for each in result.gates]))
     else:
         found = [("benchmark", [what]), ("throughput", [_throughput(result)])]
         found.append(("latency", [_latency(result)]))

@@ -27,7 +27,7 @@ from modelzoo_runner.scale import checkpoint as checkpoints
 from modelzoo_runner.scale import parts
 from modelzoo_runner.scale.checkpoint import Checkpoint
 from modelzoo_runner.scale.parts import Range
-from modelzoo_runner.tasks import source
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
@@ -178,7 +178,7 @@ class _Here:
     @classmethod
     def of(cls, preset: Preset, request: Request, context: Context) -> _Here:
         plan = planner.plan(preset, request, context)
-        return cls(plan=plan, dataset=source.dataset(plan), versions=facts.versions())
+        return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
 
     @contextlib.contextmanager
     def results(

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import BindingError, RunnerError
-from modelzoo_runner.execution import launch, listen, worker
+from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
@@ -26,7 +26,7 @@ from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cores
 from modelzoo_runner.scale.parts import Range
-from modelzoo_runner.tasks import source
+from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
@@ -181,7 +181,7 @@ class _Member:
 
     def look(self, work: Work) -> Found:
         plan = self._plan(work, self._shares()[0])
-        return Found(plan=plan, dataset=source.dataset(plan))
+        return Found(plan=plan, dataset=tasks.dataset(plan))
 
     def part(self, work: Work, examples: Range) -> PartResult:
         with self._at_work(self._shares()) as cpus:
@@ -245,12 +245,12 @@ class _Member:
         idle = time.monotonic() - self._told
         for child in self._children:
             same = dataclasses.replace(child.plan, examples=plan.examples) == plan
-            if same and idle < worker.IDLE_SECONDS / 2 and child.process.poll() is None:
+            if same and idle < protocol.IDLE_SECONDS / 2 and child.process.poll() is None:
                 launch.tell_plan(child, plan)
                 return child
         self._drop()
         with _without_variables_of_dask(), launch.noting(self._children):
-            return self._kept.enter_context(launch.started(plan, worker.KEPT))
+            return self._kept.enter_context(launch.started(plan, protocol.KEPT))
 
     def _drop(self) -> None:
         """End the child whose graph is open, if there is one."""

@@ -15,7 +15,7 @@ from modelzoo_runner.errors import DataError
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.parts import PartRecord
 from modelzoo_runner.results.result import AccuracyResult, PartResult
-from modelzoo_runner.tasks import scoring
+from modelzoo_runner.tasks import base as tasks
 
 Range = tuple[int, int]
 """The number of the first example, and that after the last one's."""
@@ -101,7 +101,7 @@ def merged(
     if not interrupted:
         _check_whole(parts)
     plan = dataclasses.replace(first.plan, examples=None, predictions=predictions)
-    scores = scoring.merged(plan, [part.state for part in parts])
+    scores = tasks.find(plan.task).merge(plan, [part.state for part in parts])
     examples = sum(part.examples for part in parts)
     steps = tuple(step for part in parts for step in part.step_seconds)
     return AccuracyResult(
@@ -114,7 +114,12 @@ def merged(
             *checks.of_steps(plan, len(steps), exhausted=True, interrupted=interrupted),
             *scores.warnings,
             *checks.of_scores(
-                plan, examples, first.dataset.available, scores.counts, scores.classes
+                plan,
+                examples,
+                first.dataset.available,
+                scores.counts,
+                scores.classes,
+                tasks.find(plan.task).PUBLISHED_ON,
             ),
             *dict.fromkeys(said for part in parts for said in part.warnings),
         ),
@@ -123,6 +128,7 @@ def merged(
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
+        available=first.dataset.available,
         parts=tuple(_record(part) for part in parts),
     )
 

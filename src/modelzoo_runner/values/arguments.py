@@ -53,6 +53,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "can read and write files: trust it like a program.",
         "fp32": "the float32 graph of the same model, with the same tensors, to compare with.",
     },
+    "Gates": {
+        "min_scores": 'the lowest score allowed by name, such as `{"top1": 0.74}`; `result.gates` '
+        "says whether it holds.",
+        "max_drop": "how far below the published scores they may be; a gate for each of them.",
+        "stop_when": '`"decided"` ends a classifier\'s run as soon as every gate is decided for '
+        'all of the data with 95 % confidence (see `docs/comparing.md`); `"end"` scores all of it.',
+    },
     "Measurement": {
         "batch_size": "examples in a step.",
         "warmup_steps": "steps before the measured ones; kept in the result, apart.",

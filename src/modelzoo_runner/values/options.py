@@ -17,6 +17,7 @@ Goal = Literal["throughput", "latency", "accuracy"]
 Isolation = Literal["auto", "none", "child"]
 Binding = Literal["sched_setaffinity", "numactl", "none"]
 Allocator = Literal["system", "tcmalloc", "jemalloc"]
+StopWhen = Literal["end", "decided"]
 InstancePer = Literal["socket", "node", "core"]
 
 
@@ -54,6 +55,15 @@ class HostOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """How high scores have to be, and whether to end when that is clear."""
+
+    min_scores: Mapping[str, float] = field(default_factory=dict)
+    max_drop: float | None = None
+    stop_when: StopWhen = "end"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CpuOptions:
     """How a process is put on its CPUs; shared by `Request` and `Placement`."""
 
@@ -63,7 +73,7 @@ class CpuOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(GraphOptions, DataOptions, HostOptions):
+class RunOptions(GraphOptions, DataOptions, HostOptions, GateOptions):
     """What `Request` and `Plan` share."""
 
     kind: Kind

@@ -100,3 +100,4 @@ class Plan(RunOptions):
     published: Mapping[str, float] = field(default_factory=dict)
     release: str | None = None
     why: Mapping[str, str] = field(default_factory=dict)
+    runtime: str = "tensorflow"

@@ -17,7 +17,8 @@ from typing import Literal
 from modelzoo_runner.errors import PresetError, UnknownModel, did_you_mean
 from modelzoo_runner.values import codec
 
-Task = Literal["classification", "detection"]
+Task = str
+"""A key of `ROLES`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +212,9 @@ def every() -> Iterator[Preset]:
 
 def _contradictions(preset: Preset) -> Iterator[str]:
     """What the types can't say."""
+    if preset.task not in ROLES:
+        yield f"task: {preset.task!r} should be one of {', '.join(ROLES)}"
+        return
     roles = ROLES[preset.task]
     if not preset.graph:
         yield "table [graph]: needs at least one precision, as in [graph.fp32]"
@@ -257,7 +261,7 @@ def _preprocess_contradictions(preprocess: Preprocess) -> Iterator[str]:
         yield f"preprocess.central_fraction: {preprocess.central_fraction} should be in (0, 1]"
 
 
-ROLES: Mapping[Task, tuple[str, ...]] = {
+ROLES: dict[Task, tuple[str, ...]] = {
     "classification": ("scores",),
     "detection": (
         "num_detections",

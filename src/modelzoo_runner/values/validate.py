@@ -151,7 +151,7 @@ def optional_count(name: str, value: Any, least: int = 1) -> int | None:
     """The same, or `None`."""
     if value is None:
         return None
-    return count(name, value, least, otherwise=", or None to let the preset decide")
+    return count(name, value, least, otherwise=", or None for the default")
 
 
 def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int | None:
@@ -164,6 +164,17 @@ def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int 
     if _index(value) == -1:
         return None
     return count(name, value, least, from_text=True, otherwise=f", or -1 for {unset}")
+
+
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise RequestError(f"{name}={value!r}: should be a number from 0 to 1")
+    return float(value)
 
 
 def seconds(name: str, value: Any) -> float | None:

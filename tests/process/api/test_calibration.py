@@ -97,9 +97,9 @@ def test_more_than_there_are(shards: Path) -> None:
         ({"synthetic": True, "examples": 0}, RequestError,
          "examples=0: should be a whole number of at least 1"),
         ({"synthetic": True, "batch_size": 0}, RequestError,
-         "batch_size=0: should be a whole number of at least 1, or None to let the preset decide"),
+         "batch_size=0: should be a whole number of at least 1, or None for the default"),
         ({"synthetic": True, "seed": -1}, RequestError,
-         "seed=-1: should be a whole number of at least 0, or None to let the preset decide"),
+         "seed=-1: should be a whole number of at least 0, or None for the default"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_is_told_at_once(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tiny
 
+from modelzoo_runner.backends.base import TensorSpec
 from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-from modelzoo_runner.backends.tensorflow.session import Fed
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.execution import calibration
 from modelzoo_runner.planning import resolve
@@ -23,8 +23,8 @@ from modelzoo_runner.values.preset import Preprocess
 pytestmark = pytest.mark.usefixtures("same_pools")
 
 PLACEMENT = Placement(inter_threads=1, intra_threads=2)
-FLOATS = Fed(input_dtype="float32", input_shape=(None, 8, 8, 3))
-BYTES = Fed(input_dtype="uint8", input_shape=(None, None, None, 3))
+FLOATS = TensorSpec(input_dtype="float32", input_shape=(None, 8, 8, 3))
+BYTES = TensorSpec(input_dtype="uint8", input_shape=(None, None, None, 3))
 
 
 def plan(model: str = "mobilenet_v1", **changes: Any) -> Plan:
@@ -82,7 +82,7 @@ def test_fewer_than_asked_for_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_size_that_nobody_knows_is_asked_for() -> None:
-    taken = Fed(input_dtype="float32", input_shape=(None, None, None, 3))
+    taken = TensorSpec(input_dtype="float32", input_shape=(None, None, None, 3))
     with pytest.raises(RequestError, match="input_shape: the graph's input input:0 has shape"):
         next(calibration.batches(plan(limit=1, preprocess=None), taken))
 

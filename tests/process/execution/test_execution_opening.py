@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from modelzoo_runner import models
+from modelzoo_runner.backends.tensorflow import backend
 from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.execution.opening import with_own_facts
 from modelzoo_runner.planning import planner
@@ -20,7 +21,7 @@ OUTPUTS = dict(models()["rfcn"].graph["fp32"].outputs)
 
 def plan_for(path: Path, **asked: Any) -> Plan:
     preset, request = planner.preset_for(path, Request(kind="benchmark", **asked))
-    return with_own_facts(planner.resolved(preset, request), read_graph(path))
+    return with_own_facts(planner.resolved(preset, request), backend.Model(read_graph(path)))
 
 
 @pytest.mark.parametrize("named", [{}, {"input": "image_tensor:0", "outputs": OUTPUTS}])

@@ -13,10 +13,11 @@ USABLE = sorted(os.sched_getaffinity(0))
 CPU = USABLE[-1]
 
 TENSORFLOW = """
-import json, os, signal, sys, threading
+import contextlib, json, os, signal, sys, threading
 
 import tensorflow as tf
 
+from modelzoo_runner.backends.tensorflow import backend
 from modelzoo_runner.machine import binding, environment, facts, onednn
 from modelzoo_runner.values.plan import Placement
 
@@ -25,7 +26,10 @@ asked = Placement(cpus=(cpu,), inter_threads=2, intra_threads=2, env={"OMP_NUM_T
 
 
 def state():
-    threads = {id: sorted(os.sched_getaffinity(int(id))) for id in os.listdir("/proc/self/task")}
+    threads = {}
+    for id in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            threads[id] = sorted(os.sched_getaffinity(int(id)))
     return {"threads": threads, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
 
 
@@ -62,7 +66,7 @@ elsewhere = Placement(cpus=(cpu,), numa_nodes=(0,), inter_threads=2, intra_threa
 said["other_policy"] = binding.too_late(elsewhere)
 said["onednn"] = onednn.enabled()
 other = {"TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "9"}
-said["read_once"] = environment.read_once(other, {})
+said["read_once"] = backend.variables_read(other, {})
 said["openmp"] = environment.openmp_runtime()
 said["software"] = facts.collect()["software"]
 print("\\n" + json.dumps(said))
@@ -95,10 +99,10 @@ def test_its_threads_are_where_they_were_asked_to_be(said):
 
 
 def test_everything_is_as_before_after_a_run_a_failed_and_an_interrupted_one(said):
-    after = said["after_first"]
-    assert set(map(tuple, after["threads"].values())) == {tuple(USABLE)}
-    assert after["OMP_NUM_THREADS"] == os.environ.get("OMP_NUM_THREADS")
-    assert said["failed"] == said["interrupted"] == after
+    # Of the threads that are there: those of a session may take a while to end.
+    for after in ("after_first", "failed", "interrupted"):
+        assert set(map(tuple, said[after]["threads"].values())) == {tuple(USABLE)}
+        assert said[after]["OMP_NUM_THREADS"] == os.environ.get("OMP_NUM_THREADS")
 
 
 def test_a_memory_policy_comes_too_late_for_its_threads(said):

@@ -20,6 +20,11 @@ from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
 
+@dataclass(frozen=True)
+class Took:
+    step_seconds: tuple[float, ...]
+
+
 @dataclass
 class Made:
     """A side whose steps take 10 ms and a log-normal spread."""
@@ -33,11 +38,11 @@ class Made:
     interrupt_after: int | None = None
     turns: int = 0
 
-    def measure(self, seconds: float) -> tuple[float, ...]:
+    def measure(self, *, seconds: float) -> Took:
         self.turns += 1
         if self.turns == self.interrupt_after:
             raise KeyboardInterrupt
-        return (self.seconds * math.exp(self.chance.gauss(0, self.spread)),)
+        return Took((self.seconds * math.exp(self.chance.gauss(0, self.spread)),))
 
 
 def measured(*sides: Made, **changes: Any) -> ABResult:

@@ -15,8 +15,9 @@ from graphs_made import (
     while_loop,
 )
 
+from modelzoo_runner.backends.base import TensorSpec, show_shape
 from modelzoo_runner.backends.tensorflow import onednn
-from modelzoo_runner.backends.tensorflow.session import Fed, Step, fed, open_step, show_shape
+from modelzoo_runner.backends.tensorflow.session import Step, input_spec, open_step
 from modelzoo_runner.errors import GraphError, RequestError
 
 
@@ -68,10 +69,12 @@ def test_a_graph_that_tensorflow_holds_already_is_run_as_it_is() -> None:
 
 def test_what_is_fed_is_known_without_a_session() -> None:
     with opened() as step:
-        assert fed(classifier(), "input:0") == Fed(
+        assert input_spec(classifier(), "input:0") == TensorSpec(
             input_dtype=step.input_dtype, input_shape=step.input_shape
         )
-    assert fed(classifier(), "conv:0") == Fed(input_dtype="float32", input_shape=(None, 4, 4, 5))
+    assert input_spec(classifier(), "conv:0") == TensorSpec(
+        input_dtype="float32", input_shape=(None, 4, 4, 5)
+    )
 
 
 def test_every_batch_size_and_layout_in_memory_is_taken() -> None:

@@ -17,7 +17,7 @@ import modelzoo_runner
 from modelzoo_runner import BenchmarkResult, Interrupted, SweepResult, load
 from modelzoo_runner.cli import main as cli
 from modelzoo_runner.cli import output
-from modelzoo_runner.errors import RequestError, ResultError, RunnerError
+from modelzoo_runner.errors import MissingDependency, RequestError, ResultError, RunnerError
 from modelzoo_runner.results.result import Observed
 from modelzoo_runner.results.sweep import Failure
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
@@ -48,6 +48,8 @@ RESULT = BenchmarkResult(
         (["benchmark", "resnet50", "--steps", "0"], 2, ["RequestError", "steps=0"]),
         (["benchmark", "resnet50", "--steps", "ten"], 2, ["--steps", "ten"]),
         (["benchmark", "resnet50", "--precision", "int4"], 2, ["int4", "int8"]),
+        (["benchmark", "resnet50", "--goal", "fast"], 2, ["goal='fast'", "latency"]),
+        (["benchmark", "resnet50", "--instances", "some"], 2, ["instances='some'", "socket"]),
         (["benchmark", "resnet50", "--env", "A"], 2, ["--env", "NAME=VALUE"]),
         (["benchmark", "resnet50", "--stops", "3"], 2, ["--stops", "--steps"]),
         (["benchmark", "resnet50", "--json", "--steps", "3"], 2, ["--json", "--steps"]),
@@ -206,7 +208,7 @@ def test_a_sweep_with_a_failure_is_a_failure(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError])
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError, MissingDependency])
 def test_interrupted_anywhere_is_130(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

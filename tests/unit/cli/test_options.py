@@ -109,6 +109,15 @@ def test_options_have_the_arguments_names_and_types() -> None:
     }
 
 
+def test_whether_a_word_is_a_choice_the_function_decides() -> None:
+    assert passed("m", "--goal", "c", "--many", "some") == {
+        "model": "m",
+        "own": None,
+        "goal": "c",
+        "many": "some",
+    }
+
+
 def test_what_is_not_given_is_left_to_the_function() -> None:
     assert passed("m") == {"model": "m", "own": None}
 
@@ -129,8 +138,6 @@ def test_pairs_come_as_they_were_typed(env: dict[str, str]) -> None:
         ("--env =1", "NAME=VALUE"),
         ("--steps 2.7", "whole number"),
         ("--steps 1e3", "whole number"),
-        ("--many some", "all"),
-        ("--goal c", '"a", "b"'),
         ("--seconds soon", "--seconds"),
         ("--shape 2,x", "whole numbers"),
         ("--stops 3", "--steps"),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.machine import environment
-from modelzoo_runner.machine.environment import mapped_files, read_once, variables
+from modelzoo_runner.backends.tensorflow.backend import variables_read
+from modelzoo_runner.machine import environment, onednn
+from modelzoo_runner.machine.environment import mapped_files, variables
 
 NAMES = ["MODELZOO_TEST_A", "MODELZOO_TEST_B", "MODELZOO_TEST_C"]
 values = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=5)
@@ -58,7 +59,7 @@ def test_what_else_changes_meanwhile_stays(monkeypatch):
 )
 def test_what_is_too_late_depends_on_what_is_loaded(monkeypatch, loaded, openmp, names):
     monkeypatch.setattr(environment, "openmp_runtime", lambda: openmp)
-    monkeypatch.setattr(environment.onednn, "enabled", lambda: False if loaded else None)
+    monkeypatch.setattr(onednn, "enabled", lambda: False if loaded else None)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     if loaded:
         monkeypatch.setitem(sys.modules, "tensorflow", sys)
@@ -69,15 +70,15 @@ def test_what_is_too_late_depends_on_what_is_loaded(monkeypatch, loaded, openmp,
         "LD_PRELOAD": "libjemalloc.so",
         "MY_OWN": "1",
     }
-    assert read_once(env, {}) == names
-    assert read_once(env, env) == (("TF_ENABLE_ONEDNN_OPTS",) if loaded else ())
+    assert variables_read(env, {}) == names
+    assert variables_read(env, env) == (("TF_ENABLE_ONEDNN_OPTS",) if loaded else ())
 
 
 def test_what_tensorflow_decided_by_itself_counts(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
-    monkeypatch.setattr(environment.onednn, "enabled", lambda: True)
-    assert read_once({"TF_ENABLE_ONEDNN_OPTS": "1"}, {}) == ()
-    assert read_once({"TF_ENABLE_ONEDNN_OPTS": "0"}, {}) == ("TF_ENABLE_ONEDNN_OPTS",)
+    monkeypatch.setattr(onednn, "enabled", lambda: True)
+    assert variables_read({"TF_ENABLE_ONEDNN_OPTS": "1"}, {}) == ()
+    assert variables_read({"TF_ENABLE_ONEDNN_OPTS": "0"}, {}) == ("TF_ENABLE_ONEDNN_OPTS",)
 
 
 def test_this_process_maps_its_own_files():

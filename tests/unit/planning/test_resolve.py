@@ -100,19 +100,9 @@ def test_the_graph_that_prepares_images_is_the_one_given() -> None:
 
 def test_a_graph_that_prepares_images_can_not_be_had_or_not_be_used() -> None:
     nowhere = preset.PreprocessGraph(input="in:0", output="out:0")
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(RequestError, match="not where it is published"):
         prepared(nowhere)
-    assert str(raised.value) == (
-        "preprocess_graph: the preset 'ssd-mobilenet' says what goes in and out of the graph that "
-        "prepares its images, and not where it is published; give its path"
-    )
     assert prepared(nowhere, preprocess_graph="small.pb").preprocess_graph is not None
-    with pytest.raises(RequestError) as raised:
-        plan(preprocess_graph="small.pb")
-    assert str(raised.value) == (
-        "preprocess_graph='small.pb': only for detectors; a classifier's images are prepared as "
-        "its preset's [preprocess] says"
-    )
 
 
 def test_masks_are_fetched_too_unless_outputs_are_named() -> None:
@@ -143,11 +133,8 @@ def test_a_preset_without_an_int8_graph_has_a_random_one() -> None:
     request = Request(kind="benchmark", weights="random", precision="int8")
     resolved = resolve.resolve(model, check(request, model), PLACEMENT)
     assert (resolved.precision, resolved.batch_size) == ("int8", 1)
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(RequestError, match=r"precision='int8'.*Allowed: fp32, bfloat16"):
         check(Request(kind="benchmark", precision="int8"), model)
-    assert str(raised.value) == (
-        "precision='int8': not one of the values allowed here. Allowed: fp32, bfloat16"
-    )
 
 
 def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
@@ -160,12 +147,8 @@ def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
 def test_a_run_in_a_container() -> None:
     assert plan(docker_image="mine:1").docker_image == Image(name="mine:1")
     assert plan(docker_image="").docker_image is None
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(RequestError, match="docker_image='mine:1'"):
         plan(docker_image="mine:1", isolation="none")
-    assert str(raised.value) == (
-        "isolation=\"none\": with docker_image='mine:1' the run is a process in a container; use "
-        'isolation="auto"'
-    )
 
 
 @pytest.mark.parametrize("name", preset.names())

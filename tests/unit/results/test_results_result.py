@@ -22,6 +22,8 @@ from modelzoo_runner.results.result import (
 )
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
+IMAGENET = ("ImageNet's validation set", 50_000)
+
 PLAN = Plan(
     kind="benchmark",
     model="resnet50",
@@ -255,11 +257,11 @@ class TestChecks:
 
     def test_scores_of_a_part_and_by_chance(self) -> None:
         limited = dataclasses.replace(PLAN, limit=500)
-        said = list(checks.of_scores(limited, 500, None, {"top1": 1}, 1001))
+        said = list(checks.of_scores(limited, 500, None, {"top1": 1}, 1001, IMAGENET))
         assert "a part of the set: 500 examples, because of limit=500" in said[0]
         assert "500 examples; the published score is of all 50000" in said[1]
         assert "top-1 is 1 of 500: no better than chance for 1001 classes" in said[2]
-        assert list(checks.of_scores(PLAN, 50_000, 50_000, {"top1": 37_000}, 1001)) == []
+        assert list(checks.of_scores(PLAN, 50_000, 50_000, {"top1": 37_000}, 1001, IMAGENET)) == []
 
 
 def test_reading_something_that_is_no_result() -> None:

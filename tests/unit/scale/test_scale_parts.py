@@ -20,8 +20,8 @@ from modelzoo_runner.errors import DataError, GraphError
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import Observed, PartResult, from_dict
 from modelzoo_runner.scale import parts
-from modelzoo_runner.tasks import scoring
-from modelzoo_runner.tasks.scorer import Scorer
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.tasks.base import Scorer
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 from modelzoo_runner.values.preset import ROLES, Preprocess
 
@@ -99,7 +99,7 @@ def part(start: int, stop: int, plan: Plan = PLAN, **changes: Any) -> PartResult
 
 
 def scored(plan: Plan, fed: Batches, truth: Any) -> Scorer:
-    with scoring.opened(plan, truth) as scorer:
+    with tasks.find(plan.task).open_scorer(plan, truth) as scorer:
         for outputs, batch in fed:
             scorer.add(outputs, batch)
     return scorer

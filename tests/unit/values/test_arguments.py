@@ -47,6 +47,8 @@ def test_every_argument_of_a_run_is_in_the_request_and_the_other_way_round() -> 
     """`Request.of` takes from the arguments what has the name of a field."""
     fields = {each.name for each in dataclasses.fields(Request)} - {"kind"}
     assert {*parameters(benchmark), *parameters(accuracy)} - NOT_IN_A_REQUEST == fields
+    others = NOT_IN_A_REQUEST | {"examples", "synthetic"}
+    assert set(parameters(calibration_batches)) - others <= fields
 
 
 def test_the_groups_hold_every_argument_once() -> None:

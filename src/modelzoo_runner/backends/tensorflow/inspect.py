@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelzoo_runner.backends.base import show_shape
 from modelzoo_runner.backends.tensorflow import geometry, load
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.session import show_shape
 from modelzoo_runner.backends.tensorflow.simplify import fold_constants, remove_pass_through
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
 from modelzoo_runner.errors import GraphError

@@ -11,10 +11,10 @@ first step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from modelzoo_runner.backends.base import Shape, TensorSpec, show_shape
 from modelzoo_runner.backends.tensorflow import failures, onednn
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.errors import GraphError, RequestError
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
     Array: TypeAlias = np.ndarray[Any, Any]
-
-Shape: TypeAlias = tuple[int | None, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fed:
-    """What a tensor takes: see the attributes of `Step`."""
-
-    input_dtype: str
-    input_shape: Shape | None
 
 
 class Step:
@@ -55,9 +45,9 @@ class Step:
         import tensorflow as tf
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-        fed = _fed(graph.get_tensor_by_name(input))
-        self.input_dtype = fed.input_dtype
-        self.input_shape = fed.input_shape
+        spec = _spec(graph.get_tensor_by_name(input))
+        self.input_dtype = spec.input_dtype
+        self.input_shape = spec.input_shape
         self.output_shapes = tuple(_shape(graph.get_tensor_by_name(each)) for each in outputs)
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         self._failures: type[Exception] = tf.errors.OpError
@@ -188,27 +178,18 @@ def _imported(graph_def: GraphDef) -> tf.Graph:
     return graph
 
 
-def show_shape(shape: Sequence[int | None]) -> str:
-    """A shape as people write it.
-
-    >>> show_shape((None, 224, 224, 3))
-    '[?, 224, 224, 3]'
-    """
-    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
-
-
-def fed(graph_def: GraphDef, input: str) -> Fed:
+def input_spec(graph_def: GraphDef, input: str) -> TensorSpec:
     """What a tensor of a graph takes, without opening a session."""
     (node,) = (node for node in graph_def.node if node.name == source(input))
     if not node.input:
         # A placeholder tells by itself; a whole graph would take its memory three times over.
         graph_def = type(graph_def)(node=[node])
-    return _fed(_imported(graph_def).get_tensor_by_name(input))
+    return _spec(_imported(graph_def).get_tensor_by_name(input))
 
 
-def _fed(tensor: tf.Tensor) -> Fed:
+def _spec(tensor: tf.Tensor) -> TensorSpec:
     dtype: str = tensor.dtype.as_numpy_dtype().dtype.name
-    return Fed(input_dtype=dtype, input_shape=_shape(tensor))
+    return TensorSpec(input_dtype=dtype, input_shape=_shape(tensor))
 
 
 def _shape(tensor: tf.Tensor) -> Shape | None:

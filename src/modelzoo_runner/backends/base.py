@@ -1,0 +1,208 @@
+"""What a runtime has to offer to be measured, and which runtimes there are.
+
+A runtime is a module that has what `Backend` lists. One more is one more module and its line in
+`BACKENDS`; one of another distribution is found by its entry point in the group `GROUP`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from modelzoo_runner.errors import RequestError, did_you_mean
+from modelzoo_runner.values.plan import Placement
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.ndarray[Any, Any]
+
+Shape: TypeAlias = tuple[int | None, ...]
+Timed: TypeAlias = Callable[[str], AbstractContextManager[None]]
+
+DEFAULT = "tensorflow"
+
+BACKENDS: dict[str, str] = {DEFAULT: "modelzoo_runner.backends.tensorflow.backend"}
+"""The module of each runtime. It is imported when it is first asked for."""
+
+GROUP = "modelzoo_runner.backends"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """What a model's input takes.
+
+    `input_dtype` is a numpy type's name, as `float32`. `input_shape` has `None` for a size that is
+    free, and is `None` where even the rank is open.
+    """
+
+    input_dtype: str
+    input_shape: Shape | None
+
+
+class Step(Protocol):
+    """A compiled model: a batch in, a list of arrays out; see `TensorSpec` for its input."""
+
+    @property
+    def input_dtype(self) -> str: ...
+
+    @property
+    def input_shape(self) -> Shape | None: ...
+
+    def __call__(self, batch: Array) -> list[Array]:
+        """The outputs for this batch, in the order that they were asked for.
+
+        Raises:
+            RequestError: the batch isn't what the model takes.
+            GraphError: the runtime can't run the model.
+        """
+
+    def close(self) -> None:
+        """Give back the memory."""
+
+
+class Model(Protocol):
+    """A model that was read and checked, and isn't compiled yet."""
+
+    @property
+    def int8_layers(self) -> int:
+        """How many convolutions and matrix products compute in int8."""
+
+    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+        """The input and the outputs (role: tensor) of a model that nobody described.
+
+        Raises:
+            GraphError: there is no one answer.
+        """
+
+    def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
+        """Those of the outputs (role: tensor) that the model has."""
+
+    def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
+        """Nothing, if the model can be fed and fetched there.
+
+        Raises:
+            GraphError: a tensor that isn't there, with near names.
+        """
+
+    def input_spec(self, input: str) -> TensorSpec:
+        """What the tensor takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A step, and what became of the model on the way.
+
+    `card` has `int8_layers`; TensorFlow's also has `nodes`, `nodes_run` and `changes`.
+    """
+
+    step: Step
+    card: Mapping[str, Any]
+
+
+class Backend(Protocol):
+    """A runtime, as a module.
+
+    `NAME` is what `Plan.runtime` says, `SUFFIXES` are those of its model files.
+    """
+
+    NAME: str
+    SUFFIXES: tuple[str, ...]
+
+    def blocker(self, placement: Placement) -> str | None:
+        """Why this process can't honour the placement any more, in words; `None` if it can.
+
+        For example thread pools of other sizes, or variables that the runtime has read already.
+        """
+
+    def import_runtime(self) -> None:
+        """Load the runtime's library. Its time is a part of the cold start."""
+
+    def set_threads(self, placement: Placement) -> Mapping[str, Any]:
+        """Set the threads of this process, where that is done before a model is compiled.
+
+        Returns:
+            `inter_threads` and `intra_threads` as asked for, and `inter_found` and `intra_found` as
+            counted. A runtime that knows its threads only per model gives the placement's.
+        """
+
+    def load(self, path: str, *, allow_unsafe_ops: bool) -> Model:
+        """The model in a file.
+
+        Raises:
+            GraphError: it can't be read, is something else, or has operations that aren't allowed.
+        """
+
+    def compile(
+        self,
+        model: Any,
+        *,
+        input: str,
+        outputs: Sequence[str],
+        placement: Placement,
+        precision: str,
+        optimize: bool,
+        timed: Timed,
+    ) -> Compiled:
+        """The model ready to run, with the placement's threads.
+
+        `optimize` allows changes of the model that keep its results up to rounding. Parts that take
+        time are in a block `with timed(name)`.
+
+        Raises:
+            GraphError: this runtime can't run the model.
+            RequestError: it can't compute in this precision here.
+        """
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a result records as `machine.software.runtime`: `name` and `version` at least."""
+
+
+def find(name: str) -> Backend:
+    """The runtime of that name.
+
+    Raises:
+        RequestError: there is none, with the near names.
+    """
+    module = load_entry(name, BACKENDS, GROUP)
+    if module is None:
+        raise RequestError(f"runtime={name!r}: there is no such runtime. {_near(name)}")
+    return cast(Backend, module)
+
+
+def _near(name: str) -> str:
+    return did_you_mean(name, list(BACKENDS), otherwise="Runtimes")
+
+
+def load_entry(name: str, modules: Mapping[str, str], group: str) -> ModuleType | None:
+    """The module of that name in a table, or else among the entry points of that group."""
+    if name in modules:
+        return importlib.import_module(modules[name])
+    for entry in importlib.metadata.entry_points(group=group, name=name):
+        return cast(ModuleType, entry.load())
+    return None
+
+
+def name_for(path: str) -> str:
+    """The name of the runtime for a model's file, by the file's suffix.
+
+    What isn't known by its suffix is TensorFlow's, which looks into it and says what it is.
+    """
+    suffix = Path(path).suffix
+    others = (name for name in BACKENDS if name != DEFAULT)
+    return next((name for name in others if suffix in find(name).SUFFIXES), DEFAULT)
+
+
+def show_shape(shape: Sequence[int | None]) -> str:
+    """A shape as people write it.
+
+    >>> show_shape((None, 224, 224, 3))
+    '[?, 224, 224, 3]'
+    """
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"

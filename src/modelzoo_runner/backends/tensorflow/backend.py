@@ -1,0 +1,147 @@
+"""TensorFlow as a runtime: see `base.Backend`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
+from modelzoo_runner.backends.tensorflow import kernels, prepare, session, thread_pools
+from modelzoo_runner.backends.tensorflow import load as loading
+from modelzoo_runner.machine import environment, onednn
+from modelzoo_runner.values.plan import Placement
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+NAME = "tensorflow"
+SUFFIXES = (".pb", ".pbtxt")
+
+READ_WHEN_LOADED = ("DNNL_", "EIGEN_", "ITEX_", "MKL_", "ONEDNN_", "TF_", "XLA_")
+"""Prefixes of the variables that TensorFlow or oneDNN read when they are loaded or first used, and
+keep. By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG_LEVEL` and
+`ONEDNN_VERBOSE` do nothing once the first operation ran."""
+
+
+def blocker(placement: Placement) -> str | None:
+    """Why this process can't honour the placement any more, or `None`."""
+    too_late = variables_read(placement.env, os.environ)
+    if too_late:
+        return f"this process has read {', '.join(too_late)} already"
+    if thread_pools.lost():
+        return "this process was forked from one that had TensorFlow's threads, and has none"
+    if not thread_pools.made():
+        return None
+    have = thread_pools.known()
+    if have is None:
+        return "TensorFlow's thread pools were made here before, by other code"
+    asked = (placement.inter_threads, placement.intra_threads)
+    if (have.inter_threads, have.intra_threads) == asked:
+        return None
+    return (
+        f"TensorFlow's thread pools were made here with {have.inter_threads} inter-op and "
+        f"{have.intra_threads} intra-op threads, not with {asked[0]} and {asked[1]}"
+    )
+
+
+def variables_read(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of `env` that come too late for this process, TensorFlow's among them."""
+    if "tensorflow" not in sys.modules:
+        return environment.read_once(env, environ)
+    # Without the variable TensorFlow decides by the processor: what it decided is what counts.
+    decided = {"TF_ENABLE_ONEDNN_OPTS": str(int(bool(onednn.enabled())))}
+    return environment.read_once(env, {**environ, **decided}, READ_WHEN_LOADED)
+
+
+def import_runtime() -> None:
+    """Load TensorFlow."""
+    import tensorflow  # noqa: F401
+
+
+def set_threads(placement: Placement) -> dict[str, Any]:
+    """Make TensorFlow's pools of the process."""
+    return asdict(
+        thread_pools.make(
+            inter_threads=placement.inter_threads, intra_threads=placement.intra_threads
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A frozen graph."""
+
+    graph_def: GraphDef
+
+    @property
+    def int8_layers(self) -> int:
+        """How many convolutions and matrix products compute in int8."""
+        return kernels.count_int8(self.graph_def)
+
+    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+        """The input and the outputs (role: tensor) of a graph that nobody described."""
+        return loading.guess_tensors(self.graph_def)
+
+    def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
+        """Those of the outputs whose node the graph has."""
+        return loading.present_outputs(self.graph_def, outputs)
+
+    def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
+        """Nothing, if the graph can be fed and fetched there."""
+        loading.check_tensors(self.graph_def, input, outputs)
+
+    def input_spec(self, input: str) -> TensorSpec:
+        """What the tensor takes, without opening a session."""
+        return session.input_spec(self.graph_def, input)
+
+
+def load(path: str, *, allow_unsafe_ops: bool) -> Model:
+    """The frozen graph in a file."""
+    return Model(loading.read_graph(path, allow_unsafe_ops=allow_unsafe_ops))
+
+
+def compile(
+    model: Model,
+    *,
+    input: str,
+    outputs: Sequence[str],
+    placement: Placement,
+    precision: str,
+    optimize: bool,
+    timed: Timed,
+) -> Compiled:
+    """A session's step, of the graph or of what `prepare` makes of it."""
+    graph = model.graph_def
+    is_bfloat16 = precision == "bfloat16"
+    changes: Mapping[str, int] = {}
+    if optimize:
+        with timed("prepare"):
+            prepared = prepare.prepare(graph, input=input, outputs=outputs, bfloat16=is_bfloat16)
+            graph, changes = prepared.graph_def, prepared.changes
+    kernels.check_kernels(graph, outputs=outputs)
+    card = {
+        "nodes": len(model.graph_def.node),
+        "nodes_run": len(graph.node),
+        "int8_layers": kernels.count_int8(graph),
+        "changes": dict(changes),
+    }
+    with timed("session"):
+        step = session.open_step(
+            graph,
+            input=input,
+            outputs=outputs,
+            inter_threads=placement.inter_threads,
+            intra_threads=placement.intra_threads,
+            auto_mixed_precision_bfloat16=is_bfloat16,
+        )
+    return Compiled(step=step, card=card)
+
+
+def facts() -> dict[str, Any]:
+    """The version of the TensorFlow that is loaded."""
+    import tensorflow as tf
+
+    return {"name": NAME, "version": tf.__version__}

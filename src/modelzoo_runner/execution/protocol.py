@@ -1,0 +1,59 @@
+"""What a worker and the process that started it say to each other.
+
+A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
+its standard input; messages are lines of JSON on the descriptor. A message has one of the keys
+`progress`, `ready`, `result`, `measured`, `done`, `error`, `interrupted`; all but the first two are
+the last answer to what was asked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+
+MODULE = "modelzoo_runner.execution.worker"
+
+RUN = "run"
+"""Run plans that differ only in their `examples`, until standard input ends."""
+
+KEPT = "kept"
+"""The same, and end after `IDLE_SECONDS` without a plan: nobody looks after it meanwhile."""
+
+INSTANCE = "instance"
+"""Be one of several: say `ready` when warm, and begin at the time (monotonic) on the next line."""
+
+CONTAINED = "contained"
+"""Run a plan in a container, and end with standard input."""
+
+QUANTIZE = "quantize"
+"""Write the plan's graph in int8 to the path that follows."""
+
+SERVE = "serve"
+"""Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""
+
+VERSION = 1
+"""Of this protocol: raised when a worker of another version would be misunderstood."""
+
+IDLE_SECONDS = 60.0
+"""How long a kept worker waits for another plan."""
+
+Message = dict[str, Any]
+
+
+def send(answers: IO[str], **message: Any) -> None:
+    """Write one message."""
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def plan_line(plan: Plan) -> str:
+    """The plan as a worker reads it."""
+    return json.dumps(codec.to_dict(plan))
+
+
+def read_plan(line: str) -> Plan:
+    """The plan of such a line."""
+    return codec.from_dict(json.loads(line), Plan)

@@ -1,0 +1,148 @@
+"""Detection: images with annotated boxes; COCO's numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from modelzoo_runner.backends.base import Step
+from modelzoo_runner.data import coco
+from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.metrics import coco as metric
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import Detections, from_records
+from modelzoo_runner.results.parts import DatasetInfo
+from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks.base import Scorer, Scores, Source
+from modelzoo_runner.values import atomic
+from modelzoo_runner.values.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelzoo_runner.data.batches import Batch
+
+IMAGE = (480, 640)
+"""COCO's most common size."""
+
+HAS_ANNOTATIONS = True
+PUBLISHED_ON = ("COCO's val2017", 5_000)
+DATA_FORM = "COCO images, or a COCO TFRecord"
+
+
+@contextlib.contextmanager
+def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
+    """The images as they are, or as `prepare` makes them, and their ground truth."""
+    beside = plan.annotations and base.at(plan.annotations, plan)
+    images = coco.find(base.at(location, plan), beside, allow_partial=plan.allow_partial)
+    is_scored = plan.kind == "accuracy"
+    # To be read once only: ground truth and count are known as the records are read.
+    once = plan.stream and images.kind == "records"
+    examples = None if once else coco.count(images)
+    is_all = plan.examples is None or examples is None
+    collected = coco.collected(images) if once and is_scored else None
+    truth = None if collected is None else collected.annotations
+    if is_scored and not once:
+        # Read before the run: annotations that don't fit must not cost its hours.
+        truth = coco.ground_truth(images, **base.example_range(plan))
+    reading = {"transform": base.transform(prepare), **base.reading(plan)}
+    with contextlib.closing(coco.batches(images, truth=collected, **reading)) as batches:
+        yield Source(
+            batches=batches,
+            examples=examples,
+            truth=truth,
+            dataset=None if is_all else base.part_of(plan, _describe(plan, images)),
+            warnings=images.warnings,
+        )
+
+
+def dataset(plan: Plan, location: str) -> DatasetInfo:
+    """What the plan's data is."""
+    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+    return _describe(plan, images)
+
+
+def _describe(plan: Plan, images: Any) -> DatasetInfo:
+    return base.describe(plan, coco.count(images), coco.files_of(images, plan.limit))
+
+
+@contextlib.contextmanager
+def open_scorer(plan: Plan, truth: Annotations) -> Iterator[Scorer]:
+    """The scorer; its predictions file, if one is asked for, is there when the block ends well."""
+    target = base.predictions_target(plan)
+    scorer = Detection(plan, truth)
+    yield scorer
+    if target is not None:
+        scorer.found.detections().save(target)
+
+
+def merge(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of all the parts."""
+    records = [record for each in states for record in each["detections"]]
+    detections = dataclasses.replace(
+        from_records(records), not_finite=sum(each["not_finite"] for each in states)
+    )
+    scores = _scored(detections, coco.joined([each["truth"] for each in states]))
+    if plan.predictions is not None:
+        detections.save(atomic.target("predictions", plan.predictions))
+    return scores
+
+
+class Detection:
+    """Collects what was found in each image, and scores it against the ground truth."""
+
+    def __init__(self, plan: Plan, truth: Annotations) -> None:
+        # They take time to encode, and the score is of the boxes.
+        self.found = Collector(with_masks=plan.predictions is not None)
+        self._roles = tuple(plan.graph.outputs)
+        self._truth = truth
+        self._images: list[int] = []
+
+    def counts(self) -> Mapping[str, int]:
+        """None: COCO's scores aren't shares of the images."""
+        return {}
+
+    def examples(self) -> int:
+        """How many images were taken in."""
+        return len(self._images)
+
+    def in_order_of_labels(self) -> bool:
+        """Images have no label."""
+        return False
+
+    def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
+        """Collect what was found in the images of one batch."""
+        images = cast(coco.Images, batch.truth)
+        by_role = dict(zip(self._roles, outputs, strict=True))
+        self.found.add_batch(images.ids, images.sizes, by_role)
+        self._images += images.ids
+
+    def result(self) -> Scores:
+        """COCO's numbers of the images that were run, and beside them the legacy ones."""
+        return _scored(self.found.detections(), self._seen())
+
+    def state(self) -> Mapping[str, Any]:
+        """What was found, in COCO's results format, and the ground truth."""
+        found = self.found.detections()
+        return {
+            "detections": list(found),
+            "not_finite": found.not_finite,
+            "truth": self._seen(),
+        }
+
+    def _seen(self) -> Annotations:
+        # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
+        return coco.restricted(self._truth, self._images)
+
+
+def _scored(detections: Detections, truth: Annotations) -> Scores:
+    official = metric.score_detections(detections, truth)
+    legacy = metric.score_detections(detections, truth, legacy=True)
+    return Scores(
+        scores=official.scores,
+        per_category=official.per_category,
+        legacy_scores=legacy.scores,
+        warnings=official.warnings,
+    )

@@ -1,0 +1,125 @@
+"""A runtime for tests: a model is a JSON file, and a step sleeps. It starts in no time.
+
+Children find it by the entry point in `fakes.dist-info` beside this file. A model says
+`seconds` (of a step), `batch` (the only batch size that it takes), `threads` (whether its threads
+can't be changed once they are set), and `outputs` (roles; `scores` has ten classes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner.backends.base import Compiled, Shape, TensorSpec, Timed
+from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import environment
+from modelzoo_runner.values.plan import Placement
+
+NAME = "fake"
+SUFFIXES = (".fake",)
+
+_threads: tuple[int, int] | None = None
+
+
+def write(path: Path, **said: Any) -> Path:
+    """A model's file."""
+    path.write_text(json.dumps(said))
+    return path
+
+
+def blocker(placement: Placement) -> str | None:
+    read = environment.read_once(placement.env, os.environ, ("FAKE_",) if _threads else ())
+    if read:
+        return f"this process has read {', '.join(read)} already"
+    asked = (placement.inter_threads, placement.intra_threads)
+    if _threads not in (None, asked):
+        return f"the fake has {_threads} threads here, not {asked}"
+    return None
+
+
+def import_runtime() -> None: ...
+
+
+def set_threads(placement: Placement) -> Mapping[str, Any]:
+    global _threads
+    _threads = inter, intra = placement.inter_threads, placement.intra_threads
+    return {
+        "inter_threads": inter,
+        "intra_threads": intra,
+        "inter_found": inter,
+        "intra_found": intra,
+    }
+
+
+@dataclass(frozen=True)
+class Model:
+    said: Mapping[str, Any]
+    int8_layers: int = 0
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {role: f"{role}:0" for role in self.said.get("outputs", ["scores"])}
+
+    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+        return "input:0", self.outputs
+
+    def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
+        return {role: each for role, each in outputs.items() if each in self.outputs.values()}
+
+    def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
+        for tensor in outputs.values():
+            if tensor not in self.outputs.values():
+                raise GraphError(f"there is no tensor {tensor!r}")
+
+    def input_spec(self, input: str) -> TensorSpec:
+        return TensorSpec(input_dtype="float32", input_shape=(self.said.get("batch"), 4, 4, 3))
+
+
+@dataclass
+class Step:
+    said: Mapping[str, Any]
+    outputs: Sequence[str]
+    input_dtype: str = "float32"
+    input_shape: Shape | None = field(default=(None, 4, 4, 3))
+
+    def __call__(self, batch: Any) -> list[Any]:
+        import numpy as np
+
+        size = len(batch)
+        if size != self.said.get("batch", size):
+            raise RequestError(f"batch: made for a batch size of {self.said['batch']}")
+        time.sleep(self.said.get("seconds", 0.001))
+        scores = np.tile(np.arange(10, dtype=np.float32), (size, 1))
+        return [scores for _ in self.outputs]
+
+    def close(self) -> None: ...
+
+
+def load(path: str, *, allow_unsafe_ops: bool) -> Model:
+    try:
+        return Model(json.loads(Path(path).read_text()))
+    except ValueError:
+        raise GraphError(f"{path}: not a fake model") from None
+
+
+def compile(
+    model: Model,
+    *,
+    input: str,
+    outputs: Sequence[str],
+    placement: Placement,
+    precision: str,
+    optimize: bool,
+    timed: Timed,
+) -> Compiled:
+    with timed("compile"):
+        return Compiled(step=Step(model.said, outputs), card={"int8_layers": 0})
+
+
+def facts() -> Mapping[str, Any]:
+    return {"name": NAME, "version": "1"}
