@@ -183,8 +183,9 @@ def _resolved(
     return dataclasses.replace(
         detections,
         category_ids=tuple(
-            old if new_one is None else new_one
-            for old, new_one in zip(detections.category_ids, new, strict=True)
+            # What is no category must not look like one.
+            read if read is not None else f"class {old}" if old in truth.names else old
+            for old, read in zip(detections.category_ids, new, strict=True)
         ),
         boxes=pixels(form),
         form=coco_boxes.COCO,

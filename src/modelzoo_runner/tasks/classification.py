@@ -40,7 +40,7 @@ SHIFTS = (0, -1, 1)
 """How labels are shifted to see whether they are off by one."""
 
 DECISIVE = 5
-"""So many hits with shifted labels, and three times those without, are no accident."""
+"""So many hits with shifted labels, and so many times those without, are no accident."""
 
 Row = tuple[str, int, int, str]
 """Of an example: its file name, and among the scores its own place, the best, the best five."""
@@ -178,17 +178,17 @@ def _shift(plan: Plan, hits: Mapping[int, topk.TopK], *, is_final: bool = True) 
     """
     own, best = hits[0].top1, max((-1, 1), key=lambda shift: hits[shift].top1)
     beyond = hits[best].top1
-    if _is_asked(plan) or beyond < 2 or beyond <= 3 * own:
+    if _is_asked(plan):
         return 0
-    if beyond < DECISIVE and not is_final:
-        return 0
-    if beyond < DECISIVE:
+    if beyond >= DECISIVE:
+        return best if beyond > DECISIVE * own else 0
+    if is_final and beyond > 1 and not own:
         raise DataError(
             f"where a label's score is can't be told: {own} of {hits[0].examples} examples are "
             f"hits, and {beyond} would be with all labels {best:+d}. Score more examples, or say "
             "it with label_offset= (0: 1001 scores with the background first, -1: 1000 scores)."
         )
-    return best
+    return 0
 
 
 def _judged(plan: Plan, by_shift: Mapping[int, topk.TopK], classes: int) -> Scores:
@@ -228,7 +228,7 @@ def _doubts(hits: topk.TopK, by_shift: Mapping[int, topk.TopK], shift: int) -> I
             f"labels are read {shift:+d}: {hits.top1} of {hits.examples} examples are hits, and "
             f"{by_shift[0].top1} without; label_offset= decides"
         )
-    elif by_shift[best].top1 >= DECISIVE and by_shift[best].top1 > 3 * hits.top1:
+    elif by_shift[best].top1 > max(DECISIVE - 1, DECISIVE * hits.top1):
         yield (
             f"labels are read as label_offset= says: {hits.top1} of {hits.examples} examples are "
             f"hits, and {by_shift[best].top1} would be with all labels {best:+d}"

@@ -90,5 +90,5 @@ def test_the_file_of_a_classifier_goes_without_annotations(tmp_path: Path) -> No
         compare_predictions(path, path, annotations=truth())
     (top1, _) = compare_predictions(path, path).scores
     assert (top1.reference, top1.verdict) == (1.0, "inconclusive")
-    with pytest.raises(ResultError, match="can't be read as predictions|holds no predictions"):
+    with pytest.raises(ResultError, match=r"can't be read as predictions|holds no predictions"):
         compare_predictions(detections(tmp_path / "a.json", 1, 1), path)

@@ -70,7 +70,7 @@ def test_the_page_is_printed_with_standard_error_closed(run: Any, tmp_path: Path
 
 
 def test_a_dash_and_the_device_are_standard_output(run: Any, tmp_path: Path) -> None:
-    was = os.readlink("/dev/stdout")
+    was = Path("/dev/stdout").readlink()
     done = run("--json", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert json.loads(done.stdout)["kind"] == "benchmark"
     assert b"benchmark  resnet50" in done.stderr
@@ -78,7 +78,7 @@ def test_a_dash_and_the_device_are_standard_output(run: Any, tmp_path: Path) -> 
     done = run("--json", "/dev/stdout", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     record, end = json.JSONDecoder().raw_decode(done.stdout.decode())
     assert record["kind"] == "benchmark" and "benchmark  resnet50" in done.stdout.decode()[end:]
-    assert os.readlink("/dev/stdout") == was
+    assert Path("/dev/stdout").readlink() == was
 
 
 def test_into_a_file_both_are_in_it(run: Any, tmp_path: Path) -> None:
