@@ -29,7 +29,7 @@ from modelzoo_runner.values.progress import Progress
 
 Asked = Mapping[str, Any] | str | Path | Preset | Plan | BenchmarkResult
 
-LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192)
+LOOKS = (16, 23, 32, 45, 64, 91, 128, 181)
 """After how many rounds the intervals are looked at. Fixed beforehand, so that looking often costs
 no more than `ratio.split_confidence` says; each is 1.4 times the one before."""
 
@@ -95,7 +95,7 @@ def ab_test(
         b: what is compared with it.
         others: more sides, each compared with `a`; their intervals are wider, so that all of them
             hold together.
-        rounds: how many; by default as many as are needed, at most 192.
+        rounds: how many; by default as many as are needed, at most 181.
         min_effect: the smallest difference in throughput that matters, as a share: a side is called
             faster or slower only where it is so by more than this, and the same where it is not.
         max_seconds: when measuring ends at the latest, whatever is known by then.

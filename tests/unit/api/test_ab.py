@@ -65,13 +65,13 @@ def measured(*sides: Made, **changes: Any) -> ABResult:
 
 def test_it_ends_at_the_first_look_that_decides() -> None:
     found = measured(Made(), Made(seconds=0.02))
-    assert (found.verdict, found.stopped, len(found.rounds)) == ("slower", "decided", 8)
+    assert (found.verdict, found.stopped, len(found.rounds)) == ("slower", "decided", 16)
 
 
 def test_what_is_the_same_takes_longer_and_is_decided_too() -> None:
     found = measured(Made(), Made())
     assert (found.verdict, found.stopped) == ("same", "decided")
-    assert len(found.rounds) in ab.LOOKS and len(found.rounds) > 8
+    assert len(found.rounds) in ab.LOOKS and len(found.rounds) > 16
 
 
 def test_it_ends_when_the_interval_is_narrow_although_the_effect_is_at_the_limit() -> None:
@@ -81,7 +81,7 @@ def test_it_ends_when_the_interval_is_narrow_although_the_effect_is_at_the_limit
 
 def test_it_ends_with_the_last_look_or_with_the_time() -> None:
     found = measured(Made(spread=0.5), Made(spread=0.5))
-    assert (found.verdict, found.stopped, len(found.rounds)) == ("inconclusive", "rounds", 192)
+    assert (found.verdict, found.stopped, len(found.rounds)) == ("inconclusive", "rounds", 181)
     found = measured(Made(), Made(), max_seconds=1e-9)
     assert (found.stopped, len(found.rounds)) == ("time", 1)
 
@@ -94,7 +94,7 @@ def test_a_given_number_of_rounds_is_looked_at_once_and_has_narrower_intervals()
 def test_every_comparison_has_to_be_decided() -> None:
     found = measured(Made(), Made(seconds=0.02), Made())
     assert [each.verdict for each in found.comparisons] == ["slower", "same"]
-    assert len(found.rounds) > 8
+    assert len(found.rounds) > 16
 
 
 def test_the_order_in_a_round_is_drawn_from_the_seed() -> None:
