@@ -26,7 +26,7 @@ import numpy as np
 
 from modelzoo_runner import calibration_batches, models, quantize
 from modelzoo_runner.backends.tensorflow import load, prepare, session
-from modelzoo_runner.int8.agreement import agreement
+from modelzoo_runner.int8.compare import agreement
 from modelzoo_runner.planning import planner, random_graph
 from modelzoo_runner.planning.request import Request
 
@@ -77,7 +77,7 @@ def arguments() -> argparse.Namespace:
 
 def quantized(asked: argparse.Namespace) -> tuple[Graphs, Any, str, Mapping[str, str]]:
     """The graph given, ours and the others; and a batch that none was calibrated with."""
-    fp32, input, outputs = load.given(asked.fp32)
+    fp32, input, outputs = load.resolve_graph(asked.fp32)
     batches = calibration_batches(
         asked.model or asked.fp32,
         asked.data_location,

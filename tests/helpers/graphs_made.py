@@ -195,7 +195,7 @@ def furthest(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float
 
 
 def int8_residual(summand: str = "first") -> GraphDef:
-    """Three quantised convolutions, the last of which adds `summand` to its result.
+    """Three quantized convolutions, the last of which adds `summand` to its result.
 
     `input` [?, 8, 8, 4] in 0..6 -> quantize -> first -> second -> sum -> `output`.
     """

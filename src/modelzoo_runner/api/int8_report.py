@@ -139,13 +139,13 @@ def int8_report(
     from modelzoo_runner.backends.tensorflow import load
     from modelzoo_runner.machine import onednn, processor
 
-    graph_def, input, outputs = load.given(
+    graph_def, input, outputs = load.resolve_graph(
         graph, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
     )
     other = None
     if fp32 is not None:
         try:
-            other, _, _ = load.given(
+            other, _, _ = load.resolve_graph(
                 fp32, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
             )
         except GraphError as error:

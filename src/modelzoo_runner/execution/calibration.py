@@ -57,7 +57,7 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
         pool.make(
             inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
         )
-        graph, input, outputs = load.given(
+        graph, input, outputs = load.resolve_graph(
             plan.graph.path,
             input=plan.graph.input,
             outputs=plan.graph.outputs,

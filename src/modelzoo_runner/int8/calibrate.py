@@ -1,7 +1,6 @@
-"""What a graph's tensors are like over a number of batches: their ranges and means.
+"""Calibration: the ranges and means of a graph's tensors over a number of batches.
 
-All reductions are done inside the graph, so that what leaves a step is a few numbers and not the
-tensors themselves.
+All reductions are done inside the graph, so that a step returns a few numbers and not tensors.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.int8.cutoff import BINS, Range, entropy, percentile
-from modelzoo_runner.int8.units import Unit
+from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
+from modelzoo_runner.int8.fused import FusedLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["minmax", "percentile", "entropy"]
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
-"""Called with what is being counted, how many are done, and how many there are."""
+"""Called with (what is counted, how many are done, how many there are)."""
 
-_CUTS = {"percentile": percentile, "entropy": entropy}
+_CLIP = {"percentile": percentile, "entropy": entropy}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
-    """The range of each tensor, and for each unit, by name, the means of what its weights are
-    multiplied with, in the weights' shape less the last axis.
+class Statistics:
+    """The range of each tensor, and by layer name the mean input of each weight, in the weights'
+    shape without the last axis.
     """
 
     ranges: Mapping[str, Range]
@@ -42,15 +41,16 @@ class Observed:
 def observe(
     graph_def: GraphDef,
     tensors: Sequence[str],
-    units: Collection[Unit],
+    layers: Collection[FusedLayer],
     batches: Batches,
     *,
     input: str,
     method: Method = "minmax",
     progress: Progress | None = None,
-) -> Observed:
-    """The ranges of the tensors and the means at the units over all batches, every batch counting
-    the same. Percentile and entropy take a second pass. `progress` is told after each batch.
+) -> Statistics:
+    """The ranges of the tensors and the mean inputs of the layers, each batch with equal weight.
+
+    Percentile and entropy take a second pass. `progress` is called after each batch.
 
     Raises:
         DataError: a tensor isn't finite.
@@ -58,13 +58,13 @@ def observe(
     """
     import numpy as np
 
-    total = len(batches) * (2 if method in _CUTS else 1)
+    total = len(batches) * (2 if method in _CLIP else 1)
 
     def tell(done: int) -> None:
         if progress is not None:
             progress("calibration batches", done, total)
 
-    seen = _run(graph_def, lambda of: _statistics(of, tensors, units), batches, input, tell)
+    seen = _run(graph_def, lambda of: _statistics(of, tensors, layers), batches, input, tell)
     low = np.min([each[0] for each in seen], axis=0)
     high = np.max([each[1] for each in seen], axis=0)
     _check_finite(tensors, low, high)
@@ -72,7 +72,7 @@ def observe(
         tensor: Range(float(bottom), float(top))
         for tensor, bottom, top in zip(tensors, low, high, strict=True)
     }
-    if method in _CUTS:
+    if method in _CLIP:
         counts = _run(
             graph_def,
             lambda of: _histograms(of, ranges),
@@ -81,17 +81,17 @@ def observe(
             lambda done: tell(len(batches) + done),
         )
         ranges = {
-            tensor: _CUTS[method](np.sum(per_batch, axis=0), ranges[tensor])
+            tensor: _CLIP[method](np.sum(per_batch, axis=0), ranges[tensor])
             for tensor, per_batch in zip(tensors, zip(*counts, strict=True), strict=True)
         }
-    # A detector's second stage may have had nothing to look at, which has no mean.
+    # A detector's second stage may get no boxes in a batch, which gives NaN.
     means = {
-        unit.name: np.nanmean(per_batch, axis=0)
-        for unit, per_batch in zip(
-            units, zip(*(each[2:] for each in seen), strict=True), strict=True
+        layer.name: np.nanmean(per_batch, axis=0)
+        for layer, per_batch in zip(
+            layers, zip(*(each[2:] for each in seen), strict=True), strict=True
         )
     }
-    return Observed(ranges=ranges, means=means)
+    return Statistics(ranges=ranges, means=means)
 
 
 def _run(
@@ -101,7 +101,7 @@ def _run(
     input: str,
     tell: Callable[[int], None],
 ) -> list[list[NDArray[Any]]]:
-    """What is computed of the graph's tensors, which `statistics` gets by name, for each batch."""
+    """For each batch the tensors that `statistics` adds to the graph."""
     import tensorflow as tf
 
     graph = tf.Graph()
@@ -112,7 +112,7 @@ def _run(
         )
     names = [tensor.name for tensor in fetched]
     found = []
-    # A graph that runs a few times isn't worth the time and the memory of rewriting it.
+    # For a few steps, TensorFlow's optimization costs more time and memory than it saves.
     with open_step(graph, input=input, outputs=names, rewrite=False) as step:
         for number, batch in enumerate(batches, start=1):
             found.append(step(batch))
@@ -121,34 +121,34 @@ def _run(
 
 
 def _statistics(
-    of: Callable[[str], Any], tensors: Sequence[str], units: Collection[Unit]
+    of: Callable[[str], Any], tensors: Sequence[str], layers: Collection[FusedLayer]
 ) -> list[Any]:
     import tensorflow as tf
 
     return [
         tf.stack([tf.reduce_min(of(tensor)) for tensor in tensors]),
         tf.stack([tf.reduce_max(of(tensor)) for tensor in tensors]),
-        *(_mean_at(unit, of(unit.input)) for unit in units),
+        *(_mean_at(layer, of(layer.input)) for layer in layers),
     ]
 
 
-def _mean_at(unit: Unit, values: Any) -> Any:
-    """The mean of what each weight is multiplied with, padded zeros among it."""
+def _mean_at(layer: FusedLayer, values: Any) -> Any:
+    """The mean input of each weight, zero padding included."""
     import tensorflow as tf
 
-    # The mean example stands for all: patches are cut out of each in the same way.
+    # The mean of all patches is the patches' mean of the mean example.
     mean = tf.reduce_mean(values, axis=0, keepdims=True)
-    if unit.op == "MatMul":
+    if layer.op == "MatMul":
         return mean[0]
-    height, width, channels, _ = unit.weights.shape
-    if unit.padding == "VALID" and unit.pads:
-        mean = tf.pad(mean, [(0, 0), unit.pads[:2], unit.pads[2:], (0, 0)])
+    height, width, channels, _ = layer.weights.shape
+    if layer.padding == "VALID" and layer.pads:
+        mean = tf.pad(mean, [(0, 0), layer.pads[:2], layer.pads[2:], (0, 0)])
     patches = tf.image.extract_patches(
         mean,
         sizes=[1, height, width, 1],
-        strides=[1, *unit.strides, 1],
-        rates=[1, *unit.dilations, 1],
-        padding=unit.padding,
+        strides=[1, *layer.strides, 1],
+        rates=[1, *layer.dilations, 1],
+        padding=layer.padding,
     )
     return tf.reshape(tf.reduce_mean(patches, axis=(0, 1, 2)), [height, width, channels])
 

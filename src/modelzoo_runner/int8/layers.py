@@ -1,4 +1,4 @@
-"""The layers of a graph that are worth int8: whether they have it, could have it, and can run."""
+"""Each layer of a graph: whether it is int8, could be, and can run here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from modelzoo_runner.backends.tensorflow import geometry, kernels, onednn
 from modelzoo_runner.backends.tensorflow.opdef import stated
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.int8.analysis import Analysis, analyze
 from modelzoo_runner.int8.find import find
-from modelzoo_runner.int8.wiring import Wiring, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,24 +48,24 @@ def layers(
     With a `batch`, sizes are those of a step with it, if all layers can run; otherwise those that
     follow from the graph.
     """
-    wiring = read(graph_def, input=input, outputs=outputs)
-    findings = find(wiring)
-    could = dict.fromkeys((unit.name for unit in findings.units.values()), "it could be int8")
-    why = {**could, **findings.left}
-    found = [node for node in wiring.nodes.values() if _is_layer(node.op)]
+    analysis = analyze(graph_def, input=input, outputs=outputs)
+    findings = find(analysis)
+    could = dict.fromkeys((layer.name for layer in findings.layers.values()), "it could be int8")
+    why = {**could, **findings.float_reasons}
+    found = [node for node in analysis.nodes.values() if _is_layer(node.op)]
     states = {node.name: _state(node, why) for node in found}
     can_run = all(state != "unsupported" for state, _ in states.values())
     if batch is not None and can_run:
-        places = _places_in_a_step(found, wiring, input, batch)
+        places = _places_in_a_step(found, analysis, input, batch)
     else:
-        places = _places(found, wiring)
+        places = _applications(found, analysis)
     return tuple(
         Layer(
             name=node.name,
             op=node.op,
             state=states[node.name][0],
             why=states[node.name][1],
-            multiply_adds=_work(node, wiring, places[node.name]),
+            multiply_adds=_work(node, analysis, places[node.name]),
         )
         for node in found
     )
@@ -77,7 +77,7 @@ def _is_layer(op: str) -> bool:
 
 def _state(node: NodeDef, why: Mapping[str, str]) -> tuple[State, str]:
     if "Quantized" in node.op:
-        missing = kernels.lacking(node)
+        missing = kernels.missing_kernel(node)
         if missing:
             return "unsupported", f"this TensorFlow has no kernel for {missing}"
         if not onednn.enabled():
@@ -85,13 +85,13 @@ def _state(node: NodeDef, why: Mapping[str, str]) -> tuple[State, str]:
             return "unsupported", f"oneDNN is off: set {setting}"
         return "int8", ""
     if node.op.startswith("_Fused"):
-        return "fp32", "it was fused for float32: quantise the graph before it is prepared"
+        return "fp32", "it was fused for float32: quantize the graph before it is prepared"
     return "fp32", why.get(node.name, "this operation has no int8 form")
 
 
-def _places(found: Sequence[NodeDef], wiring: Wiring) -> dict[str, float | None]:
+def _applications(found: Sequence[NodeDef], analysis: Analysis) -> dict[str, float | None]:
     """How often each layer's weights are applied to one example, as far as the graph tells."""
-    sizes = geometry.sizes({name: _stating(node) for name, node in wiring.nodes.items()})
+    sizes = geometry.sizes({name: _stating(node) for name, node in analysis.nodes.items()})
     places: dict[str, float | None] = {}
     for node in found:
         height, width = sizes[node.name][1:3]
@@ -105,7 +105,7 @@ def _places(found: Sequence[NodeDef], wiring: Wiring) -> dict[str, float | None]
 
 
 def _stating(node: NodeDef) -> NodeDef:
-    """A quantised convolution with the zeros around its input stated as a float one has them."""
+    """A quantized convolution with the zeros around its input stated as a float one has them."""
     pads = stated(node, "padding_list").list.i
     if not any(pads):
         return node
@@ -116,15 +116,15 @@ def _stating(node: NodeDef) -> NodeDef:
 
 
 def _places_in_a_step(
-    found: Sequence[NodeDef], wiring: Wiring, input: str, batch: NDArray[Any]
+    found: Sequence[NodeDef], analysis: Analysis, input: str, batch: NDArray[Any]
 ) -> dict[str, float | None]:
     """The same, counted in a step; what is in a loop or on a branch can't be."""
     import tensorflow as tf
 
-    counted = [node.name for node in found if node.name not in wiring.looped]
+    counted = [node.name for node in found if node.name not in analysis.in_control_flow]
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(wiring.graph_def, name="")
+        tf.import_graph_def(analysis.graph_def, name="")
         shapes = [tf.shape(graph.get_tensor_by_name(f"{name}:0")).name for name in counted]
     places: dict[str, float | None] = {node.name: None for node in found}
     if counted:
@@ -134,8 +134,8 @@ def _places_in_a_step(
     return places
 
 
-def _work(node: NodeDef, wiring: Wiring, places: float | None) -> int | None:
-    weights = geometry.filter_shape(node, wiring.nodes)
+def _work(node: NodeDef, analysis: Analysis, places: float | None) -> int | None:
+    weights = geometry.filter_shape(node, analysis.nodes)
     if weights is None or places is None:
         return None
     return round(math.prod(weights) * places)

@@ -1,7 +1,7 @@
 """The nodes of an int8 graph, one function for each kind.
 
-They are the operations of the published int8 graphs, with the arguments in their order. A tensor of
-integers goes with two more, which hold the real values of its smallest and largest integer.
+They are the operations of the published int8 graphs. A quantized tensor comes with two more, which
+hold the float values of its smallest and largest integer.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelzoo_runner.int8.encodings import Encoding
-from modelzoo_runner.int8.units import Unit
-from modelzoo_runner.int8.weights import Weights
+from modelzoo_runner.int8.encodings import Encoding, Weights
+from modelzoo_runner.int8.fused import FusedLayer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 
-class Integers(NamedTuple):
-    """A tensor of integers by name, and the two that hold its range without the shift."""
+class QuantizedTensor(NamedTuple):
+    """A quantized tensor by name, and the two that hold its range without the shift."""
 
     values: str
     low: str
@@ -36,15 +35,15 @@ class Integers(NamedTuple):
         return tf.qint8 if self.signed else tf.quint8
 
 
-def integers(name: str, encoding: Encoding) -> tuple[Integers, list[NodeDef]]:
-    """What an operation of this name puts out, and the constants that hold its range."""
-    made = Integers(name, f"{name}/min", f"{name}/max", encoding.signed)
+def quantized_tensor(name: str, encoding: Encoding) -> tuple[QuantizedTensor, list[NodeDef]]:
+    """The output of an operation of this name, and the constants that hold its range."""
+    made = QuantizedTensor(name, f"{name}/min", f"{name}/max", encoding.signed)
     bottom = -encoding.span if encoding.signed else 0.0
     return made, [constant(made.low, bottom), constant(made.high, encoding.span)]
 
 
-def quantize(made: Integers, tensor: str, encoding: Encoding) -> list[NodeDef]:
-    """Real values to integers: rounded to nearest, cut off at the ends of the range."""
+def quantize(made: QuantizedTensor, tensor: str, encoding: Encoding) -> list[NodeDef]:
+    """Float to integers: rounded to nearest, clipped to the range."""
     if encoding.signed:
         how: dict[str, Any] = {"mode": "SCALED", "round_mode": "HALF_TO_EVEN"}
     else:
@@ -54,12 +53,11 @@ def quantize(made: Integers, tensor: str, encoding: Encoding) -> list[NodeDef]:
     return _between("QuantizeV2", made.values, tensor, span, T=made.dtype, **how)
 
 
-def dequantize(name: str, given: Integers, encoding: Encoding) -> list[NodeDef]:
-    """Integers to real values.
+def dequantize(name: str, given: QuantizedTensor, encoding: Encoding) -> list[NodeDef]:
+    """QuantizedTensor to real values.
 
-    The published graphs have the mode SCALED, which is oneDNN's and ends the process when there is
-    nothing to turn back, as in a detector whose second stage got no boxes. MIN_COMBINED is
-    TensorFlow's own and as fast.
+    The published graphs use mode SCALED, whose oneDNN kernel crashes on an empty tensor, as in a
+    detector whose second stage gets no boxes. MIN_COMBINED has no such kernel and is as fast.
     """
     # Its lower end is -128, where -127 stands for -high.
     low = -encoding.high * 128 / 127 if encoding.signed else encoding.low
@@ -68,7 +66,7 @@ def dequantize(name: str, given: Integers, encoding: Encoding) -> list[NodeDef]:
 
 
 def pad(name: str, tensor: str, pads: tuple[int, ...]) -> list[NodeDef]:
-    """Zeros around real images: top, bottom, left, right."""
+    """Zeros around float images: top, bottom, left, right."""
     import numpy as np
     import tensorflow as tf
 
@@ -80,16 +78,16 @@ def pad(name: str, tensor: str, pads: tuple[int, ...]) -> list[NodeDef]:
 
 
 def convolution(
-    unit: Unit,
-    given: Integers,
+    layer: FusedLayer,
+    given: QuantizedTensor,
     weights: Weights,
     bias: NDArray[Any],
-    summand: Integers | None,
-    made: Integers,
+    summand: QuantizedTensor | None,
+    made: QuantizedTensor,
 ) -> list[NodeDef]:
-    """A convolution with all that follows it, of `given` integers, which puts out `made` ones.
+    """A fused convolution that reads `given` and writes `made`.
 
-    Unsigned results are cut off at the integer 0: for values of one sign that is ReLU, for shifted
+    Unsigned results are clipped at the integer 0: for values of one sign that is ReLU, for shifted
     ones the lower end of their range.
     """
     import tensorflow as tf
@@ -101,9 +99,9 @@ def convolution(
     if summand is not None:
         inputs += [summand.values, summand.low, summand.high]
         attributes["Tsummand"] = summand.dtype
-    if unit.padding == "VALID" and unit.pads:
-        attributes["padding_list"] = [0, 0, *unit.pads, 0, 0]
-    what = "DepthwiseConv2D" if unit.op == "DepthwiseConv2dNative" else "Conv2D"
+    if layer.padding == "VALID" and layer.pads:
+        attributes["padding_list"] = [0, 0, *layer.pads, 0, 0]
+    what = "DepthwiseConv2D" if layer.op == "DepthwiseConv2dNative" else "Conv2D"
     then = "" if summand is None else "Sum"
     then += "" if made.signed else "AndRelu"
     return [
@@ -119,26 +117,26 @@ def convolution(
             Tfilter=tf.qint8,
             Tbias=tf.float32,
             out_type=made.dtype,
-            strides=[1, *unit.strides, 1],
-            dilations=[1, *unit.dilations, 1],
-            padding=unit.padding,
+            strides=[1, *layer.strides, 1],
+            dilations=[1, *layer.dilations, 1],
+            padding=layer.padding,
             **attributes,
         ),
     ]
 
 
 def matrix_product(
-    unit: Unit, given: Integers, weights: Weights, bias: NDArray[Any]
+    layer: FusedLayer, given: QuantizedTensor, weights: Weights, bias: NDArray[Any]
 ) -> list[NodeDef]:
-    """A matrix product with a real result. The operation takes one range for all weights, so each
-    channel's own is multiplied in afterwards.
+    """A matrix product with a float result. The operation takes one range for all weights, so each
+    channel's own scale is multiplied in afterwards.
     """
     import numpy as np
     import tensorflow as tf
 
-    name, result = f"{unit.output}/int8", unit.output
+    name, result = f"{layer.output}/int8", layer.output
     inputs = [given.values, f"{name}/weights", f"{name}/no_bias", given.low, given.high]
-    # It takes an output range too, and makes nothing of it.
+    # It takes an output range too, and ignores it.
     inputs += [f"{name}/weights_min", f"{name}/weights_max"] * 2
     return [
         constant(f"{name}/weights", weights.integers, tf.qint8),
@@ -162,8 +160,8 @@ def matrix_product(
     ]
 
 
-def carrier(old: NodeDef, given: Sequence[Integers], made: Integers) -> NodeDef:
-    """A pooling or a concatenation of integers that all have the same encoding."""
+def pass_through(old: NodeDef, given: Sequence[QuantizedTensor], made: QuantizedTensor) -> NodeDef:
+    """A pooling or concatenation of quantized tensors with one encoding."""
     inputs = [each.values for each in given]
     ranges = [*(each.low for each in given), *(each.high for each in given)]
     if old.op == "ConcatV2":
@@ -181,7 +179,7 @@ def carrier(old: NodeDef, given: Sequence[Integers], made: Integers) -> NodeDef:
 
 
 def constant(name: str, value: Any, dtype: tf.DType | None = None) -> NodeDef:
-    """A constant, of float32 unless it holds whole numbers, which may stand for another type."""
+    """A constant: float32, or integers, which may be stored as another type."""
     import numpy as np
     import tensorflow as tf
 
@@ -193,7 +191,7 @@ def constant(name: str, value: Any, dtype: tf.DType | None = None) -> NodeDef:
 
 
 def node(op: str, name: str, inputs: Sequence[str], **attributes: Any) -> NodeDef:
-    """A node. Attributes are given as Python has them: numbers, text, types, tensors, lists."""
+    """A node, with attributes from Python values: int, str, types, tensors, lists of int."""
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
     made = NodeDef(op=op, name=name, input=inputs)
@@ -205,7 +203,7 @@ def node(op: str, name: str, inputs: Sequence[str], **attributes: Any) -> NodeDe
 def _between(
     op: str, name: str, tensor: str, span: tuple[float, float], **attributes: Any
 ) -> list[NodeDef]:
-    """From or to real values of this span."""
+    """QuantizeV2 or Dequantize, with its range as constants."""
     low, high = f"{name}/low", f"{name}/high"
     return [
         constant(low, span[0]),

@@ -1,4 +1,4 @@
-"""An int8 graph made of a float32 one, with the operations that oneDNN has for it."""
+"""Quantize a float32 graph to int8, with the operations that oneDNN has for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from modelzoo_runner.backends.tensorflow import load
 from modelzoo_runner.errors import DataError, GraphError, RequestError, did_you_mean
 from modelzoo_runner.int8 import calibrate, encodings
+from modelzoo_runner.int8.analysis import analyze
 from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.int8.rewrite import rewrite
-from modelzoo_runner.int8.wiring import read
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def quantize(
 ) -> GraphDef:
     """A graph with its convolutions and matrix products in int8, fed and fetched as before.
 
-    Batch norms are folded first. A product goes into one operation with what follows it: bias, the
-    sum with a shortcut, ReLU, ReLU6. Poolings and concatenations in between work on integers too.
+    Batch norms are folded first. Each layer is fused with the bias, residual addition, ReLU or
+    ReLU6 that follow it. Pooling and concatenation in between work on quantized tensors too.
     Weights are signed 8-bit integers, chosen so that no CPU's sums overflow (without VNNI, two
     products are added up in 16 bits; where there is VNNI, this costs nothing measurable). What
     rounding the weights shifts results by, on average, is put into the bias. See `docs/int8.md`.
@@ -54,8 +54,8 @@ def quantize(
         outputs: role -> tensor that will be fetched; found in the graph if they aren't named.
         per_channel: whether each output channel's weights have a scale of their own.
         ranges: how the range of a tensor is told from its values: from the smallest and the largest
-            ("minmax"), without the outermost 0.01 % ("percentile"), or with the outliers cut off
-            that cost more of the information than they are ("entropy").
+            ("minmax"), without the outermost 0.01 % ("percentile"), or clipped where the most
+            information is kept ("entropy").
         exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
         allow_unsafe_ops: take a graph with operations outside the allow-list.
         progress: called with (what, done, total).
@@ -64,8 +64,8 @@ def quantize(
         A GraphDef; `SerializeToString()` of it is what a `.pb` file holds.
 
     Raises:
-        RequestError: an argument can't be, or a batch isn't what the graph takes.
-        DataError: there is no batch, or a tensor isn't finite with them.
+        RequestError: an argument is invalid, or a batch isn't what the graph takes.
+        DataError: there is no batch, or a tensor isn't finite for a batch.
         GraphError: the graph can't be read, a tensor isn't there, or there is nothing that can be
             int8, with the reasons.
 
@@ -78,30 +78,30 @@ def quantize(
         raise RequestError(
             f"ranges={ranges!r}: should be one of {', '.join(get_args(calibrate.Method))}"
         )
-    graph_def, input, outputs = load.given(
+    graph_def, input, outputs = load.resolve_graph(
         graph, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
     )
     _check_excluded(exclude, graph_def)
     fetched = list(outputs.values())
-    wiring = read(graph_def, input=input, outputs=fetched)
-    findings = find(wiring, exclude=exclude)
-    if not findings.units:
-        raise GraphError(_nothing(findings.left))
+    analysis = analyze(graph_def, input=input, outputs=fetched)
+    findings = find(analysis, exclude=exclude)
+    if not findings.layers:
+        raise GraphError(_nothing(findings.float_reasons))
     # Read last: it may take minutes, and none of the above needs it.
     batches = list(calibration)
     if not batches:
         raise DataError("calibration: there is no batch: give one or more, as the graph takes them")
     observed = calibrate.observe(
-        wiring.graph_def,
-        encodings.wanted(findings),
-        list(findings.units.values()),
+        analysis.graph_def,
+        encodings.tensors_to_calibrate(findings),
+        list(findings.layers.values()),
         batches,
         input=input,
         method=ranges,
         progress=progress,
     )
     chosen = encodings.choose(findings, observed.ranges)
-    return rewrite(wiring, findings, chosen, observed.means, per_channel=per_channel)
+    return rewrite(analysis, findings, chosen, observed.means, per_channel=per_channel)
 
 
 def _check_excluded(exclude: Collection[str], graph_def: GraphDef) -> None:
@@ -117,10 +117,10 @@ def _check_excluded(exclude: Collection[str], graph_def: GraphDef) -> None:
             )
 
 
-def _nothing(left: Mapping[str, str]) -> str:
-    if not left:
+def _nothing(reasons: Mapping[str, str]) -> str:
+    if not reasons:
         return (
-            "there is nothing to quantise: the graph has no float32 convolution or matrix product"
+            "there is nothing to quantize: the graph has no float32 convolution or matrix product"
         )
-    reasons = Counter(left.values()).most_common()
-    return f"nothing can be int8: {'; '.join(f'{why} ({count})' for why, count in reasons)}"
+    counts = Counter(reasons.values()).most_common()
+    return f"nothing can be int8: {'; '.join(f'{why} ({count})' for why, count in counts)}"

@@ -1,7 +1,7 @@
-"""Writes the int8 graph: units and carriers as quantised operations, the rest as it was.
+"""Write the int8 graph: fused layers and pass-through ops quantized, the rest unchanged.
 
-Between two quantised operations the values stay integers. Where anything else reads them they are
-turned back once, under the name that the graph has for them.
+Between quantized operations tensors stay quantized. Where anything else reads one it is dequantized
+once, under the tensor's original name.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.tensors import upstream
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.int8 import nodes
-from modelzoo_runner.int8.encodings import Encoding
-from modelzoo_runner.int8.nodes import Integers
-from modelzoo_runner.int8.units import Carrier, Findings, Unit
-from modelzoo_runner.int8.weights import quantize_weights, real_weights
-from modelzoo_runner.int8.wiring import Wiring, canonical
+from modelzoo_runner.int8.analysis import Analysis, canonical
+from modelzoo_runner.int8.encodings import Encoding, quantize_weights, real_weights
+from modelzoo_runner.int8.fused import Findings, FusedLayer, PassThrough
+from modelzoo_runner.int8.nodes import QuantizedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,43 +25,41 @@ if TYPE_CHECKING:
 
 
 def rewrite(
-    wiring: Wiring,
+    analysis: Analysis,
     findings: Findings,
     encodings: Mapping[str, Encoding],
     means: Mapping[str, NDArray[Any]],
     *,
     per_channel: bool = True,
 ) -> GraphDef:
-    """The graph with every unit and carrier as a quantised operation, and nothing unneeded.
+    """The quantized graph, pruned.
 
-    `means` are, for each unit by name, the means of what its weights are multiplied with.
+    `means` are by layer name the mean inputs that its weights are multiplied with.
 
     Raises:
-        GraphError: a name that is needed for a new node is taken.
+        GraphError: the name of a new node is taken.
     """
     writer = _Writer(findings, encodings, means, per_channel)
-    taken = {name for unit in findings.units.values() for name in unit.nodes}
-    for name, old in wiring.nodes.items():
-        if name in findings.units:
-            writer.unit(findings.units[name])
-        elif name in findings.carriers:
-            writer.carrier(findings.carriers[name], old)
+    taken = {name for layer in findings.layers.values() for name in layer.nodes}
+    for name, old in analysis.nodes.items():
+        if name in findings.layers:
+            writer.layer(findings.layers[name])
+        elif name in findings.pass_through:
+            writer.pass_through(findings.pass_through[name], old)
         elif name not in taken:
             writer.copy(old)
-    for output in wiring.outputs:
-        writer.real(output)
+    for output in analysis.outputs:
+        writer.as_float(output)
     _share_numbers(writer.made)
-    needed = upstream(writer.nodes, wiring.draft.fixed)
-    written = wiring.graph_def
+    needed = upstream(writer.nodes, analysis.draft.fixed)
+    written = analysis.graph_def
     del written.node[:]
     written.node.extend(node for name, node in writer.nodes.items() if name in needed)
     return written
 
 
 def _share_numbers(made: Sequence[NodeDef]) -> None:
-    """Takes each number from the first constant that holds it: each constant costs time in every
-    step, and most ranges begin at 0.
-    """
+    """Share equal scalar constants: each costs time in every step, and most ranges begin at 0."""
     first: dict[bytes, str] = {}
     same: dict[str, str] = {}
     for node in made:
@@ -74,7 +71,7 @@ def _share_numbers(made: Sequence[NodeDef]) -> None:
 
 
 class _Writer:
-    """The nodes so far, which of them are new, and where each tensor is to be had as integers."""
+    """The nodes so far, which of them are new, and each tensor's quantized forms."""
 
     def __init__(
         self,
@@ -89,81 +86,81 @@ class _Writer:
         self.per_channel = per_channel
         self.nodes: dict[str, NodeDef] = {}
         self.made: list[NodeDef] = []
-        self.have: dict[tuple[str, Encoding], Integers] = {}
+        self.have: dict[tuple[str, Encoding], QuantizedTensor] = {}
 
     def copy(self, old: NodeDef) -> None:
-        """A node that stays as it is, and reads real values."""
+        """Keep a node, which reads float values."""
         for tensor in old.input:
-            self.real(canonical(tensor))
+            self.as_float(canonical(tensor))
         self._name(old)
 
-    def unit(self, unit: Unit) -> None:
-        """A product, and all that follows it, as one quantised operation."""
-        encoding, given, unit = self._given(unit)
+    def layer(self, layer: FusedLayer) -> None:
+        """Write a fused layer as one quantized operation."""
+        encoding, given, layer = self._given(layer)
         weights = quantize_weights(
-            unit.weights,
-            channel_axis=unit.channel_axis,
-            pairs_axis=None if encoding.signed else unit.pairs_axis,
+            layer.weights,
+            channel_axis=layer.channel_axis,
+            pairs_axis=None if encoding.signed else layer.pairs_axis,
             per_channel=self.per_channel,
         )
-        real = real_weights(weights, unit.channel_axis)
-        # The integers leave something out, and it is given back here: of the values the shift, and
-        # of the weights what rounding took, as far as it doesn't average out (M. Nagel et al.,
-        # Data-free quantization through weight equalization and bias correction, ICCV 2019; the
-        # logits of MobileNet v1 correlate with float32's by 0.998 with it, by 0.969 without).
-        lost = (unit.weights - real) * self.means[unit.name][..., None]
-        bias = unit.bias + unit.by_channel(encoding.shift * real + lost)
-        if unit.op == "MatMul":
-            self._add(nodes.matrix_product(unit, given, weights, bias))
+        real = real_weights(weights, layer.channel_axis)
+        # The bias compensates for the input's shift, and for the mean error of rounded weights
+        # (M. Nagel et al., Data-free quantization through weight equalization and bias correction,
+        # ICCV 2019; the logits of MobileNet v1 correlate with float32's by 0.998 with it, by 0.969
+        # without).
+        lost = (layer.weights - real) * self.means[layer.name][..., None]
+        bias = layer.bias + layer.by_channel(encoding.shift * real + lost)
+        if layer.op == "MatMul":
+            self._add(nodes.matrix_product(layer, given, weights, bias))
             return
         summand = None
-        if unit.summand is not None:
-            summand = self._integers(unit.summand, self.encodings[unit.summand])
-            bias = bias + self.encodings[unit.summand].shift
-        result = self.encodings[unit.output]
-        made = self._result(unit.output, result)
+        if layer.summand is not None:
+            summand = self._quantized(layer.summand, self.encodings[layer.summand])
+            bias = bias + self.encodings[layer.summand].shift
+        result = self.encodings[layer.output]
+        made = self._result(layer.output, result)
         bias = bias - result.shift
-        self._add(nodes.convolution(unit, given, weights, bias, summand, made))
+        self._add(nodes.convolution(layer, given, weights, bias, summand, made))
 
-    def carrier(self, carrier: Carrier, old: NodeDef) -> None:
-        """A pooling or a concatenation of integers."""
-        encoding = self.encodings[carrier.name]
-        given = [self._integers(tensor, encoding) for tensor in carrier.inputs]
-        self._add([nodes.carrier(old, given, self._result(carrier.name, encoding))])
+    def pass_through(self, passing: PassThrough, old: NodeDef) -> None:
+        """Write a pass-through op, quantized."""
+        encoding = self.encodings[passing.name]
+        given = [self._quantized(tensor, encoding) for tensor in passing.inputs]
+        self._add([nodes.pass_through(old, given, self._result(passing.name, encoding))])
 
-    def real(self, tensor: str) -> str:
-        """The tensor as real values, turned back from integers where need be."""
+    def as_float(self, tensor: str) -> str:
+        """The tensor as float, dequantized if needed."""
         if self.findings.is_int8(tensor) and tensor not in self.nodes:
             encoding = self.encodings[tensor]
             self._add(nodes.dequantize(tensor, self.have[tensor, encoding], encoding))
         return tensor
 
-    def _given(self, unit: Unit) -> tuple[Encoding, Integers, Unit]:
-        """A unit's input as integers that it can read, and the unit that reads them.
+    def _given(self, layer: FusedLayer) -> tuple[Encoding, QuantizedTensor, FusedLayer]:
+        """A layer's input quantized as it can read it, and the layer that reads it.
 
-        A shift can't be taken back in zeros that are padded around integers, so they are put around
-        the real values before; where it isn't known how many, the integers are signed.
+        Zero padding around shifted integers can't be compensated, so the float values are padded
+        instead; where the amount isn't known, the input is quantized with a sign.
         """
-        tensor, encoding = unit.input, self.encodings[unit.input]
-        if encoding.shift and unit.pads is None:
+        tensor, encoding = layer.input, self.encodings[layer.input]
+        if encoding.shift and layer.pads is None:
             encoding = encoding.with_sign()
-        elif encoding.shift and unit.pads and any(unit.pads):
-            tensor = f"{unit.name}/padded"
-            self._add(nodes.pad(tensor, self.real(unit.input), unit.pads))
-            unit = replace(unit, input=tensor, padding="VALID", pads=())
-        return encoding, self._integers(tensor, encoding), unit
+        elif encoding.shift and layer.pads and any(layer.pads):
+            tensor = f"{layer.name}/padded"
+            self._add(nodes.pad(tensor, self.as_float(layer.input), layer.pads))
+            layer = replace(layer, input=tensor, padding="VALID", pads=())
+        return encoding, self._quantized(tensor, encoding), layer
 
-    def _integers(self, tensor: str, encoding: Encoding) -> Integers:
-        """The tensor as integers of this encoding, made from real values where need be."""
+    def _quantized(self, tensor: str, encoding: Encoding) -> QuantizedTensor:
+        """The tensor quantized with this encoding, from float if needed."""
         if (tensor, encoding) not in self.have:
-            real = self.real(tensor)
+            real = self.as_float(tensor)
             self._add(nodes.quantize(self._result(tensor, encoding), real, encoding))
         return self.have[tensor, encoding]
 
-    def _result(self, tensor: str, encoding: Encoding) -> Integers:
-        """Names for a tensor's integers in this encoding."""
+    def _result(self, tensor: str, encoding: Encoding) -> QuantizedTensor:
+        """Names for a tensor quantized with this encoding."""
         name = f"{tensor.replace(':', '_')}/{'qint8' if encoding.signed else 'quint8'}"
-        made, constants = nodes.integers(name, encoding)
+        made, constants = nodes.quantized_tensor(name, encoding)
         self._add(constants)
         self.have[tensor, encoding] = made
         return made
@@ -177,5 +174,5 @@ class _Writer:
         if self.nodes.setdefault(node.name, node) is not node:
             raise GraphError(
                 f"node {node.name!r} ({self.nodes[node.name].op}): the int8 graph needs this name "
-                f"for another node ({node.op}). Rename it, or exclude what it belongs to"
+                f"for another node ({node.op}). Rename it, or exclude its layer"
             )

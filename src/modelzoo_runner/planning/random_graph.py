@@ -62,7 +62,7 @@ def _built(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, 
         _tell(progress, f"building {topology}", 1)
 
     path = _folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
-    return path, built.kept(path, build)
+    return path, built.get_or_build(path, build)
 
 
 def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
@@ -93,7 +93,7 @@ def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Pa
         json.dumps(said, sort_keys=True),
     )
     path = folder / f"{topology}_seed{plan.seed}_int8.pb"
-    return path, built.kept(path, quantize)
+    return path, built.get_or_build(path, quantize)
 
 
 def _folder(*made_of: str) -> Path:

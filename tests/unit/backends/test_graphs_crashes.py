@@ -56,7 +56,7 @@ def test_a_summand_that_is_not_free_is_refused(nodes: list[tuple[str, ...]], sai
     graph_def.node.extend(node(*each) for each in nodes)
     assert refusal(graph_def) == (
         f"node 'sum' ({SUM}) writes its sum over 's', which {said}: TensorFlow crashes on this. "
-        "Quantise the graph again and leave this node in float32"
+        "Quantize the graph again and leave this node in float32"
     )
 
 
@@ -91,7 +91,7 @@ def test_a_filter_that_is_no_constant_is_refused() -> None:
     convolution = node("conv", "QuantizedDepthwiseConv2D", "x", "f")
     assert refusal(graph_of(node("f", "QuantizeV2", "w"), convolution)) == (
         "node 'conv' (QuantizedDepthwiseConv2D) has a filter that isn't a constant but comes from "
-        "'f' (QuantizeV2): oneDNN can't run it. Freeze the graph before quantising it"
+        "'f' (QuantizeV2): oneDNN can't run it. Freeze the graph before quantizing it"
     )
 
 

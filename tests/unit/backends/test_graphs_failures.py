@@ -42,7 +42,7 @@ def test_only_the_line_that_says_what_happened_is_kept() -> None:
             "InternalError",
             WRAPPED,
             GraphError,
-            "an operation put out nothing: Missing 0-th output from 'a/conv'. Quantised "
+            "an operation made no output: Missing 0-th output from 'a/conv'. Quantized "
             "convolutions do that where oneDNN is off: set TF_ENABLE_ONEDNN_OPTS=1 before "
             "TensorFlow is imported",
         ),

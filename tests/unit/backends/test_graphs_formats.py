@@ -67,7 +67,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_foreign_file_is_recognised(name: str) -> None:
-    found = formats.foreign(FILES[name])
+    found = formats.recognize(FILES[name])
     assert found is not None
     assert found.name.startswith(name)
 
@@ -82,32 +82,32 @@ def test_a_foreign_file_is_recognised(name: str) -> None:
     ],
 )
 def test_what_a_server_answers_instead_is_a_page(page: bytes) -> None:
-    found = formats.foreign(page)
+    found = formats.recognize(page)
     assert found is not None
     assert found.advice.startswith("Delete it and download the graph again")
 
 
 def test_other_messages_of_tensorflow_are_recognised() -> None:
-    assert formats.foreign(saved_model()) is formats.SAVED_MODEL
-    found = formats.foreign(meta_graph())
+    assert formats.recognize(saved_model()) is formats.SAVED_MODEL
+    found = formats.recognize(meta_graph())
     assert found is not None
     assert found.name.startswith("a MetaGraph")
 
 
 def test_the_data_part_of_a_checkpoint_is_told_from_its_name() -> None:
     numbers = b"\x00\x00\x80\x3f" * 8
-    assert formats.foreign(numbers) is None
-    assert formats.foreign(numbers, "model.ckpt.data-00000-of-00001") is formats.CHECKPOINT
+    assert formats.recognize(numbers) is None
+    assert formats.recognize(numbers, "model.ckpt.data-00000-of-00001") is formats.CHECKPOINT
 
 
 def test_a_graph_is_not_foreign_whatever_its_first_node_is_called() -> None:
     graph_def = classifier()
-    assert formats.foreign(graph_def.SerializeToString()) is None
+    assert formats.recognize(graph_def.SerializeToString()) is None
     named = type(graph_def)()
     # Puts "TFL3" where a TensorFlow Lite model has it.
     named.node.add(name="TFL3", op="NoOp")
     assert named.SerializeToString()[4:8] == b"TFL3"
-    assert formats.foreign(named.SerializeToString()) is None
+    assert formats.recognize(named.SerializeToString()) is None
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_cut_off_graph_is_explained_with_both_sizes() -> None:
     data = classifier().SerializeToString()
     for cut in (len(data) // 2, len(data) - 1):
         said = formats.explain(data[:cut])
-        assert said.startswith("it is cut off: the part that starts at byte ")
+        assert said.startswith("it is truncated: the part that starts at byte ")
         assert said.endswith(f", the file at {cut:,}; get it again")
 
 
@@ -145,10 +145,10 @@ def test_a_message_that_is_whole_can_be_damaged_inside() -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
-    formats.foreign(data)
+    formats.recognize(data)
     formats.is_text_graph(data)
     assert formats.explain(data)
 
 
 def test_a_file_of_a_million_empty_fields_is_looked_through_quickly() -> None:
-    assert formats.foreign(b"\x0a\x00" * 1_000_000) is None
+    assert formats.recognize(b"\x0a\x00" * 1_000_000) is None

@@ -145,7 +145,7 @@ def test_a_page_saved_as_a_graph_is_refused_with_its_start(folder: Path) -> None
 def test_a_truncated_graph_is_refused(folder: Path) -> None:
     data = classifier().SerializeToString()
     said = refusal(written(folder, data[: len(data) // 2], "half.pb"))
-    assert f"not a frozen graph ({len(data) // 2:,} bytes): it is cut off" in said
+    assert f"not a frozen graph ({len(data) // 2:,} bytes): it is truncated" in said
 
 
 def test_a_graph_truncated_between_two_nodes_is_refused(folder: Path) -> None:

@@ -7,9 +7,9 @@ from graphs_made import batch_of, graph_of, made, node, ops, placeholder, run, w
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.simplify import (
     CONTROL_FLOW,
-    forget_places,
-    remove_passing_on,
-    remove_unneeded,
+    clear_devices,
+    prune,
+    remove_pass_through,
 )
 
 
@@ -30,7 +30,7 @@ def edges(made: Draft) -> dict[str, list[str]]:
 )
 def test_nodes_that_hand_on_their_input_are_taken_out(op: str) -> None:
     made = draft(("in", "P"), ("a", op, "in:1"), ("b", op, "a:0"), ("out", "Relu", "b"))
-    assert remove_passing_on(made) == 2
+    assert remove_pass_through(made) == 2
     assert edges(made) == {"in": [], "out": ["in:1"]}
 
 
@@ -38,18 +38,18 @@ def test_what_waited_for_one_waits_for_what_it_waited_for() -> None:
     made = draft(
         ("in", "P"), ("a", "Identity", "in:1"), ("out", "Relu", "in", "^in", "^a"), ("x", "R", "^a")
     )
-    assert remove_passing_on(made) == 1
+    assert remove_pass_through(made) == 1
     assert edges(made) == {"in": [], "out": ["in", "^in"], "x": ["^in"]}
 
 
 def test_one_that_waits_stays() -> None:
     made = draft(("in", "P"), ("c", "Assert"), ("a", "Identity", "in", "^c"), ("out", "Relu", "a"))
-    assert remove_passing_on(made) == 0
+    assert remove_pass_through(made) == 0
 
 
 def test_one_that_is_fed_or_fetched_stays() -> None:
     made = draft(("in", "Identity", "p"), ("p", "P"), ("out", "Identity", "in"))
-    assert remove_passing_on(made) == 0
+    assert remove_pass_through(made) == 0
 
 
 @pytest.mark.parametrize("op", sorted(CONTROL_FLOW))
@@ -57,14 +57,14 @@ def test_one_beside_control_flow_stays(op: str) -> None:
     behind = draft(("s", op), ("a", "Identity", "s:1"), ("out", "Relu", "a"))
     before = draft(("in", "P"), ("a", "Identity", "in"), ("out", op, "a"), fixed=("in",))
     waits = draft(("in", "P"), ("a", "Identity", "in"), ("m", op, "^a"), fixed=("in",))
-    assert [remove_passing_on(each) for each in (behind, before, waits)] == [0, 0, 0]
+    assert [remove_pass_through(each) for each in (behind, before, waits)] == [0, 0, 0]
 
 
 def test_nodes_that_no_output_needs_are_dropped() -> None:
     made = draft(
         ("in", "P"), ("wait", "Assert"), ("out", "Relu", "in", "^wait"), ("loss", "Mean", "out")
     )
-    assert remove_unneeded(made) == 1
+    assert prune(made) == 1
     assert sorted(made.nodes) == ["in", "out", "wait"]
 
 
@@ -72,7 +72,7 @@ def test_places_are_forgotten() -> None:
     made = draft(("in", "P"))
     made.nodes["in"].device = "/job:worker/task:3/gpu:0"
     made.nodes["in"].attr["_class"].list.s.append(b"loc:@gone")
-    forget_places(made)
+    clear_devices(made)
     assert made.nodes["in"].device == ""
     assert not made.nodes["in"].attr
 
@@ -95,8 +95,8 @@ def test_loops_and_branches_of_tensorflow_1_compute_the_same() -> None:
 
     for graph_def in (made(branches), while_loop()):
         copy = Draft(graph_def, ["input", "output"])
-        remove_unneeded(copy)
-        remove_passing_on(copy)
+        prune(copy)
+        remove_pass_through(copy)
         for batch in (batch_of(2, 4) + 2, batch_of(2, 4) - 2):
             before, after = (run(each, batch, "output:0") for each in (graph_def, copy.graph_def()))
             np.testing.assert_array_equal(before, after)
@@ -116,8 +116,8 @@ def test_what_has_to_happen_first_still_does() -> None:
     from modelzoo_runner.errors import GraphError
 
     copy = Draft(made(build), ["input", "output"])
-    remove_unneeded(copy)
-    remove_passing_on(copy)
+    prune(copy)
+    remove_pass_through(copy)
     assert "StopGradient" not in ops(copy.graph_def()) or "Assert" in ops(copy.graph_def())
     assert run(copy.graph_def(), np.ones((1, 4), "f4"), "output:0")[0].sum() == 8
     with pytest.raises(GraphError, match="assertion failed"):

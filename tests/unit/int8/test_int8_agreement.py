@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelzoo_runner.int8.agreement import agreement
+from modelzoo_runner.int8.compare import agreement
 
 
 def test_equal_scores_agree() -> None:

@@ -9,23 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelzoo_runner.int8.cutoff import Range
-from modelzoo_runner.int8.encodings import Encoding, choose, wanted
-from modelzoo_runner.int8.units import Carrier, Findings, Unit
+from modelzoo_runner.int8.clipping import Range
+from modelzoo_runner.int8.encodings import Encoding, choose, tensors_to_calibrate
+from modelzoo_runner.int8.fused import Findings, FusedLayer, PassThrough
 
 
-def unit(name: str, input: str, op: str = "Conv2D", **how: Any) -> Unit:
+def layer(name: str, input: str, op: str = "Conv2D", **how: Any) -> FusedLayer:
     weights, bias = np.zeros((3, 3, 4, 4), np.float32), np.zeros(4, np.float32)
-    return Unit(
+    return FusedLayer(
         name=name, op=op, input=input, output=name, nodes=(name,), weights=weights, bias=bias, **how
     )
 
 
-def findings(*units: Unit, carriers: tuple[Carrier, ...] = (), positive: str = "") -> Findings:
+def findings(
+    *layers: FusedLayer, pass_through: tuple[PassThrough, ...] = (), positive: str = ""
+) -> Findings:
     return Findings(
-        units={each.output: each for each in units},
-        carriers={each.name: each for each in carriers},
-        left={},
+        layers={each.output: each for each in layers},
+        pass_through={each.name: each for each in pass_through},
+        float_reasons={},
         positive=frozenset(positive.split()),
     )
 
@@ -47,40 +49,44 @@ def test_an_encoding_holds_its_range_with_and_without_sign(low: float, high: flo
 
 
 def test_wanted_are_the_tensors_that_will_be_integers() -> None:
-    matrix = unit("matrix", "pool", op="MatMul")
-    pool = Carrier(name="pool", op="MaxPool", inputs=("a",))
-    assert wanted(findings(unit("a", "image"), matrix, carriers=(pool,))) == ["image", "a", "pool"]
+    matrix = layer("matrix", "pool", op="MatMul")
+    pool = PassThrough(name="pool", op="MaxPool", inputs=("a",))
+    assert tensors_to_calibrate(findings(layer("a", "image"), matrix, pass_through=(pool,))) == [
+        "image",
+        "a",
+        "pool",
+    ]
 
 
 def test_values_that_are_never_below_zero_have_no_shift() -> None:
     found = choose(
-        findings(unit("a", "image"), positive="a"), ranges(image=(-1.0, 3.0), a=(-0.5, 2.0))
+        findings(layer("a", "image"), positive="a"), ranges(image=(-1.0, 3.0), a=(-0.5, 2.0))
     )
     assert found == {"image": Encoding(low=-1.0, high=3.0), "a": Encoding(low=0.0, high=2.0)}
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (-1e-9, 1e-9), (0.5, 0.5)])
 def test_a_range_has_zero_in_it_and_some_width(low: float, high: float) -> None:
-    encoding = choose(findings(unit("a", "image")), ranges(image=(low, high), a=(0.0, 1.0)))[
+    encoding = choose(findings(layer("a", "image")), ranges(image=(low, high), a=(0.0, 1.0)))[
         "image"
     ]
     assert encoding.low <= 0 < encoding.high and encoding.span >= 1e-6
 
 
 def test_relu6_reaches_to_six_at_most() -> None:
-    units = [unit("a", "image", activation="Relu6"), unit("b", "a", activation="Relu")]
-    found = choose(findings(*units, positive="a b"), ranges(image=(0, 1), a=(0, 6.1), b=(0, 6.1)))
+    layers = [layer("a", "image", activation="Relu6"), layer("b", "a", activation="Relu")]
+    found = choose(findings(*layers, positive="a b"), ranges(image=(0, 1), a=(0, 6.1), b=(0, 6.1)))
     assert found["a"].high == 6.0 and found["b"].high == 6.1
 
 
 def test_what_a_pooling_or_a_concatenation_joins_has_one_encoding() -> None:
-    carriers = (
-        Carrier(name="pool", op="MaxPool", inputs=("a",)),
-        Carrier(name="concat", op="ConcatV2", inputs=("pool", "b")),
+    pass_through = (
+        PassThrough(name="pool", op="MaxPool", inputs=("a",)),
+        PassThrough(name="concat", op="ConcatV2", inputs=("pool", "b")),
     )
-    units = [unit("a", "image"), unit("b", "image"), unit("c", "concat")]
+    layers = [layer("a", "image"), layer("b", "image"), layer("c", "concat")]
     found = choose(
-        findings(*units, carriers=carriers, positive="a b pool concat"),
+        findings(*layers, pass_through=pass_through, positive="a b pool concat"),
         ranges(image=(0, 1), a=(0, 2), b=(0, 3), pool=(0, 2), concat=(0, 3), c=(0, 9)),
     )
     one = Encoding(low=0.0, high=3.0)
@@ -95,17 +101,17 @@ PADDED: dict[str, Any] = {"padding": "SAME", "pads": (1, 1, 1, 1)}
 @pytest.mark.parametrize(
     ("reader", "signed"),
     [
-        (unit("b", "a", **PADDED), True),
-        (unit("b", "a", padding="SAME", pads=None), True),
-        (unit("b", "a"), False),  # nothing is padded
-        (unit("b", "a", op="DepthwiseConv2dNative", **PADDED), False),  # takes none with a sign
-        (unit("b", "a", summand="c", **PADDED), False),
+        (layer("b", "a", **PADDED), True),
+        (layer("b", "a", padding="SAME", pads=None), True),
+        (layer("b", "a"), False),  # nothing is padded
+        (layer("b", "a", op="DepthwiseConv2dNative", **PADDED), False),  # takes none with a sign
+        (layer("b", "a", summand="c", **PADDED), False),
     ],
 )
-def test_what_is_padded_between_convolutions_has_a_sign(reader: Unit, signed: bool) -> None:
-    units = [unit("a", "image"), reader, unit("c", "image")]
+def test_what_is_padded_between_convolutions_has_a_sign(reader: FusedLayer, signed: bool) -> None:
+    layers = [layer("a", "image"), reader, layer("c", "image")]
     span = ranges(image=(0, 1), a=(-1.0, 5.0), b=(-1, 1), c=(-1, 1))
-    assert choose(findings(*units), span)["a"].signed == signed
+    assert choose(findings(*layers), span)["a"].signed == signed
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,10 @@ def test_an_image_that_is_padded_has_a_sign_if_that_costs_little(
     low: float, high: float, signed: bool
 ) -> None:
     span = ranges(image=(low, high), a=(0.0, 1.0))
-    assert choose(findings(unit("a", "image", **PADDED)), span)["image"].signed == signed
+    assert choose(findings(layer("a", "image", **PADDED)), span)["image"].signed == signed
 
 
 def test_what_is_summed_up_has_no_sign() -> None:
-    units = [unit("a", "image"), unit("b", "a", **PADDED), unit("c", "image", summand="a")]
+    layers = [layer("a", "image"), layer("b", "a", **PADDED), layer("c", "image", summand="a")]
     span = ranges(image=(0, 1), a=(-1.0, 5.0), b=(-1, 1), c=(-1, 1))
-    assert not choose(findings(*units), span)["a"].signed
+    assert not choose(findings(*layers), span)["a"].signed

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from int8_made import graph_of
 
+from modelzoo_runner.int8.analysis import analyze, canonical
 from modelzoo_runner.int8.find import find
-from modelzoo_runner.int8.units import Findings
-from modelzoo_runner.int8.wiring import canonical, read
+from modelzoo_runner.int8.fused import Findings
 
 Tensor = Any
 
@@ -21,7 +21,7 @@ FILTERS = np.ones((3, 3, 4, 4), np.float32)
 
 def found_in(build: Callable[[Tensor], Tensor], *, fixed: bool = True, **how: Any) -> Findings:
     graph_def = graph_of(build, IMAGES, fixed=fixed)
-    return find(read(graph_def, input="input:0", outputs=["output:0"]), **how)
+    return find(analyze(graph_def, input="input:0", outputs=["output:0"]), **how)
 
 
 def convolution(image: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def on_a_branch(image: Tensor) -> Tensor:
 )
 def test_why_a_product_stays_in_float32(build: Callable[[Tensor], Tensor], reason: str) -> None:
     findings = found_in(build)
-    assert not findings.units
-    (left,) = findings.left.items()
+    assert not findings.layers
+    (left,) = findings.float_reasons.items()
     assert left[0].endswith("conv") and left[1] == reason
 
 
@@ -154,24 +154,24 @@ def test_a_depthwise_product_of_both_signs_and_of_unknown_size_stays_in_float32(
     def build(image: Tensor) -> Tensor:
         return tf.nn.depthwise_conv2d(image, FILTERS[..., :1], [1] * 4, "SAME", name="conv")
 
-    assert not found_in(build, fixed=True).left
-    assert found_in(build, fixed=False).left == {
+    assert not found_in(build, fixed=True).float_reasons
+    assert found_in(build, fixed=False).float_reasons == {
         "conv": "its input has values below zero, with zeros padded around them"
     }
     # Behind a ReLU there are none.
-    assert not found_in(lambda image: build(convolution(image)), fixed=False).left
+    assert not found_in(lambda image: build(convolution(image)), fixed=False).float_reasons
 
 
 @pytest.mark.parametrize("exclude", [["conv"], ["Conv2D"], ("Conv2D", "conv")])
 def test_what_is_excluded_stays_in_float32(exclude: list[str]) -> None:
     findings = found_in(convolution, exclude=exclude)
-    assert not findings.units
-    assert findings.left == {"conv": "it was excluded"}
+    assert not findings.layers
+    assert findings.float_reasons == {"conv": "it was excluded"}
 
 
 def test_a_relu_that_is_excluded_is_not_taken_in() -> None:
-    (unit,) = found_in(convolution, exclude=["Relu"]).units.values()
-    assert unit.activation == "" and unit.output == "conv"
+    (layer,) = found_in(convolution, exclude=["Relu"]).layers.values()
+    assert layer.activation == "" and layer.output == "conv"
 
 
 def test_a_unit_holds_all_that_one_operation_does() -> None:
@@ -183,13 +183,13 @@ def test_a_unit_holds_all_that_one_operation_does() -> None:
         made = tf.nn.bias_add(made, np.arange(4, dtype="f4"), name="bias")
         return tf.nn.relu6(made, name="relu6")
 
-    (unit,) = found_in(build).units.values()
-    assert (unit.name, unit.op, unit.input, unit.output) == ("conv", "Conv2D", "input", "relu6")
-    assert unit.nodes == ("conv", "bias", "relu6")
-    assert unit.pads == (1, 2, 0, 3) and unit.padding == "VALID" and unit.sees_padding
-    assert unit.strides == (2, 2) and unit.dilations == (1, 1)
-    assert unit.activation == "Relu6" and unit.bias.tolist() == [0, 1, 2, 3]
-    assert unit.channels == 4
+    (layer,) = found_in(build).layers.values()
+    assert (layer.name, layer.op, layer.input, layer.output) == ("conv", "Conv2D", "input", "relu6")
+    assert layer.nodes == ("conv", "bias", "relu6")
+    assert layer.pads == (1, 2, 0, 3) and layer.padding == "VALID" and layer.sees_padding
+    assert layer.strides == (2, 2) and layer.dilations == (1, 1)
+    assert layer.activation == "Relu6" and layer.bias.tolist() == [0, 1, 2, 3]
+    assert layer.channels == 4
 
 
 @pytest.mark.parametrize("op", ["Add", "AddV2"])
@@ -214,11 +214,11 @@ def test_a_constant_that_is_added_to_each_channel_is_taken_in(
         made = tf.nn.conv2d(image, FILTERS, 1, "SAME") + convolution(image)
         return getattr(tf.raw_ops, op)(x=offset, y=made, name="sum")
 
-    units = found_in(build).units
-    assert ("sum" in units) == taken
+    layers = found_in(build).layers
+    assert ("sum" in layers) == taken
     if taken:
-        np.testing.assert_array_equal(units["sum"].bias, np.broadcast_to(offset.ravel(), 4))
-        assert units["sum"].summand is not None
+        np.testing.assert_array_equal(layers["sum"].bias, np.broadcast_to(offset.ravel(), 4))
+        assert layers["sum"].summand is not None
 
 
 @pytest.mark.parametrize(("size", "pads"), [((8, 8), (0, 1, 0, 1)), ((7, 9), (1, 1, 1, 1))])
@@ -227,15 +227,15 @@ def test_same_pads_by_the_size_of_the_image(size: tuple[int, int], pads: tuple[i
 
     images = np.zeros((1, *size, 4), np.float32)
     graph_def = graph_of(lambda image: tf.nn.conv2d(image, FILTERS, 2, "SAME"), images)
-    (unit,) = find(read(graph_def, input="input:0", outputs=["output:0"])).units.values()
-    assert unit.pads == pads
+    (layer,) = find(analyze(graph_def, input="input:0", outputs=["output:0"])).layers.values()
+    assert layer.pads == pads
 
 
 def test_a_result_that_is_fetched_is_not_taken_into_the_next_operation() -> None:
     graph_def = graph_of(convolution, IMAGES)
-    wiring = read(graph_def, input="input:0", outputs=["conv:0", "output:0"])
-    (unit,) = find(wiring).units.values()
-    assert unit.output == "conv" and not unit.activation
+    analysis = analyze(graph_def, input="input:0", outputs=["conv:0", "output:0"])
+    (layer,) = find(analysis).layers.values()
+    assert layer.output == "conv" and not layer.activation
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_which_poolings_work_on_integers(pool: dict[str, Any], carried: bool) ->
         return getattr(tf.raw_ops, op)(**given, **how, name="pool")
 
     findings = found_in(build)
-    assert set(findings.carriers) == ({"pool"} if carried else set())
+    assert set(findings.pass_through) == ({"pool"} if carried else set())
     assert findings.is_int8("relu") and findings.is_int8("pool") == carried
 
 
@@ -273,7 +273,7 @@ def test_which_concatenations_work_on_integers(axis: int, carried: bool) -> None
         parts = [convolution(image), convolution(image)]
         return tf.concat(parts, axis, name="concat")
 
-    assert set(found_in(build).carriers) == ({"concat"} if carried else set())
+    assert set(found_in(build).pass_through) == ({"concat"} if carried else set())
 
 
 def test_a_tensor_has_one_name() -> None:

@@ -133,7 +133,7 @@ def test_a_graph_that_was_prepared_before() -> None:
     prepared = prepare(graph_of(residual, IMAGES), **ENDS).graph_def
     (layer,) = layers(prepared, **ENDS)
     assert (layer.op, layer.state) == ("_FusedConv2D", "fp32")
-    assert layer.why == "it was fused for float32: quantise the graph before it is prepared"
+    assert layer.why == "it was fused for float32: quantize the graph before it is prepared"
 
 
 def test_without_onednn_int8_can_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

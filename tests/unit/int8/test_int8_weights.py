@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from modelzoo_runner.int8.weights import quantize_weights, real_weights
+from modelzoo_runner.int8.encodings import quantize_weights, real_weights
 
 filters = arrays.arrays(
     np.float32,

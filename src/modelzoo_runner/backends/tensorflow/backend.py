@@ -87,7 +87,7 @@ class Model:
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
         """Those of the outputs whose node the graph has."""
-        return loading.there(self.graph_def, outputs)
+        return loading.present_outputs(self.graph_def, outputs)
 
     def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
         """Nothing, if the graph can be fed and fetched there."""

@@ -1,6 +1,6 @@
-"""int8 graphs that end the process instead of raising an error, told before they run.
+"""Recognize int8 graphs that crash the process instead of raising an error, before they run.
 
-oneDNN's quantised convolutions take two things for granted. What happens where they don't hold was
+oneDNN's quantized convolutions make two assumptions. What happens where they don't hold was
 measured with TensorFlow 2.21 (constants: 2.14 ... 2.21).
 """
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
     Nodes = Mapping[str, NodeDef]
 
-# Operations that hand on the memory they were given, so that two tensors share it.
+# Operations whose output shares its memory with their input.
 _SHARING = frozenset(
     ("Bitcast", "CheckNumerics", "ExpandDims", "Identity", "PreventGradient", "QuantizedReshape")
 ).union(("Reshape", "Snapshot", "Squeeze", "StopGradient"))
 
-# Operations whose result is in memory of its own.
+# Operations that allocate their output.
 _OWNING = ("QuantizeV2", "Quantized", "Requantize", "_FusedQuantized")
 
 _CONVOLUTIONS = ("QuantizedConv2D", "QuantizedDepthwiseConv2D", "_FusedQuantized")
 
 
 def check_crashes(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
-    """Nothing, if no quantised convolution of the graph is known to end the process.
+    """Check that no quantized convolution of the graph is known to crash the process.
 
     A filter has to be a constant, because it is prepared only once. The tensor that a convolution
-    adds to its result (the "summand") has to be free by then, because the sum is written over it:
-    where its memory is a constant's or the input's, is needed later, or is fetched (`outputs`),
-    TensorFlow hands over nothing, and the process ends with a segmentation fault.
+    adds to its result (the "summand") is overwritten with the sum: where its memory is a constant's
+    or the input's, is needed later, or is fetched (`outputs`), TensorFlow passes a null pointer and
+    the process ends with a segmentation fault.
 
     Raises:
         GraphError: naming the node and the tensor.
@@ -56,7 +56,7 @@ def check_crashes(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
             if reason:
                 raise GraphError(
                     f"{label} writes its sum over {summand!r}, which {reason}: TensorFlow crashes "
-                    "on this. Quantise the graph again and leave this node in float32"
+                    "on this. Quantize the graph again and leave this node in float32"
                 )
 
 
@@ -68,12 +68,12 @@ def _check_filter(node: NodeDef, nodes: Nodes, label: str) -> None:
     if op not in ("Const", "HostConst"):
         raise GraphError(
             f"{label} has a filter that isn't a constant but comes from {name!r} ({op}): oneDNN "
-            "can't run it. Freeze the graph before quantising it"
+            "can't run it. Freeze the graph before quantizing it"
         )
 
 
 def _summand(node: NodeDef) -> str | None:
-    """The tensor that a quantised convolution adds to its result, if it is of that kind."""
+    """The tensor that a quantized convolution adds to its result, if it is of that kind."""
     if node.op.startswith("_FusedQuantized"):
         fused = list(opdef.stated(node, "fused_ops").list.s)
         # Inputs: image, filter, then the bias if there is one, then the summand.

@@ -1,4 +1,4 @@
-"""A graph while it is being rewritten: its nodes by name, who uses them, and what has to stay.
+"""A graph while it is being rewritten: its nodes by name, their users, and which must stay.
 
 A pass takes a `Draft`, changes it in place and returns how often it did something. Edges are text,
 as in a NodeDef: `node`, `node:1` (its second output) or `^node` (only wait for it).
@@ -85,7 +85,7 @@ class Draft:
         self.nodes[name] = node
 
     def new(self, op: str, name: str, *inputs: str) -> NodeDef:
-        """A node that is not in the graph yet."""
+        """A new node, not yet added to the graph."""
         from tensorflow.core.framework.node_def_pb2 import NodeDef
 
         return NodeDef(op=op, name=name, input=inputs)

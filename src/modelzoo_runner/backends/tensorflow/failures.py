@@ -1,4 +1,4 @@
-"""What TensorFlow says when a step fails, as one error of this library's."""
+"""Translate TensorFlow's errors into this library's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def explain(error: tf.errors.OpError, batch_shape: Sequence[int] | None = None) 
         return RequestError(f"not enough memory for {batch}: {said}. Ask for a smaller batch_size")
     if "Missing 0-th output" in said:
         return GraphError(
-            f"an operation put out nothing: {said}. Quantised convolutions do that where oneDNN is "
+            f"an operation made no output: {said}. Quantized convolutions do that where oneDNN is "
             "off: set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported"
         )
     if "No OpKernel was registered" in said or "No kernel" in said:

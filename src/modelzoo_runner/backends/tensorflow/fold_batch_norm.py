@@ -1,10 +1,10 @@
-"""Move batch norms into the weights of the convolution before them.
+"""Fold batch norms into the weights of the layer before them.
 
-In inference a batch norm is a factor and a summand for each channel, in whatever way it was frozen:
+In inference a batch norm is a factor and a summand for each channel, however it was frozen:
 as FusedBatchNorm (slim, Keras 2), or as Mul, Sub and Add with arithmetic on constants around it
 (older slim, Keras 3), which `fold_constants` has made two constants of. All of them are chains of
 `x * factor + summand` behind a convolution, and so are a bias, in whatever way it is added, and the
-scaling of a residual branch. The chain becomes one BiasAdd; the factor goes into the filter.
+scaling of a residual branch. The chain becomes one BiasAdd, with the factor in the filter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What a file that isn't a frozen graph is instead, told from its bytes.
+"""Recognize the format of a file that isn't a frozen graph, from its bytes.
 
-People hand over whatever a download or a training run left behind. `foreign` recognises the usual
-formats and knows what to do with each; `explain` says what is wrong with bytes that were meant to
-be a frozen graph. TensorFlow isn't needed, and nothing is unpacked or run.
+`recognize` knows the usual formats and what to do with each; `explain` says what is wrong with
+bytes that were meant to be a frozen graph. TensorFlow isn't needed, and nothing is unpacked or run.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Format:
     """A format that isn't a frozen graph, and what to do with a file of it."""
 
     name: str
@@ -26,32 +25,32 @@ _FREEZE = (
     "Freeze it first: tf.compat.v1.graph_util.convert_variables_to_constants, or for TensorFlow 2 "
     "convert_variables_to_constants_v2, writes one .pb."
 )
-SAVED_MODEL = Foreign("a SavedModel", _FREEZE)
-_META_GRAPH = Foreign("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
-CHECKPOINT = Foreign("a checkpoint, which has weights and no frozen graph", _FREEZE)
-_ONNX = Foreign("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
-_TFLITE = Foreign(
-    "a TensorFlow Lite model", "It can't be turned back: give the .pb it was made from."
+SAVED_MODEL = Format("a SavedModel", _FREEZE)
+_META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
+CHECKPOINT = Format("a checkpoint, which has weights and no frozen graph", _FREEZE)
+_ONNX = Format("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
+_TFLITE = Format(
+    "a TensorFlow Lite model", "It can't be converted back: give the .pb it was made from."
 )
-_PAGE = Foreign(
+_PAGE = Format(
     "a web page or an XML/JSON answer, most likely a server's error message",
     "Delete it and download the graph again; look at the file to see what the server said.",
 )
-_LFS = Foreign("a Git LFS pointer, not the file it points to", "Fetch the file: git lfs pull.")
+_LFS = Format("a Git LFS pointer, not the file it points to", "Fetch the file: git lfs pull.")
 
 # (offset, bytes there, format), the most telling first.
-_SIGNATURES: tuple[tuple[int, bytes, Foreign], ...] = (
-    (0, b"\x1f\x8b", Foreign("a gzip archive", _UNPACK)),
-    (0, b"PK\x03\x04", Foreign("a zip archive (a .keras or .pt file is one too)", _UNPACK)),
-    (0, b"BZh", Foreign("a bzip2 archive", _UNPACK)),
-    (0, b"\xfd7zXZ\x00", Foreign("an xz archive", _UNPACK)),
-    (0, b"\x28\xb5\x2f\xfd", Foreign("a zstd archive", _UNPACK)),
-    (257, b"ustar", Foreign("a tar archive", _UNPACK)),
-    (0, b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file (Keras weights)", _FREEZE)),
+_SIGNATURES: tuple[tuple[int, bytes, Format], ...] = (
+    (0, b"\x1f\x8b", Format("a gzip archive", _UNPACK)),
+    (0, b"PK\x03\x04", Format("a zip archive (a .keras or .pt file is one too)", _UNPACK)),
+    (0, b"BZh", Format("a bzip2 archive", _UNPACK)),
+    (0, b"\xfd7zXZ\x00", Format("an xz archive", _UNPACK)),
+    (0, b"\x28\xb5\x2f\xfd", Format("a zstd archive", _UNPACK)),
+    (257, b"ustar", Format("a tar archive", _UNPACK)),
+    (0, b"\x89HDF\r\n\x1a\n", Format("an HDF5 file (Keras weights)", _FREEZE)),
     (4, b"TFL3", _TFLITE),
-    (0, b"\x93NUMPY", Foreign("a NumPy array", "A graph is needed, not its data.")),
-    (0, b"\xff\xd8\xff", Foreign("a JPEG image", "A graph is needed, not its input.")),
-    (0, b"\x89PNG", Foreign("a PNG image", "A graph is needed, not its input.")),
+    (0, b"\x93NUMPY", Format("a NumPy array", "A graph is needed, not its data.")),
+    (0, b"\xff\xd8\xff", Format("a JPEG image", "A graph is needed, not its input.")),
+    (0, b"\x89PNG", Format("a PNG image", "A graph is needed, not its input.")),
     (0, b"version https://git-lfs", _LFS),
 )
 
@@ -71,7 +70,7 @@ _NODE = b"\x0a"
 _FIELDS_TO_SEE = 100_000
 
 
-def foreign(data: bytes, name: str = "") -> Foreign | None:
+def recognize(data: bytes, name: str = "") -> Format | None:
     r"""The format of these bytes, if it is a known one and not a frozen graph.
 
     The data part of a checkpoint is bare numbers, so it is told from the file's `name`.
@@ -92,7 +91,7 @@ def foreign(data: bytes, name: str = "") -> Foreign | None:
         return CHECKPOINT
     if ".data-0" in name:
         return CHECKPOINT
-    return _foreign_protobuf(data)
+    return _recognize_protobuf(data)
 
 
 def is_text_graph(data: bytes) -> bool:
@@ -107,7 +106,7 @@ def explain(data: bytes) -> str:
             return f"it starts with {show(data)}"
         if field.end > len(data):
             return (
-                f"it is cut off: the part that starts at byte {field.start:,} ends at byte "
+                f"it is truncated: the part that starts at byte {field.start:,} ends at byte "
                 f"{field.end:,}, the file at {len(data):,}; get it again"
             )
     return f"a part inside it is damaged; it starts with {show(data)}"
@@ -118,7 +117,7 @@ def show(data: bytes, count: int = 60) -> str:
     return repr(data[:count]) + ("..." if len(data) > count else "")
 
 
-def _foreign_protobuf(data: bytes) -> Foreign | None:
+def _recognize_protobuf(data: bytes) -> Format | None:
     """A protobuf message of another type, told from its top fields.
 
     SavedModel starts with a number (1) and goes on with messages (2); ONNX has its graph in 7 and
@@ -165,7 +164,7 @@ def _fields(data: bytes) -> Iterator[_Field]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A base-128 number and the position after it; behind the data if it is cut off there."""
+    """A base-128 number and the position after it; behind the data if it is truncated."""
     value = 0
     for count, byte in enumerate(data[position : position + 10]):
         value |= (byte & 0x7F) << (7 * count)

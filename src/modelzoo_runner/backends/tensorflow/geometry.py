@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.structure import source, waits_for
+from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -38,7 +38,7 @@ _ELEMENTWISE = frozenset(("Add", "AddN", "AddV2", "Maximum", "Minimum", "Mul", "
 def sizes(nodes: Nodes) -> dict[str, Size]:
     """The size of the first output of each node that has four dimensions, by the node's name."""
     found: dict[str, Size] = {}
-    for name in TopologicalSorter(waits_for(nodes.values())).static_order():
+    for name in TopologicalSorter(predecessors(nodes.values())).static_order():
         node = nodes[name]
         size = _size(node, nodes, found)
         # Rank four is assumed: where it is another, the symbols never equal anything.
@@ -47,7 +47,7 @@ def sizes(nodes: Nodes) -> dict[str, Size]:
 
 
 def is_convolution(op: str) -> bool:
-    """Whether the operation is a convolution over an image, float or quantised, fused or not."""
+    """Whether the operation is a convolution over an image, float or quantized, fused or not."""
     return op.lstrip("_").removeprefix("Fused").removeprefix("Quantized").startswith(
         ("Conv2D", "DepthwiseConv2D", "DepthwiseConv2dNative")
     ) and not op.startswith("Conv2DBackprop")

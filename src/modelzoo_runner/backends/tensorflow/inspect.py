@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from modelzoo_runner.backends.base import show_shape
 from modelzoo_runner.backends.tensorflow import geometry, load
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.fold_constants import fold_constants
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.simplify import remove_passing_on
+from modelzoo_runner.backends.tensorflow.simplify import fold_constants, remove_pass_through
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values.deprecated import accepts_former_names
@@ -41,7 +40,7 @@ class LayerCount:
     """How many convolutions and matrix products there are, and how much work they are.
 
     `multiply_adds` are for one example; `None` where the size of the image can't be told from the
-    graph. `int8` and `int8_multiply_adds` are those of quantised layers.
+    graph. `int8` and `int8_multiply_adds` are those of quantized layers.
     """
 
     layers: int
@@ -54,7 +53,7 @@ class LayerCount:
 class GraphCard:
     """What `inspect_graph` found. `str()` of it is a page to read.
 
-    `parameters` counts the numbers in all weights (constants of floats or quantised integers with
+    `parameters` counts the numbers in all weights (constants of floats or quantized integers with
     at least one dimension), batch norm statistics and anchor boxes included. `producer` is the
     version of TensorFlow's graph format that wrote the file, 0 if it doesn't say.
     """
@@ -73,7 +72,7 @@ class GraphCard:
 
     @property
     def precision(self) -> str:
-        """`fp32` without quantised layers, else `int8`."""
+        """`fp32` without quantized layers, else `int8`."""
         return "int8" if self.layers.int8 else "fp32"
 
     def __str__(self) -> str:
@@ -158,7 +157,7 @@ def _layers(graph_def: GraphDef) -> LayerCount:
     """Each layer multiplies every weight once for each place of its window in one image."""
     # Without what stands between a layer and its weights, and hides how large they are.
     draft = Draft(graph_def, fixed=())
-    remove_passing_on(draft)
+    remove_pass_through(draft)
     fold_constants(draft)
     nodes = draft.nodes
     sizes = geometry.sizes(nodes)

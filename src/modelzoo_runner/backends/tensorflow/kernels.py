@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_kernels(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
-    """Nothing, if this TensorFlow has a CPU kernel for every operation with its types.
+    """Check that this TensorFlow has a CPU kernel for every operation with its types.
 
     `outputs` are the tensors that will be fetched, where they are known.
 
@@ -67,7 +67,7 @@ def _check_registered(graph_def: GraphDef) -> None:
             # Placeholders are fed, functions are inlined: neither is run by a kernel of its own.
             if node.op in functions or node.op.startswith("Placeholder"):
                 continue
-            reason = lacking(node, generic=bool(where))
+            reason = missing_kernel(node, generic=bool(where))
             if reason:
                 missing[reason] += 1
                 places.setdefault(reason, f"{node.name!r}{where}")
@@ -83,10 +83,10 @@ def _check_registered(graph_def: GraphDef) -> None:
         )
 
 
-def lacking(node: NodeDef, *, generic: bool = False) -> str | None:
-    """The operation, with its types, that this TensorFlow lacks to run a node; or nothing.
+def missing_kernel(node: NodeDef, *, generic: bool = False) -> str | None:
+    """The operation with its types, if this TensorFlow has no kernel for a node, else `None`.
 
-    In the body of a function (`generic`) a type may stand for an argument of the function's.
+    In a function body (`generic`) a type may be a parameter of the function.
     """
     op_def = opdef.find(node.op)
     if op_def is None:

@@ -1,6 +1,6 @@
-"""A file's bytes as a graph that is safe to look into: whole, frozen, well formed, harmless.
+"""Read a file as a graph and check it: complete, frozen, well formed, only allowed operations.
 
-Nothing of the graph runs here. Whether this TensorFlow has the kernels is `kernels.py`'s question.
+Nothing of the graph runs here. Whether this TensorFlow has its kernels, `kernels` checks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import formats, operations, structure
-from modelzoo_runner.backends.tensorflow.tensors import check_tensors, guess_tensors, there
+from modelzoo_runner.backends.tensorflow.tensors import (
+    check_tensors,
+    guess_tensors,
+    present_outputs,
+)
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values import validate as arguments
 
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_tensors",
-    "given",
     "guess_tensors",
     "locate",
     "parse",
+    "present_outputs",
     "read_bytes",
     "read_graph",
-    "there",
+    "resolve_graph",
 ]
 
 LARGEST_FILE = 2**31 - 1
@@ -46,24 +50,23 @@ def read_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) 
 
     Raises:
         GraphError: the file can't be read, is something else (which format, and what to do with
-            it), is cut off, isn't frozen (with the number of variables), is damaged, or has
+            it), is truncated, isn't frozen (with the number of variables), is damaged, or has
             operations that aren't allowed.
     """
     path = locate(path)
     return parse(read_bytes(path), path, allow_unsafe_ops=allow_unsafe_ops)
 
 
-def given(
+def resolve_graph(
     graph: GraphDef | str | os.PathLike[str],
     *,
     input: str | None = None,
     outputs: Mapping[str, str] | None = None,
     allow_unsafe_ops: bool = False,
 ) -> tuple[GraphDef, str, Mapping[str, str]]:
-    """The graph that a caller gave, checked, with the tensor to feed and those to fetch, by role.
+    """The graph, checked, with the tensor to feed and those to fetch (role: tensor).
 
-    A graph is given as the path of its file or as itself; tensors that aren't named are found as
-    `guess_tensors` does.
+    `graph` is a path or a GraphDef; tensors that aren't named are found by `guess_tensors`.
 
     Raises:
         GraphError: as `read_graph`, `guess_tensors` and `check_tensors` do.
@@ -141,7 +144,7 @@ def _parse(data: bytes, path: Path) -> GraphDef:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
     # First what it might be instead: parts of another message can pass for a graph.
-    foreign = formats.foreign(data, path.name)
+    foreign = formats.recognize(data, path.name)
     if foreign is not None:
         raise GraphError(
             f"{path}: not a frozen graph but {foreign.name}. It starts with {formats.show(data)}. "

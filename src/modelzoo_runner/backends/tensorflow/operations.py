@@ -87,7 +87,7 @@ _GROUPS = {
         TensorListFromTensor TensorListGather TensorListGetItem TensorListLength TensorListPopBack
         TensorListPushBack TensorListReserve TensorListResize TensorListScatter
         TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack""",
-    "quantising": """
+    "quantizing": """
         Dequantize FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
         FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize QuantizeAndDequantizeV2
         QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 QuantizeDownAndShrinkRange QuantizeV2
@@ -114,7 +114,7 @@ ALLOWED: frozenset[str] = frozenset(name for group in _GROUPS.values() for name 
 
 
 def check(graph_def: GraphDef) -> None:
-    """Nothing, if every operation is one of `ALLOWED` or a function of the graph's own library.
+    """Check that every operation is one of `ALLOWED` or a function of the graph's own library.
 
     Raises:
         GraphError: naming each operation, how often it occurs and where first.

@@ -1,9 +1,8 @@
-"""The one load-time optimisation: the same results from fewer nodes.
+"""Load-time optimization: the same results from fewer nodes.
 
-What it does, in this order: drops nodes that the outputs don't need, takes out nodes that only hand
-on their input, folds batch norms into the weights before them, and lets convolutions add residual
-branches themselves. int8 operations are left as they are. TensorFlow's own optimisation still
-follows when a session opens.
+In this order: prune nodes that the outputs don't need, remove pass-through ops, fold batch norms
+into the weights before them, fuse residual additions into convolutions. int8 operations stay as
+they are. TensorFlow's own optimization still follows when a session opens.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING
 from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
-from modelzoo_runner.backends.tensorflow.fold_constants import fold_constants
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
 from modelzoo_runner.backends.tensorflow.simplify import (
-    forget_places,
-    remove_passing_on,
-    remove_unneeded,
+    clear_devices,
+    fold_constants,
+    prune,
+    remove_pass_through,
 )
 from modelzoo_runner.backends.tensorflow.structure import source
 
@@ -46,28 +45,27 @@ def prepare(
 ) -> Prepared:
     """The graph made smaller for inference, with the same tensors to feed and fetch.
 
-    The one given isn't changed. The outputs are equal up to the rounding of folded weights: within
-    1e-5 of their range on every graph this was tested with, and bit for bit where no batch norm or
-    factor was folded. Residual additions are fused where oneDNN is on, because nothing else can run
-    that; and not for a session that computes in `bfloat16`, because TensorFlow's rewriting for it
-    leaves fused convolutions in float32.
+    The original isn't changed. Outputs are equal up to the rounding of folded weights: within 1e-5
+    of their range on every graph tested, and bit for bit where no batch norm or factor was folded.
+    Residual additions are fused only where oneDNN is on, which alone has that kernel; and not for
+    `bfloat16`, because TensorFlow's conversion to it leaves fused convolutions in float32.
     """
-    draft = Draft(graph_def, fixed=map(source, (input, *outputs)))
-    forget_places(draft)
-    removed = remove_unneeded(draft) + remove_passing_on(draft)
-    constants = fold_constants(draft)
-    folded = fold_batch_norms(draft)
-    remove_unneeded(draft)
-    remove_passing_on(draft)
+    draft, changes = fold(graph_def, input=input, outputs=outputs)
     fuse = onednn.enabled() and not bfloat16
-    residuals = fuse_residual_adds(draft) if fuse else 0
-    remove_unneeded(draft)
-    return Prepared(
-        draft.graph_def(),
-        {
-            "removed_nodes": removed,
-            "folded_constants": constants,
-            **folded,
-            "fused_residual_adds": residuals,
-        },
-    )
+    changes["fused_residual_adds"] = fuse_residual_adds(draft) if fuse else 0
+    prune(draft)
+    return Prepared(draft.graph_def(), changes)
+
+
+def fold(
+    graph_def: GraphDef, *, input: str, outputs: Sequence[str]
+) -> tuple[Draft, dict[str, int]]:
+    """A copy of the graph, pruned and with batch norms folded, and counts of what was changed."""
+    draft = Draft(graph_def, fixed=map(source, (input, *outputs)))
+    clear_devices(draft)
+    removed = prune(draft) + remove_pass_through(draft)
+    changes = {"removed_nodes": removed, "folded_constants": fold_constants(draft)}
+    changes |= fold_batch_norms(draft)
+    prune(draft)
+    remove_pass_through(draft)
+    return draft, changes

@@ -1,23 +1,74 @@
-"""Take out nodes that do nothing for the outputs."""
+"""Remove nodes that do nothing for the outputs, and compute constants ahead."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
+    import numpy as np
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-# These hand on their first input. The last three matter to training and debugging only, and a
-# default is what a placeholder holds that nobody feeds.
-_PASSING_ON = frozenset(
+    Array: TypeAlias = np.ndarray[Any, Any]
+
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda a, b: a + b,
+    "AddV2": lambda a, b: a + b,
+    "Mul": lambda a, b: a * b,
+    "Neg": lambda a: -a,
+    "RealDiv": lambda a, b: a / b,
+    "Rsqrt": lambda a: 1 / a**0.5,
+    "Sqrt": lambda a: a**0.5,
+    "Square": lambda a: a * a,
+    "Sub": lambda a, b: a - b,
+    "Reshape": lambda a, shape: a.reshape(shape),
+}
+
+
+def fold_constants(draft: Draft) -> int:
+    """Make nodes constants whose inputs are constants; returns how many."""
+    import numpy as np
+
+    count = 0
+    for name in list(TopologicalSorter(predecessors(draft.nodes.values())).static_order()):
+        node = draft.nodes[name]
+        compute = _ARITHMETIC.get(node.op)
+        if compute is None or not node.input or name in draft.fixed:
+            continue
+        values = _constants(draft, list(node.input))
+        if values is None or values[0].dtype not in (np.float32, np.float64):
+            continue
+        # In float64 and rounded once: the basic operations come out as float32 has them.
+        with np.errstate(all="ignore"):
+            wide = [v.astype(np.float64) if v.dtype.kind == "f" else v for v in values]
+            result = np.asarray(compute(*wide)).astype(values[0].dtype)
+        if result.size <= max(value.size for value in values):
+            draft.set_constant(name, result)
+            count += 1
+    return count
+
+
+def _constants(draft: Draft, tensors: list[str]) -> list[Array] | None:
+    found = []
+    for tensor in tensors:
+        value = draft.constant(tensor)
+        if value is None:
+            return None
+        found.append(value)
+    return found
+
+
+# Their output is their first input. Some matter to training and debugging only;
+# PlaceholderWithDefault is the default when it isn't fed.
+_PASS_THROUGH = frozenset(
     ("Identity", "Snapshot", "StopGradient", "PreventGradient", "CheckNumerics")
 ).union(("CheckNumericsV2", "PlaceholderWithDefault"))
 
-# What moves values between the frames and branches of TensorFlow 1's control flow. A node beside
-# one of these may be there for its place and not for its value.
+# TensorFlow 1's control flow. An Identity beside one of these may matter for its frame or branch.
 CONTROL_FLOW = frozenset(
     prefix + op
     for prefix in ("", "Ref")
@@ -25,22 +76,22 @@ CONTROL_FLOW = frozenset(
 )
 
 
-def remove_unneeded(draft: Draft) -> int:
+def prune(draft: Draft) -> int:
     """Drop the nodes that no output depends on; returns how many."""
     return draft.keep_only(draft.fixed)
 
 
-def remove_passing_on(draft: Draft) -> int:
-    """Take out nodes that hand on their input as it is; returns how many.
+def remove_pass_through(draft: Draft) -> int:
+    """Remove pass-through ops; returns how many.
 
-    One that waits for another node stays, and so does one beside control flow: what runs before
-    what, and in which branch or turn of a loop, is as before.
+    Those with control inputs and those beside control flow stay, so that the order of execution,
+    branches and loop iterations don't change.
     """
     users = draft.users()
     instead = {
         node.name: node.input[0]
         for node in draft.nodes.values()
-        if node.op in _PASSING_ON
+        if node.op in _PASS_THROUGH
         and node.name not in draft.fixed
         and len(node.input) == 1
         and not node.input[0].startswith("^")
@@ -55,15 +106,15 @@ def remove_passing_on(draft: Draft) -> int:
     return len(instead)
 
 
-def forget_places(draft: Draft) -> None:
-    """Drop the devices that the graph was exported on, and which nodes had to share one."""
+def clear_devices(draft: Draft) -> None:
+    """Remove device placement and colocation."""
     for node in draft.nodes.values():
         node.device = ""
         node.attr.pop("_class", None)
 
 
 def _reconnect(node: NodeDef, instead: dict[str, str]) -> None:
-    """Let a node take its inputs from where the nodes in between got them."""
+    """Connect a node to the inputs of the removed nodes in between."""
     if not any(source(tensor) in instead for tensor in node.input):
         return
     inputs: list[str] = []

@@ -1,7 +1,7 @@
-"""Whether a GraphDef hangs together: frozen, no name twice, no loose end, no circle, no bomb.
+"""Check a GraphDef: frozen, unique names, existing inputs, no cycles, no huge constants.
 
-TensorFlow finds some of this later, in its own words, or not at all; a few of them would hang it or
-make it ask for terabytes. Function bodies are held to the same rules.
+TensorFlow finds some of this later or not at all; a few would hang it or allocate terabytes.
+Function bodies are checked too.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ VARIABLES = frozenset(
 """What a graph has where a frozen one has a constant."""
 
 LARGEST_FILL = 2**30
-"""Bytes that all constants together may stand for beyond what is in the file."""
+"""Bytes that all constants together may expand to beyond what is in the file."""
 
 # What an entry of a string tensor takes in TensorFlow's memory, when empty.
 _STRING_BYTES = 24
 
 
 def check(graph_def: GraphDef) -> None:
-    """Nothing, if the graph hangs together.
+    """Check that the graph is well formed.
 
     Raises:
         GraphError: naming the nodes that are wrong, and how.
@@ -44,7 +44,7 @@ def check(graph_def: GraphDef) -> None:
     _check_frozen(graph_def)
     for where, nodes, arguments in bodies(graph_def):
         _check_names(nodes, arguments, where)
-        _check_circles(waits_for(nodes), f"nodes feed themselves{where}")
+        _check_circles(predecessors(nodes), f"nodes feed themselves{where}")
     _check_circles(_calls(graph_def), "functions call themselves")
     _check_fills(graph_def)
 
@@ -67,13 +67,13 @@ def source(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def waits_for(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
-    """For each node those that run before it; the way back of a TensorFlow 1 loop isn't one."""
-    way_back = {node.name for node in nodes if node.op in ("NextIteration", "RefNextIteration")}
+def predecessors(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
+    """For each node those that run before it, without the back edges of TensorFlow 1 loops."""
+    back_edges = {node.name for node in nodes if node.op in ("NextIteration", "RefNextIteration")}
     before = {node.name: [source(tensor) for tensor in node.input] for node in nodes}
     for node in nodes:
         if node.op in ("Merge", "RefMerge"):
-            before[node.name] = [name for name in before[node.name] if name not in way_back]
+            before[node.name] = [name for name in before[node.name] if name not in back_edges]
     return before
 
 
@@ -106,7 +106,7 @@ def _check_names(nodes: Sequence[NodeDef], arguments: Sequence[str], where: str)
             if source(tensor) not in counts:
                 raise GraphError(
                     f"node {node.name!r}{where} takes its input from {source(tensor)!r}, and there "
-                    "is no such node: the file is damaged or cut off"
+                    "is no such node: the file is damaged or truncated"
                 )
 
 
@@ -140,9 +140,9 @@ def _check_circles(before: Mapping[str, Iterable[str]], what: str) -> None:
 
 
 def _check_fills(graph_def: GraphDef) -> None:
-    """No constant is of a type or a shape that its bytes in the file can't stand for.
+    """Check that no constant is of an impossible type or shape, or expands to gigabytes.
 
-    A constant of any shape can be given as one repeated value, which TensorFlow writes out in full.
+    A constant of any shape can be stored as one repeated value, which TensorFlow expands in full.
     """
     total = 0
     for where, nodes, _ in bodies(graph_def):

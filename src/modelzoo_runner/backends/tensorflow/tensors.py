@@ -1,4 +1,4 @@
-"""Which tensors of a graph are fed and fetched: whether they are there, and which they might be.
+"""Which tensors of a graph are fed and fetched: check their names, or find them.
 
 A tensor is `node:number`, as in `input:0`; the number says which of the node's outputs.
 """
@@ -25,7 +25,7 @@ _NO_RESULT = frozenset(("Assert", "Const", "HostConst", "NoOp", "Placeholder"))
 
 
 def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -> None:
-    """Nothing, if the graph can be fed at `input` and fetched at each of `outputs` (role: tensor).
+    """Check that the graph can be fed at `input` and fetched at each of `outputs` (role: tensor).
 
     Raises:
         GraphError: naming the tensor that isn't there and the near ones, another placeholder that
@@ -49,7 +49,7 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
 
 
 def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
-    """The input and the outputs (role: tensor) of a graph that nobody described.
+    """The input and the outputs (role: tensor) of a graph without a description.
 
     The input is the only placeholder. The outputs are the four that detection exports have by name,
     with the masks if there are any, or else the only node that nothing follows, as `scores`.
@@ -61,23 +61,23 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     names = {node.name for node in graph_def.node}
     if names.issuperset(DETECTION_ROLES):
         outputs = {role: f"{role}:0" for role in (*DETECTION_ROLES, MASKS)}
-        return input, there(graph_def, outputs)
+        return input, present_outputs(graph_def, outputs)
     return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
 
 
-def there(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
+def present_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
     """Those of the outputs (role: tensor) whose node the graph has."""
     names = {node.name for node in graph_def.node}
     return {role: tensor for role, tensor in outputs.items() if source(tensor) in names}
 
 
 def placeholders(graph_def: GraphDef) -> list[str]:
-    """The nodes that have to be fed."""
+    """The names of the nodes that have to be fed."""
     return [node.name for node in graph_def.node if node.op in ("Placeholder", "PlaceholderV2")]
 
 
 def ends(graph_def: GraphDef) -> list[str]:
-    """The nodes whose result nobody takes, as an output's is."""
+    """The names of the nodes whose result no other node reads."""
     followed = {source(tensor) for node in graph_def.node for tensor in node.input}
     return [
         node.name

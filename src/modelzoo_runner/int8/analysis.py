@@ -1,7 +1,6 @@
-"""A graph as the quantiser reads it: folded, in an order in which it can run, and what is known of
-each node without running it.
+"""A folded graph and what is known of each node without running it, as the quantizer needs it.
 
-Only the top graph counts; bodies of functions are left alone.
+Only the top-level graph is analyzed; function bodies stay as they are.
 """
 
 from __future__ import annotations
@@ -13,14 +12,8 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import geometry
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
-from modelzoo_runner.backends.tensorflow.fold_constants import fold_constants
-from modelzoo_runner.backends.tensorflow.simplify import (
-    forget_places,
-    remove_passing_on,
-    remove_unneeded,
-)
-from modelzoo_runner.backends.tensorflow.structure import source, waits_for
+from modelzoo_runner.backends.tensorflow.prepare import fold
+from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -28,20 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wiring:
+class Analysis:
     """A folded graph.
 
-    `nodes` come in an order in which they can run. `users` are, for each node, those that take
-    something from it or wait for it. `looped` are in a loop or on a branch of TensorFlow 1's;
-    `varying` depend on the input. `sizes` are those of image tensors, as numbers or symbols.
+    `nodes` are in topological order. `users` are, for each node, the nodes with an edge from it.
+    `in_control_flow` are inside a TensorFlow 1 loop or conditional; `input_dependent` depend on the
+    graph's input. `sizes` are those of image tensors, as numbers or symbols.
     """
 
     draft: Draft
     nodes: Mapping[str, NodeDef]
     users: Mapping[str, list[str]]
     outputs: frozenset[str]
-    looped: frozenset[str]
-    varying: frozenset[str]
+    in_control_flow: frozenset[str]
+    input_dependent: frozenset[str]
     sizes: Mapping[str, geometry.Size]
 
     @property
@@ -50,25 +43,18 @@ class Wiring:
         return self.draft.graph_def()
 
 
-def read(graph_def: GraphDef, *, input: str, outputs: Sequence[str]) -> Wiring:
-    """The wiring of a graph with batch norms moved into the weights; the original is left alone."""
-    draft = Draft(graph_def, fixed=map(source, (input, *outputs)))
-    forget_places(draft)
-    remove_unneeded(draft)
-    remove_passing_on(draft)
-    fold_constants(draft)
-    fold_batch_norms(draft)
-    remove_unneeded(draft)
-    remove_passing_on(draft)
-    order = TopologicalSorter(waits_for(draft.nodes.values())).static_order()
+def analyze(graph_def: GraphDef, *, input: str, outputs: Sequence[str]) -> Analysis:
+    """Fold a copy of the graph, and analyze it."""
+    draft, _ = fold(graph_def, input=input, outputs=outputs)
+    order = TopologicalSorter(predecessors(draft.nodes.values())).static_order()
     users = draft.users()
-    return Wiring(
+    return Analysis(
         draft=draft,
         nodes={name: draft.nodes[name] for name in order},
         users=users,
         outputs=frozenset(map(canonical, outputs)),
-        looped=frozenset(_looped(draft.nodes, users)),
-        varying=frozenset(_behind([source(input)], users)),
+        in_control_flow=frozenset(_looped(draft.nodes, users)),
+        input_dependent=frozenset(_behind([source(input)], users)),
         sizes=geometry.sizes(draft.nodes),
     )
 
@@ -83,13 +69,13 @@ def canonical(tensor: str) -> str:
 
 
 def _looped(nodes: Mapping[str, NodeDef], users: Mapping[str, Sequence[str]]) -> set[str]:
-    """What runs in a frame of its own (Enter to Exit) or only on one branch (Switch to Merge)."""
+    """Nodes inside a loop (Enter to Exit) or a conditional (Switch to Merge)."""
 
     def named(op: str) -> frozenset[str]:
         return frozenset(name for name, node in nodes.items() if node.op == op)
 
     loops = _behind(named("Enter"), users, named("Exit"))
-    # A loop has switches too, with its merges before them.
+    # A loop has Switch nodes too, downstream of its Merge nodes.
     return loops | _behind(named("Switch") - loops, users, named("Merge"))
 
 
@@ -98,7 +84,7 @@ def _behind(
     users: Mapping[str, Sequence[str]],
     ends: frozenset[str] = frozenset(),
 ) -> set[str]:
-    """The nodes that these lead to, with them, as far as the ends, without those."""
+    """The starts and all nodes downstream of them, up to but without the ends."""
     found: set[str] = set()
     waiting = list(starts)
     while waiting:

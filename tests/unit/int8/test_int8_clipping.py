@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.int8.cutoff import BINS, Range, entropy, percentile
+from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
 
 counts = st.lists(st.integers(0, 1000), min_size=8, max_size=300).filter(any)
 

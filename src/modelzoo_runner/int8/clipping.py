@@ -1,6 +1,6 @@
-"""Where to cut a range of values off, so that few rare ones don't coarsen all the others.
+"""Where to clip a tensor's range, so that rare outliers don't coarsen all other values.
 
-Pure arithmetic on histograms; where they come from isn't known here.
+Pure arithmetic on histograms.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ BINS = 2048
 PERCENTILE = 99.99
 """The share of the values, in percent, that `percentile` keeps."""
 
-# What stands for "none" in a bin, because a logarithm of 0 is infinite: otherwise one value that is
-# cut off would count for more than all others. T. Chen et al.'s MXNet has it as well.
-_NONE = 1e-4
+# The count of an empty bin, because a logarithm of 0 is infinite: otherwise a single clipped value
+# would outweigh all others. MXNet's calibration smooths in the same way.
+_SMOOTHING = 1e-4
 
 
 class Range(NamedTuple):
-    """The smallest and the largest value of a tensor that count."""
+    """The smallest and the largest value of a tensor."""
 
     low: float
     high: float
 
 
 def percentile(counts: NDArray[Any], span: Range, share: float = PERCENTILE) -> Range:
-    """The range that holds `share` percent of the values, the same number cut off at both ends.
+    """The range that holds `share` percent of the values, clipped by the same number at both ends.
 
-    `counts` is a histogram over `span`. A bin that is partly needed is needed.
+    `counts` is a histogram over `span`. A bin that is partly inside is kept.
 
     >>> import numpy as np
     >>> percentile(np.array([1, 98, 0, 1]), Range(0.0, 4.0), share=98.0)
@@ -51,10 +51,9 @@ def percentile(counts: NDArray[Any], span: Range, share: float = PERCENTILE) -> 
 def entropy(counts: NDArray[Any], span: Range) -> Range:
     """The range whose 8-bit form keeps most of the information in a histogram over `span`.
 
-    Of all thresholds, the one at which two distributions differ least, by Kullback and Leibler's
-    divergence: the values with everything beyond the threshold moved to it, and those within in 256
-    steps (128 where there is a sign; both signs share one threshold). S. Migacz, 8-bit inference
-    with TensorRT, GTC 2017.
+    The threshold with the least Kullback-Leibler divergence between the clipped values and their
+    quantized form in 256 levels (128 where there is a sign; both signs share one threshold).
+    S. Migacz, 8-bit inference with TensorRT, GTC 2017.
     """
     import numpy as np
 
@@ -73,11 +72,11 @@ def _best_threshold(counts: NDArray[Any], levels: int) -> int:
     best, least = len(counts), np.inf
     for kept in range(levels, len(counts) + 1, levels // 32):
         if not counts[: kept - 1].any():
-            continue  # with all in one bin, nothing would be lost of nothing
+            continue  # with all values in one bin, the divergence would be 0
         clipped = counts[:kept].astype(float)
         clipped[-1] += counts[kept:].sum()
         here = clipped > 0
-        coarse = np.maximum(_in_levels(counts[:kept], levels), _NONE)[here]
+        coarse = np.maximum(_in_levels(counts[:kept], levels), _SMOOTHING)[here]
         p, q = clipped[here] / clipped.sum(), coarse / coarse.sum()
         divergence = float(np.sum(p * np.log(p / q)))
         if divergence < least:
@@ -86,10 +85,10 @@ def _best_threshold(counts: NDArray[Any], levels: int) -> int:
 
 
 def _in_levels(counts: NDArray[Any], levels: int) -> NDArray[Any]:
-    """What is left of a histogram when its bins are joined to so many steps.
+    """A histogram whose bins are merged into this many levels.
 
-    The first bin and the last are left alone: 0 and the end of a range are exact in integers, and
-    after ReLU and ReLU6 that is where most values are.
+    The first and the last bin stay: 0 and the end of a range are exact in integers, and after ReLU
+    and ReLU6 most values are there.
     """
     import numpy as np
 

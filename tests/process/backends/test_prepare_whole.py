@@ -1,0 +1,157 @@
+"""Whole graphs: prepared and as they are, they compute the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import graphs_made
+import numpy as np
+import pytest
+from graphs_made import (
+    batch_of,
+    furthest,
+    ops,
+    resnet_v1_50,
+    run,
+)
+
+from modelzoo_runner.backends.tensorflow import onednn
+from modelzoo_runner.backends.tensorflow.kernels import check_kernels
+from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.prepare import prepare
+from modelzoo_runner.backends.tensorflow.session import open_step
+
+TOLERANCE = 1e-5
+
+"""Of the range of an output: what folding weights may change."""
+
+
+def test_resnet_50_is_prepared_whole() -> None:
+    graph_def = resnet_v1_50()
+    before = graph_def.SerializeToString()
+    result = prepare(graph_def, input="input:0", outputs=["predict:0"])
+    assert graph_def.SerializeToString() == before
+    assert dict(result.changes) == {
+        "removed_nodes": 53,  # the Identity behind each filter
+        "folded_constants": 0,
+        "folded_batch_norms": 53,
+        "folded_factors": 0,
+        "merged_biases": 0,
+        "fused_residual_adds": 16 if onednn.enabled() else 0,
+    }
+    check_kernels(result.graph_def, outputs=["predict:0"])
+    assert not {"FusedBatchNormV3", "AddV2"} & set(ops(result.graph_def)) or not onednn.enabled()
+    for size in (1, 3):
+        batch = batch_of(size, 64, 64, 3)
+        pair = [run(each, batch, "predict:0") for each in (graph_def, result.graph_def)]
+        assert furthest(*pair) < TOLERANCE
+
+
+def test_preparing_twice_changes_nothing_more() -> None:
+    once = prepare(resnet_v1_50(), input="input:0", outputs=["predict:0"])
+    twice = prepare(once.graph_def, input="input:0", outputs=["predict:0"])
+    assert twice.graph_def == once.graph_def
+    assert set(twice.changes.values()) == {0}
+
+
+REAL = {
+    "intel_ssdmobilenet_preprocess": {},
+    "mobilenet_v1_0.25_224_frozen": {"removed_nodes": 26},
+    "mobilenet_v1_1.0_224_frozen": {
+        "removed_nodes": 138,
+        "folded_constants": 135,
+        "folded_batch_norms": 27,
+    },
+    "mobilenet_v1_1.0_224_int8_inc": {},
+    "ssd_mobilenet_v1_0.75_coco_frozen_inference_graph": {"removed_nodes": 27},
+    "ssd_mobilenet_v1_0.75_coco_int8_inc": {},
+    "ssdlite_mobilenet_v2_coco_frozen_inference_graph": {
+        "folded_batch_norms": 33,
+        "merged_biases": 33,
+    },
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_graphs_compute_the_same(samples: Path, name: str) -> None:
+    graph_def = read_graph(samples / "graphs" / f"{name}.pb")
+    input, roles = guess_tensors(graph_def)
+    outputs = list(roles.values())
+    result = prepare(graph_def, input=input, outputs=outputs)
+    assert {key: count for key, count in result.changes.items() if count} == REAL[name]
+    check_kernels(result.graph_def, outputs=outputs)
+    found = []
+    for each in (graph_def, result.graph_def):
+        with open_step(each, input=input, outputs=outputs) as step:
+            found.append([array for size in (1, 2) for array in step(_batch(step, name, size))])
+    if REAL[name].keys() & {"folded_batch_norms", "folded_factors"}:
+        assert furthest(*found) < TOLERANCE
+    else:
+        for before, after in zip(*found, strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def _batch(step: object, name: str, size: int) -> np.ndarray:
+    # The side graph that makes one image ready takes one.
+    size = 1 if name == "intel_ssdmobilenet_preprocess" else size
+    rng = np.random.default_rng(size)
+    if step.input_dtype == "uint8":
+        return rng.integers(0, 256, (size, 240, 320, 3), "u1")
+    return rng.uniform(-1, 1, (size, 224, 224, 3)).astype("f4")
+
+
+CHILD = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from graphs_made import batch_of, furthest, int8_residual, resnet_v1_50, run
+from modelzoo_runner.errors import GraphError
+from modelzoo_runner.backends.tensorflow import onednn
+from modelzoo_runner.backends.tensorflow.kernels import check_kernels
+from modelzoo_runner.backends.tensorflow.prepare import prepare
+from modelzoo_runner.backends.tensorflow.session import open_step
+
+assert not onednn.enabled()
+try:
+    check_kernels(int8_residual())
+except GraphError as error:
+    assert "oneDNN is off in this process" in str(error), error
+else:
+    raise SystemExit("int8 without oneDNN passed")
+
+graph_def = resnet_v1_50()
+before = len(os.listdir("/proc/self/task"))
+result = prepare(graph_def, input="input:0", outputs=["predict:0"])
+check_kernels(result.graph_def)
+assert len(os.listdir("/proc/self/task")) == before, "preparing started threads"
+assert result.changes["folded_batch_norms"] == 53
+assert result.changes["fused_residual_adds"] == 0
+with open_step(graph_def, input="input:0", outputs=["predict:0"], intra_threads=7) as step:
+    batch = batch_of(2, 64, 64, 3)
+    expected = step(batch)
+    workers = sum(
+        open(f"/proc/self/task/{each}/comm").read().startswith("tf_Compute")
+        or open(f"/proc/self/task/{each}/comm").read().startswith("tf_")
+        for each in os.listdir("/proc/self/task")
+    )
+found = run(result.graph_def, batch, "predict:0")
+assert furthest(expected, found) < 1e-5, furthest(expected, found)
+print("passed", workers)
+"""
+
+
+def test_without_onednn_and_without_deciding_the_thread_pool() -> None:
+    """In a child, because both are decided once a process."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(Path(graphs_made.__file__).parent)],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("passed")
