@@ -176,7 +176,7 @@ def test_made_sets_are_scored_rightly_or_refused() -> None:
             outcomes["refused"] += 1
             assert "label_map=" in str(error) or "box_format=" in str(error)
             # Nobody could tell a mixed-up numbering, or one from a few bad detections.
-            if drawn["way"] != "mixed" and drawn["images"] >= 20 and drawn["skill"] >= 0.5:
+            if drawn["way"] != "mixed" and drawn["images"] >= 20 and drawn["skill"] >= 0.8:
                 refused.append((seed, drawn, str(error)))
             continue
         if np.allclose(list(ours.scores.values()), expected, rtol=0, atol=1e-9):
