@@ -73,7 +73,7 @@ def test_a_node_without_name_or_operation_is_refused(name: str, op: str) -> None
 def test_an_input_from_nowhere_is_refused(tensor: str) -> None:
     assert refusal(graph_of(node("a", "Relu", tensor))) == (
         "node 'a' takes its input from 'gone', and there is no such node: the file is damaged or "
-        "cut off"
+        "truncated"
     )
 
 
