@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 # gcsfs asks a server that isn't Google's for features it hasn't, for a minute, unless told so.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "storage"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 import fake_gcs
 import gcsfs

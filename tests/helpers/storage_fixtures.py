@@ -9,7 +9,7 @@ import fake_gcs
 import pytest
 import stub_server
 
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage.retrying import RetryPolicy
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +44,9 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def impatient() -> Patience:
+def fast_retry() -> RetryPolicy:
     """The same rules on another scale of time."""
-    return Patience(
+    return RetryPolicy(
         attempts=3,
         first_wait=0.01,
         longest_wait=1.5,

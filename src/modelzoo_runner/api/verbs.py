@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from modelzoo_runner.errors import RequestError
-
 # Loaded now and not when it is first used: the room has the name of the public function `machine`,
 # and loading it later would put the room in the function's place.
+from modelzoo_runner.data import label_map as label_maps
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.machine import topology
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.planning import planner
@@ -21,10 +21,20 @@ from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
-from modelzoo_runner.values.options import Allocator, Binding, InstancePer, Isolation, Precision
+from modelzoo_runner.values.options import (
+    Allocator,
+    Binding,
+    BoxFormat,
+    InstancePer,
+    Isolation,
+    Precision,
+)
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
+
+LabelMap = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, int]
+"""The names of a graph's classes, in any of the forms that `accuracy` takes."""
 
 
 @accepts_former_names
@@ -110,6 +120,10 @@ def accuracy(
     weights: str | Path = "pretrained",
     batch_size: int | None = None,
     limit: int | None = None,
+    label_map: LabelMap | None = None,
+    label_offset: int | None = None,
+    category_names: Mapping[str, str] | None = None,
+    box_format: BoxFormat | None = None,
     min_scores: Mapping[str, float] | None = None,
     max_drop: float | None = None,
     stop_when: Literal["end", "decided"] = "end",
@@ -158,7 +172,7 @@ def accuracy(
         >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
         {'top1': 37150, 'top5': 45940}
     """
-    request = Request.of("accuracy", locals())
+    request = Request.of("accuracy", {**locals(), "label_map": label_maps.read(label_map)})
     context = Context(offline=offline, progress=progress)
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:

@@ -12,7 +12,7 @@ from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import settings
 
 if TYPE_CHECKING:
-    from modelzoo_runner.storage.availability import LocationStatus
+    from modelzoo_runner.storage.upkeep import LocationStatus
 
 cache = App(name="cache", help="Look after the files that were fetched.")
 
@@ -24,9 +24,9 @@ def verify_models() -> None:
         FetchError: a model can't be had from any of its locations.
     """
     import modelzoo_runner
-    from modelzoo_runner.storage import availability
+    from modelzoo_runner.storage import upkeep
 
-    found = availability.verify_locations(modelzoo_runner.models().values())
+    found = upkeep.verify_locations(modelzoo_runner.models().values())
     rows = [("model", "status", "bytes", "location")]
     for each in found:
         status = "ok" if each.ok else str(each.status or "no answer")

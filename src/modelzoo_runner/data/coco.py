@@ -22,6 +22,7 @@ from modelzoo_runner.data.examples import Features
 from modelzoo_runner.data.images import Decoded, Encoded, decode
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.values.coco_instances import Id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ HELD = 8
 class Images:
     """Which images a batch holds: their `ids`, and their `sizes`, height and width in pixels."""
 
-    ids: tuple[int, ...]
+    ids: tuple[Id, ...]
     sizes: tuple[tuple[int, int], ...]
 
 
@@ -96,7 +97,7 @@ def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None
         return restricted(source.annotations, source.image_ids[first:stop])
     found = collected(source)
     for features in itertools.islice(_features(source, first), limit):
-        found.add(features, read_image(features)[1])
+        found.add(features, read_image(features, source.known)[1])
     return restricted(found.annotations, found.image_ids)
 
 
@@ -183,7 +184,7 @@ def _stacked(group: list[Decoded]) -> np.ndarray[Any, Any]:
 def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterator[Encoded]:
     if source.kind == "records":
         for features in _features(source, first):
-            data, image = read_image(features)
+            data, image = read_image(features, source.known)
             if truth is not None:
                 truth.add(features, image)
             yield Encoded(
@@ -195,7 +196,7 @@ def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterato
             )
         return
     known = source.annotations["images"] if source.annotations is not None else ()
-    sizes = {image["id"]: (image["height"], image["width"]) for image in known}
+    sizes = {image["id"]: (image["height"], image["width"]) for image in known if "height" in image}
     for path, image_id in list(zip(source.files, source.image_ids, strict=True))[first:]:
         yield Encoded(
             name=path.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.metrics.coco_masks import Segmentation
 from modelzoo_runner.metrics.coco_truth import Truth
+from modelzoo_runner.values.coco_instances import Id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,47 +27,53 @@ squared, to 96 squared, above); average recall with the best 1, 10, 100 detectio
 
 
 def evaluate(
-    truth: Truth, found: np.ndarray, masks: Sequence[Segmentation] | None = None
+    truth: Truth,
+    images: np.ndarray,
+    categories: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    masks: Sequence[Segmentation] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision [iou, recall, category, area, count] and recall [iou, category, area, count].
 
     Args:
-        truth: what there is to find; its masks are needed for those of the detections.
-        found: [n, 7]: the image's place in `truth.image_ids` counted from 1, the box, the score
-            and the category.
-        masks: n of them, to be laid over those of the truth in place of the boxes.
+        truth: the ground truth; its masks are needed for those of the detections.
+        images: int64 [n], the place of each detection's image in `truth.image_ids`.
+        categories: int64 [n], the place of its category in `truth.names`.
+        boxes: float64 [n, 4], as x, y, width, height.
+        scores: float64 [n].
+        masks: n of them, to be compared with those of the truth in place of the boxes.
     """
     import hotcoco
     import numpy as np
 
+    # Ids count from 1: to pycocotools, and so to all that follows it, 0 means "no match".
     expected = hotcoco.COCO.from_arrays(
         [{"id": place + 1} for place in range(len(truth.image_ids))],
-        [{"id": category, "name": name} for category, name in truth.names.items()],
+        [{"id": place + 1, "name": name} for place, name in enumerate(truth.names.values())],
         truth.images + 1,
-        truth.categories,
+        truth.categories + 1,
         truth.boxes,
-        # From 1: to pycocotools, and so to all that follows it, 0 means "no match".
         ids=np.arange(1, len(truth.boxes) + 1),
         area=truth.areas,
         iscrowd=truth.crowd,
         segmentation=None if masks is None else list(truth.masks),
     )
-    detected = expected.load_res(found if masks is None else _as_results(found, masks))
+    if masks is None:
+        found: Any = np.column_stack([images + 1, boxes, scores, categories + 1])
+    else:  # without boxes, so that their areas are those of their masks
+        columns = zip(images.tolist(), categories.tolist(), scores.tolist(), masks, strict=True)
+        found = [
+            {"image_id": image + 1, "category_id": category + 1, "score": score, "segmentation": m}
+            for image, category, score, m in columns
+        ]
+    detected = expected.load_res(found)
     evaluation = hotcoco.COCOeval(expected, detected, "bbox" if masks is None else "segm")
     evaluation.evaluate()
     evaluation.accumulate()
     # Not `summarize`: it prints.
     table = evaluation.eval or {}
     return table["precision"], table["recall"]
-
-
-def _as_results(found: np.ndarray, masks: Sequence[Segmentation]) -> list[dict[str, Any]]:
-    """Detections without boxes: their areas are those of their masks."""
-    columns = found[:, [0, 5, 6]].tolist()
-    return [
-        {"image_id": int(image), "category_id": int(category), "score": score, "segmentation": mask}
-        for (image, score, category), mask in zip(columns, masks, strict=True)
-    ]
 
 
 _ALL, _SMALL, _MEDIUM, _LARGE = range(4)
@@ -87,7 +94,7 @@ def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     return dict(zip(SCORES, values, strict=True))
 
 
-def per_category(precision: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
+def per_category(precision: np.ndarray, names: Mapping[Id, str]) -> dict[str, float]:
     """The AP of each category that has an object, by name and in the order of the ids."""
     found = {}
     for column, (category, name) in enumerate(names.items()):

@@ -1,8 +1,4 @@
-"""The annotations of a COCO dict, as columns.
-
-This is where COCO's rules for odd annotations are applied, and said. Whether a file is sound JSON
-with the keys it should have is not known here.
-"""
+"""The ground truth of a COCO dict, as columns, by COCO's rules for odd annotations."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_masks import Segmentation
+from modelzoo_runner.values.coco_instances import Annotations, Id, order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
-    """What there is to find.
+    """The ground truth, with images and categories as places in their sorted ids.
 
     Attributes:
-        image_ids: int64 [m], ascending.
+        image_ids: place of each of the `m` images, by id, in ascending order of the ids.
+        sizes: float64 [m, 2], width and height of each image in pixels; NaN where unknown.
         names: category id -> name, by id.
-        images: int64 [n], each annotation's image, as its place in `image_ids`.
-        categories: int64 [n].
+        images: int64 [n], the place of each annotation's image.
+        categories: int64 [n], the place of its category in `names`.
         boxes: float64 [n, 4]: x, y, width, height in pixels.
         areas: float64 [n], in square pixels: the segmented area, mostly less than the box's.
         crowd: bool [n].
@@ -36,8 +34,9 @@ class Truth:
         warnings: which annotations are odd, and what COCO makes of them.
     """
 
-    image_ids: np.ndarray
-    names: Mapping[int, str]
+    image_ids: Mapping[Id, int]
+    sizes: np.ndarray
+    names: Mapping[Id, str]
     images: np.ndarray
     categories: np.ndarray
     boxes: np.ndarray
@@ -47,72 +46,65 @@ class Truth:
     warnings: tuple[str, ...] = ()
 
 
-def read_truth(annotations: Mapping[str, Any], *, with_masks: bool = False) -> Truth:
-    """The columns of a COCO `instances` dict.
+def read_truth(annotations: Annotations, *, with_masks: bool = False) -> Truth:
+    """The columns of a validated COCO dict.
 
     Annotations of an image or a category that isn't listed are ignored, and boxes without an
     area are objects that can't be found: both are COCO's rules, and are warned about.
 
     Raises:
-        DataError: naming the key that is missing, or the annotation whose mask can't be.
+        DataError: naming the annotation whose mask can't be read.
     """
     import numpy as np
 
-    try:
-        image_ids = np.array(sorted(image["id"] for image in annotations["images"]), np.int64)
-        names = {
-            category["id"]: category["name"]
-            for category in sorted(annotations["categories"], key=lambda each: int(each["id"]))
-        }
-        objects = annotations["annotations"]
-        columns = {
-            key: np.array([each[key] for each in objects], dtype) for key, dtype in _COLUMNS.items()
-        }
-    except KeyError as error:
-        raise DataError(
-            f"annotations: the key {error} is missing. They should be as in a COCO instances file: "
-            "images (id), annotations (image_id, category_id, bbox, area, iscrowd) and categories "
-            "(id, name)."
-        ) from None
-    places = np.searchsorted(image_ids, columns["image_id"])
-    placed = np.isin(columns["image_id"], image_ids)
-    named = np.isin(columns["category_id"], list(names))
-    kept = placed & named
-    boxes = columns["bbox"].reshape(-1, 4)[kept]
+    listed = sorted(annotations["images"], key=lambda image: order(image["id"]))
+    image_ids = {image["id"]: place for place, image in enumerate(listed)}
+    nan = float("nan")
+    sizes = [(image.get("width", nan), image.get("height", nan)) for image in listed]
+    names = {
+        category["id"]: category["name"]
+        for category in sorted(annotations["categories"], key=lambda each: order(each["id"]))
+    }
+    places = {category: place for place, category in enumerate(names)}
+    objects = annotations["annotations"]
+    images = np.array([image_ids.get(each["image_id"], -1) for each in objects], np.int64)
+    categories = np.array([places.get(each["category_id"], -1) for each in objects], np.int64)
+    boxes = np.array([each["bbox"] for each in objects], np.float64).reshape(-1, 4)
+    kept = (images >= 0) & (categories >= 0)
+    odd = {
+        "of images that aren't listed: ignored, as COCO does": images < 0,
+        "in categories that aren't listed: ignored, as COCO does": (images >= 0) & (categories < 0),
+        "without width or height: kept, as COCO does, though no detection can match them": (
+            kept & (boxes[:, 2:] <= 0).any(axis=1)
+        ),
+    }
+    counts = {what: int(mask.sum()) for what, mask in odd.items()}
     return Truth(
         image_ids=image_ids,
+        sizes=np.array(sizes, np.float64).reshape(-1, 2),
         names=names,
-        images=places[kept],
-        categories=columns["category_id"][kept],
-        boxes=boxes,
-        areas=columns["area"][kept],
-        crowd=columns["iscrowd"][kept].astype(bool),
+        images=images[kept],
+        categories=categories[kept],
+        boxes=boxes[kept],
+        areas=np.array([each["area"] for each in objects], np.float64)[kept],
+        crowd=np.array([each["iscrowd"] for each in objects], bool)[kept],
         masks=_masks(annotations, itertools.compress(objects, kept)) if with_masks else (),
-        warnings=_odd(
-            {
-                "of images that aren't listed: ignored, as COCO does": ~placed,
-                "in categories that aren't listed: ignored, as COCO does": placed & ~named,
-                "without width or height: kept, as COCO does, though no detection can match them": (
-                    kept & (columns["bbox"].reshape(-1, 4)[:, 2:] <= 0).any(axis=1)
-                ),
-            }
+        warnings=(
+            *annotations.get("warnings", ()),
+            *(f"{count} annotations {what}" for what, count in counts.items() if count),
         ),
     )
 
 
-def as_legacy(truth: Truth, sizes: np.ndarray) -> Truth:
+def as_legacy(truth: Truth) -> Truth:
     """The same ground truth as the Model Zoo's scripts saw it.
 
     Their records left out boxes of zero size or reaching outside the image; boxes and areas were in
     shares of the image, and crowd regions counted as objects.
-
-    Args:
-        truth: what there is to find.
-        sizes: float64 [m, 2], width and height of each image.
     """
     import numpy as np
 
-    scale = np.tile(sizes[truth.images], 2)
+    scale = np.tile(truth.sizes[truth.images], 2)
     low, high = truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]
     kept = ((truth.boxes[:, 2:] > 0) & (low >= 0) & (high <= scale[:, :2])).all(axis=1)
     boxes = (truth.boxes / scale)[kept]
@@ -123,12 +115,11 @@ def as_legacy(truth: Truth, sizes: np.ndarray) -> Truth:
         boxes=boxes,
         areas=boxes[:, 2] * boxes[:, 3],
         crowd=np.zeros(len(boxes), bool),
-        warnings=truth.warnings,
     )
 
 
 def _masks(
-    annotations: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]
+    annotations: Annotations, objects: Iterable[Mapping[str, Any]]
 ) -> tuple[Segmentation, ...]:
     sizes = sizes_by_id(annotations)
     found = []
@@ -137,55 +128,22 @@ def _masks(
             found.append(coco_masks.read(each.get("segmentation"), sizes[each["image_id"]]))
         except ValueError as error:
             raise DataError(
-                f"annotations: the segmentation of {each.get('id', each)} can't be read: {error}. "
+                f"annotations: the segmentation of {each['id']} can't be read: {error}. "
                 "Masks are scored against those of COCO's own instances file"
             ) from None
     return tuple(found)
 
 
-def sizes_by_id(annotations: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+def sizes_by_id(annotations: Annotations) -> dict[Id, tuple[int, int]]:
     """Height and width of each image in pixels.
 
     Raises:
         DataError: an image has none.
     """
-    widths_and_heights = image_sizes(annotations).astype(int).tolist()
-    ids = sorted(image["id"] for image in annotations["images"])
-    return {
-        image_id: (height, width)
-        for image_id, (width, height) in zip(ids, widths_and_heights, strict=True)
-    }
-
-
-def image_sizes(annotations: Mapping[str, Any]) -> np.ndarray:
-    """Width and height of each image in pixels, float64 [m, 2], by ascending image id.
-
-    Raises:
-        DataError: an image has none.
-    """
-    import numpy as np
-
-    sizes = []
-    for image in sorted(annotations["images"], key=lambda each: int(each["id"])):
-        width, height = image.get("width") or 0, image.get("height") or 0
-        if width <= 0 or height <= 0:
+    for image in annotations["images"]:
+        if "width" not in image or "height" not in image:
             raise DataError(
-                f"annotations: image {image['id']} has no width and height, and masks and the "
-                "legacy scores are made with them."
+                f"annotations: image {image['id']} has no width and height, and masks, shares of "
+                "the image and the legacy scores are made with them."
             )
-        sizes.append((width, height))
-    return np.array(sizes, np.float64).reshape(-1, 2)
-
-
-_COLUMNS = {
-    "image_id": "int64",
-    "category_id": "int64",
-    "bbox": "float64",
-    "area": "float64",
-    "iscrowd": "int64",
-}
-
-
-def _odd(kinds: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    counts = {what: int(mask.sum()) for what, mask in kinds.items()}
-    return tuple(f"{count} annotations {what}" for what, count in counts.items() if count)
+    return {image["id"]: (image["height"], image["width"]) for image in annotations["images"]}

@@ -23,14 +23,15 @@ def in_top_k(scores: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 
     Args:
         scores: float [n, classes].
-        targets: integer [n], indices into the classes.
+        targets: integer [n], indices into the classes; one outside of them is out.
         k: how many best scores.
     """
     import numpy as np
 
-    own = scores[np.arange(len(scores)), targets]
+    there = (targets >= 0) & (targets < scores.shape[1])
+    own = scores[np.arange(len(scores)), np.where(there, targets, 0)]
     greater = np.count_nonzero(scores > own[:, None], axis=1)
-    inside: np.ndarray = (greater < k) & np.isfinite(scores).all(axis=1)
+    inside: np.ndarray = there & (greater < k) & np.isfinite(scores).all(axis=1)
     return inside
 
 

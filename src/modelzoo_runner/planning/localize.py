@@ -67,7 +67,7 @@ def with_data(plan: Plan, context: Context) -> Plan:
 def _image(image: Image, context: Context) -> Image:
     from modelzoo_runner.storage import images
 
-    return images.local(image.name, offline=context.offline, progress=context.progress)
+    return images.local(image.name, context)
 
 
 def _graph(plan: Plan, preset: Preset, context: Context) -> tuple[Path, str]:
@@ -85,8 +85,7 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> tuple[Path, str]:
 
         path = fetch.first_of(
             preset.graph[graph_precision(plan.precision)].files,
-            offline=context.offline,
-            progress=context.progress,
+            context=context,
         )
     return path, _sha256(path)
 
@@ -98,7 +97,7 @@ def _given(location: str, context: Context) -> Path:
     place = locations.parse(location)
     if isinstance(place, Path):
         return place.absolute()
-    return fetch.local(location, offline=context.offline, progress=context.progress)
+    return fetch.local(location, context=context)
 
 
 def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile | None:
@@ -110,10 +109,8 @@ def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile
     if graph.source == "pretrained" and known is not None:
         from modelzoo_runner.storage import fetch
 
-        by_hand = "Give the path of the file, as preprocess_graph=, if you have it."
-        path = fetch.first_of(
-            known.files, by_hand, offline=context.offline, progress=context.progress
-        )
+        advice = "Give the path of the file, as preprocess_graph=, if you have it."
+        path = fetch.first_of(known.files, advice, context=context)
     else:
         path = _given(graph.path, context)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
@@ -122,7 +119,7 @@ def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile
 def _require_network(plan: Plan, context: Context) -> None:
     from modelzoo_runner.storage import settings
 
-    if settings.decide(offline=context.offline).offline:
+    if settings.resolve_settings(context=context).offline:
         raise RequestError(
             f"stream=True: offline, {plan.data_location} can't be read where it is; leave stream "
             "out to use what was fetched of it before"
@@ -140,7 +137,7 @@ def _data(location: str, plan: Plan, context: Context) -> str:
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)
-    found = fetch.local(location, enough=enough, offline=context.offline, progress=context.progress)
+    found = fetch.local(location, enough=enough, context=context)
     return str(found)
 
 

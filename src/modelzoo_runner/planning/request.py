@@ -18,6 +18,7 @@ from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
     Allocator,
     Binding,
+    BoxFormat,
     CpuOptions,
     Goal,
     InstancePer,
@@ -58,6 +59,7 @@ class Request(RunOptions, CpuOptions):
     num_intra_threads: int | None = None
     allocator: Allocator | None = None
     docker_image: str | None = None
+    label_offset: int | None = None
 
     @classmethod
     def of(cls, kind: Kind, arguments: Mapping[str, Any]) -> Request:
@@ -172,7 +174,31 @@ def _validated(request: Request) -> Request:
         cpus=validate.cpu_list("cpus", request.cpus),
         env=validate.variables("env", request.env),
         docker_image=validate.image_name(request.docker_image),
+        label_offset=label_offset(request.label_offset),
+        box_format=box_format(request.box_format),
+        category_names=category_names(request.category_names),
     )
+
+
+def label_offset(value: Any) -> int | None:
+    """A whole number or `None`; -1 is that of a classifier without a background class."""
+    return None if value is None else validate.count("label_offset", value, least=-(10**6))
+
+
+def box_format(value: Any) -> BoxFormat | None:
+    """One of the formats, or `None`."""
+    if value is not None:
+        validate.one_of("box_format", value, get_args(BoxFormat))
+    found: BoxFormat | None = value
+    return found
+
+
+def category_names(value: Any) -> dict[str, str] | None:
+    """A mapping from categories, by name or id, to names; or `None`."""
+    if value is None:
+        return None
+    names = {str(each): name for each, name in value.items()} if hasattr(value, "items") else value
+    return validate.texts("category_names", names, example={"tvmonitor": "tv"})
 
 
 def _min_scores(value: Any) -> dict[str, float]:
@@ -238,6 +264,12 @@ def _check_task(request: Request, preset: Preset) -> None:
             f"annotations={request.annotations!r}: only for detectors; the labels of a "
             "classifier's images are in its records"
         )
+    for name in ("label_map", "category_names", "box_format"):
+        if getattr(request, name):
+            raise RequestError(
+                f"{name}={getattr(request, name)!r}: only for detectors; a classifier's labels are "
+                "told by label_offset"
+            )
     if request.preprocess_graph:
         raise RequestError(
             f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "

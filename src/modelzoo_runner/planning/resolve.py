@@ -47,6 +47,11 @@ def resolve(
         value, why[name] = next(each for each in sources if each[0] is not None)
         return value
 
+    label_offset = request.label_offset
+    if label_offset is not None:
+        why["label_offset"] = "argument"
+    elif preset.label_offset is not None:
+        label_offset, why["label_offset"] = preset.label_offset, "preset"
     is_benchmark = request.kind == "benchmark"
     batch_size = decide("batch_size", 1)
     preprocess_graph = _preprocess_graph(request, preset.name, graph)
@@ -60,7 +65,7 @@ def resolve(
         graph=_model_graph(request, preset.task, graph),
         preprocess=preset.preprocess,
         preprocess_graph=preprocess_graph,
-        label_offset=preset.label_offset,
+        label_offset=label_offset,
         batch_size=batch_size,
         warmup_steps=decide("warmup_steps", WARMUP_STEPS) if is_benchmark else 0,
         steps=decide("steps", STEPS) if is_benchmark else None,

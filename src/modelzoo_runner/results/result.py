@@ -212,6 +212,7 @@ class AccuracyResult(Result):
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
     to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them
     (see `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+    `decisions` say how boxes and classes, or labels, were read, and why.
 
     `available` is how many examples the data has, of which `examples` were scored.
 
@@ -223,6 +224,7 @@ class AccuracyResult(Result):
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
     available: int | None = None
     parts: tuple[PartRecord, ...] = ()
 

@@ -128,6 +128,7 @@ def merged(
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
+        decisions=scores.decisions,
         available=first.dataset.available,
         parts=tuple(_record(part) for part in parts),
     )

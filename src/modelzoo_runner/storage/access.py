@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage import answers, retrying
+from modelzoo_runner.storage import responses, retrying
 from modelzoo_runner.storage.retrying import Interrupted
 from modelzoo_runner.storage.settings import Settings
 
@@ -55,14 +55,14 @@ class Access:
         Raises:
             FetchError: in words, with the account that asked.
         """
-        answer: list[T] = []
+        response: list[T] = []
         retrying.until_done(
-            lambda: answer.append(self.once(url, action)),
+            lambda: response.append(self.once(url, action)),
             done=lambda: 0,
-            patience=self.settings.patience,
+            retry=self.settings.retry,
             what=url,
         )
-        return answer[0]
+        return response[0]
 
     def once(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried once for each account there is.
@@ -155,7 +155,7 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
             "see, or it was overwritten while it was fetched."
         ) from None
     except (api.TooManyRequests, api.ServerError) as error:
-        wait = answers.retry_after(error.response) if error.response is not None else None
+        wait = responses.retry_after(error.response) if error.response is not None else None
         raise Interrupted(f"{error.code}: {_said(error)}", wait=wait) from None
     except api.GoogleAPICallError as error:
         raise FetchError(f"{url}: {error.code}: {_said(error)} ({account.who}).") from None
@@ -172,7 +172,7 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
             f"{error.doc[:60]!r}. Often that is a log-in or a proxy's page."
         ) from None
     except (auth.TransportError, requests.RequestException) as error:
-        raise Interrupted(answers.cause(error)) from None
+        raise Interrupted(responses.cause(error)) from None
 
 
 def _refused(url: str, refusal: Any, who: str) -> str:
@@ -193,4 +193,4 @@ def _why_no_credentials(error: Exception) -> str:
 def _said(error: Any) -> str:
     """What the server said, without the request that Google's libraries put in front of it."""
     text = re.sub(r"^(GET|POST) \S+: ", "", str(error.message))
-    return answers.plain_text(text).rstrip(".") or "no further word"
+    return responses.plain_text(text).rstrip(".") or "no further word"

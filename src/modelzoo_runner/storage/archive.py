@@ -1,7 +1,7 @@
-"""One member out of a tar archive, and nothing else: no other file, link, mode or owner is made.
+"""Extract one member of a tar archive and nothing else: no other file, link, mode or owner.
 
-The whole archive is read to its end, so that a member that has no business there is noticed
-wherever it is, and refused by name.
+The whole archive is read to its end, so that an unsafe member is noticed wherever it is, and
+refused by name.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 from modelzoo_runner.errors import FetchError, UnsafeArchive
-from modelzoo_runner.storage.forward import Forward
 from modelzoo_runner.storage.locations import unsafe_reason
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage.partials import Partial
 
 _BLOCK = 1 << 20
 
@@ -145,7 +144,7 @@ def _opened(archive: Path, allowed: int) -> Iterator[tarfile.TarFile]:
         start = raw.read(16)
         raw.seek(0)
         packed = start.startswith(b"\x1f\x8b")
-        forward = Forward(gzip.GzipFile(fileobj=raw) if packed else raw, archive, allowed)
+        forward = ForwardReader(gzip.GzipFile(fileobj=raw) if packed else raw, archive, allowed)
         try:
             with tarfile.TarFile(fileobj=cast("IO[bytes]", forward), mode="r") as tar:
                 yield tar
@@ -156,3 +155,63 @@ def _opened(archive: Path, allowed: int) -> Iterator[tarfile.TarFile]:
                 f"{archive}: not a tar archive, or one that is cut short or damaged ({error}); it "
                 f"is {archive.stat().st_size:,} bytes and begins with {start!r}."
             ) from None
+
+
+class _Readable(Protocol):
+    def read(self, count: int, /) -> bytes: ...
+
+
+class ForwardReader:
+    """The part of a binary file that `tarfile` needs, which only goes forward, and only so far.
+
+    `tarfile` trusts the sizes it reads: a header can make it read gigabytes at once, or send it
+    back to read the same header forever. This refuses both.
+    """
+
+    def __init__(self, file: _Readable, archive: Path, allowed: int) -> None:
+        self._file = file
+        self._archive = archive
+        self._allowed = allowed
+        self._position = 0
+        self._last = b""
+        self._again = b""
+
+    def tell(self) -> int:
+        """How many bytes are behind."""
+        return self._position
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes, or what is left.
+
+        Raises:
+            UnsafeArchive: more than a member's header or a block of it, or beyond what is allowed.
+        """
+        if not 0 <= count <= _BLOCK:
+            raise self._refusal(f"a header of {count:,} bytes")
+        data = self._again + self._file.read(count - len(self._again)) if count else b""
+        if count:
+            self._again = b""
+        self._position += len(data)
+        if self._position > self._allowed:
+            raise self._refusal(f"more than {self._allowed:,} bytes after decompression")
+        self._last = data[-1:] or self._last
+        return data
+
+    def seek(self, position: int) -> int:
+        """Go forward to a byte; or one back, which `tarfile` does to see whether it is there."""
+        if position == self._position - 1 and self._last:
+            self._again, self._position = self._last, position
+        elif position < self._position:
+            raise self._refusal("a size that leads backwards")
+        while self._position < position:
+            if not self.read(min(_BLOCK, position - self._position)):
+                break
+        return self._position
+
+    def drain(self) -> None:
+        """Read to the end."""
+        while self.read(_BLOCK):
+            pass
+
+    def _refusal(self, what: str) -> UnsafeArchive:
+        return UnsafeArchive(f"{self._archive}: refused: it holds {what}. Nothing was taken out.")

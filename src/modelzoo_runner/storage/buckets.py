@@ -1,28 +1,35 @@
-"""What a gs:// location is on disk: a file, or a folder with the tree that is in the bucket.
+"""Fetch a gs:// location: a file, or a folder with the tree that is in the bucket.
 
-Each object is in the cache once, under its own location; a folder is made of links to them
-(`trees`). What a location stood for is noted in `<cache>/listings`, and the bucket isn't asked
-again as long as all of it is in the cache.
+    <cache>/listings/<key>.json            the objects of a location, when it was last listed
+    <cache>/folders/<key>/<name>/...       links into <cache>/files
+
+Each object is in the cache once, under its own location; a folder holds links to them. It is made
+for one set of objects at one generation each, and appears whole. The bucket isn't listed again as
+long as all its objects are in the cache.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import cache, disk, gcs, trees
+from modelzoo_runner.storage import cache, disk, gcs
 from modelzoo_runner.storage.access import Access
 from modelzoo_runner.storage.cache import Expected
+from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
 from modelzoo_runner.storage.gcs import Listing, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
-from modelzoo_runner.storage.obtain import Source, obtain
-from modelzoo_runner.storage.settings import Progress, Settings
+from modelzoo_runner.storage.settings import Settings
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.progress import Progress
 
 _LISTINGS = "listings"
 _AT_ONCE = 8
@@ -47,7 +54,7 @@ def local(
         return file
     noted = _noted(settings.cache, place)
     if noted is not None and (paths := _from_cache(noted, settings, enough)) is not None:
-        return trees.folder(settings.cache, noted, paths)
+        return linked_folder(settings.cache, noted, paths)
     if settings.offline:
         raise FetchError(_missing(place, noted, settings))
     access = Access(settings)
@@ -59,9 +66,9 @@ def local(
     try:
         _note(settings.cache, place, listing)
         paths = _fetched(place, listing, settings, access, enough)
-        return trees.folder(settings.cache, listing, paths)
+        return linked_folder(settings.cache, listing, paths)
     except OSError as error:
-        raise disk.trouble(error, settings.cache, place.url) from None
+        raise disk.explain(error, settings.cache, place.url) from None
 
 
 def forget_listings(folder: Path) -> None:
@@ -82,7 +89,7 @@ def _object(stored: StoredObject, expected: Expected, settings: Settings, access
         write=lambda part: gcs.download(stored, part, access),
     )
     wanted = replace(expected, size=stored.size, version=stored.generation)
-    return obtain(source, wanted, settings)
+    return fetch_cached(source, wanted, settings)
 
 
 def _fetched(
@@ -93,15 +100,15 @@ def _fetched(
     enough: Enough | None,
 ) -> list[Path]:
     """The objects as files, in the order of the listing."""
-    together = _Together(place.url, listing, settings.progress)
+    group = _GroupProgress(place.url, listing, settings.progress)
 
     def fetch(stored: StoredObject) -> Path:
         try:
-            together.report(stored, 0)
-            path = _object(stored, Expected(), together.settings_for(stored, settings), access)
-            together.report(stored, stored.size)
+            group.report(stored, 0)
+            path = _object(stored, Expected(), group.settings_for(stored, settings), access)
+            group.report(stored, stored.size)
         except BaseException as error:
-            together.stop(error)
+            group.stop(error)
             raise
         return path
 
@@ -117,14 +124,14 @@ def _fetched(
         try:
             wait(under_way)
         except BaseException as error:
-            together.stop(error)
+            group.stop(error)
             raise
-    if together.error is not None:
-        raise together.error
+    if group.error is not None:
+        raise group.error
     return [each.result() for each in under_way]
 
 
-class _Together:
+class _GroupProgress:
     """The progress of many files as that of one, and the end of all when one ends badly."""
 
     def __init__(self, name: str, listing: Listing, progress: Progress | None) -> None:
@@ -201,3 +208,49 @@ def _noted(folder: Path, place: BucketPlace) -> Listing | None:
         return Listing(base=record["base"], objects=objects)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+_FOLDERS = "folders"
+
+
+def linked_folder(root: Path, listing: Listing, paths: Sequence[Path]) -> Path:
+    """The folder with `paths`, which are the first objects of `listing` as files."""
+    base = listing.base or ""
+    chosen = listing.objects[: len(paths)]
+    links = {each.name.removeprefix(base): path for each, path in zip(chosen, paths, strict=True)}
+    versions = "\n".join(f"{each.url}#{each.generation}" for each in chosen)
+    home = root / _FOLDERS / cache.key(f"{base}\n{versions}")
+    name = base.rstrip("/").rpartition("/")[2] or chosen[0].bucket
+    if not _has_all(home / name, links):
+        _make_links(home, name, links)
+    return home / name
+
+
+def remove_broken_folders(root: Path) -> None:
+    """Remove the folders that link to a file that is no longer there."""
+    for home in (root / _FOLDERS).glob("*"):
+        if any(link.is_symlink() and not link.exists() for link in home.rglob("*")):
+            shutil.rmtree(home)
+
+
+def _has_all(tree: Path, links: dict[str, Path]) -> bool:
+    return all((tree / name).exists() for name in links)
+
+
+def _make_links(home: Path, name: str, links: dict[str, Path]) -> None:
+    """Make the links beside their place, then put all of them there at once."""
+    making = home.with_name(f"{home.name}.{uuid.uuid4().hex}")
+    for relative, path in links.items():
+        link = making / name / relative
+        link.parent.mkdir(parents=True, exist_ok=True)
+        # Relative, so that a cache can be moved, or mounted elsewhere in a container.
+        link.symlink_to(os.path.relpath(path, link.parent))
+    try:
+        making.rename(home)
+    except OSError:
+        # Another process was faster, or a link was lost from an older one.
+        if not _has_all(home / name, links):
+            shutil.rmtree(home)
+            making.rename(home)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)

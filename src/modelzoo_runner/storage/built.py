@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage import cache, locks
+from modelzoo_runner.storage import cache, disk
 from modelzoo_runner.values import atomic
 
 log = logging.getLogger("modelzoo_runner")
@@ -31,7 +31,7 @@ def files(root: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in folder(root).rglob("*") if path.is_file()))
 
 
-def kept(path: Path, build: Callable[[Path], None]) -> str:
+def get_or_build(path: Path, build: Callable[[Path], None]) -> str:
     """The SHA-256 of the graph at `path`; `build` makes it there unless it is as it was made.
 
     Raises:
@@ -44,7 +44,7 @@ def kept(path: Path, build: Callable[[Path], None]) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f"{path.name}.lock")
-        with locks.one_at_a_time(lock, progress=lambda: None, stalled=_LONGEST_WAIT):
+        with disk.exclusive(lock, progress=lambda: None, stalled=_LONGEST_WAIT):
             # Another process may have built it meanwhile.
             return _whole(path) or _built(path, build)
     except OSError as error:

@@ -4,8 +4,9 @@
     <cache>/files/<key>/record.json        what it is: written after the file, removed before it
     <cache>/files/<key>/*.part             files on their way (see `partial`)
 
-A file counts as there when its record is, and size and modification time are as recorded. When only
-the time differs it is read and hashed again.
+A file counts as there when its record is, and its inode, size and times are as recorded: setting
+the modification time back changes ctime. When only those differ the file is read and hashed again.
+Files that are symbolic links, and records that don't name a plain file, are never used.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import hashlib
 import json
 import logging
 import shutil
+import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from modelzoo_runner.storage import leftovers
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage import partials
+from modelzoo_runner.storage.locations import unsafe_reason
+from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.values import atomic
 
 log = logging.getLogger("modelzoo_runner")
@@ -44,8 +47,18 @@ class CacheEntry:
     size: int
     sha256: str
     version: str | None
-    modified_ns: int
+    identity: tuple[int, ...]
     fetched_at: str
+
+    def __post_init__(self) -> None:
+        texts = (self.location, self.sha256, self.fetched_at)
+        numbers = (self.size, *self.identity)
+        if (
+            not all(isinstance(each, str) for each in texts)
+            or not all(type(each) is int for each in numbers)
+            or not isinstance(self.version, str | None)
+        ):
+            raise TypeError("a record with values of other types")
 
 
 def key(location: str) -> str:
@@ -71,22 +84,26 @@ def find(cache: Path, location: str, expected: Expected) -> Path | None:
     if any(want not in (None, have) for want, have in zip(wanted, there, strict=True)):
         log.info("%s: another version than the one in the cache is wanted now", location)
         return None
-    trouble = damage(entry, thorough=False)
-    if trouble is not None:
-        log.warning("%s: the cached file %s is not used: %s", location, entry.path, trouble)
-        return None
+    identity = None
     with contextlib.suppress(OSError):
-        modified = entry.path.stat().st_mtime_ns
-        if modified != entry.modified_ns:
-            # It was read and is right, only touched; next time it need not be read again.
-            _record(replace(entry, modified_ns=modified))
+        identity = _identity(entry.path)  # before it is read: it may change meanwhile
+    found = problem(entry, thorough=False)
+    if found is not None:
+        log.warning("%s: the cached file %s is not used: %s", location, entry.path, found)
+        return None
+    if identity is not None and identity != entry.identity:
+        # It was read and is right, only touched; next time it need not be read again.
+        with contextlib.suppress(OSError):
+            _record(replace(entry, identity=identity))
     return entry.path
 
 
-def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
+def store(cache: Path, location: str, name: str, part: Partial) -> Path:
     """Put a file that came whole into the cache, and record it."""
     folder = folder_of(cache, location)
     path = folder / "content" / name
+    if path.parent.is_symlink():
+        path.parent.unlink()  # it would lead the file elsewhere
     path.parent.mkdir(exist_ok=True)
     (folder / _RECORD).unlink(missing_ok=True)
     part.publish(path)
@@ -96,7 +113,7 @@ def keep(cache: Path, location: str, name: str, part: Partial) -> Path:
         size=part.done,
         sha256=part.sha256,
         version=part.version,
-        modified_ns=path.stat().st_mtime_ns,
+        identity=_identity(path),
         fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     try:
@@ -113,16 +130,18 @@ def entries(cache: Path) -> tuple[CacheEntry, ...]:
     return tuple(sorted((each for each in recorded if each), key=lambda each: each.location))
 
 
-def damage(entry: CacheEntry, *, thorough: bool) -> str | None:
+def problem(entry: CacheEntry, *, thorough: bool) -> str | None:
     """What is wrong with a file in the cache, or None.
 
-    It is read and hashed when `thorough`, or when its modification time isn't the recorded one.
+    It is read and hashed when `thorough`, or when its inode or one of its times isn't as recorded.
     """
     try:
-        status = entry.path.stat()
+        status = entry.path.lstat()
+        if not stat.S_ISREG(status.st_mode) or entry.path.parent.is_symlink():
+            return "it is a link, or no file"
         if status.st_size != entry.size:
             return f"it has {status.st_size:,} bytes and had {entry.size:,} when it came"
-        if not thorough and status.st_mtime_ns == entry.modified_ns:
+        if not thorough and _identity(entry.path) == entry.identity:
             return None
         found = sha256_of(entry.path)
     except OSError as error:
@@ -143,12 +162,12 @@ def remove(folder: Path) -> int:
     (folder / _RECORD).unlink(missing_ok=True)
     if content.is_dir():
         shutil.rmtree(content)
-    freed += leftovers.remove(folder)
-    tidy(folder)
+    freed += partials.remove(folder)
+    remove_if_empty(folder)
     return freed
 
 
-def tidy(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     """Remove a location's folder if there is nothing in it."""
     for each in (folder / "content", folder):
         with contextlib.suppress(OSError):
@@ -164,6 +183,12 @@ def sha256_of(path: Path) -> str:
 _RECORD = "record.json"
 
 
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Inode, modification and change time: one differs if a file was replaced or written to."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _record(entry: CacheEntry) -> None:
     record = asdict(entry) | {"path": entry.path.name}
     atomic.write_text(entry.path.parents[1] / _RECORD, json.dumps(record, indent=1) + "\n")
@@ -173,6 +198,12 @@ def _recorded(folder: Path) -> CacheEntry | None:
     """What the record of a folder says; None when there is none, or not one that can be read."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        return CacheEntry(**record | {"path": folder / "content" / record["path"]})
-    except (OSError, ValueError, TypeError, KeyError):
+        name = record["path"]
+        if "/" in name or unsafe_reason(name) is not None:
+            return None
+        # Records of earlier releases hold the modification time alone: read and hash once.
+        identity = tuple(record.pop("identity", (record.pop("modified_ns", 0),)))
+        path = folder / "content" / name
+        return CacheEntry(**record | {"path": path, "identity": identity})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

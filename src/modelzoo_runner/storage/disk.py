@@ -1,13 +1,55 @@
-"""What a disk says no to, in words: full, over quota, read-only, not allowed."""
+"""The file system: locks between processes, free space, and its errors in words.
+
+A lock only saves work: a process that goes on without it still writes to a file of its own. So a
+lock that doesn't work (some network file systems), or whose holder hangs, costs a second download
+and never a wrong file or an endless wait. A killed process releases its locks at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError
+
+log = logging.getLogger("modelzoo_runner")
+
+
+@contextlib.contextmanager
+def exclusive(
+    path: Path, *, progress: Callable[[], object], stalled: float, poll: float = 0.2
+) -> Iterator[None]:
+    """Run the block while holding the lock `path`, after waiting for whoever has it.
+
+    The wait ends without the lock when `progress()`, any value that changes as the holder gets on,
+    has been the same for `stalled` seconds.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path)
+    seen, since = progress(), time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=poll)
+            break
+        except filelock.Timeout:
+            now = progress()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > stalled:
+                log.warning("%s: its holder has made no progress for %g s", path, stalled)
+                break
+    try:
+        yield
+    finally:
+        lock.release()
+
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -16,7 +58,7 @@ _FULL = {
 }
 
 
-def need_room(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int) -> None:
     """Raise OSError, as a full disk would, if `needed` more bytes don't fit."""
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -25,7 +67,7 @@ def need_room(folder: Path, needed: int) -> None:
         raise error
 
 
-def trouble(error: OSError, cache: Path, location: str) -> FetchError:
+def explain(error: OSError, cache: Path, location: str) -> FetchError:
     """The error for a cache that doesn't take a file."""
     if error.errno in _FULL:
         room = "".join(getattr(error, "__notes__", ()))

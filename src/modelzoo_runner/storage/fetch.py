@@ -16,17 +16,17 @@ from typing import Unpack
 from modelzoo_runner.errors import FetchError, HashMismatch, did_you_mean
 from modelzoo_runner.storage import archive, buckets, cache, https, locations
 from modelzoo_runner.storage.cache import Expected
+from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
 from modelzoo_runner.storage.locations import WebFile
-from modelzoo_runner.storage.obtain import Source, obtain
-from modelzoo_runner.storage.partial import Partial
-from modelzoo_runner.storage.settings import Options, Settings, decide
+from modelzoo_runner.storage.partials import Partial
+from modelzoo_runner.storage.settings import Options, Settings, resolve_settings
 from modelzoo_runner.values.preset import RemoteFile
 
 log = logging.getLogger("modelzoo_runner")
 
 Enough = Callable[[Path], bool]
 
-BY_HAND = (
+ADVICE = (
     'Give the path of the file if you have it, or weights="random" to measure speed with the same '
     "topology."
 )
@@ -62,21 +62,19 @@ def local(
         UnsafeArchive: the archive has a member that must not be unpacked.
     """
     file = RemoteFile(url=str(location), sha256=sha256, size=size, member=member)
-    return _local(file, decide(**options), enough)
+    return _local(file, resolve_settings(**options), enough)
 
 
-def first_of(
-    files: Sequence[RemoteFile], by_hand: str = BY_HAND, **options: Unpack[Options]
-) -> Path:
+def first_of(files: Sequence[RemoteFile], advice: str = ADVICE, **options: Unpack[Options]) -> Path:
     """The local path of a file that is published in several places: the first place that works.
 
-    Whatever is in the cache already is taken before any server is asked. `by_hand` says what to do
+    Whatever is in the cache already is taken before any server is asked. `advice` says what to do
     where none works.
 
     Raises:
         FetchError: none works; each is listed with what was wrong there.
     """
-    settings = decide(**options)
+    settings = resolve_settings(**options)
     failures: list[FetchError] = []
     rounds = (replace(settings, offline=True),) + (() if settings.offline else (settings,))
     for here in rounds:
@@ -88,7 +86,7 @@ def first_of(
                 failures.append(error)
                 if not here.offline:
                     log.warning("%s", error)
-    raise _none_works(failures, by_hand)
+    raise _none_works(failures, advice)
 
 
 def _local(file: RemoteFile, settings: Settings, enough: Enough | None = None) -> Path:
@@ -104,7 +102,7 @@ def _local(file: RemoteFile, settings: Settings, enough: Enough | None = None) -
 
 
 def _from_web(place: WebFile, expected: Expected, settings: Settings) -> Path:
-    url = locations.stand_in(place.url, settings.endpoint)
+    url = locations.with_endpoint(place.url, settings.endpoint)
     if not place.encrypted and expected.sha256 is None:
         raise FetchError(
             f"{place.url}: without encryption anybody on the way can change the file, and no "
@@ -115,7 +113,7 @@ def _from_web(place: WebFile, expected: Expected, settings: Settings) -> Path:
         name=place.name,
         write=lambda part: https.download(url, part, settings, size=expected.size),
     )
-    return obtain(source, expected, settings)
+    return fetch_cached(source, expected, settings)
 
 
 def _member(file: RemoteFile, pattern: str, settings: Settings) -> Path:
@@ -139,7 +137,7 @@ def _member(file: RemoteFile, pattern: str, settings: Settings) -> Path:
         write=write,
         derived=True,
     )
-    return obtain(source, Expected(version=version), settings)
+    return fetch_cached(source, Expected(version=version), settings)
 
 
 def _on_disk(path: Path, expected: Expected) -> Path:
@@ -158,13 +156,13 @@ def _on_disk(path: Path, expected: Expected) -> Path:
     return path
 
 
-def _none_works(failures: Sequence[FetchError], by_hand: str) -> FetchError:
+def _none_works(failures: Sequence[FetchError], advice: str) -> FetchError:
     """One error for all the places, of the class they share."""
     if not failures:
-        return FetchError(f"This graph is published nowhere. {by_hand}")
+        return FetchError(f"This graph is published nowhere. {advice}")
     classes = {type(each) for each in failures}
     shared = classes.pop() if len(classes) == 1 else FetchError
     lines = "\n".join(f"  {failure}" for failure in failures)
     many = len(failures) > 1
     head = f"none of the {len(failures)} places has the file:" if many else "no file:"
-    return shared(f"{head}\n{lines}\n{by_hand}")
+    return shared(f"{head}\n{lines}\n{advice}")

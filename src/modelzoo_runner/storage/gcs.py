@@ -18,7 +18,7 @@ from modelzoo_runner.errors import FetchError, did_you_mean
 from modelzoo_runner.storage import https, retrying
 from modelzoo_runner.storage.access import Access, Account
 from modelzoo_runner.storage.locations import GLOB, BucketPlace, unsafe_reason
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.storage.retrying import Interrupted
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def download(stored: StoredObject, part: Partial, access: Access) -> None:
     retrying.until_done(
         lambda: access.once(stored.url, lambda account: _attempt(stored, part, access, account)),
         done=lambda: part.done,
-        patience=access.settings.patience,
+        retry=access.settings.retry,
         what=stored.url,
     )
 
@@ -97,9 +97,9 @@ def download(stored: StoredObject, part: Partial, access: Access) -> None:
 def _attempt(stored: StoredObject, part: Partial, access: Access, account: Account) -> None:
     # Google's own download reads 8 kB at a time and takes several times the CPU time.
     url = media_url(stored, access.settings.endpoint)
-    patience = access.settings.patience
+    retry = access.settings.retry
     if part.done < stored.size or not stored.size:
-        https.attempt(account.session, url, part, patience, size=stored.size, refuse=refuse)
+        https.attempt(account.session, url, part, retry, size=stored.size, refuse=refuse)
     if stored.crc32c is not None and base64.b64decode(stored.crc32c) != part.crc32c:
         part.restart(stored.generation)
         raise Interrupted("what came does not fit the object's crc32c")
@@ -114,12 +114,12 @@ def media_url(stored: StoredObject, endpoint: str | None) -> str:
     )
 
 
-def refuse(answer: requests.Response) -> None:
+def refuse(response: requests.Response) -> None:
     """Raise, as Google's own libraries would, for what is a matter of who asks."""
     from google.api_core.exceptions import from_http_response
 
-    if answer.status_code in (401, 403, 404):
-        raise from_http_response(answer)
+    if response.status_code in (401, 403, 404):
+        raise from_http_response(response)
 
 
 def _object(place: BucketPlace, access: Access) -> StoredObject | None:
@@ -146,8 +146,8 @@ def _below(place: BucketPlace, base: str, access: Access) -> list[StoredObject]:
 
 
 def _timeout(access: Access) -> tuple[float, float]:
-    """Seconds to connect, and seconds between two pieces of an answer."""
-    return access.settings.patience.connect, access.settings.patience.read
+    """Seconds to connect, and seconds between two pieces of a response."""
+    return access.settings.retry.connect, access.settings.retry.read
 
 
 def _stored(blob: Any) -> StoredObject:

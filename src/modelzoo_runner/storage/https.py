@@ -17,10 +17,10 @@ from urllib.parse import urljoin, urlsplit
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import FetchError, HashMismatch
-from modelzoo_runner.storage import answers, retrying
-from modelzoo_runner.storage.partial import Partial
-from modelzoo_runner.storage.retrying import Interrupted
-from modelzoo_runner.storage.settings import Patience, Settings
+from modelzoo_runner.storage import responses, retrying
+from modelzoo_runner.storage.partials import Partial
+from modelzoo_runner.storage.retrying import Interrupted, RetryPolicy
+from modelzoo_runner.storage.settings import Settings
 
 if TYPE_CHECKING:
     import requests
@@ -46,15 +46,15 @@ def download(url: str, part: Partial, settings: Settings, *, size: int | None = 
 
     with requests.Session() as session:
         retrying.until_done(
-            lambda: attempt(session, url, part, settings.patience, size=size),
+            lambda: attempt(session, url, part, settings.retry, size=size),
             done=lambda: part.done,
-            patience=settings.patience,
+            retry=settings.retry,
             what=f"GET {url}",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Head:
     """What a server says of a file without sending it; `problem` is None when it is there."""
 
     status: int
@@ -62,25 +62,25 @@ class Look:
     problem: str | None
 
 
-def look(url: str, settings: Settings) -> Look:
+def head(url: str, settings: Settings) -> Head:
     """What the server says of the file behind `url`.
 
     Raises:
-        FetchError: there is no answer, or a redirect that isn't followed.
+        FetchError: there is no response, or a redirect that isn't followed.
     """
     import requests
 
     try:
         with (
             requests.Session() as session,
-            asked(session, "HEAD", url, {}, settings.patience) as answer,
+            request(session, "HEAD", url, {}, settings.retry) as response,
         ):
-            there = answer.status_code == 200
-            problem = None if there else f"{answer.status_code} {answer.reason or ''}".rstrip()
-            if there and (kind := answers.page_type(answer)) is not None:
+            there = response.status_code == 200
+            problem = None if there else f"{response.status_code} {response.reason or ''}".rstrip()
+            if there and (kind := responses.page_type(response)) is not None:
                 problem = f"a page ({kind}) and not the file"
-            size = answers.facts(answer).size if there else None
-            return Look(status=answer.status_code, size=size, problem=problem)
+            size = responses.file_info(response).size if there else None
+            return Head(status=response.status_code, size=size, problem=problem)
     except Interrupted as error:
         raise FetchError(f"HEAD {url}: {error}.") from None
 
@@ -89,10 +89,10 @@ def attempt(
     session: requests.Session,
     url: str,
     part: Partial,
-    patience: Patience,
+    retry: RetryPolicy,
     *,
     size: int | None = None,
-    refuse: Callable[[requests.Response], None] = lambda answer: None,
+    refuse: Callable[[requests.Response], None] = lambda response: None,
 ) -> None:
     """One request, from the byte the last one ended at if that can be.
 
@@ -103,42 +103,42 @@ def attempt(
         FetchError: it would not.
     """
     headers = {"Range": f"bytes={part.done}-"} if part.done and part.version else {}
-    with asked(session, "GET", url, headers, patience) as answer:
-        refuse(answer)
-        if answer.status_code == 416 and headers:
+    with request(session, "GET", url, headers, retry) as response:
+        refuse(response)
+        if response.status_code == 416 and headers:
             part.restart(None)
             raise Interrupted("416: the file is shorter than what came of it before", wait=0)
-        answers.refuse_status(answer, url)
-        answers.refuse_page_type(answer, url)
-        facts = answers.facts(answer)
-        if answer.status_code == 206:
-            if facts.version != part.version or facts.start != part.done:
+        responses.raise_for_status(response, url)
+        responses.refuse_page_type(response, url)
+        info = responses.file_info(response)
+        if response.status_code == 206:
+            if info.version != part.version or info.start != part.done:
                 part.restart(None)
                 raise Interrupted("the file changed while it was fetched", wait=0)
         else:
-            part.restart(facts.version)
-        blocks = body(answer, patience)
+            part.restart(info.version)
+        blocks = body(response, retry)
         first = next(blocks, b"")
         if part.done == 0:
-            answers.refuse_page(answer, url, first)
-        if size is not None and facts.size is not None and facts.size != size:
+            responses.refuse_page(response, url, first)
+        if size is not None and info.size is not None and info.size != size:
             raise HashMismatch(
-                f"GET {url}: the file is {facts.size:,} bytes and should be {size:,}; it is not "
+                f"GET {url}: the file is {info.size:,} bytes and should be {size:,}; it is not "
                 "the file this location is known for."
             )
-        part.expect(facts.size)
+        part.expect(info.size)
         for block in itertools.chain([first], blocks):
             part.write(block)
     # Without a length an answer ends when the server hangs up, which it may do too early.
-    whole = size if facts.size is None else facts.size
+    whole = size if info.size is None else info.size
     if whole is not None and part.done != whole:
         raise Interrupted(f"{part.done:,} of {whole:,} bytes came")
-    if facts.crc32c is not None and facts.crc32c != part.crc32c:
+    if info.crc32c is not None and info.crc32c != part.crc32c:
         part.restart(None)
         raise Interrupted("what came does not fit the checksum the server sent with it")
 
 
-def body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
+def body(response: requests.Response, retry: RetryPolicy) -> Iterator[bytes]:
     """The bytes of an answer as they come, as long as they come at a useful rate.
 
     What counts is the time in which they are waited for, not what is done with them.
@@ -151,32 +151,32 @@ def body(answer: requests.Response, patience: Patience) -> Iterator[bytes]:
     waited, came, size = 0.0, 0, _SMALLEST_CHUNK
     try:
         while True:
-            asked = time.monotonic()
+            began = time.monotonic()
             # As they are sent: some servers call an archive's own compression one for the way.
-            block = answer.raw.read1(size, decode_content=False)
-            waited += time.monotonic() - asked
+            block = response.raw.read1(size, decode_content=False)
+            waited += time.monotonic() - began
             if not block:
                 return
             yield block
             # Encrypted lines bring 16 kB at a time, for which a MiB of memory each is slow.
             size = max(_SMALLEST_CHUNK, min(2 * len(block), _CHUNK))
             came += len(block)
-            if waited > patience.slow_after:
-                if came < patience.slowest * waited:
+            if waited > retry.slow_after:
+                if came < retry.slowest * waited:
                     raise Interrupted(f"only {came:,} bytes came in {waited:.0f} s")
                 waited, came = 0.0, 0
     except urllib3.exceptions.HTTPError as error:
-        raise Interrupted(f"the answer broke off: {answers.cause(error)}") from None
+        raise Interrupted(f"the answer broke off: {responses.cause(error)}") from None
 
 
 @contextmanager
-def asked(
-    session: requests.Session, method: str, url: str, headers: dict[str, str], patience: Patience
+def request(
+    session: requests.Session, method: str, url: str, headers: dict[str, str], retry: RetryPolicy
 ) -> Iterator[requests.Response]:
     """The answer to a request, after the redirects that may be followed.
 
     Raises:
-        Interrupted: no answer, or one that says to try again.
+        Interrupted: no response, or one that says to try again.
         FetchError: another try would not help.
     """
     import requests
@@ -184,29 +184,29 @@ def asked(
     here = url
     for _ in range(6):
         try:
-            answer = session.request(
+            response = session.request(
                 method,
                 here,
                 headers=_HEADERS | headers,
                 stream=True,
                 allow_redirects=False,
-                timeout=(patience.connect, patience.read),
+                timeout=(retry.connect, retry.read),
             )
         except requests.exceptions.SSLError as error:
             raise FetchError(
                 f"{method} {here}: the server's certificate can't be trusted: "
-                f"{answers.cause(error)}."
+                f"{responses.cause(error)}."
             ) from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise Interrupted(answers.cause(error)) from None
+            raise Interrupted(responses.cause(error)) from None
         except requests.RequestException as error:
-            raise FetchError(f"{method} {here}: {answers.cause(error)}.") from None
-        with answer:
-            if answer.status_code not in _REDIRECTS:
-                answers.ask_again_later(answer)
-                yield answer
+            raise FetchError(f"{method} {here}: {responses.cause(error)}.") from None
+        with response:
+            if response.status_code not in _REDIRECTS:
+                responses.raise_if_retryable(response)
+                yield response
                 return
-            here = _next_hop(here, answer.headers.get("Location", ""))
+            here = _next_hop(here, response.headers.get("Location", ""))
     raise FetchError(f"{method} {url}: the server redirects in a circle, at last to {here}.")
 
 

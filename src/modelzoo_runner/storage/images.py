@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import ContainerError, MissingDependency
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Image
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-Progress = Callable[[str, int, "int | None"], None]
 
 USUAL_SOCKET = "unix:///var/run/docker.sock"
 
@@ -59,13 +58,13 @@ def engine(image: str) -> Iterator[DockerClient]:
             ) from None
 
 
-def local(image: str, *, offline: bool = False, progress: Progress | None = None) -> Image:
+def local(image: str, context: Context) -> Image:
     """The image of that name on this machine's engine, pulled if it isn't there.
 
     Args:
         image: its name, or its id.
-        offline: never pull it.
-        progress: called with ("image bytes", done, total) while it is pulled.
+        context: offline, it is never pulled; its progress is called with ("image bytes", done,
+            total) while it is.
 
     Raises:
         MissingDependency, ContainerError: as `engine` does; or the image can't be had.
@@ -76,18 +75,18 @@ def local(image: str, *, offline: bool = False, progress: Progress | None = None
         try:
             found = client.images.get(image)
         except ImageNotFound:
-            if offline:
+            if context.offline:
                 raise ContainerError(
                     f"docker_image={image!r}: the container engine has no such image, and "
                     f"offline=True forbids to pull it. {_build(image)}"
                 ) from None
-            _pull(client, image, progress)
+            _pull(client, image, context)
             found = client.images.get(image)
         digests: list[str] = found.attrs.get("RepoDigests") or []
         return Image(name=image, id=found.id, digest=digests[0] if digests else None)
 
 
-def _pull(client: DockerClient, image: str, progress: Progress | None) -> None:
+def _pull(client: DockerClient, image: str, context: Context) -> None:
     import docker
 
     repository, tag = docker.utils.parse_repository_tag(image)
@@ -97,10 +96,10 @@ def _pull(client: DockerClient, image: str, progress: Progress | None) -> None:
             if "error" in event:
                 raise docker.errors.APIError(event["error"], explanation=event["error"])
             size = event.get("progressDetail") or {}
-            if progress is not None and event.get("status") == "Downloading" and "total" in size:
+            if event.get("status") == "Downloading" and "total" in size:
                 layers[event["id"]] = (size["current"], size["total"])
                 done, total = map(sum, zip(*layers.values(), strict=True))
-                progress("image bytes", done, total)
+                context.tell("image bytes", done, total)
     except docker.errors.APIError as error:
         raise ContainerError(
             f"docker_image={image!r}: the container engine has no such image and can't pull it: "

@@ -88,7 +88,7 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
     raise RequestError(f"{location!r}: {scheme}:// is not spoken here; {_ALLOWED}.")
 
 
-def stand_in(url: str, endpoint: str | None) -> str:
+def with_endpoint(url: str, endpoint: str | None) -> str:
     """The URL to ask instead of `url` when `endpoint` stands in for Google Cloud Storage."""
     public = "https://storage.googleapis.com/"
     if endpoint is None or not url.startswith(public):

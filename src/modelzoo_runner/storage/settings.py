@@ -9,36 +9,15 @@ STORAGE_EMULATOR_HOST     a server that stands in for Google Cloud Storage, as G
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from modelzoo_runner.errors import RequestError
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with a name, the bytes there so far and the bytes there will be, if known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds, and how often to try again.
-
-    `attempts` is how many tries in a row may bring next to nothing. A server that sends less than
-    `slowest` bytes per second over `slow_after` seconds counts as one that stopped.
-    A `Retry-After` of more than `longest_wait` is not waited for.
-    `stalled` is how long to wait for another process whose download has stopped growing.
-    """
-
-    attempts: int = 5
-    first_wait: float = 0.5
-    longest_wait: float = 120.0
-    connect: float = 15.0
-    read: float = 60.0
-    slowest: int = 1024
-    slow_after: float = 60.0
-    stalled: float = 120.0
+from modelzoo_runner.storage.retrying import RetryPolicy
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,34 +32,39 @@ class Settings:
     offline: bool = False
     endpoint: str | None = None
     progress: Progress | None = None
-    patience: Patience = Patience()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     largest: int = 16 * 2**30
 
 
 class Options(TypedDict, total=False):
-    """The options every function that fetches has.
+    """The options of every function that fetches.
 
-    `offline`: don't touch the network. `progress`: told how far it is. `cache`: the folder fetched
-    files are kept in. `endpoint`: a server that stands in for Google Cloud Storage. `patience`: how
-    long to wait, and how often to try again.
+    `context`: whether the network may be used, and who is told of progress. `cache`: the folder of
+    fetched files. `endpoint`: a server used instead of Google Cloud Storage. `retry`: how long to
+    wait, and how often to try again.
     """
 
-    offline: bool
-    progress: Progress | None
+    context: Context
     cache: Path | str | None
     endpoint: str | None
-    patience: Patience | None
+    retry: RetryPolicy | None
 
 
-def decide(**options: Unpack[Options]) -> Settings:
+def resolve_settings(
+    *,
+    context: Context | None = None,
+    cache: Path | str | None = None,
+    endpoint: str | None = None,
+    retry: RetryPolicy | None = None,
+) -> Settings:
     """The settings of a call: an option first, then the environment, then the default."""
-    endpoint = options.get("endpoint") or os.environ.get("STORAGE_EMULATOR_HOST")
+    context = context or Context()
     return Settings(
-        cache=cache_folder(options.get("cache")),
-        offline=options.get("offline", False) or _switch("MODELZOO_RUNNER_OFFLINE"),
-        endpoint=_base_url(endpoint),
-        progress=options.get("progress"),
-        patience=options.get("patience") or Patience(),
+        cache=cache_folder(cache),
+        offline=context.offline or _switch("MODELZOO_RUNNER_OFFLINE"),
+        endpoint=_base_url(endpoint or os.environ.get("STORAGE_EMULATOR_HOST")),
+        progress=context.progress,
+        retry=retry or RetryPolicy(),
     )
 
 

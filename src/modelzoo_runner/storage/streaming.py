@@ -27,9 +27,8 @@ from modelzoo_runner.storage import gcs, locations
 from modelzoo_runner.storage.access import Access
 from modelzoo_runner.storage.gcs import StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
-from modelzoo_runner.storage.readahead import BLOCK, ReadAhead
-from modelzoo_runner.storage.reader import ObjectReader
-from modelzoo_runner.storage.settings import Options, decide
+from modelzoo_runner.storage.reading import BLOCK, ObjectReader, ReadAhead
+from modelzoo_runner.storage.settings import Options, resolve_settings
 
 _TOP = PurePosixPath()
 
@@ -43,7 +42,7 @@ def path(location: str, **options: Unpack[Options]) -> BucketPath:
         RequestError: not a gs:// location; or offline.
         FetchError: nothing is there, or it may not be read.
     """
-    settings = decide(**options)
+    settings = resolve_settings(**options)
     place = locations.parse(location)
     if not isinstance(place, BucketPlace):
         raise RequestError(f"{location}: only what is in a bucket (gs://...) can be streamed.")

@@ -1,15 +1,21 @@
-"""Looking after the cache: what is in it, whether it is still right, and making room."""
+"""Look after the cache: list, verify and clear it; and check the locations that presets name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from modelzoo_runner.errors import FetchError, did_you_mean, nearest
-from modelzoo_runner.storage import buckets, built, cache, firstseen, trees
+from modelzoo_runner.errors import FetchError, RequestError, did_you_mean, nearest
+from modelzoo_runner.storage import buckets, built, cache, gcs, https, locations, pinned_hashes
+from modelzoo_runner.storage.access import Access
 from modelzoo_runner.storage.cache import CacheEntry
-from modelzoo_runner.storage.settings import Progress, cache_folder
+from modelzoo_runner.storage.locations import BucketPlace, WebFile
+from modelzoo_runner.storage.settings import Options, Settings, cache_folder, resolve_settings
+from modelzoo_runner.values.preset import Preset, RemoteFile
+from modelzoo_runner.values.progress import Progress
 
 _LISTED = 5
 """How many locations an error lists."""
@@ -56,7 +62,7 @@ def verify_cache(
     total = sum(entry.size for entry in found)
     done = 0
     for entry in found:
-        checks.append(CacheCheck(entry=entry, problem=cache.damage(entry, thorough=True)))
+        checks.append(CacheCheck(entry=entry, problem=cache.problem(entry, thorough=True)))
         done += entry.size
         if progress is not None:
             progress(entry.location, done, total)
@@ -81,7 +87,7 @@ def clear_cache(
     root = cache_folder(folder)
     seen = {entry.location for entry in cache.entries(root)}
     if hashes:
-        seen.update(firstseen.locations(root))
+        seen.update(pinned_hashes.locations(root))
     chosen = sorted(seen if locations is None else _chosen(locations, seen, root))
     # All of them: a file whose record was lost has no location any more.
     every = (root / "files").glob("*") if locations is None else ()
@@ -92,8 +98,8 @@ def clear_cache(
             freed += [path.stat().st_size for path in built_files(root)]
             built.clear(root)
         for location in chosen if hashes else ():
-            firstseen.forget(root, location)
-        trees.remove_broken(root)
+            pinned_hashes.unpin(root, location)
+        buckets.remove_broken_folders(root)
         if locations is None:
             buckets.forget_listings(root)
     except OSError as error:
@@ -124,3 +130,89 @@ def _what_is(location: str, known: set[str]) -> str:
     if len(known) <= _LISTED or nearest(location, known):
         return f". {did_you_mean(location, sorted(known), otherwise='There are')}"
     return ". `modelzoo-runner cache list` lists what is."
+
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationStatus:
+    """What became of asking for one location of a preset.
+
+    `precision` is the graph's, with "preprocess_graph" after it where it is that graph's file.
+    `status` is the http status, None without an answer. `size` and `expected_size` are in bytes.
+    `problem` says in words what is wrong, None if nothing is.
+    """
+
+    model: str
+    precision: str
+    url: str
+    status: int | None
+    size: int | None
+    expected_size: int | None
+    problem: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file can be had there."""
+        return self.problem is None
+
+
+def verify_locations(
+    presets: Iterable[Preset], **options: Unpack[Options]
+) -> tuple[LocationStatus, ...]:
+    """What each location of each preset answers: its status and the size of its file.
+
+    Raises:
+        RequestError: offline, where nobody can be asked.
+    """
+    settings = resolve_settings(**options)
+    if settings.offline:
+        raise RequestError(
+            "offline: the locations can't be asked; call without offline=True and with "
+            "MODELZOO_RUNNER_OFFLINE unset."
+        )
+    files = [each for preset in presets for each in _files(preset)]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
+        under_way = [pool.submit(_status, *each, settings) for each in files]
+        return tuple(each.result() for each in under_way)
+
+
+def _files(preset: Preset) -> Iterator[tuple[str, str, RemoteFile]]:
+    for precision, graph in preset.graph.items():
+        for file in graph.files:
+            yield preset.name, precision, file
+        for file in graph.preprocess_graph.files if graph.preprocess_graph else ():
+            yield preset.name, f"{precision} preprocess_graph", file
+
+
+def _status(model: str, precision: str, file: RemoteFile, settings: Settings) -> LocationStatus:
+    status, size, problem = None, None, None
+    try:
+        status, size, problem = _asked(file, settings)
+    except (FetchError, RequestError) as error:
+        problem = str(error)
+    if problem is None and file.size is not None and size is not None and size != file.size:
+        problem = f"its file is {size:,} bytes and should be {file.size:,}"
+    return LocationStatus(
+        model=model,
+        precision=precision,
+        url=file.url,
+        status=status,
+        size=size,
+        expected_size=file.size,
+        problem=problem,
+    )
+
+
+def _asked(file: RemoteFile, settings: Settings) -> tuple[int | None, int | None, str | None]:
+    """Status, size and problem of one location."""
+    place = locations.parse(file.url)
+    if isinstance(place, WebFile):
+        found = https.head(locations.with_endpoint(place.url, settings.endpoint), settings)
+        return found.status, found.size, found.problem
+    if isinstance(place, BucketPlace):
+        listing = gcs.resolve(place, Access(settings))
+        return 200, sum(each.size for each in listing.objects), None
+    size = place.stat().st_size if place.is_file() else None
+    return None, size, None if size is not None else "no such file"

@@ -58,13 +58,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a scorer comes to: shares, exact counts, and what is doubtful about them."""
+    """What a scorer comes to: shares, exact counts, and what is doubtful about them.
+
+    `decisions` say how outputs were read, and why (`box_format`, `label_map`, `label_offset`).
+    """
 
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
     classes: int | None = None
+    decisions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

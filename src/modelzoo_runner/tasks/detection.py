@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data import coco
 from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco as metric
-from modelzoo_runner.metrics.coco_collector import Collector
-from modelzoo_runner.metrics.coco_detections import Detections, from_records
+from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
+from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
+from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.coco_instances import Id
+from modelzoo_runner.values.options import BoxFormat
 from modelzoo_runner.values.plan import Plan
 
 if TYPE_CHECKING:
@@ -36,7 +40,12 @@ DATA_FORM = "COCO images, or a COCO TFRecord"
 def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     """The images as they are, or as `prepare` makes them, and their ground truth."""
     beside = plan.annotations and base.at(plan.annotations, plan)
-    images = coco.find(base.at(location, plan), beside, allow_partial=plan.allow_partial)
+    label_map = None
+    if plan.label_map is not None:
+        label_map = {name: int(label) for label, name in plan.label_map.items() if label.isdigit()}
+    images = coco.find(
+        base.at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
+    )
     is_scored = plan.kind == "accuracy"
     # To be read once only: ground truth and count are known as the records are read.
     once = plan.stream and images.kind == "records"
@@ -75,30 +84,34 @@ def open_scorer(plan: Plan, truth: Annotations) -> Iterator[Scorer]:
     scorer = Detection(plan, truth)
     yield scorer
     if target is not None:
-        scorer.found.detections().save(target)
+        scorer.resolved().save(target)
 
 
 def merge(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
     """The scores of all the parts."""
     records = [record for each in states for record in each["detections"]]
-    detections = dataclasses.replace(
-        from_records(records), not_finite=sum(each["not_finite"] for each in states)
+    found = dataclasses.replace(
+        from_records(records, form=_form(plan)),
+        not_finite=sum(each["not_finite"] for each in states),
     )
-    scores = _scored(detections, coco.joined([each["truth"] for each in states]))
+    truth = coco.joined([each["truth"] for each in states])
+    detections = _resolved(plan, found, truth)
+    scores = _scored(detections, truth)
     if plan.predictions is not None:
         detections.save(atomic.target("predictions", plan.predictions))
     return scores
 
 
 class Detection:
-    """Collects what was found in each image, and scores it against the ground truth."""
+    """Collects the detections in each image, and scores them against the ground truth."""
 
     def __init__(self, plan: Plan, truth: Annotations) -> None:
-        # They take time to encode, and the score is of the boxes.
-        self.found = Collector(with_masks=plan.predictions is not None)
-        self._roles = tuple(plan.graph.outputs)
+        # Masks take time to encode, and the score is of the boxes.
+        self._found = Collector(with_masks=plan.predictions is not None, form=_form(plan))
+        self._plan = plan
         self._truth = truth
-        self._images: list[int] = []
+        self._sizes: dict[Id, tuple[int, int]] = {}
+        self._resolved: Detections | None = None
 
     def counts(self) -> Mapping[str, int]:
         """None: COCO's scores aren't shares of the images."""
@@ -106,26 +119,32 @@ class Detection:
 
     def examples(self) -> int:
         """How many images were taken in."""
-        return len(self._images)
+        return len(self._sizes)
 
     def in_order_of_labels(self) -> bool:
         """Images have no label."""
         return False
 
     def add(self, outputs: Sequence[np.ndarray], batch: Batch) -> None:
-        """Collect what was found in the images of one batch."""
+        """Collect the detections in the images of one batch."""
         images = cast(coco.Images, batch.truth)
-        by_role = dict(zip(self._roles, outputs, strict=True))
-        self.found.add_batch(images.ids, images.sizes, by_role)
-        self._images += images.ids
+        by_role = dict(zip(self._plan.graph.outputs, outputs, strict=True))
+        self._found.add_batch(images.ids, images.sizes, by_role)
+        self._sizes |= dict(zip(images.ids, images.sizes, strict=True))
+
+    def resolved(self) -> Detections:
+        """The detections with boxes and categories as COCO's results format has them."""
+        if self._resolved is None:
+            self._resolved = _resolved(self._plan, self._found.detections(), self._seen())
+        return self._resolved
 
     def result(self) -> Scores:
         """COCO's numbers of the images that were run, and beside them the legacy ones."""
-        return _scored(self.found.detections(), self._seen())
+        return _scored(self.resolved(), self._seen())
 
     def state(self) -> Mapping[str, Any]:
-        """What was found, in COCO's results format, and the ground truth."""
-        found = self.found.detections()
+        """The detections as the graph gave them, and the ground truth of their images."""
+        found = self._found.detections()
         return {
             "detections": list(found),
             "not_finite": found.not_finite,
@@ -134,7 +153,34 @@ class Detection:
 
     def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        return coco.restricted(self._truth, self._images)
+        truth = coco.restricted(self._truth, self._sizes)
+        images = [
+            {**image, "height": self._sizes[image["id"]][0], "width": self._sizes[image["id"]][1]}
+            for image in truth["images"]
+        ]
+        return {**truth, "images": images}
+
+
+def _form(plan: Plan) -> BoxFormat:
+    return plan.box_format or TENSORFLOW
+
+
+def _resolved(plan: Plan, found: Detections, truth: Annotations) -> Detections:
+    labels = LabelOptions(
+        label_map=plan.label_map,
+        label_offset=plan.label_offset,
+        category_names=plan.category_names,
+    )
+    try:
+        return metric.resolved(found, truth, labels=labels, box_format=plan.box_format)
+    except DataError as error:
+        # Hours may have gone into them: they can be scored again with `score`.
+        if plan.predictions is None:
+            raise
+        target = found.save(atomic.target("predictions", plan.predictions))
+        raise DataError(
+            f"{error} The detections are in {target}, as the graph gave them ({found.form})."
+        ) from None
 
 
 def _scored(detections: Detections, truth: Annotations) -> Scores:
@@ -144,5 +190,6 @@ def _scored(detections: Detections, truth: Annotations) -> Scores:
         scores=official.scores,
         per_category=official.per_category,
         legacy_scores=legacy.scores,
+        decisions=official.decisions,
         warnings=official.warnings,
     )

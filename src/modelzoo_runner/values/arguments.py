@@ -24,6 +24,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "data_location": "a folder of TFRecords or images, here or at gs://; `None`: synthetic "
         "input.",
         "annotations": "for detectors: the `instances_*.json`, where it isn't beside the images.",
+        "label_map": "for detectors: the names of the graph's classes: a `.pbtxt`, a file or list "
+        "of names (the first is class 0), or class -> name. `None`: told from the ground truth.",
+        "label_offset": "what is added to a label (1 to 1000, or a category's id) to get its place "
+        "among the scores, or its class. `None`: the preset's, or told from the ground truth.",
+        "category_names": "for detectors: other names for categories of the annotations, by name "
+        "or id, where the label map has others.",
+        "box_format": "for detectors: how boxes are given. `None`: told from the ground truth.",
         "stream": "read data at gs:// while it is used, without a copy on the disk (see "
         "`docs/data.md`).",
         "allow_partial": "accept a data set with missing shards.",

@@ -19,6 +19,18 @@ Binding = Literal["sched_setaffinity", "numactl", "none"]
 Allocator = Literal["system", "tcmalloc", "jemalloc"]
 StopWhen = Literal["end", "decided"]
 InstancePer = Literal["socket", "node", "core"]
+BoxFormat = Literal[
+    "normalized_yxyx",
+    "normalized_xyxy",
+    "normalized_xywh",
+    "normalized_cxcywh",
+    "pixel_yxyx",
+    "pixel_xyxy",
+    "pixel_xywh",
+    "pixel_cxcywh",
+]
+"""How boxes are given: shares of the image's sides or its pixels; two corners, or a corner or the
+center (`cx`, `cy`) and the size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +47,7 @@ class GraphOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What is read, how much of it, and where predictions are written."""
+    """What is read, how much of it, how outputs compare with it, where predictions are written."""
 
     data_location: str | None = None
     annotations: str | None = None
@@ -44,6 +56,9 @@ class DataOptions:
     limit: int | None = None
     seed: int = 0
     predictions: str | None = None
+    label_map: Mapping[str, str] | None = None
+    category_names: Mapping[str, str] | None = None
+    box_format: BoxFormat | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

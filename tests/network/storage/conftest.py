@@ -1,7 +1,7 @@
 from storage_fixtures import (  # noqa: F401 - fixtures
     cache_folder,
+    fast_retry,
     gcs,
     gcs_server,
-    impatient,
     web,
 )

@@ -17,7 +17,8 @@ import pytest
 from stub_server import Answer, Handler, Stub, file
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import fetch, firstseen, settings
+from modelzoo_runner.storage import cache, fetch, pinned_hashes, settings
+from modelzoo_runner.values.context import Context
 
 CONTENT = os.urandom(100_000)
 OTHER = os.urandom(100_000)
@@ -50,16 +51,18 @@ def test_offline_a_file_that_was_changed_is_an_error(web: Stub) -> None:
     url, path = fetched(web)
     change(path, OTHER)
     with pytest.raises(FetchError, match="not in the cache"):
-        fetch.local(url, offline=True)
+        fetch.local(url, context=Context(offline=True))
 
 
-def test_a_file_that_was_only_touched_is_read_once(web: Stub) -> None:
+def test_a_file_that_was_only_touched_is_read_once(
+    web: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, path = fetched(web)
     os.utime(path)
-    assert fetch.local(url, offline=True) == path
-    # Now its new time is recorded: what has the same size and time is not read any more.
-    change(path, OTHER, keep_time=True)
-    assert fetch.local(url, offline=True) == path
+    assert fetch.local(url, context=Context(offline=True)) == path
+    # Now its new time is recorded, and it need not be read again.
+    monkeypatch.delattr(cache, "sha256_of")
+    assert fetch.local(url, context=Context(offline=True)) == path
 
 
 def test_without_its_record_a_file_is_not_trusted(web: Stub) -> None:
@@ -76,7 +79,7 @@ def test_another_published_hash_is_another_file(web: Stub) -> None:
     with pytest.raises(HashMismatch):
         fetch.local(url, sha256="0" * 64)
     # The one that was there before is still there.
-    assert fetch.local(url, offline=True).read_bytes() == CONTENT
+    assert fetch.local(url, context=Context(offline=True)).read_bytes() == CONTENT
 
 
 def test_two_locations_never_share_a_file(web: Stub) -> None:
@@ -102,7 +105,7 @@ def test_what_came_first_is_held_against_what_comes_later(web: Stub, cache_folde
         f"it was the first time (kept in {hashes}; `modelzoo-runner cache clear --hashes` takes a "
         "change that is meant). Found: 100,000 bytes, sha256 "
     )
-    firstseen.forget(cache_folder, url)
+    pinned_hashes.unpin(cache_folder, url)
     assert fetch.local(url).read_bytes() == OTHER
 
 
@@ -130,7 +133,7 @@ def test_hashes_that_can_not_be_read_are_never_skipped(
 def test_hashes_that_somebody_else_changes_for_ever(
     web: Stub, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firstseen, "_LOCKED_AT_MOST", 0.2)
+    monkeypatch.setattr(pinned_hashes, "_LOCKED_AT_MOST", 0.2)
     cache_folder.mkdir()
     with (
         filelock.FileLock(cache_folder / "hashes.lock"),
@@ -158,10 +161,10 @@ def test_offline_says_what_is_missing(
 def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for value, offline in {"": False, "0": False, "No": False, "1": True, "true": True}.items():
         monkeypatch.setenv("MODELZOO_RUNNER_OFFLINE", value)
-        assert settings.decide().offline is offline
+        assert settings.resolve_settings().offline is offline
     monkeypatch.setenv("MODELZOO_RUNNER_OFFLINE", "perhaps")
     with pytest.raises(RequestError, match=r"^MODELZOO_RUNNER_OFFLINE='perhaps': should be 1 or 0"):
-        settings.decide()
+        settings.resolve_settings()
 
 
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,3 +350,82 @@ def test_a_cache_without_permission_is_said(web: Stub, cache_folder: Path) -> No
     cache_folder.mkdir(mode=0o500)
     with pytest.raises(FetchError, match="can't be written: Permission denied"):
         fetch.local(url)
+
+
+def test_content_that_changed_with_its_time_put_back_is_noticed(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    status = path.stat()
+    path.write_bytes(CONTENT[:-1] + b"?")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == len(CONTENT)
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert web.count("/m.pb") == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "/etc/passwd"},
+        {"path": "../../x"},
+        {"path": 3},
+        {"size": "12"},
+        {"identity": ["1", 2, 3]},
+        {"identity": 7},
+        {"version": []},
+        {"unknown": 1},
+    ],
+)
+def test_a_record_is_checked_like_any_input(web: Stub, change: dict[str, object]) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    record = fetch.local(url).parents[1] / "record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | change))
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert web.count("/m.pb") == 2
+
+
+def test_a_deeply_nested_record_is_none(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    record = fetch.local(url).parents[1] / "record.json"
+    record.write_text("[" * 100_000)
+    assert fetch.local(url).read_bytes() == CONTENT
+
+
+def test_a_record_that_fits_other_content_is_not_believed_against_the_pinned_hash(
+    web: Stub,
+) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    other = CONTENT[::-1]
+    path.write_bytes(other)
+    status = path.stat()
+    record = path.parents[1] / "record.json"
+    forged = {
+        "sha256": hashlib.sha256(other).hexdigest(),
+        "identity": [status.st_ino, status.st_mtime_ns, status.st_ctime_ns],
+    }
+    record.write_text(json.dumps(json.loads(record.read_text()) | forged))
+    assert fetch.local(url).read_bytes() == CONTENT
+
+
+def test_a_link_in_the_cache_is_neither_used_nor_followed(web: Stub, tmp_path: Path) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    elsewhere = tmp_path / "elsewhere"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    (elsewhere / path.name).write_bytes(b"mine")
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert (elsewhere / path.name).read_bytes() == b"mine"
+
+
+def test_a_record_of_an_earlier_release_is_used_after_hashing_once(web: Stub) -> None:
+    url = web.at("/m.pb", file(CONTENT))
+    path = fetch.local(url)
+    record = path.parents[1] / "record.json"
+    old = json.loads(record.read_text())
+    old["modified_ns"] = old.pop("identity")[1]
+    record.write_text(json.dumps(old))
+    assert fetch.local(url) == path
+    assert web.count("/m.pb") == 1
+    assert len(json.loads(record.read_text())["identity"]) == 3

@@ -11,8 +11,9 @@ from stub_server import Stub, cut, file, status
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import fetch
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage.retrying import RetryPolicy
 from modelzoo_runner.values import preset
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.preset import RemoteFile
 
 CONTENT = os.urandom(100_000)
@@ -25,7 +26,9 @@ def test_a_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     for location in (path, str(path), path.name, f"file://{path}"):
         assert fetch.local(location) == path
-    assert fetch.local(path, sha256=SHA256, size=len(CONTENT), offline=True) == path
+    assert (
+        fetch.local(path, sha256=SHA256, size=len(CONTENT), context=Context(offline=True)) == path
+    )
     assert fetch.local(tmp_path) == tmp_path
 
 
@@ -89,7 +92,7 @@ def places(web: Stub, *answers: object) -> list[RemoteFile]:
     return [RemoteFile(url=web.at(f"/{n}/m.pb", answer)) for n, answer in enumerate(answers)]
 
 
-def test_the_first_place_that_works_is_taken(web: Stub, impatient: Patience) -> None:
+def test_the_first_place_that_works_is_taken(web: Stub, fast_retry: RetryPolicy) -> None:
     files = places(
         web,
         status(403),
@@ -99,32 +102,32 @@ def test_the_first_place_that_works_is_taken(web: Stub, impatient: Patience) -> 
         file(CONTENT),
         file(b"not asked"),
     )
-    assert fetch.first_of(files, patience=impatient).read_bytes() == CONTENT
+    assert fetch.first_of(files, retry=fast_retry).read_bytes() == CONTENT
     assert [web.count(f"/{n}/m.pb") for n in range(6)] == [1, 3, 1, 3, 1, 0]
 
 
 def test_a_later_place_in_the_cache_is_taken_before_an_earlier_is_asked(
-    web: Stub, impatient: Patience
+    web: Stub, fast_retry: RetryPolicy
 ) -> None:
     files = places(web, status(403), file(CONTENT))
-    path = fetch.first_of(files, patience=impatient)
-    assert fetch.first_of(files, patience=impatient) == path
-    assert fetch.first_of(files, offline=True) == path
+    path = fetch.first_of(files, retry=fast_retry)
+    assert fetch.first_of(files, retry=fast_retry) == path
+    assert fetch.first_of(files, context=Context(offline=True)) == path
     assert [web.count(f"/{n}/m.pb") for n in range(2)] == [1, 1]
 
 
-def test_when_no_place_works_each_is_listed(web: Stub, impatient: Patience) -> None:
+def test_when_no_place_works_each_is_listed(web: Stub, fast_retry: RetryPolicy) -> None:
     files = places(web, status(403), status(404))
     files.append(RemoteFile(url=web.at("/2/m.pb", file(CONTENT)), sha256="0" * 64))
     with pytest.raises(FetchError) as error:
-        fetch.first_of(files, patience=impatient)
-    head, first, second, third, by_hand = str(error.value).splitlines()
+        fetch.first_of(files, retry=fast_retry)
+    head, first, second, third, advice = str(error.value).splitlines()
     assert type(error.value) is FetchError
     assert head == "none of the 3 places has the file:"
     assert first.startswith(f"  GET {files[0].url}: 403 Forbidden.")
     assert second.startswith(f"  GET {files[1].url}: 404 Not Found.")
     assert third.startswith(f"  {files[2].url}: not the file it should be. Expected: sha256 000")
-    assert by_hand == (
+    assert advice == (
         'Give the path of the file if you have it, or weights="random" to measure speed with the '
         "same topology."
     )
@@ -139,7 +142,7 @@ def test_when_all_places_hold_the_wrong_file_the_error_says_so(web: Stub) -> Non
 def test_offline_each_place_is_listed(web: Stub) -> None:
     files = places(web, file(CONTENT), file(CONTENT))
     with pytest.raises(FetchError) as error:
-        fetch.first_of(files, offline=True)
+        fetch.first_of(files, context=Context(offline=True))
     assert str(error.value).count("not in the cache") == 2
     assert web.seen == []
 

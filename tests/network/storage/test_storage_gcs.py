@@ -18,7 +18,8 @@ from stub_server import Handler, Stub
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import fetch
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage.retrying import RetryPolicy
+from modelzoo_runner.values.context import Context
 
 CONTENT = os.urandom(3 << 20)
 SHARDS = tuple(f"validation-{number:05}-of-00004" for number in range(4))
@@ -51,7 +52,8 @@ def test_an_object_of_a_bucket_of_any_name(gcs: FakeGcs, bucket: str) -> None:
     gcs.put(bucket, "models/resnet50.pb", CONTENT)
     seen: list[tuple[str, int, int | None]] = []
     path = fetch.local(
-        f"gs://{bucket}/models/resnet50.pb", progress=lambda *each: seen.append(each)
+        f"gs://{bucket}/models/resnet50.pb",
+        context=Context(progress=lambda *each: seen.append(each)),
     )
     assert path.name == "resnet50.pb" and path.read_bytes() == CONTENT
     assert seen[-1] == ("resnet50.pb", len(CONTENT), len(CONTENT))
@@ -60,7 +62,9 @@ def test_an_object_of_a_bucket_of_any_name(gcs: FakeGcs, bucket: str) -> None:
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_a_folder_comes_with_its_shards_and_no_siblings(imagenet: str, ending: str) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    folder = fetch.local(imagenet + ending, progress=lambda *each: seen.append(each))
+    folder = fetch.local(
+        imagenet + ending, context=Context(progress=lambda *each: seen.append(each))
+    )
     assert folder.name == "imagenet"
     assert tree(folder) == SHARDS_AS_THEY_ARE
     assert {each[0] for each in seen} == {imagenet + ending}
@@ -72,7 +76,7 @@ def test_a_second_call_asks_nobody(gcs: FakeGcs, imagenet: str) -> None:
     before = len(gcs.requests())
     assert fetch.local(imagenet) == folder
     assert fetch.local(f"{imagenet}/{SHARDS[0]}").read_bytes() == bytes(1000)
-    assert fetch.local(imagenet, offline=True) == folder
+    assert fetch.local(imagenet, context=Context(offline=True)) == folder
     assert len(gcs.requests()) == before
 
 
@@ -117,7 +121,7 @@ def test_only_as_many_shards_as_are_needed(gcs: FakeGcs, imagenet: str) -> None:
     assert len(gcs.requests(f"/download/storage/v1/b/{bucket}/o/")) == 2
     # A second call asks no more than the first did, and the whole folder only for the rest.
     asked.clear()
-    assert fetch.local(imagenet, enough=enough, offline=True) == folder
+    assert fetch.local(imagenet, enough=enough, context=Context(offline=True)) == folder
     assert set(tree(fetch.local(imagenet))) == set(SHARDS)
     assert len(gcs.requests(f"/download/storage/v1/b/{bucket}/o/")) == 4
     assert set(tree(folder)) == set(SHARDS[:2])
@@ -227,7 +231,7 @@ def test_a_bucket_that_is_not_there(gcs: FakeGcs) -> None:
 def test_offline_says_what_is_missing(gcs: FakeGcs, imagenet: str, cache_folder: Path) -> None:
     before = len(gcs.requests())
     with pytest.raises(FetchError) as error:
-        fetch.local(imagenet, offline=True)
+        fetch.local(imagenet, context=Context(offline=True))
     assert str(error.value) == (
         f"{imagenet}: it is not in the cache {cache_folder}, and offline nothing is fetched. Fetch "
         "it once without offline=True and MODELZOO_RUNNER_OFFLINE, or give the path of a folder."
@@ -235,7 +239,7 @@ def test_offline_says_what_is_missing(gcs: FakeGcs, imagenet: str, cache_folder:
     assert len(gcs.requests()) == before
     fetch.local(imagenet, enough=lambda path: path.name == SHARDS[2])
     with pytest.raises(FetchError, match=r"1 of its 4 objects are not in the cache \(nested"):
-        fetch.local(imagenet, offline=True)
+        fetch.local(imagenet, context=Context(offline=True))
 
 
 def test_public_urls_of_google_go_to_the_stand_in(gcs: FakeGcs) -> None:
@@ -260,7 +264,7 @@ def test_what_ends_one_object_ends_the_others(gcs: FakeGcs, cache_folder: Path) 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch.local("gs://interrupted/data/", progress=interrupt)
+        fetch.local("gs://interrupted/data/", context=Context(progress=interrupt))
     assert len(gcs.requests("/download/storage/v1/b/interrupted/")) < 12
     folder = fetch.local("gs://interrupted/data/")
     assert len(tree(folder)) == 12
@@ -300,85 +304,85 @@ def bucket(web: Stub, monkeypatch: pytest.MonkeyPatch) -> StubBucket:
     return StubBucket(web, monkeypatch)
 
 
-def message(url: str, impatient: Patience) -> str:
+def message(url: str, fast_retry: RetryPolicy) -> str:
     with pytest.raises(FetchError) as error:
-        fetch.local(url, patience=impatient)
+        fetch.local(url, retry=fast_retry)
     return str(error.value)
 
 
-def test_an_object_is_asked_for_by_generation(bucket: StubBucket, impatient: Patience) -> None:
+def test_an_object_is_asked_for_by_generation(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     bucket.stub.at(bucket.media, stub_server.file(CONTENT))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
     assert "generation=7" in bucket.stub.seen[-1][1]
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_passing_trouble_is_waited_out(
-    bucket: StubBucket, impatient: Patience, code: int
+    bucket: StubBucket, fast_retry: RetryPolicy, code: int
 ) -> None:
     trouble = stub_server.status(code, b"try later", Retry_After="0")
     bucket.stub.at(bucket.about, trouble, bucket.answer)
     bucket.stub.at(bucket.media, trouble, stub_server.file(CONTENT))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
 
 
-def test_a_lasting_trouble_ends(bucket: StubBucket, impatient: Patience) -> None:
+def test_a_lasting_trouble_ends(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     bucket.stub.at(bucket.about, stub_server.status(500, b"on fire"))
-    assert message(bucket.url, impatient) == f"{bucket.url}: 500: on fire, after 3 tries."
+    assert message(bucket.url, fast_retry) == f"{bucket.url}: 500: on fire, after 3 tries."
 
 
-def test_a_request_that_is_not_understood(bucket: StubBucket, impatient: Patience) -> None:
+def test_a_request_that_is_not_understood(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     bucket.stub.at(bucket.about, stub_server.status(400, b"Invalid argument."))
-    assert message(bucket.url, impatient) == f"{bucket.url}: 400: Invalid argument (anonymous)."
+    assert message(bucket.url, fast_retry) == f"{bucket.url}: 400: Invalid argument (anonymous)."
 
 
-def test_a_cut_body_goes_on_where_it_ended(bucket: StubBucket, impatient: Patience) -> None:
+def test_a_cut_body_goes_on_where_it_ended(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     bucket.stub.at(bucket.media, stub_server.cut(CONTENT, 2 << 20), stub_server.file(CONTENT))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
     ranges = [headers.get("Range") for _, path, headers in bucket.stub.seen if "download" in path]
     assert ranges[0] is None
     assert int(ranges[1].removeprefix("bytes=").removesuffix("-")) > 1 << 20
 
 
 def test_a_damaged_body_comes_again(
-    bucket: StubBucket, impatient: Patience, cache_folder: Path
+    bucket: StubBucket, fast_retry: RetryPolicy, cache_folder: Path
 ) -> None:
     damaged = stub_server.file(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     bucket.stub.at(bucket.media, damaged, stub_server.file(CONTENT))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
 
 
 def test_a_body_that_stays_damaged_is_given_up(
-    bucket: StubBucket, impatient: Patience, cache_folder: Path
+    bucket: StubBucket, fast_retry: RetryPolicy, cache_folder: Path
 ) -> None:
     bucket.stub.at(bucket.media, stub_server.file(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])))
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: what came does not fit the object's crc32c, after 3 tries."
     )
     assert not list(cache_folder.rglob("m.pb"))
 
 
-def test_more_bytes_than_the_object_has(bucket: StubBucket, impatient: Patience) -> None:
+def test_more_bytes_than_the_object_has(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     bucket.stub.at(bucket.media, stub_server.status(200, CONTENT * 2))
     assert "the file is 6,291,456 bytes and should be 3,145,728; it is not" in (
-        message(bucket.url, impatient)
+        message(bucket.url, fast_retry)
     )
 
 
 def test_an_object_that_is_overwritten_while_it_comes(
-    bucket: StubBucket, impatient: Patience
+    bucket: StubBucket, fast_retry: RetryPolicy
 ) -> None:
     bucket.stub.at(bucket.media, stub_server.cut(CONTENT, 2 << 20), stub_server.status(404))
-    words = message(bucket.url, impatient)
+    words = message(bucket.url, fast_retry)
     assert words.startswith(f"{bucket.url}: 404: ")
     assert words.endswith("may see, or it was overwritten while it was fetched.")
 
 
 def test_an_object_that_is_stored_compressed_is_refused(
-    bucket: StubBucket, impatient: Patience
+    bucket: StubBucket, fast_retry: RetryPolicy
 ) -> None:
     bucket.facts["contentEncoding"] = "gzip"
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: it is stored with Content-Encoding: gzip, so what arrives isn't what was "
         "put there; store it without."
     )
@@ -397,7 +401,7 @@ def test_a_composite_object_has_no_md5(gcs: FakeGcs) -> None:
 
 @pytest.mark.parametrize("known", ["crc32c", None])
 def test_an_object_of_which_google_says_less(
-    bucket: StubBucket, impatient: Patience, known: str | None
+    bucket: StubBucket, fast_retry: RetryPolicy, known: str | None
 ) -> None:
     """Composite objects have no md5Hash; old ones may have no checksum at all."""
     assert "md5Hash" not in bucket.facts
@@ -405,33 +409,35 @@ def test_an_object_of_which_google_says_less(
         del bucket.facts["crc32c"]
     bucket.facts["componentCount"] = "2"
     bucket.stub.at(bucket.media, stub_server.file(CONTENT))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
 
 
-def test_a_bucket_whose_requester_pays(bucket: StubBucket, impatient: Patience) -> None:
+def test_a_bucket_whose_requester_pays(bucket: StubBucket, fast_retry: RetryPolicy) -> None:
     said = b'{"error": {"message": "Bucket is a requester pays bucket but no user project."}}'
     bucket.stub.at(bucket.about, stub_server.status(400, said, Content_Type="application/json"))
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: 400: Bucket is a requester pays bucket but no user project (anonymous)."
     )
 
 
 @pytest.mark.parametrize("what", ["about", "media"])
 def test_a_redirect_to_another_host_is_not_followed(
-    bucket: StubBucket, impatient: Patience, what: str
+    bucket: StubBucket, fast_retry: RetryPolicy, what: str
 ) -> None:
     bucket.stub.at(bucket.media, stub_server.file(CONTENT))
     other = bucket.stub.url.replace("127.0.0.1", "localhost") + "/other"
     bucket.stub.at(getattr(bucket, what), stub_server.status(302, Location=other))
-    words = message(bucket.url, impatient)
+    words = message(bucket.url, fast_retry)
     assert other in words and "not followed" in words
     assert bucket.stub.count("/other") == 0
 
 
-def test_an_answer_of_something_else_than_google(bucket: StubBucket, impatient: Patience) -> None:
+def test_an_answer_of_something_else_than_google(
+    bucket: StubBucket, fast_retry: RetryPolicy
+) -> None:
     page = stub_server.status(200, b"<html>Please log in", Content_Type="text/html")
     bucket.stub.at(bucket.about, page)
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: the server's answer is not one of Google Cloud Storage; it begins with "
         "'<html>Please log in'. Often that is a log-in or a proxy's page."
     )
@@ -457,12 +463,12 @@ def test_what_can_not_stand_in(endpoint: str) -> None:
     ],
 )
 def test_without_credentials_a_refusal_names_anonymous(
-    bucket: StubBucket, impatient: Patience, code: int, words: str
+    bucket: StubBucket, fast_retry: RetryPolicy, code: int, words: str
 ) -> None:
     said = b'{"error": {"message": "Anonymous caller does not have storage.objects.get access."}}'
     refusal = stub_server.status(code, said, Content_Type="application/json")
     bucket.stub.at(bucket.about, refusal)
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: {code}: anonymous may not read it ({words}), and the environment has no "
         "credentials. Run `gcloud auth application-default login`, or set "
         "GOOGLE_APPLICATION_CREDENTIALS to a key file of an account that may."
@@ -474,7 +480,7 @@ def test_without_credentials_a_refusal_names_anonymous(
 )
 def test_a_key_file_that_is_none_is_named(
     bucket: StubBucket,
-    impatient: Patience,
+    fast_retry: RetryPolicy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     key: str | None,
@@ -485,7 +491,7 @@ def test_a_key_file_that_is_none_is_named(
         path.write_text(key)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     bucket.stub.at(bucket.about, stub_server.status(403, b"not you"))
-    assert message(bucket.url, impatient).startswith(
+    assert message(bucket.url, fast_retry).startswith(
         f"{bucket.url}: 403: anonymous may not read it (not you), and "
         f"GOOGLE_APPLICATION_CREDENTIALS names none: {words.format(path)}"
     )
@@ -534,11 +540,11 @@ def only_with_token(answer: stub_server.Answer) -> stub_server.Answer:
 
 
 def test_credentials_are_used_after_anonymous_was_refused(
-    bucket: StubBucket, account: str, impatient: Patience
+    bucket: StubBucket, account: str, fast_retry: RetryPolicy
 ) -> None:
     bucket.stub.at(bucket.about, only_with_token(bucket.answer))
     bucket.stub.at(bucket.media, only_with_token(stub_server.file(CONTENT)))
-    assert fetch.local(bucket.url, patience=impatient).read_bytes() == CONTENT
+    assert fetch.local(bucket.url, retry=fast_retry).read_bytes() == CONTENT
     assert [path.partition("?")[0] for _, path, _ in bucket.stub.seen] == [
         bucket.about,
         "/token",
@@ -547,11 +553,13 @@ def test_credentials_are_used_after_anonymous_was_refused(
     ]
 
 
-def test_a_refused_account_is_named(bucket: StubBucket, account: str, impatient: Patience) -> None:
+def test_a_refused_account_is_named(
+    bucket: StubBucket, account: str, fast_retry: RetryPolicy
+) -> None:
     said = b'{"error": {"message": "It has no storage.objects.get access to the object."}}'
     refusal = stub_server.status(403, said, Content_Type="application/json")
     bucket.stub.at(bucket.about, refusal)
-    assert message(bucket.url, impatient) == (
+    assert message(bucket.url, fast_retry) == (
         f"{bucket.url}: 403: {account} may not read it, nor may anonymous: It has no "
         "storage.objects.get access to the object. It needs storage.objects.get, and "
         "storage.objects.list for a folder or a pattern."
@@ -559,20 +567,20 @@ def test_a_refused_account_is_named(bucket: StubBucket, account: str, impatient:
 
 
 def test_credentials_that_are_no_longer_taken(
-    bucket: StubBucket, account: str, impatient: Patience
+    bucket: StubBucket, account: str, fast_retry: RetryPolicy
 ) -> None:
     bucket.stub.at(bucket.about, stub_server.status(401))
     bucket.stub.at("/token", stub_server.status(400, b'{"error": "invalid_grant"}'))
     assert f"{bucket.url}: the credentials of {account} are not taken: " in message(
-        bucket.url, impatient
+        bucket.url, fast_retry
     )
 
 
-def test_no_server_there(impatient: Patience, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_there(fast_retry: RetryPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     with stub_server.running() as stub:
         url = stub.url
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
-    assert message("gs://bucket/m.pb", impatient) == (
+    assert message("gs://bucket/m.pb", fast_retry) == (
         "gs://bucket/m.pb: Failed to establish a new connection: [Errno 111] Connection refused, "
         "after 3 tries."
     )

@@ -20,15 +20,16 @@ from fake_gcs import FakeGcs
 from stub_server import Handler, Stub
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage import fetch, leftovers, locks, partial
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage import disk, fetch, partials
+from modelzoo_runner.storage.retrying import RetryPolicy
+from modelzoo_runner.values.context import Context
 
 # Imports once and forks, so that many processes begin at one moment and cost little.
 NURSERY = """
 import hashlib, os, sys
 import filelock, google_crc32c, requests
 from modelzoo_runner.storage import fetch
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage.retrying import RetryPolicy
 location, count, stalled = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 gate, key = os.pipe()
 for _ in range(count):
@@ -36,7 +37,7 @@ for _ in range(count):
     if pid == 0:
         os.close(key)
         os.read(gate, 1)
-        path = fetch.local(location, patience=Patience(stalled=stalled))
+        path = fetch.local(location, retry=RetryPolicy(stalled=stalled))
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         os.write(1, f"{os.getpid()} {sha256}\\n".encode())
         os._exit(0)
@@ -75,7 +76,7 @@ class Children:
         """The process that writes, once it has written `least` bytes."""
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            written = sum(map(leftovers.growth, cache.glob("files/*")))
+            written = sum(map(partials.total_size, cache.glob("files/*")))
             for pid in self.pids if written >= least else ():
                 if _is_writing(pid):
                     return pid
@@ -208,7 +209,7 @@ def test_a_holder_that_stops_is_not_waited_for(web: Stub, cache_folder: Path) ->
     with children(1, url) as one:
         stopped = one.writing(cache_folder, 2 << 20)
         os.kill(stopped, signal.SIGSTOP)
-        path = fetch.local(url, patience=Patience(stalled=0.5))
+        path = fetch.local(url, retry=RetryPolicy(stalled=0.5))
         assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
         # It may go on: it has a file of its own.
         os.kill(stopped, signal.SIGCONT)
@@ -221,9 +222,8 @@ def test_without_locks_two_threads_make_one_right_file(
     web: Stub, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a network file system does whose locks always succeed."""
-    monkeypatch.setattr(locks, "one_at_a_time", lambda *_, **__: contextlib.nullcontext())
-    for module in (partial, leftovers):
-        monkeypatch.setattr(module.fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(disk, "exclusive", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(partials.fcntl, "flock", lambda *_: None)
     url = web.at("/m.pb", slow(CONTENT, pause=0.005))
     found: list[bytes] = []
     threads = [
@@ -237,7 +237,7 @@ def test_without_locks_two_threads_make_one_right_file(
         thread.join()
     assert found == [CONTENT] * 3
     assert web.count("/m.pb") == 3
-    assert fetch.local(url, offline=True).read_bytes() == CONTENT
+    assert fetch.local(url, context=Context(offline=True)).read_bytes() == CONTENT
 
 
 def test_threads_of_one_process_fetch_once(web: Stub) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage.readahead import BLOCK, MOST_BLOCKS, ReadAhead
+from modelzoo_runner.storage.reading import BLOCK, MOST_BLOCKS, ReadAhead
 
 
 class Counted(io.BytesIO):

@@ -21,9 +21,10 @@ from stub_server import Handler, Stub
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import streaming
-from modelzoo_runner.storage.reader import ObjectReader
-from modelzoo_runner.storage.settings import Patience
+from modelzoo_runner.storage.reading import ObjectReader
+from modelzoo_runner.storage.retrying import RetryPolicy
 from modelzoo_runner.storage.streaming import BucketPath
+from modelzoo_runner.values.context import Context
 
 CONTENT = os.urandom(3 << 20)
 SHARDS = {f"validation-{number:05}-of-00005": os.urandom(200_000 + number) for number in range(5)}
@@ -134,12 +135,12 @@ def test_only_buckets_are_streamed(tmp_path: Path) -> None:
 
 def test_offline_nothing_is_streamed() -> None:
     with pytest.raises(RequestError) as error:
-        streaming.path("gs://b/x", offline=True)
+        streaming.path("gs://b/x", context=Context(offline=True))
     assert str(error.value) == ("gs://b/x: offline, nothing can be streamed; use what is cached.")
 
 
 @pytest.fixture
-def one(web: Stub, monkeypatch: pytest.MonkeyPatch, impatient: Patience) -> BucketPath:
+def one(web: Stub, monkeypatch: pytest.MonkeyPatch, fast_retry: RetryPolicy) -> BucketPath:
     """An object whose bytes the test's own stub answers at `MEDIA`."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", web.url)
     facts = {
@@ -154,7 +155,7 @@ def one(web: Stub, monkeypatch: pytest.MonkeyPatch, impatient: Patience) -> Buck
         handler.send(200, json.dumps(facts).encode(), Content_Type="application/json")
 
     web.at("/storage/v1/b/bucket/o/x", answer)
-    return streaming.path("gs://bucket/x", patience=impatient)
+    return streaming.path("gs://bucket/x", retry=fast_retry)
 
 
 MEDIA = "/download/storage/v1/b/bucket/o/x"
@@ -195,11 +196,11 @@ def test_a_passing_trouble_is_waited_out(web: Stub, one: BucketPath) -> None:
 
 
 def test_who_reads_slowly_is_not_taken_for_a_slow_server(
-    web: Stub, one: BucketPath, impatient: Patience
+    web: Stub, one: BucketPath, fast_retry: RetryPolicy
 ) -> None:
     web.at(MEDIA, stub_server.file(CONTENT))
-    demanding = dataclasses.replace(impatient, slow_after=0.2, slowest=100_000_000)
-    path = streaming.path("gs://bucket/x", patience=demanding)
+    demanding = dataclasses.replace(fast_retry, slow_after=0.2, slowest=100_000_000)
+    path = streaming.path("gs://bucket/x", retry=demanding)
     with ObjectReader(path._object(), path._tree.access) as reader:
         reader.read(1)
         time.sleep(0.5)

@@ -13,9 +13,14 @@ from stub_server import Stub, cut, file, status
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import fetch
-from modelzoo_runner.storage.availability import verify_locations
-from modelzoo_runner.storage.settings import Patience
-from modelzoo_runner.storage.upkeep import cache_entries, clear_cache, verify_cache
+from modelzoo_runner.storage.retrying import RetryPolicy
+from modelzoo_runner.storage.upkeep import (
+    cache_entries,
+    clear_cache,
+    verify_cache,
+    verify_locations,
+)
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.preset import Graph, PreprocessGraph, Preset, RemoteFile
 
 ONE, TWO = os.urandom(1000), os.urandom(2000)
@@ -91,11 +96,11 @@ def test_clearing_keeps_the_hashes_unless_told(two: tuple[str, str], web: Stub) 
 
 
 def test_what_was_interrupted_is_cleared(
-    web: Stub, impatient: Patience, cache_folder: Path
+    web: Stub, fast_retry: RetryPolicy, cache_folder: Path
 ) -> None:
     url = web.at("/cut.pb", cut(os.urandom(3 << 20), 2 << 20), status(500))
     with pytest.raises(FetchError):
-        fetch.local(url, patience=impatient)
+        fetch.local(url, retry=fast_retry)
     assert clear_cache().bytes == 2 << 20
     assert list((cache_folder / "files").iterdir()) == []
 
@@ -116,13 +121,15 @@ def test_the_folders_of_a_bucket_are_cleared(gcs: FakeGcs, cache_folder: Path) -
         "gs://cleared/data/b",
     )
     assert not data.exists() and (other / "c").read_bytes() == TWO
-    assert fetch.local("gs://cleared/other/", offline=True) == other
+    assert fetch.local("gs://cleared/other/", context=Context(offline=True)) == other
     with pytest.raises(FetchError, match="2 of its 2 objects are not in the cache"):
-        fetch.local("gs://cleared/data/", offline=True)
+        fetch.local("gs://cleared/data/", context=Context(offline=True))
     assert (fetch.local("gs://cleared/data/") / "a").read_bytes() == ONE
     # A link that was lost is made again.
     (data / "b").unlink()
-    assert (fetch.local("gs://cleared/data/", offline=True) / "b").read_bytes() == TWO
+    assert (
+        fetch.local("gs://cleared/data/", context=Context(offline=True)) / "b"
+    ).read_bytes() == TWO
 
 
 def preset_of(*files: RemoteFile) -> Preset:
@@ -131,7 +138,7 @@ def preset_of(*files: RemoteFile) -> Preset:
 
 
 def test_each_location_of_a_preset_is_asked(
-    web: Stub, gcs: FakeGcs, impatient: Patience, cache_folder: Path
+    web: Stub, gcs: FakeGcs, fast_retry: RetryPolicy, cache_folder: Path
 ) -> None:
     gcs.put("models", "m.pb", ONE)
     files = [
@@ -146,7 +153,7 @@ def test_each_location_of_a_preset_is_asked(
         RemoteFile(url="gs://models/nothing.pb"),
         RemoteFile(url="nowhere://x"),
     ]
-    found = verify_locations([preset_of(*files)], patience=impatient)
+    found = verify_locations([preset_of(*files)], retry=fast_retry)
     assert [each.url for each in found] == [file.url for file in files]
     assert {(each.model, each.precision) for each in found} == {("resnet50", "fp32")}
     assert [(each.ok, each.status, each.size) for each in found] == [
@@ -189,7 +196,7 @@ def test_a_graph_that_prepares_images_is_asked_for_too(web: Stub) -> None:
 
 def test_offline_no_location_can_be_asked() -> None:
     with pytest.raises(RequestError, match=r"^offline: the locations can't be asked"):
-        verify_locations([preset_of()], offline=True)
+        verify_locations([preset_of()], context=Context(offline=True))
 
 
 def test_a_preset_without_files_has_no_locations() -> None:

@@ -129,12 +129,11 @@ def test_a_part_of_the_set_is_scored_as_that_part(graph: Path, coco: tuple[Path,
     assert any("published score is of all 5000 of COCO's val2017" in w for w in result.warnings)
 
 
-def test_it_prints_in_six_lines_with_the_legacy_score(
-    graph: Path, coco: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_it_prints_the_legacy_score(graph: Path, coco: tuple[Path, Path], tmp_path: Path) -> None:
     result = run(graph, coco[0])
     lines = str(result).splitlines()
-    assert len(lines) == 6
+    # Of warnings there are more where the machine is busy.
+    assert [line.split()[0] for line in lines[:6]][::5] == ["accuracy", "warnings"]
     assert lines[1] == (
         "scores     AP 1.0000 (legacy 1.0000; +0.7690 from published), "
         "AP50 1.0000 (legacy 1.0000; +0.6510 from published), "

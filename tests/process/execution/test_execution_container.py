@@ -39,6 +39,7 @@ from modelzoo_runner.execution.container import Contained
 from modelzoo_runner.machine import allocator
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.storage import images
+from modelzoo_runner.values.context import Context
 
 pytest.importorskip("docker", reason="the extra docker isn't installed")
 
@@ -261,7 +262,7 @@ def test_how_a_container_ended(code: int, how: str) -> None:
     )
     plan: Any = SimpleNamespace(batch_size=4)
     with socket.socket() as connection:
-        said = Contained(plan=plan, container=ended, connection=connection).obituary()
+        said = Contained(plan=plan, container=ended, connection=connection).exit_message()
     assert said.startswith(f"the container that ran the plan {how}")
 
 
@@ -425,4 +426,4 @@ def test_the_engine_refuses(engine: StubEngine, graph: Path, monkeypatch: Any) -
 
 
 def test_the_image_by_name_and_id(engine: StubEngine) -> None:
-    assert images.local(IMAGE).id == engine.images[IMAGE].id
+    assert images.local(IMAGE, Context()).id == engine.images[IMAGE].id

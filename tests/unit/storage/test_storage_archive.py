@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from stub_server import Stub, file
 
 from modelzoo_runner.errors import FetchError, HashMismatch, UnsafeArchive
-from modelzoo_runner.storage import archive, fetch, leftovers
+from modelzoo_runner.storage import archive, fetch, partials
 from modelzoo_runner.storage.archive import Limits
+from modelzoo_runner.values.context import Context
 
 GRAPH = os.urandom(200_000)
 
@@ -59,7 +60,7 @@ def extracted(
     out.mkdir(exist_ok=True)
     target = folder / "graph.pb"
     try:
-        with leftovers.incoming(
+        with partials.create(
             out, location="x", largest=10**9, report=lambda done, total: None
         ) as part:
             archive.extract(path, pattern, part, Limits(**limits))
@@ -323,14 +324,14 @@ def test_a_member_is_fetched_once(web: Stub, cache_folder: Path) -> None:
     pattern = "*/frozen_inference_graph.pb"
     path = fetch.local(url, member=pattern)
     assert path.name == "frozen_inference_graph.pb" and path.read_bytes() == GRAPH
-    assert fetch.local(url, member=pattern, offline=True) == path
+    assert fetch.local(url, member=pattern, context=Context(offline=True)) == path
     # Another member comes out of the archive that is there.
-    other = fetch.local(url, member="*/saved_model.pb", offline=True)
+    other = fetch.local(url, member="*/saved_model.pb", context=Context(offline=True))
     assert other.read_bytes() == b"saved"
     assert web.count("/ssd.tar.gz") == 1
     # One that was changed is taken out again.
     path.write_bytes(b"evil")
-    assert fetch.local(url, member=pattern, offline=True).read_bytes() == GRAPH
+    assert fetch.local(url, member=pattern, context=Context(offline=True)).read_bytes() == GRAPH
 
 
 def test_the_published_hash_is_of_the_archive(web: Stub) -> None:

@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_graph_is_built_once(path: Path) -> None:
     build = Builder()
-    assert built.kept(path, build) == built.kept(path, build) == SHA256
+    assert built.get_or_build(path, build) == built.get_or_build(path, build) == SHA256
     assert build.built == 1 and path.read_bytes() == CONTENT
 
 
@@ -51,17 +51,17 @@ def test_a_graph_is_built_once(path: Path) -> None:
 )
 def test_a_graph_that_is_not_as_it_was_built_is_built_again(change, path: Path) -> None:  # type: ignore[no-untyped-def]
     build = Builder()
-    built.kept(path, build)
+    built.get_or_build(path, build)
     change(path)
-    assert built.kept(path, build) == SHA256
+    assert built.get_or_build(path, build) == SHA256
     assert build.built == 2 and path.read_bytes() == CONTENT
 
 
 def test_a_change_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    built.kept(path, Builder())
+    built.get_or_build(path, Builder())
     path.write_bytes(b"other")
     with caplog.at_level(logging.WARNING, "modelzoo_runner"):
-        built.kept(path, Builder())
+        built.get_or_build(path, Builder())
     assert caplog.messages == [f"{path}: isn't as it was built: building it again"]
 
 
@@ -71,16 +71,16 @@ def test_a_build_that_fails_leaves_nothing_to_be_used(path: Path) -> None:
         raise GraphError("no")
 
     with pytest.raises(GraphError):
-        built.kept(path, fail)
+        built.get_or_build(path, fail)
     build = Builder()
-    assert built.kept(path, build) == SHA256 and build.built == 1
+    assert built.get_or_build(path, build) == SHA256 and build.built == 1
 
 
 def test_what_a_killed_process_left_is_removed(path: Path) -> None:
     path.parent.mkdir(parents=True)
     leftover = path.with_name(".net.pb.x1y2")
     leftover.touch()
-    built.kept(path, Builder())
+    built.get_or_build(path, Builder())
     assert not leftover.exists()
 
 
@@ -94,10 +94,10 @@ def test_two_at_once_build_it_once(path: Path) -> None:
         build(path)
 
     found: list[str] = []
-    first = threading.Thread(target=lambda: found.append(built.kept(path, slowly)))
+    first = threading.Thread(target=lambda: found.append(built.get_or_build(path, slowly)))
     first.start()
     started.wait(10)
-    second = threading.Thread(target=lambda: found.append(built.kept(path, build)))
+    second = threading.Thread(target=lambda: found.append(built.get_or_build(path, build)))
     second.start()
     finish.set()
     first.join(10)
@@ -109,7 +109,7 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "net.pb"
     with pytest.raises(FetchError) as raised:
-        built.kept(path, Builder())
+        built.get_or_build(path, Builder())
     assert str(raised.value) == (
         f"{path}: the graph that was built can't be kept there: File exists. "
         "MODELZOO_RUNNER_CACHE names another folder"
@@ -117,18 +117,18 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_was_filled_before_need_not_be_writable(path: Path) -> None:
-    built.kept(path, Builder())
+    built.get_or_build(path, Builder())
     path.with_name("net.pb.lock").unlink()
     path.parent.chmod(0o500)
     try:
-        assert built.kept(path, Builder()) == SHA256
+        assert built.get_or_build(path, Builder()) == SHA256
     finally:
         path.parent.chmod(0o700)
     assert not path.with_name("net.pb.lock").exists()
 
 
 def test_clearing_the_cache_removes_them(path: Path) -> None:
-    built.kept(path, Builder())
+    built.get_or_build(path, Builder())
     cleared = clear_cache(path.parents[2])
     assert cleared.locations == () and cleared.bytes >= len(CONTENT)
     assert not path.parents[1].exists()

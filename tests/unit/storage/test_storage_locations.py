@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.storage import gcs, locations
-from modelzoo_runner.storage.locations import BucketPlace, WebFile, parse, stand_in, unsafe_reason
+from modelzoo_runner.storage.locations import (
+    BucketPlace,
+    WebFile,
+    parse,
+    unsafe_reason,
+    with_endpoint,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +67,10 @@ def test_a_fragment_is_never_sent() -> None:
 
 def test_what_stands_in_for_google() -> None:
     url = "https://storage.googleapis.com/bucket/a"
-    assert stand_in(url, None) == url
-    assert stand_in(url, "http://127.0.0.1:1") == "http://127.0.0.1:1/bucket/a"
+    assert with_endpoint(url, None) == url
+    assert with_endpoint(url, "http://127.0.0.1:1") == "http://127.0.0.1:1/bucket/a"
     other = "https://storage.googleapis.com.example.org/a"
-    assert stand_in(other, "http://127.0.0.1:1") == other
+    assert with_endpoint(other, "http://127.0.0.1:1") == other
 
 
 @settings(deadline=None)

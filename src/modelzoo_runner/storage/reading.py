@@ -1,20 +1,26 @@
-"""One object of a bucket as a file that is read from its start to its end, where it is."""
+"""Read one object of a bucket in place, from start to end, ahead of its use."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections import deque
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, BinaryIO
 
 from modelzoo_runner.errors import FetchError, HashMismatch
-from modelzoo_runner.storage import answers, gcs, https, retrying
+from modelzoo_runner.storage import gcs, https, responses, retrying
 from modelzoo_runner.storage.access import Access, Account
 from modelzoo_runner.storage.gcs import StoredObject
 from modelzoo_runner.storage.retrying import Interrupted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+BLOCK = 1 << 20
+MOST_BLOCKS = 8
+"""What is held of a file: so many blocks of a MiB, and the one being used."""
 
 
 class ObjectReader(io.RawIOBase):
@@ -68,7 +74,7 @@ class ObjectReader(io.RawIOBase):
         retrying.until_done(
             attempt,
             done=lambda: self._position,
-            patience=self._access.settings.patience,
+            retry=self._access.settings.retry,
             what=self._stored.url,
         )
         return came[0]
@@ -89,14 +95,14 @@ class ObjectReader(io.RawIOBase):
 
     def _opened(self, account: Account) -> Generator[bytes, None, None]:
         url = gcs.media_url(self._stored, self._access.settings.endpoint)
-        patience = self._access.settings.patience
+        retry = self._access.settings.retry
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
-        with https.asked(account.session, "GET", url, headers, patience) as answer:
-            gcs.refuse(answer)
-            answers.refuse_status(answer, url)
-            if answers.facts(answer).start != self._position:
+        with https.request(account.session, "GET", url, headers, retry) as response:
+            gcs.refuse(response)
+            responses.raise_for_status(response, url)
+            if responses.file_info(response).start != self._position:
                 raise FetchError(f"{self._stored.url}: the server doesn't send parts of a file.")
-            yield from https.body(answer, patience)
+            yield from https.body(response, retry)
 
     def _hang_up(self) -> None:
         if self._blocks is not None:
@@ -110,3 +116,62 @@ class ObjectReader(io.RawIOBase):
                 f"{self._stored.url}: what was read does not fit the object's crc32c. It was "
                 "damaged on the way: read it again."
             )
+
+
+class ReadAhead(io.RawIOBase):
+    """The bytes of `file`, in order, which a thread of its own reads ahead.
+
+    It begins with one block and goes further ahead with each that is used, so that a file whose
+    beginning is looked at costs little more than that. What the file raises is raised where its
+    bytes would have come.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._block = memoryview(b"")
+        self._ended = False
+        self._ahead = 0
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._coming: deque[Future[bytes]] = deque()
+        self._go_ahead()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill some of `buffer`; 0 at the end."""
+        if not self._block:
+            self._block = memoryview(self._coming.popleft().result())
+            self._go_ahead()
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._block))
+        into[:count] = self._block[:count]
+        self._block = self._block[count:]
+        return count
+
+    def close(self) -> None:
+        """Stop reading, and close the file."""
+        if not self.closed:
+            self._ended = True
+            self._worker.shutdown(cancel_futures=True)
+            self._file.close()
+        super().close()
+
+    def _go_ahead(self) -> None:
+        self._ahead = min(MOST_BLOCKS, self._ahead + 1)
+        while len(self._coming) < self._ahead:
+            self._coming.append(self._worker.submit(self._next_block))
+
+    def _next_block(self) -> bytes:
+        if self._ended:
+            return b""
+        try:
+            block = self._file.read(BLOCK)
+        except BaseException:
+            # It was tried as often as it makes sense; the blocks after it need not try again.
+            self._ended = True
+            raise
+        self._ended = not block
+        return block

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from modelzoo_runner.errors import FetchError, HashMismatch
-from modelzoo_runner.storage import leftovers
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage import partials
+from modelzoo_runner.storage.partials import Partial
 
 
-def incoming(folder: Path, largest: int = 100):
-    return leftovers.incoming(
-        folder, location="x", largest=largest, report=lambda done, total: None
-    )
+def created(folder: Path, largest: int = 100):
+    return partials.create(folder, location="x", largest=largest, report=lambda done, total: None)
 
 
 def leave(folder: Path, name: str, content: bytes, note: str | None) -> None:
@@ -27,7 +25,7 @@ def test_the_longest_part_is_gone_on_with(tmp_path: Path) -> None:
     leave(tmp_path, "a", b"short", '{"version": "1"}')
     leave(tmp_path, "b", b"the longest", '{"version": "2"}')
     leave(tmp_path, "c", b"longer", '{"version": "3"}')
-    with incoming(tmp_path) as part:
+    with created(tmp_path) as part:
         assert (part.done, part.version) == (11, "2")
         assert list(tmp_path.glob("*.part")) == [part.path]
         part.write(b" part")
@@ -39,25 +37,25 @@ def test_the_longest_part_is_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize("note", [None, "", "{", "[]", "{}", '{"version": 1}'])
 def test_a_part_of_unknown_origin_is_removed(tmp_path: Path, note: str | None) -> None:
     leave(tmp_path, "a", b"whatever", note)
-    with incoming(tmp_path) as part:
+    with created(tmp_path) as part:
         assert (part.done, part.version) == (0, None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_larger_than_the_file_may_be_is_removed(tmp_path: Path) -> None:
     leave(tmp_path, "a", b"too much", '{"version": "1"}')
-    with incoming(tmp_path, largest=5) as part:
+    with created(tmp_path, largest=5) as part:
         assert part.done == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_part_of_a_living_writer_is_left_alone(tmp_path: Path) -> None:
-    with incoming(tmp_path) as first:
+    with created(tmp_path) as first:
         first.restart("1")
         first.write(b"mine")
-        with incoming(tmp_path) as second:
+        with created(tmp_path) as second:
             assert second.done == 0
-        assert leftovers.remove(tmp_path) == 0
+        assert partials.remove(tmp_path) == 0
         first.publish(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"mine"
 
@@ -75,7 +73,7 @@ def test_the_part_of_a_living_writer_is_left_alone(tmp_path: Path) -> None:
 def test_what_stays_after_a_failure(
     tmp_path: Path, error: BaseException, stays: bool, version: str | None
 ) -> None:
-    with pytest.raises(type(error)), incoming(tmp_path) as part:
+    with pytest.raises(type(error)), created(tmp_path) as part:
         part.restart(version)
         part.write(b"some")
         raise error
@@ -84,10 +82,10 @@ def test_what_stays_after_a_failure(
 
 
 def test_growth_is_seen_while_a_part_grows(tmp_path: Path) -> None:
-    before = leftovers.growth(tmp_path / "nothing")
-    with incoming(tmp_path, largest=10**8) as part:
+    before = partials.total_size(tmp_path / "nothing")
+    with created(tmp_path, largest=10**8) as part:
         part.write(bytes(3 << 20))
-        assert leftovers.growth(tmp_path) == before + (3 << 20)
+        assert partials.total_size(tmp_path) == before + (3 << 20)
 
 
 def test_a_part_that_was_cleared_away_is_said(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch
-from modelzoo_runner.storage import cache, disk, firstseen, leftovers, locks
+from modelzoo_runner.storage import cache, disk, partials, pinned_hashes
 from modelzoo_runner.storage.cache import Expected
-from modelzoo_runner.storage.partial import Partial
+from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.storage.settings import Settings
 
 log = logging.getLogger("modelzoo_runner")
@@ -34,14 +34,14 @@ class Source:
     derived: bool = False
 
 
-def obtain(source: Source, expected: Expected, settings: Settings) -> Path:
+def fetch_cached(source: Source, expected: Expected, settings: Settings) -> Path:
     """The file, from the cache if it is there.
 
     Raises:
         FetchError: it isn't in the cache and can't be fetched, or the cache can't be written.
         HashMismatch: what came is not what is known of it.
     """
-    if (found := cache.find(settings.cache, source.location, expected)) is not None:
+    if (found := _find(source, expected, settings)) is not None:
         return found
     if settings.offline and not source.derived:
         raise FetchError(
@@ -52,23 +52,31 @@ def obtain(source: Source, expected: Expected, settings: Settings) -> Path:
     try:
         return _fetched(source, expected, settings)
     except OSError as error:
-        raise disk.trouble(error, settings.cache, source.location) from None
+        raise disk.explain(error, settings.cache, source.location) from None
+
+
+def _find(source: Source, expected: Expected, settings: Settings) -> Path | None:
+    """The file in the cache, if it is the one that was published, or else the one pinned."""
+    if expected.sha256 is None and not source.derived:
+        pinned = pinned_hashes.expected(settings.cache, source.location)
+        expected = replace(expected, sha256=pinned.sha256 if pinned else None)
+    return cache.find(settings.cache, source.location, expected)
 
 
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
     folder = cache.folder_of(settings.cache, source.location)
     lock = settings.cache / "locks" / f"{folder.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with locks.one_at_a_time(
-        lock, progress=lambda: leftovers.growth(folder), stalled=settings.patience.stalled
+    with disk.exclusive(
+        lock, progress=lambda: partials.total_size(folder), stalled=settings.retry.stalled
     ):
-        if (found := cache.find(settings.cache, source.location, expected)) is not None:
+        if (found := _find(source, expected, settings)) is not None:
             return found
         folder.mkdir(parents=True, exist_ok=True)
         try:
             return _written(source, expected, settings, folder)
         finally:
-            cache.tidy(folder)
+            cache.remove_if_empty(folder)
 
 
 def _written(source: Source, expected: Expected, settings: Settings, folder: Path) -> Path:
@@ -79,27 +87,25 @@ def _written(source: Source, expected: Expected, settings: Settings, folder: Pat
             settings.progress(source.name, done, total)
 
     largest = settings.largest if expected.size is None else expected.size
-    with leftovers.incoming(
-        folder, location=source.location, largest=largest, report=report
-    ) as part:
+    with partials.create(folder, location=source.location, largest=largest, report=report) as part:
         source.write(part)
         if expected.sha256 is not None:
             _compare(source, part, expected, "as published for this location")
         elif not source.derived:
             _compare_with_first(source, part, settings)
-        return cache.keep(settings.cache, source.location, source.name, part)
+        return cache.store(settings.cache, source.location, source.name, part)
 
 
 def _compare_with_first(source: Source, part: Partial, settings: Settings) -> None:
-    first = firstseen.expected(settings.cache, source.location)
+    first = pinned_hashes.expected(settings.cache, source.location)
     if first is None:
-        firstseen.remember(settings.cache, source.location, sha256=part.sha256, size=part.done)
+        pinned_hashes.pin(settings.cache, source.location, sha256=part.sha256, size=part.done)
     else:
         _compare(
             source,
             part,
             first,
-            f"as it was the first time (kept in {firstseen.path_in(settings.cache)}; "
+            f"as it was the first time (kept in {pinned_hashes.path_in(settings.cache)}; "
             "`modelzoo-runner cache clear --hashes` takes a change that is meant)",
         )
 

@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileInfo:
     """What the headers of an answer say of the file.
 
     `version` is None unless the same version is sure to be the same bytes. `start` is the byte the
@@ -33,9 +33,9 @@ class Facts:
     start: int
 
 
-def facts(answer: requests.Response) -> Facts:
+def file_info(response: requests.Response) -> FileInfo:
     """What the headers say of the file."""
-    headers = answer.headers
+    headers = response.headers
     start, size = 0, None
     if part := _RANGE.fullmatch(headers.get("Content-Range", "")):
         start, size = int(part[1]), int(part[3])
@@ -44,12 +44,12 @@ def facts(answer: requests.Response) -> Facts:
     version = headers.get("X-Goog-Generation") or headers.get("ETag")
     if version and version.startswith("W/"):
         version = None
-    return Facts(size=size, version=version, crc32c=_crc32c(answer), start=start)
+    return FileInfo(size=size, version=version, crc32c=_crc32c(response), start=start)
 
 
-def refuse_status(answer: requests.Response, url: str) -> None:
+def raise_for_status(response: requests.Response, url: str) -> None:
     """Raise unless the answer is a file, or the part of it that was asked for."""
-    status = answer.status_code
+    status = response.status_code
     if status in (200, 206):
         return
     advice = {
@@ -58,37 +58,37 @@ def refuse_status(answer: requests.Response, url: str) -> None:
         404: "There is no such file, or no longer.",
         410: "It is gone for good.",
     }.get(status, "")
-    said = _what_it_said(answer)
-    words = [f"GET {url}: {status} {answer.reason or ''}".rstrip(), f": {said}" if said else ""]
+    said = _error_message(response)
+    words = [f"GET {url}: {status} {response.reason or ''}".rstrip(), f": {said}" if said else ""]
     raise FetchError(f"{''.join(words).rstrip('.')}. {advice}".rstrip())
 
 
-def ask_again_later(answer: requests.Response) -> None:
+def raise_if_retryable(response: requests.Response) -> None:
     """Raise `Interrupted` if the answer is one of those that another try may change."""
-    if answer.status_code not in _LATER:
+    if response.status_code not in _LATER:
         return
-    wait = retry_after(answer)
-    said = _what_it_said(answer)
-    reason = f"{answer.status_code} {answer.reason or ''}".rstrip()
+    wait = retry_after(response)
+    said = _error_message(response)
+    reason = f"{response.status_code} {response.reason or ''}".rstrip()
     raise Interrupted(f"{reason}: {said}" if said else reason, wait=wait)
 
 
-def page_type(answer: requests.Response) -> str | None:
+def page_type(response: requests.Response) -> str | None:
     """The content type of an answer that calls itself a web page or an XML message, else None."""
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind if kind in _PAGE_TYPES else None
 
 
-def refuse_page_type(answer: requests.Response, url: str) -> None:
+def refuse_page_type(response: requests.Response, url: str) -> None:
     """Raise if the answer calls itself a web page or an XML message."""
-    if (kind := page_type(answer)) is not None:
-        raise _not_a_file(url, kind, next(answer.iter_content(200), b""))
+    if (kind := page_type(response)) is not None:
+        raise _not_a_file(url, kind, next(response.iter_content(200), b""))
 
 
-def refuse_page(answer: requests.Response, url: str, start: bytes) -> None:
+def refuse_page(response: requests.Response, url: str, start: bytes) -> None:
     """Raise if the first bytes are those of a web page or an XML message."""
     if _PAGE.match(start):
-        raise _not_a_file(url, answer.headers.get("Content-Type", "no content type"), start)
+        raise _not_a_file(url, response.headers.get("Content-Type", "no content type"), start)
 
 
 def cause(error: BaseException) -> str:
@@ -117,12 +117,12 @@ def plain_text(text: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:150]
 
 
-def retry_after(answer: requests.Response) -> float | None:
+def retry_after(response: requests.Response) -> float | None:
     """The seconds an answer asks to wait, if it does."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 
-    value = answer.headers.get("Retry-After")
+    value = response.headers.get("Retry-After")
     if value is None:
         return None
     try:
@@ -138,20 +138,20 @@ def _not_a_file(url: str, kind: str, start: bytes) -> FetchError:
     )
 
 
-def _what_it_said(answer: requests.Response) -> str:
+def _error_message(response: requests.Response) -> str:
     """The message in an error's body: a line of text, whatever it is wrapped in."""
     import requests
 
     try:
-        text = next(answer.iter_content(2000), b"").decode("utf-8", "replace")
+        text = next(response.iter_content(2000), b"").decode("utf-8", "replace")
     except requests.RequestException:
         return ""
     return plain_text(text)
 
 
-def _crc32c(answer: requests.Response) -> bytes | None:
+def _crc32c(response: requests.Response) -> bytes | None:
     """The checksum of the whole file that Google's servers send along."""
-    if answer.headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
+    if response.headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
         return None
-    found = re.search(r"crc32c=([A-Za-z0-9+/]{6}==)", answer.headers.get("X-Goog-Hash", ""))
+    found = re.search(r"crc32c=([A-Za-z0-9+/]{6}==)", response.headers.get("X-Goog-Hash", ""))
     return base64.b64decode(found[1]) if found else None

@@ -46,13 +46,13 @@ def locations(cache: Path) -> tuple[str, ...]:
     return tuple(_read(path_in(cache)))
 
 
-def remember(cache: Path, location: str, *, sha256: str, size: int) -> None:
+def pin(cache: Path, location: str, *, sha256: str, size: int) -> None:
     """Note what came from `location`, unless something was noted before."""
     if expected(cache, location) is None:
         _change(cache, lambda seen: {location: {"sha256": sha256, "size": size}, **seen})
 
 
-def forget(cache: Path, location: str) -> None:
+def unpin(cache: Path, location: str) -> None:
     """Take whatever comes next from `location` as its first file."""
     if expected(cache, location) is not None:
         _change(cache, lambda seen: {key: value for key, value in seen.items() if key != location})
@@ -76,7 +76,7 @@ def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         seen = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from None

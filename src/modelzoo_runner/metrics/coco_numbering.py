@@ -1,0 +1,380 @@
+"""How a detector numbers its classes: which class is which category of the ground truth.
+
+A detector trained on COCO gives COCO's own ids, 1 to 90 with ten unused; others count the
+categories through, from 0 or from 1, in the order of their ids or of their names; and a data set of
+one's own may number the same names otherwise. Scored in the wrong numbering a good detector looks
+nearly worthless. So each numbering that could be meant is held against the ground truth: in the
+right one, the classes of detections are the categories of the objects they lie on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelzoo_runner.errors import DataError, RequestError, did_you_mean
+from modelzoo_runner.values.coco_categories import NAMES, ORDERED
+from modelzoo_runner.values.coco_instances import Id, identifier
+
+Categories = Mapping[Id, str]
+"""Category id -> name, sorted by id."""
+
+Match = tuple[Id, frozenset[Id]]
+"""The class of a detection, and the categories of the object it lies on."""
+
+BACKGROUND = frozenset({"background", "bg", "none", "unlabeled"})
+
+ALIASES: Mapping[str, str] = {
+    "motorbike": "motorcycle", "aeroplane": "airplane", "airplanes": "airplane", "sofa": "couch",
+    "tvmonitor": "tv", "television": "tv", "hairdryer": "hairdrier", "doughnut": "donut",
+    "mobilephone": "cellphone",
+}  # fmt: skip
+"""Other names of COCO's categories, as Pascal VOC and others have them."""
+
+DECISIVE = 5
+"""So many more detections must agree with a numbering, and three times as many, before it is taken
+instead of the annotations' own ids; a few agree with one of a dozen numberings by accident."""
+
+FEW = 2
+"""Fewer detections on objects show nothing about a numbering that fits none of them."""
+
+LEAST_AGREEMENT = 0.4
+"""The share of the best detections on an object that even a poor detector has right: a MobileNet
+SSD with an AP of 0.28 has 0.86."""
+
+ADVICE = (
+    "Give label_map= (a .pbtxt, a list of names from class 0 on, or class -> name); label_offset=0 "
+    "insists on the annotations' own ids."
+)
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """A way to read classes: its name, and the category of each class that has one."""
+
+    name: str
+    categories: Mapping[Any, Id]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The numbering that was taken, why, and what is doubtful about it."""
+
+    numbering: Numbering
+    why: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """What a caller says about classes.
+
+    `label_map` is class -> name, `label_offset` what is added to a category's id to get its class,
+    `category_names` gives categories, by name or id, the names that the label map has. Keys are
+    ids, as text too.
+    """
+
+    label_map: Mapping[str, str] | None = None
+    label_offset: int | None = None
+    category_names: Mapping[str, str] | None = None
+
+
+def normal(name: str) -> str:
+    """A name as it is compared: `Hot_dog` is `hot dog`.
+
+    >>> normal("Hot_dog"), normal("tvmonitor")
+    ('hotdog', 'tv')
+    """
+    text = re.sub(r"[\W_]+", "", name.casefold())
+    return ALIASES.get(text, text)
+
+
+def decided(
+    classes: Iterable[Id],
+    categories: Categories,
+    matches: Sequence[Match],
+    options: LabelOptions,
+    score: Callable[[Numbering], float],
+) -> Decision:
+    """The numbering of these classes.
+
+    Args:
+        classes: of the detections whose score counts.
+        categories: of the annotations.
+        matches: of the best detections that lie on objects.
+        options: what the caller says.
+        score: the AP under a numbering, for the message where it can't be told.
+
+    Raises:
+        RequestError: an option fits nothing.
+        DataError: several numberings could be meant, or none fits; shows what each would score.
+    """
+    numberings, agree = _compared(classes, categories, matches, options)
+    names = _renamed(categories, options.category_names)
+    best = _likeliest(agree)
+    if options.label_map is not None or options.label_offset is not None:
+        return _as_given(numberings, agree, matches)
+    rivals = [
+        place
+        for place, each in enumerate(numberings)
+        if place != best and not _is_beaten(numberings[best], each, matches, numberings[0])
+    ]
+    chosen = numberings[best]
+    if not matches:
+        return Decision(chosen, "no detection lies on an object")
+    odd = _refuse_unlike(chosen, names, matches, score, is_prior=best == 0)
+    if rivals:
+        raise _ambiguous([numberings[place] for place in (best, *rivals)], matches, score)
+    why = f"{agree[best]} of the {len(matches)} best detections on an object agree"
+    if len(numberings) > 1:
+        next_best = max((n for place, n in enumerate(agree) if place != best), default=0)
+        why += f", with the next numbering {next_best}"
+    warnings = [] if best == 0 else [f"classes are read as {chosen.name}: {why}"]
+    if not agree[best]:
+        warnings.append(f"{why}. {ADVICE}")
+    return Decision(chosen, why, (*warnings, *odd))
+
+
+def likeliest(
+    classes: Iterable[Id],
+    categories: Categories,
+    matches: Sequence[Match],
+    options: LabelOptions,
+) -> Numbering:
+    """What `decided` would take if it could be told."""
+    numberings, agree = _compared(classes, categories, matches, options)
+    given = options.label_map is not None or options.label_offset is not None
+    return numberings[0 if given else _likeliest(agree)]
+
+
+def _compared(
+    classes: Iterable[Id],
+    categories: Categories,
+    matches: Sequence[Match],
+    options: LabelOptions,
+) -> tuple[list[Numbering], list[int]]:
+    """The numberings that differ for these classes, and how many matches agree with each."""
+    seen = sorted(set(classes), key=str)
+    given = _given(categories, options)
+    candidates = _candidates(_renamed(categories, options.category_names), matches)
+    numberings = _distinct([*([given] if given else []), *candidates], seen)
+    return numberings, [sum(_fits(each, match) for match in matches) for each in numberings]
+
+
+def _likeliest(agree: Sequence[int]) -> int:
+    return max(range(len(agree)), key=agree.__getitem__)
+
+
+def _fits(numbering: Numbering, match: Match) -> bool:
+    label, categories = match
+    return numbering.categories.get(label) in categories
+
+
+def _distinct(numberings: Iterable[Numbering], seen: Sequence[Id]) -> list[Numbering]:
+    """The first of each set of numberings that are the same for the classes that are there."""
+    found: dict[tuple[Id | None, ...], Numbering] = {}
+    for each in numberings:
+        found.setdefault(tuple(each.categories.get(label) for label in seen), each)
+    return list(found.values())
+
+
+def _candidates(names: Categories, matches: Sequence[Match]) -> list[Numbering]:
+    """The numberings that could be meant; the annotations' own ids first."""
+    used = frozenset().union(*(categories for _, categories in matches))
+    ids = [each for each in names if each in used or normal(names[each]) not in BACKGROUND]
+    by_name = {normal(names[each]): each for each in reversed(ids)}
+    whole = [each for each in ids if isinstance(each, int)]
+    alphabetical = sorted(ids, key=lambda each: names[each])
+    found = [Numbering("the annotations' category ids", {each: each for each in ids})]
+    found.append(Numbering("names", {names[each]: each for each in ids}))
+    coco = _coco(ids, names, by_name)
+    if coco:
+        known = [coco.get(each) for each in ORDERED]
+        found.append(Numbering("COCO's ids, by name", coco))
+        found += [_counted("COCO's 80 categories", known, start) for start in (0, 1)]
+        less = {each - 1: category for each, category in coco.items()}
+        found.append(Numbering("COCO's ids less 1, by name", less))
+    found += [_counted("the annotations' categories", ids, start) for start in (0, 1)]
+    found.append(Numbering("the annotations' ids less 1", {each - 1: each for each in whole}))
+    found.append(Numbering("the annotations' ids plus 1", {each + 1: each for each in whole}))
+    found += [_counted("the categories sorted by name", alphabetical, start) for start in (0, 1)]
+    return found
+
+
+def _counted(what: str, ids: Sequence[Id | None], start: int) -> Numbering:
+    counted = {place: each for place, each in enumerate(ids, start) if each is not None}
+    return Numbering(f"{what} counted from {start}", counted)
+
+
+def _coco(ids: Sequence[Id], names: Categories, by_name: Mapping[str, Id]) -> dict[int, Id]:
+    """COCO id -> category, where most of the annotations' names are COCO's."""
+    found = {k: by_name[normal(name)] for k, name in NAMES.items() if normal(name) in by_name}
+    if 2 * len(found) < len(ids) or not found:
+        return {}
+    # What COCO calls otherwise keeps its id: "tvmonitor" 72.
+    left = set(ids) - set(found.values())
+    return found | {each: each for each in left if isinstance(each, int) and each not in found}
+
+
+def _renamed(categories: Categories, names: Mapping[str, str] | None) -> Categories:
+    if not names:
+        return categories
+    known: dict[str, Id] = {str(each): each for each in categories}
+    known |= {name: each for each, name in categories.items()}
+    strange = [each for each in names if each not in known]
+    if strange:
+        raise RequestError(
+            f"category_names={dict(names)!r}: {strange[0]!r} is no category of the annotations. "
+            f"{did_you_mean(str(strange[0]), categories.values(), otherwise='There are')}"
+        )
+    return {**categories, **{known[each]: name for each, name in names.items()}}
+
+
+def _given(categories: Categories, options: LabelOptions) -> Numbering | None:
+    names = _renamed(categories, options.category_names)
+    offset = options.label_offset
+    if options.label_map is None:
+        if offset is None:
+            return None
+        own = {each + offset: each for each in names if isinstance(each, int)}
+        return Numbering(f"the annotations' ids plus label_offset={offset}", own)
+    by_name = {normal(name): each for each, name in names.items()}
+    labels = {identifier(label): name for label, name in options.label_map.items()}
+    found = {
+        (label + (offset or 0) if isinstance(label, int) else label): by_name[normal(name)]
+        for label, name in labels.items()
+        if normal(name) in by_name
+    }
+    if not found:
+        raise RequestError(
+            f"label_map: none of its {len(options.label_map)} names is a category of the "
+            f"annotations ({_listed(names.values())}). category_names= renames those."
+        )
+    return Numbering("label_map=", found)
+
+
+def _as_given(
+    numberings: Sequence[Numbering], agree: Sequence[int], matches: Sequence[Match]
+) -> Decision:
+    chosen, warnings = numberings[0], tuple[str, ...]()
+    best = _likeliest(agree)
+    if agree[best] - agree[0] >= DECISIVE and agree[best] >= 3 * agree[0]:
+        warnings = (
+            f"classes are read by {chosen.name} as asked, in which {agree[0]} of the "
+            f"{len(matches)} best detections on an object agree with it; with "
+            f"{numberings[best].name} {agree[best]} would",
+        )
+    why = f"as asked; {agree[0]} of the {len(matches)} best detections on an object agree"
+    return Decision(chosen, why, warnings)
+
+
+def _is_beaten(
+    best: Numbering, other: Numbering, matches: Sequence[Match], prior: Numbering
+) -> bool:
+    """Whether the classes that the two read otherwise show clearly which is right."""
+    apart = [
+        match
+        for match in matches
+        if best.categories.get(match[0]) != other.categories.get(match[0])
+    ]
+    ours = sum(_fits(best, match) and not _fits(other, match) for match in apart)
+    theirs = sum(_fits(other, match) and not _fits(best, match) for match in apart)
+    if best is prior or not ours + theirs:
+        return ours >= 2 * theirs
+    needed = 1
+    if other is prior:
+        unknown = sum(match[0] not in other.categories for match in apart)
+        needed = DECISIVE if theirs or 2 * unknown <= len(apart) else FEW + 1
+    return ours >= 3 * theirs and ours - theirs >= needed
+
+
+def _ambiguous(
+    numberings: Sequence[Numbering],
+    matches: Sequence[Match],
+    score: Callable[[Numbering], float],
+) -> DataError:
+    shown = "; ".join(
+        f"{each.name}: AP {score(each):.3f} "
+        f"({sum(_fits(each, match) for match in matches)} of {len(matches)} detections agree)"
+        for each in numberings
+    )
+    return DataError(f"how the detector numbers its classes can't be told. {shown}. {ADVICE}")
+
+
+def _usual(matches: Sequence[Match]) -> dict[Id, tuple[Id, int, int]]:
+    """Of each class, the category it lies on most, how often, and how often it lies on any."""
+    counts: dict[Id, Counter[Id]] = defaultdict(Counter)
+    for label, categories in matches:
+        counts[label].update(categories)
+    totals = Counter(label for label, _ in matches)
+    return {label: (*found.most_common(1)[0], totals[label]) for label, found in counts.items()}
+
+
+def _refuse_unlike(
+    chosen: Numbering,
+    names: Categories,
+    matches: Sequence[Match],
+    score: Callable[[Numbering], float],
+    *,
+    is_prior: bool,
+) -> tuple[str, ...]:
+    """Refuse classes that hardly ever are the category of the object they lie on.
+
+    Or that are another category again and again: of two detections of one class, how often do they
+    lie on the same category, and of two on the same category, how often are they of one class?
+    Always, if classes are categories at all. Single classes that never lie on their own category
+    but again and again on one other are refused if they matter, and else warned about.
+    """
+    agree = sum(_fits(chosen, match) for match in matches)
+    pairs = Counter((label, min(found, key=str)) for label, found in matches)
+    together = _two_of(pairs.values())
+    alike = [_two_of(Counter(pair[side] for pair in pairs.elements()).values()) for side in (0, 1)]
+    permuted = together > FEW and together >= 0.6 * max(alike) and 2 * agree < len(matches)
+    usual = _usual(matches)
+    right = Counter(label for label, found in matches if chosen.categories.get(label) in found)
+    there = frozenset().union(*(found for _, found in matches))
+    odd = {
+        label: (category, count, total)
+        for label, (category, count, total) in usual.items()
+        if 10 * right[label] <= total
+        and count > FEW
+        # Of a category without objects all lie on others, but hardly on one again and again.
+        and (
+            count >= 0.6 * total
+            if chosen.categories.get(label) in there
+            else count >= 0.9 * total and count > 0.2 * len(matches) and len(there) > 1
+        )
+    }
+    lost = sum(total for _, _, total in odd.values())
+    least = LEAST_AGREEMENT if is_prior else 1.5 * LEAST_AGREEMENT
+    poor = len(matches) >= FEW and agree < least * len(matches)
+    if permuted or poor or 10 * lost > len(matches):
+        raise DataError(
+            f"the detector's classes fit no numbering known here: {agree} of the {len(matches)} "
+            f"best detections on an object agree with {chosen.name} (AP {score(chosen):.3f}); "
+            f"{_pairs(odd or usual, names)}. {ADVICE}"
+        )
+    if not odd:
+        return ()
+    return (f"some classes lie on other categories than their own: {_pairs(odd, names)}. {ADVICE}",)
+
+
+def _two_of(counts: Iterable[int]) -> int:
+    """How many pairs can be drawn from groups of these sizes."""
+    return sum(count * (count - 1) // 2 for count in counts)
+
+
+def _pairs(usual: Mapping[Id, tuple[Id, int, int]], names: Categories) -> str:
+    often = sorted(usual.items(), key=lambda each: -each[1][1])[:3]
+    return ", ".join(
+        f"class {label} lies on {names[category]!r} ({count} of {total})"
+        for label, (category, count, total) in often
+    )
+
+
+def _listed(values: Iterable[Any]) -> str:
+    shown = [str(each) for each in values]
+    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
