@@ -123,6 +123,18 @@ def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None
         listen.until_done(child, progress)
 
 
+def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
+    """Have a child process write the plan's model as a frozen graph: see `freezing.run`.
+
+    Raises:
+        WorkerError: the child died.
+        RunnerError: what the child raised, as the same class.
+    """
+    with started(plan, protocol.FREEZE, str(out)) as child:
+        child.name = "the child process that froze the model"
+        listen.until_done(child, progress)
+
+
 def tell_plan(child: Child, plan: Plan) -> None:
     """Have a child that has answered run another plan; only its `examples` may differ."""
     child.plan = plan

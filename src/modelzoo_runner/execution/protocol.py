@@ -31,6 +31,9 @@ CONTAINED = "contained"
 QUANTIZE = "quantize"
 """Write the plan's graph in int8 to the path that follows."""
 
+FREEZE = "freeze"
+"""Write the plan's model as a frozen graph to the path that follows."""
+
 SERVE = "serve"
 """Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""
 

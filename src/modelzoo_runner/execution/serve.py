@@ -16,7 +16,7 @@ from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.loop import Timings
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 

@@ -39,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=f"python -m {protocol.MODULE}")
     parser.add_argument("descriptor", type=int, help="of the pipe that the messages go to")
     parser.add_argument("subcommand", choices=SUBCOMMANDS)
-    parser.add_argument("out", type=Path, nargs="?", help="the file that quantize writes")
+    parser.add_argument("out", type=Path, nargs="?", help="the file that is written")
     asked = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
@@ -100,6 +100,13 @@ def _quantize(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> No
     send(answers, done=True)
 
 
+def _freeze(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+    from modelzoo_runner.execution import freezing
+
+    freezing.run(next(_plans()), asked.out)
+    send(answers, done=True)
+
+
 def _serve(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
     from modelzoo_runner.execution import job
 
@@ -128,6 +135,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.INSTANCE: _instance,
     protocol.CONTAINED: _contained,
     protocol.QUANTIZE: _quantize,
+    protocol.FREEZE: _freeze,
     protocol.SERVE: _serve,
 }
 

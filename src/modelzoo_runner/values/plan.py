@@ -40,7 +40,8 @@ class GraphFile:
     """The graph that a plan runs: a file on this machine, and what goes in and out.
 
     `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked, and
-    `optional` are outputs that are fetched too if it has them.
+    `optional` are outputs that are fetched too if it has them. `origin` says of a graph that was
+    frozen here what it was made from.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class GraphFile:
     input: str | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     optional: Mapping[str, str] = field(default_factory=dict)
+    origin: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

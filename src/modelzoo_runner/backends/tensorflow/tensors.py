@@ -5,11 +5,11 @@ A tensor is `node:number`, as in `input:0`; the number says which of the node's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import opdef
-from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.backends.tensorflow.structure import calls, function_arguments, source
 from modelzoo_runner.errors import GraphError, nearest
 from modelzoo_runner.values.preset import MASKS
 
@@ -31,9 +31,8 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
         GraphError: naming the tensor that isn't there and the near ones, another placeholder that
             the outputs need, or outputs that don't depend on the input.
     """
+    check_names(graph_def, {"input": input, **outputs})
     nodes = {node.name: node for node in graph_def.node}
-    for role, tensor in {"input": input, **outputs}.items():
-        _check_tensor(graph_def, nodes, role, tensor)
     needed = upstream(nodes, outputs.values(), stop=source(input))
     unfed = sorted(needed.intersection(placeholders(graph_def)) - {source(input)})
     if unfed:
@@ -46,6 +45,17 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
             f"none of the outputs ({', '.join(map(repr, outputs.values()))}) depends on the input "
             f"{input!r}"
         )
+
+
+def check_names(graph_def: GraphDef, tensors: Mapping[str, str]) -> None:
+    """Check that the graph has each of these tensors (role: tensor).
+
+    Raises:
+        GraphError: naming the tensor that isn't there and the near ones.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    for role, tensor in tensors.items():
+        _check_tensor(graph_def, nodes, role, tensor)
 
 
 def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
@@ -99,6 +109,34 @@ def upstream(
             if name != stop:
                 waiting += map(source, nodes[name].input)
     return seen
+
+
+def subgraph(
+    graph_def: GraphDef, tensors: Iterable[str], *, stop: Collection[str] = ()
+) -> GraphDef:
+    """Only what these tensors need, library functions included, without what `stop` nodes need."""
+    nodes = {node.name: node for node in graph_def.node}
+    needed: set[str] = set()
+    waiting = [source(tensor) for tensor in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed and name in nodes:
+            needed.add(name)
+            if name not in stop:
+                waiting += map(source, nodes[name].input)
+    part = type(graph_def)(versions=graph_def.versions)
+    part.node.extend(node for node in graph_def.node if node.name in needed)
+    callees = calls(graph_def)
+    called: set[str] = set()
+    waiting = [each for node in part.node for each in (node.op, *function_arguments(node))]
+    while waiting:
+        name = waiting.pop()
+        if name in callees and name not in called:
+            called.add(name)
+            waiting += callees[name]
+    functions = graph_def.library.function
+    part.library.function.extend(each for each in functions if each.signature.name in called)
+    return part
 
 
 def _check_tensor(
