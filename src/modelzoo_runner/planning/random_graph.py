@@ -61,13 +61,8 @@ def _built(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, 
             file.write(graph_def.SerializeToString(deterministic=True))
         tell(progress, f"building {topology}", 1)
 
-<<<<<<< HEAD
     path = folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
-    return path, built.kept(path, build)
-=======
-    path = _folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
     return path, built.get_or_build(path, build)
->>>>>>> main
 
 
 def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
@@ -97,13 +92,8 @@ def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Pa
         f"quantizer {QUANTIZER_VERSION}",
         json.dumps(said, sort_keys=True),
     )
-<<<<<<< HEAD
     path = made_in / f"{topology}_seed{plan.seed}_int8.pb"
-    return path, built.kept(path, quantize)
-=======
-    path = folder / f"{topology}_seed{plan.seed}_int8.pb"
     return path, built.get_or_build(path, quantize)
->>>>>>> main
 
 
 def folder(*made_of: str) -> Path:
