@@ -65,7 +65,7 @@ def kept(plan: Plan, path: Path, known: Graph, *, progress: Progress | None) -> 
         f"freezer {VERSION}", model.digest(), str(plan.signature), json.dumps(named)
     )
     out = folder / f"{path.stem}.pb"
-    sha256 = built.kept(out, build)
+    sha256 = built.get_or_build(out, build)
     origin = f"{path.absolute()}: {_origin(freezing.origin_file(out))}"
     return dataclasses.replace(graph, path=str(out), sha256=sha256, origin=origin)
 

@@ -49,7 +49,8 @@ Row = tuple[str, int, int, str]
 @contextlib.contextmanager
 def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     """The images of ImageNet's records, preprocessed."""
-    if plan.preprocess is None:
+    preprocess = None if plan.encoded_input else plan.preprocess
+    if preprocess is None and not plan.encoded_input:
         raise RequestError(
             f"data_location={location!r}: how images become this graph's input isn't known; give "
             "a preset with [preprocess] and the graph as weights="
@@ -59,9 +60,7 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     examples = None if plan.stream else imagenet.count_examples(shards)
     is_all = plan.examples is None or examples is None
     missing = ", ".join(map(str, shards.missing))
-    with contextlib.closing(
-        imagenet.batches(shards, plan.preprocess, **base.reading(plan))
-    ) as batches:
+    with contextlib.closing(imagenet.batches(shards, preprocess, **base.reading(plan))) as batches:
         yield Source(
             batches=batches,
             examples=examples,

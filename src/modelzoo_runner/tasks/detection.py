@@ -57,7 +57,11 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     if is_scored and not once:
         # Read before the run: annotations that don't fit must not cost its hours.
         truth = coco.ground_truth(images, **base.example_range(plan))
-    reading = {"transform": base.transform(prepare), **base.reading(plan)}
+    reading = {
+        "transform": base.transform(prepare),
+        "decoded": not plan.encoded_input,
+        **base.reading(plan),
+    }
     with contextlib.closing(coco.batches(images, truth=collected, **reading)) as batches:
         yield Source(
             batches=batches,

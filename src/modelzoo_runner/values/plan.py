@@ -78,6 +78,8 @@ class Plan(RunOptions):
     a container of it. `why` says for each decided field whether the argument, the preset or the
     library decided.
 
+    `encoded_input` says that the graph takes images as they are encoded, and decodes them itself.
+
     `examples` makes it a part of a run: only the examples from the first number to before the
     second, in the order of the data, which is that of a run over all of it.
 
@@ -92,6 +94,7 @@ class Plan(RunOptions):
     examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
     preprocess_graph: GraphFile | None = None
+    encoded_input: bool = False
     label_offset: int | None = None
     batch_size: int
     warmup_steps: int = 0

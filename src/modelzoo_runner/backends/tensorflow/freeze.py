@@ -1,8 +1,8 @@
 """Freeze a SavedModel, a Keras model or a checkpoint: variables to constants, functions inlined.
 
 A model's own program is run only as far as it has to be: its restore operation, and once its
-signature, to compare the frozen graph with it. Both are held to the list of allowed operations first
-(`operations`). It is meant for a process of its own, because it opens sessions.
+signature, to compare the frozen graph with it. Both may only have allowed operations (see
+`operations`). It is meant for a process of its own, because it opens sessions.
 """
 
 from __future__ import annotations
@@ -136,14 +136,17 @@ def _frozen(
                 for name, tensor in signature.inputs.items()
             }
             fed = {signature.inputs[name]: value for name, value in feeds.items()}
-            made = session.run(outputs, fed)
+            made = list(session.run(outputs, fed))
             # Its public name is deprecated, and prints so.
             constant = convert_to_constants.convert_variables_to_constants_from_session_graph(
                 session, meta.graph_def, [structure.source(tensor) for tensor in outputs]
             )
-        frozen = _without_control_inputs(_inlined(_with_named_outputs(constant, signature)))
+        if signature.name is not None:
+            constant = _with_named_outputs(constant, signature)
+            outputs = [f"{name}:0" for name in signature.outputs]
+        frozen = _without_control_inputs(_inlined(constant))
         structure.check(frozen)
-        difference = _compare(made, _run(frozen, list(signature.outputs), fed), model)
+        difference = _compare(made, _run(frozen, outputs, fed), model)
     except (tf.errors.OpError, ValueError, KeyError) as error:
         if isinstance(error, GraphError):
             raise GraphError(f"{model.path}: {error}") from None
@@ -154,11 +157,7 @@ def _frozen(
             f"{failures.first_line(error)}. Freeze it where it was made, with "
             "tf.compat.v1.graph_util.convert_variables_to_constants, and give the .pb"
         ) from None
-    return (
-        Frozen(graph_def=frozen, signature=signature.name, difference=difference),
-        feeds,
-        list(made),
-    )
+    return Frozen(graph_def=frozen, signature=signature.name, difference=difference), feeds, made
 
 
 def _saved_meta_graph(path: Path) -> MetaGraphDef:
@@ -395,7 +394,7 @@ def _run(graph_def: GraphDef, outputs: Sequence[str], fed: Mapping[str, Array]) 
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
     with _session(graph) as session:
-        found: list[Array] = session.run([f"{name}:0" for name in outputs], dict(fed))
+        found: list[Array] = session.run(list(outputs), dict(fed))
     return found
 
 

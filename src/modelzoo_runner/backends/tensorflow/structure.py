@@ -122,6 +122,7 @@ def calls(graph_def: GraphDef) -> dict[str, list[str]]:
 
 
 def function_arguments(node: NodeDef) -> Iterator[str]:
+    """The functions that a node calls through its attributes."""
     for value in node.attr.values():
         if value.WhichOneof("value") == "func":
             yield value.func.name

@@ -36,9 +36,11 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
     needed = upstream(nodes, outputs.values(), stop=source(input))
     unfed = sorted(needed.intersection(placeholders(graph_def)) - {source(input)})
     if unfed:
+        example = ", ".join(f'"{name}:0": ...' for name in unfed[:3])
         raise GraphError(
-            f"the outputs need {_some(unfed)} fed too, and only {input!r} is. Name the tensor that "
-            "all outputs follow from as the input, or outputs that follow from it"
+            f"the outputs need {_some(unfed)} fed too, and only {input!r} is. Give what doesn't "
+            f"change from batch to batch as feeds={{{example}}}, or name as the input the tensor "
+            "that all outputs follow from"
         )
     if source(input) not in needed:
         raise GraphError(
@@ -61,18 +63,24 @@ def check_names(graph_def: GraphDef, tensors: Mapping[str, str]) -> None:
 def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     """The input and the outputs (role: tensor) of a graph without a description.
 
-    The input is the only placeholder. The outputs are the four that detection exports have by name,
-    with the masks if there are any, or else the only node that nothing follows, as `scores`.
+    The input is the only placeholder that the outputs need. The outputs are the four that detection
+    exports have by name, with the masks if there are any, or else the only node that nothing
+    follows, as `scores`.
 
     Raises:
         GraphError: listing the candidates where there is none or more than one.
     """
-    input = f"{_only(placeholders(graph_def), 'placeholder', 'input')}:0"
-    names = {node.name for node in graph_def.node}
-    if names.issuperset(DETECTION_ROLES):
-        outputs = {role: f"{role}:0" for role in (*DETECTION_ROLES, MASKS)}
-        return input, present_outputs(graph_def, outputs)
-    return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+    nodes = {node.name: node for node in graph_def.node}
+    if nodes.keys() >= set(DETECTION_ROLES):
+        roles = (*DETECTION_ROLES, MASKS)
+        outputs = present_outputs(graph_def, {role: f"{role}:0" for role in roles})
+    elif not placeholders(graph_def):
+        _only([], "placeholder", "input")
+    else:
+        outputs = {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+    needed = upstream(nodes, outputs.values())
+    fed = [name for name in placeholders(graph_def) if name in needed]
+    return f"{_only(fed, 'placeholder', 'input')}:0", outputs
 
 
 def present_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
