@@ -155,7 +155,8 @@ def _measured(
         judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
         observed = replace(observed, interference=codec.to_dict(judged))
         result = outcome.result_of(plan, observed, timings, scorer, source)
-    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings)
+    notes = opened.card.get("notes", ())
+    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings, *notes)
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
         result = replace(result, instances=(outcome.instance_record(result, timings),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelzoo_runner._version import __version__
@@ -77,7 +77,11 @@ def opened(
             )
         yield Server(
             plan=codec.from_dict(ready["plan"], Plan),
-            observed=codec.from_dict(ready["observed"], Observed),
+            observed=replace(
+                codec.from_dict(ready["observed"], Observed),
+                host="child",
+                host_reason="measured in turns with others",
+            ),
             warnings=tuple(ready["warnings"]),
             child=child,
         )

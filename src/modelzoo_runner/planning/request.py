@@ -74,7 +74,7 @@ class Request(RunOptions, CpuOptions):
             given[name] = validate.optional_text(name, given[name])
         if "weights" in arguments:
             given["weights"] = validate.text("weights", arguments["weights"])
-        for name in ("env", "min_scores"):
+        for name in ("env", "min_scores", "feeds"):
             given[name] = {} if given.get(name) is None else given[name]
         return cls(kind=kind, **given)
 
@@ -171,6 +171,8 @@ def _validated(request: Request) -> Request:
         input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
         input_shape=validate.shape("input_shape", request.input_shape),
+        feeds=validate.feeds(request.feeds),
+        signature=validate.optional_text("signature", request.signature),
         cpus=validate.cpu_list("cpus", request.cpus),
         env=validate.variables("env", request.env),
         docker_image=validate.image_name(request.docker_image),

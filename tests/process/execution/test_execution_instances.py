@@ -83,7 +83,7 @@ def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> Non
     assert result.verdict in ("valid", "noisy", "invalid")
     assert all("CPUs " in cause for cause in result.causes)
     assert "in 2 child processes at once, 1 intra-op and 1 inter-op threads each" in str(result)
-    assert len(str(result).splitlines()) == 6
+    assert str(result).splitlines()[5].startswith("verdict ")
     again = load(result.save(tmp_path / "result.json"))
     assert again == result and isinstance(again, BenchmarkResult)
     assert compare(again, result).verdict == "inconclusive"

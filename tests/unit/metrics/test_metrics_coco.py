@@ -16,9 +16,10 @@ from pycocotools.cocoeval import COCOeval
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics.coco import CocoScores, IouType, score_detections
-from modelzoo_runner.metrics.coco_detections import Collector, load_detections
+from modelzoo_runner.metrics.coco_candidates import LabelOptions
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import load_detections
 from modelzoo_runner.metrics.coco_evaluation import SCORES
-from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.values.coco_categories import NAMES
 
 AS_IDS = LabelOptions(label_offset=0)
