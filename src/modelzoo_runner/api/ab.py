@@ -8,6 +8,7 @@ import datetime
 import inspect
 import os
 import random
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,10 @@ no more than `ratio.split_confidence` says; each is 1.4 times the one before."""
 TURN_SECONDS = 0.15
 """How long a side is measured in a round: so short that what disturbs one side disturbs the other
 too, and some ten times as long as it takes to change sides."""
+
+RESTLESS = 0.25
+"""Standard deviation of the log ratios from which on the machine is called busy. Alone on two CPUs
+they spread by a few percent, and by some 15 % beside a process that is busy half of the time."""
 
 NOT_OF_A_SIDE = {
     "processes": "each side is one process; rounds= says how often it is measured",
@@ -190,7 +195,21 @@ def measured(
         if not result.rounds:
             raise
         raise Interrupted(result, after=f"{len(result.rounds)} rounds") from None
-    return dataclasses.replace(result, stopped=stopped)
+    return dataclasses.replace(
+        result, stopped=stopped, warnings=(*result.warnings, *_restless(result))
+    )
+
+
+def _restless(result: ABResult) -> Iterator[str]:
+    """Where the rounds differ so much that something else must be keeping the machine busy."""
+    for number, side in enumerate(result.sides[1:], 1):
+        ratios = result.log_ratios(number)
+        if len(ratios) > 1 and statistics.stdev(ratios) > RESTLESS:
+            yield (
+                f"{side.name}: the ratio changed by {statistics.stdev(ratios):.0%} from round to "
+                "round: something else keeps this machine busy. Without it the result comes sooner "
+                "and is surer"
+            )
 
 
 def _round(contenders: Sequence[Measurable], chance: random.Random) -> Round:

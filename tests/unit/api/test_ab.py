@@ -111,6 +111,12 @@ def test_progress_and_warnings_are_passed_on() -> None:
     assert found.warnings == ("a: w", "b: w")
 
 
+def test_a_busy_machine_is_told_of() -> None:
+    (said,) = measured(Made(spread=0.5), Made(spread=0.5), rounds=50).warnings
+    assert "keeps this machine busy" in said
+    assert measured(Made(spread=0.05), Made(spread=0.05), rounds=50).warnings == ()
+
+
 def test_an_interrupt_keeps_the_rounds_that_are_done() -> None:
     with pytest.raises(Interrupted) as caught:
         measured(Made(), Made(interrupt_after=4))
