@@ -12,8 +12,8 @@ import pytest
 from results_made import PLAN, accuracy_result, observed
 
 from modelzoo_runner import ab_test
-from modelzoo_runner.api import ab
 from modelzoo_runner.errors import Interrupted, RequestError
+from modelzoo_runner.execution import in_turns
 from modelzoo_runner.results.ab import ABResult, Side
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values.context import Context
@@ -60,7 +60,7 @@ def measured(*sides: Made, **changes: Any) -> ABResult:
         "seed": 0,
         "context": Context(),
     }
-    return ab.measured(sides, named, **{**values, **changes})
+    return in_turns.measured(sides, named, **{**values, **changes})
 
 
 def test_it_ends_at_the_first_look_that_decides() -> None:
@@ -71,7 +71,7 @@ def test_it_ends_at_the_first_look_that_decides() -> None:
 def test_what_is_the_same_takes_longer_and_is_decided_too() -> None:
     found = measured(Made(), Made())
     assert (found.verdict, found.stopped) == ("same", "decided")
-    assert len(found.rounds) in ab.LOOKS and len(found.rounds) > 16
+    assert len(found.rounds) in in_turns.LOOKS and len(found.rounds) > 16
 
 
 def test_it_ends_when_the_interval_is_narrow_although_the_effect_is_at_the_limit() -> None:
@@ -133,7 +133,7 @@ def test_sides_without_a_difference_are_rarely_called_different() -> None:
         sides = [Made(seconds=0.01 * math.exp(chance.gauss(0, 0.002)), spread=0.05)] * 2
         named = [Side(name=name, plan=PLAN, observed=observed()) for name in "ab"]
         sides[0].chance = chance
-        found = ab.measured(
+        found = in_turns.measured(
             sides,
             named,
             rounds=None,
