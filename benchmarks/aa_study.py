@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import os
 import random
 import statistics
 import time
@@ -115,6 +116,7 @@ def in_turns(
                 "interval": result.interval,
                 "rounds": len(result.rounds),
                 "seconds": result.seconds,
+                "load_average": os.getloadavg()[0],
             }
         )
         print(f"{number + 1}/{len(plan)} {name}: {result.comparisons[0]}", flush=True)
