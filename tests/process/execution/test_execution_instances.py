@@ -140,12 +140,12 @@ def test_an_error_of_one_instance_is_raised_as_its_class(fakes: None, tmp_path: 
     ("asked", "error", "said"),
     [
         ({"instances": 10_000}, BindingError, "instances=10000: the run may use"),
-        ({"instances": 0}, RequestError, "instances=0: give a whole number of at least 1"),
-        ({"instances": "sockets"}, RequestError, "instances='sockets': give a whole number"),
+        ({"instances": 0}, RequestError, "instances=0: should be a whole number"),
+        ({"instances": "sockets"}, RequestError, "instances='sockets': should be a whole number"),
         (
             {"cores_per_instance": 0},
             RequestError,
-            "cores_per_instance=0: give a whole number of at least 1, or None",
+            "cores_per_instance=0: should be a whole number of at least 1, or None",
         ),
         (
             {"instances": 1, "isolation": "none"},
