@@ -47,9 +47,8 @@ def give(
 def test_each_is_kept_and_the_steps_are_those_of_all(
     monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
 ) -> None:
-    give(
-        monkeypatch, asked, single(0.1, warnings=("w",)), single(0.2, warnings=("w",)), single(0.4)
-    )
+    first, second = (single(each, warnings=("w",)) for each in (0.1, 0.2))
+    give(monkeypatch, asked, first, second, single(0.4))
     found = processes.run(THREE)
     assert found.step_seconds == (0.1, 0.1, 0.2, 0.2, 0.4, 0.4) and found.examples == 24
     assert [each.step_seconds[0] for each in found.processes] == [0.1, 0.2, 0.4]
