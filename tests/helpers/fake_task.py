@@ -85,6 +85,15 @@ class Scorer:
     def add(self, outputs: Sequence[Any], batch: Batch) -> None:
         self.values += map(float, batch.truth)
 
+    def counts(self) -> Mapping[str, int]:
+        return {}
+
+    def examples(self) -> int:
+        return len(self.values)
+
+    def in_order_of_labels(self) -> bool:
+        return False
+
     def result(self) -> Scores:
         return Scores(scores={"mean": sum(self.values) / len(self.values)})
 

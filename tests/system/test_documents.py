@@ -80,7 +80,8 @@ def commands(block: str) -> list[tuple[str, str]]:
 
 def shape(text: str) -> list[str]:
     """The lines of an output without what differs between runs: measured numbers, warnings."""
-    lines = [line.rstrip() for line in text.strip().splitlines() if not line.startswith("warnings")]
+    changing = ("verdict", "warnings", " ")
+    lines = [line.rstrip() for line in text.strip().splitlines() if not line.startswith(changing)]
     masked = [re.sub(r"\d+(\.\d+)*( (ns|µs|ms|s)\b)?", "N", line) for line in lines]
     # Percentiles and intervals are printed when there are enough steps, which the line says itself.
     return [" ".join(line.split()) for line in masked]

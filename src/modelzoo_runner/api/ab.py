@@ -18,7 +18,8 @@ from modelzoo_runner.errors import Interrupted, RequestError, did_you_mean
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.ab import ABResult, Round, Side, Stopped
-from modelzoo_runner.results.result import BenchmarkResult, Observed
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.results import paired
@@ -15,6 +15,9 @@ from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.values import codec, validate
 from modelzoo_runner.values.progress import Progress
+
+if TYPE_CHECKING:
+    from modelzoo_runner.metrics.coco_detections import Detections
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,16 @@ def _bootstrapped(
     """
     from modelzoo_runner.data.coco_annotations import read_annotations
     from modelzoo_runner.metrics import coco
+    from modelzoo_runner.metrics.coco_detections import from_records
+    from modelzoo_runner.values.coco_instances import validated
 
     if not isinstance(annotations, Mapping):
         annotations = read_annotations(Path(annotations).expanduser())
-    found = [_records(each) for each in (reference, changed)]
-    found = [_with_categories(each, annotations) for each in found]
+    annotations = validated(annotations, "annotations")
+    # How boxes and classes are read is told from all of them, not anew in each drawing.
+    found = [coco.resolved(_detections(each), annotations) for each in (reference, changed)]
     before, after = (coco.score_detections(each, annotations).scores for each in found)
-    by_image = [_by_image(each) for each in found]
+    by_image = [_by_image(list(each)) for each in found]
     truth = _by_image(annotations["annotations"])
     images: Sequence[Mapping[str, Any]] = annotations["images"]
     if not images:
@@ -109,7 +115,10 @@ def _bootstrapped(
             "annotations": _drawn(drawn, truth, numbered=True),
         }
         first, second = (
-            coco.score_detections(_drawn(drawn, each), again).scores for each in by_image
+            coco.score_detections(
+                replace(from_records(_drawn(drawn, each)), decisions=whole.decisions), again
+            ).scores
+            for each, whole in zip(by_image, found, strict=True)
         )
         for name, value in second.items():
             # -1 is COCO's mark of a number that isn't defined.
@@ -129,22 +138,12 @@ def _bootstrapped(
     )
 
 
-def _records(path: str | Path) -> list[dict[str, Any]]:
+def _detections(path: str | Path) -> Detections:
     from modelzoo_runner.metrics.coco_detections import load_detections
 
     if Path(path).suffix == ".csv":
         raise RequestError(f"{path}: the predictions of a classifier; leave annotations out")
-    return list(load_detections(path))
-
-
-def _with_categories(
-    records: list[dict[str, Any]], annotations: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """The detections under COCO's category ids: told from all of them, not anew in each drawing."""
-    from modelzoo_runner.metrics import coco
-    from modelzoo_runner.metrics.coco_detections import from_records
-
-    return list(coco.resolved(from_records(records), annotations))
+    return load_detections(path)
 
 
 def _by_image(records: Sequence[Mapping[str, Any]]) -> dict[Any, list[Mapping[str, Any]]]:

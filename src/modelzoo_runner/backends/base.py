@@ -28,6 +28,9 @@ Timed: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
 DEFAULT = "tensorflow"
 
+ENCODED = "object"
+"""The `input_dtype` of a model that takes encoded images: an array of bytes."""
+
 BACKENDS: dict[str, str] = {DEFAULT: "modelzoo_runner.backends.tensorflow.backend"}
 """The module of each runtime. It is imported when it is first asked for."""
 
@@ -91,6 +94,13 @@ class Model(Protocol):
             GraphError: a tensor that isn't there, with near names.
         """
 
+    def with_feeds(self, feeds: Mapping[str, Any]) -> Model:
+        """The model with constants (tensor: value) in place of these inputs.
+
+        Raises:
+            GraphError: a tensor that isn't there, or doesn't take the value.
+        """
+
     def input_spec(self, input: str) -> TensorSpec:
         """What the tensor takes."""
 
@@ -99,7 +109,8 @@ class Model(Protocol):
 class Compiled:
     """A step, and what became of the model on the way.
 
-    `card` has `int8_layers`; TensorFlow's also has `nodes`, `nodes_run` and `changes`.
+    `card` has `int8_layers`; TensorFlow's also has `nodes`, `nodes_run` and `changes`. Its `notes`,
+    if any, become warnings of the result.
     """
 
     step: Step

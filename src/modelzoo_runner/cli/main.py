@@ -59,6 +59,7 @@ its docstring, which is here too so that the page loads none of them.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
+    _open_standard_streams()
     with _signals() as received:
         try:
             return _do(list(sys.argv[1:] if arguments is None else arguments))
@@ -72,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001 - raised again unless it is ours or Ctrl-C's
             # An interrupted import may raise anything.
             return _interrupted() if received else _failed(error)
+
+
+def _open_standard_streams() -> None:
+    """Open what was closed (`>&-`), so that no file gets its number and what is printed there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _interrupted(*, silent: bool = False) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import operator
 import os
 import re
@@ -137,6 +138,8 @@ def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
             return float, {"metavar": "X"}
         case [each] if each == Mapping[str, str]:
             return list[str], {"converter": _pairs, "metavar": "NAME=VALUE"}
+        case [each] if each == Mapping[str, Any]:
+            return list[str], {"converter": _constants, "metavar": "TENSOR=VALUE"}
         case [each] if each == Mapping[str, float]:
             return list[str], {"converter": _scores, "metavar": "NAME=X", "alias": "--min"}
         case [each] if each == tuple[int, ...]:
@@ -189,6 +192,18 @@ def _scores(_: Any, tokens: Sequence[Any]) -> dict[str, float]:
         return {name: float(value) for name, value in _pairs(_, tokens).items()}
     except ValueError as error:
         raise ValueError(f"{error}; should be a score's name and a number, as top1=0.74") from None
+
+
+def _constants(_: Any, tokens: Sequence[Any]) -> dict[str, Any]:
+    """`--feeds keep_prob:0=1.0 --feeds is_training:0=false`: values as in JSON, or text."""
+
+    def value(text: str) -> Any:
+        try:
+            return json.loads(text.lower() if text in ("True", "False") else text)
+        except ValueError:
+            return text
+
+    return {name: value(text) for name, text in _pairs(_, tokens).items()}
 
 
 def _numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:

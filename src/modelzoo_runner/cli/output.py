@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, TypeVar
@@ -67,10 +68,24 @@ def show(
                 last.callback(write, text(), path)
 
 
-def print_page(text: str, stream: TextIO) -> None:
-    """Print text; letters that the stream's encoding doesn't have are escaped."""
+def print_page(text: str, stream: TextIO | None) -> None:
+    """Print text; letters that the stream's encoding doesn't have are escaped.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        RunnerError: it can't be written, as to a full disk.
+    """
+    if stream is None:  # closed before the command began
+        return
     encoding = stream.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise RunnerError(f"the page can't be printed: {error.strerror or error}") from None
 
 
 def write(text: str, path: str) -> None:
@@ -91,7 +106,7 @@ def write(text: str, path: str) -> None:
 @contextlib.contextmanager
 def bar() -> Iterator[Progress | None]:
     """A progress callback that draws a bar for each thing counted; `None` without a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm

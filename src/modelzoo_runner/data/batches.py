@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
@@ -138,6 +139,23 @@ def _transformed(inputs: np.ndarray[Any, Any], transform: Transform) -> np.ndarr
     made[...] = rows
     made.setflags(write=False)
     return made
+
+
+def encoded_images(
+    shape: tuple[int, ...], height: int, width: int, rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """An array of random JPEG images as bytes: smooth, as photographs are."""
+    import numpy as np
+    from PIL import Image
+
+    array = np.empty(shape, object)
+    for place in np.ndindex(shape):
+        coarse = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), np.uint8)
+        image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=90)
+        array[place] = file.getvalue()
+    return array
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from modelzoo_runner.data.coco_annotations import Annotations, joined, restricte
 from modelzoo_runner.data.coco_find import CocoSource, find
 from modelzoo_runner.data.coco_records import Collected, read_image
 from modelzoo_runner.data.examples import Features
-from modelzoo_runner.data.images import Decoded, Encoded, decode
+from modelzoo_runner.data.images import Decoded, Encoded, decode, keep_encoded
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.values.coco_instances import Id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ HELD = 8
 class Images:
     """Which images a batch holds: their `ids`, and their `sizes`, height and width in pixels."""
 
-    ids: tuple[int, ...]
+    ids: tuple[Id, ...]
     sizes: tuple[tuple[int, int], ...]
 
 
@@ -96,7 +97,7 @@ def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None
         return restricted(source.annotations, source.image_ids[first:stop])
     found = collected(source)
     for features in itertools.islice(_features(source, first), limit):
-        found.add(features, read_image(features)[1])
+        found.add(features, read_image(features, source.known)[1])
     return restricted(found.annotations, found.image_ids)
 
 
@@ -115,6 +116,7 @@ def batches(
     repeat: bool = False,
     transform: Transform | None = None,
     truth: Collected | None = None,
+    decoded: bool = True,
 ) -> Generator[Batch]:
     """The images of a source, each exactly once, as uint8 [n, height, width, 3] in RGB.
 
@@ -132,6 +134,7 @@ def batches(
         repeat: start again at the end, and never end.
         transform: from one image, uint8 [1, height, width, 3], to what the graph takes; for graphs
             whose preprocessing is a graph of its own. Called in the threads.
+        decoded: false gives the encoded images, bytes [n], of any sizes together.
         truth: collect the ground truth of the records in it, for sources that are read once only.
 
     Raises:
@@ -139,7 +142,8 @@ def batches(
         DataError: at the image that can't be read or decoded, or hasn't its annotation's size.
     """
     check_counts(batch_size=batch_size, threads=threads, first=first, limit=limit)
-    return _batches(source, batch_size, first, limit, threads, repeat, transform, truth)
+    make = partial(decode, transform=transform) if decoded else keep_encoded
+    return _batches(source, batch_size, first, limit, threads, repeat, make, truth)
 
 
 def _batches(
@@ -149,7 +153,7 @@ def _batches(
     limit: int | None,
     threads: int,
     repeat: bool,
-    transform: Transform | None,
+    make: Callable[[Encoded], Decoded],
     truth: Collected | None,
 ) -> Generator[Batch]:
     rounds = itertools.repeat(None) if repeat else (None,)
@@ -157,7 +161,7 @@ def _batches(
         itertools.islice(_encoded(source, first, truth), limit) for _ in rounds
     )
     decoded = ahead(
-        partial(decode, transform=transform),
+        make,
         encoded,
         threads=threads,
         window=batch_size + threads,
@@ -183,7 +187,7 @@ def _stacked(group: list[Decoded]) -> np.ndarray[Any, Any]:
 def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterator[Encoded]:
     if source.kind == "records":
         for features in _features(source, first):
-            data, image = read_image(features)
+            data, image = read_image(features, source.known)
             if truth is not None:
                 truth.add(features, image)
             yield Encoded(
@@ -195,7 +199,7 @@ def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterato
             )
         return
     known = source.annotations["images"] if source.annotations is not None else ()
-    sizes = {image["id"]: (image["height"], image["width"]) for image in known}
+    sizes = {image["id"]: (image["height"], image["width"]) for image in known if "height" in image}
     for path, image_id in list(zip(source.files, source.image_ids, strict=True))[first:]:
         yield Encoded(
             name=path.name,

@@ -1,23 +1,25 @@
 """Where COCO's images and annotations are, from whatever part of them a user names.
 
 Data comes as TFRecords (one file or shards) or as a folder of images, with an `instances_*.json`
-beside either. Nothing is decoded here.
+beside either.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from modelzoo_runner.data import paths, shards
+from modelzoo_runner.data import match, paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
-from modelzoo_runner.data.label_map import read_pbtxt
+from modelzoo_runner.data.match import is_image
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, did_you_mean
 from modelzoo_runner.values.coco_categories import IDS
+from modelzoo_runner.values.coco_instances import Id
 
 WANTED = (
     "a COCO TFRecord (coco_val.record, coco_val.record-00000-of-00010 or "
@@ -26,7 +28,6 @@ WANTED = (
 
 _SHARD = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<suffix>\.\w+)?")
 _RECORD_SUFFIXES = (".record", ".tfrecord", ".tfrecords")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SPLITS = ("train", "val", "test")
 
 
@@ -37,7 +38,7 @@ class CocoSource:
     Attributes:
         kind: what `files` are: record files, or the images themselves.
         files: in the order of the data.
-        image_ids: COCO's number of each image; of records, which know it themselves, empty.
+        image_ids: the id of each image; of records, which know it themselves, empty.
         annotations: what the JSON file beside them says, `None` when there is none.
         annotations_file: that file.
         label_map: category name -> id, for records that give only names.
@@ -46,18 +47,25 @@ class CocoSource:
 
     kind: Literal["records", "images"]
     files: tuple[ReadablePath, ...]
-    image_ids: tuple[int, ...] = ()
+    image_ids: tuple[Id, ...] = ()
     annotations: Annotations | None = None
     annotations_file: ReadablePath | None = None
     label_map: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def known(self) -> Mapping[Id, Id]:
+        """The ids of the JSON's images by file name, and by themselves."""
+        images = () if self.annotations is None else self.annotations["images"]
+        names = {image["file_name"]: image["id"] for image in images if "file_name" in image}
+        return names | {image["id"]: image["id"] for image in images}
 
 
 def find(
     location: ReadablePath | str,
     annotations: ReadablePath | str | None = None,
     *,
-    label_map: Path | str | None = None,
+    label_map: Mapping[str, int] | None = None,
     allow_partial: bool = False,
 ) -> CocoSource:
     """The COCO data at a location.
@@ -66,7 +74,7 @@ def find(
         location: a record file (one shard of a set stands for the set), a folder of images, or the
             folder that holds either.
         annotations: an `instances_*.json`; by default the one beside the data, if there is one.
-        label_map: an `mscoco_label_map.pbtxt` for records of categories that aren't COCO's.
+        label_map: category name -> id, for records of categories that aren't COCO's.
         allow_partial: go on, with a warning, though shards or annotated images are missing.
 
     Raises:
@@ -74,8 +82,10 @@ def find(
             than one could be meant; or a part is missing or broken.
     """
     location = paths.of(location)
+    named = _instances(paths.of(annotations)) if annotations else None
+    truth = read_annotations(named) if named else None
     if location.is_dir():
-        place = _in_folder(location)
+        place = location if _is_root(location, truth) else _in_folder(location)
     elif location.is_file():
         place = location
     else:
@@ -83,26 +93,34 @@ def find(
         around = [each.name for each in parent.iterdir()] if parent.is_dir() else []
         hint = did_you_mean(location.name, around, otherwise=f"{parent} holds") if around else ""
         raise DataError(f"{location}: no such file or folder. Needed: {WANTED}. {hint}".rstrip())
-    data_folder = place if place.is_dir() else place.parent
-    instances = (
-        _instances(paths.of(annotations)) if annotations else _beside(data_folder, place.name)
-    )
-    truth = read_annotations(instances) if instances else None
-    ids_by_name = IDS if label_map is None else read_pbtxt(label_map)
+    if named is None and (named := _beside(place if place.is_dir() else place.parent, place.name)):
+        truth = read_annotations(named)
+    image_ids: tuple[Id, ...] = ()
     if place.is_dir():
         files, image_ids, warnings = _images(place, truth, allow_partial)
     else:
         files, warnings = _shards(place, allow_partial)
-        image_ids = ()
     return CocoSource(
         kind="images" if place.is_dir() else "records",
         files=files,
         image_ids=image_ids,
         annotations=truth,
-        annotations_file=instances,
-        label_map=ids_by_name,
+        annotations_file=named,
+        label_map=IDS if label_map is None else label_map,
         warnings=warnings + _of_no_image(truth),
     )
+
+
+def _is_root(folder: ReadablePath, truth: Annotations | None) -> bool:
+    """Whether the annotations, or those in the folder, are of images in folders inside it."""
+    if truth is None:
+        inside = [place for place in (folder, folder / "annotations") if place.is_dir()]
+        found = sorted(path for place in inside for path in place.glob("instances_*.json"))
+        if len(found) != 1 or _record_sets(folder) or _has_images(folder):
+            return False
+        truth = read_annotations(found[0])
+    names = [match.parts(image.get("file_name", "")) for image in truth["images"][:100]]
+    return any(len(each) > 1 and match.below(folder, each).is_file() for each in names)
 
 
 def _in_folder(folder: ReadablePath) -> ReadablePath:
@@ -111,7 +129,7 @@ def _in_folder(folder: ReadablePath) -> ReadablePath:
         return _the_one(records, folder, "record files")
     if _has_images(folder):
         return folder
-    below = [each for each in sorted(folder.iterdir()) if each.is_dir()]
+    below = [each for each in paths.listing(folder) if each.is_dir()]
     if below := [each for each in below if _record_sets(each) or _has_images(each)]:
         return _in_folder(_the_one(below, folder, "folders with data"))
     raise DataError(
@@ -133,7 +151,7 @@ def _the_one(candidates: list[ReadablePath], folder: ReadablePath, what: str) ->
 def _record_sets(folder: ReadablePath) -> list[ReadablePath]:
     """One file of each set of records, by name; what is empty is a converter's by-product."""
     sets: dict[tuple[str, ...], ReadablePath] = {}
-    for path in sorted(folder.iterdir()):
+    for path in paths.listing(folder):
         if _is_record(path) and path.stat().st_size:
             sets.setdefault(_set_of(path), path)
     return list(sets.values())
@@ -166,7 +184,7 @@ def _shards(
         return (path,), ()
     there = {
         int(match["number"]): each
-        for each in sorted(path.parent.iterdir())
+        for each in paths.listing(path.parent)
         if _set_of(each) == _set_of(path) and (match := _SHARD.fullmatch(each.name))
     }
     total = int(shard["total"])
@@ -183,32 +201,34 @@ def _shards(
 
 
 def _has_images(folder: ReadablePath) -> bool:
-    return any(each.suffix.lower() in _IMAGE_SUFFIXES for each in folder.iterdir())
+    return any(is_image(each.name) for each in folder.iterdir())
 
 
 def _images(
     folder: ReadablePath, truth: Annotations | None, allow_partial: bool
-) -> tuple[tuple[ReadablePath, ...], tuple[int, ...], tuple[str, ...]]:
+) -> tuple[tuple[ReadablePath, ...], tuple[Id, ...], tuple[str, ...]]:
     """The annotated images, or all of the folder; their ids; and what is doubtful about them."""
     if truth is None:
-        files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _IMAGE_SUFFIXES)
+        files = [each for each in paths.listing(folder) if is_image(each.name)]
         numbered = all(each.stem.isdecimal() for each in files)
         ids = (int(each.stem) if numbered else place for place, each in enumerate(files, start=1))
         return tuple(files), tuple(ids), ()
-    places = {image["id"]: _place(folder, image["file_name"]) for image in truth["images"]}
-    found = {image_id: path for image_id, path in places.items() if path is not None}
-    missing = [image["file_name"] for image in truth["images"] if image["id"] not in found]
-    if not missing:
-        return tuple(found.values()), tuple(found), ()
-    said = (
-        f"{folder}: {len(missing)} of {len(places)} annotated images are missing "
-        f"({', '.join(missing[:3])})"
-    )
+    unnamed = [image["id"] for image in truth["images"] if "file_name" not in image]
+    if unnamed:
+        raise DataError(f"annotations: image {unnamed[0]} has no file_name, so its file is unknown")
+    entries = [image["file_name"] for image in truth["images"]]
+    found, problems = match.in_folder(folder, entries)
+    chosen = tuple(found[place] for place in sorted(found))
+    image_ids = tuple(truth["images"][place]["id"] for place in sorted(found))
+    if not problems:
+        return chosen, image_ids, ()
+    listed = "; ".join(f"{entries[place]}: {why}" for place, why in list(problems.items())[:3])
+    said = f"{folder}: {len(problems)} of {len(entries)} annotated images are missing ({listed})"
     if not allow_partial or not found:
         raise DataError(
             f"{said}. Get them or other annotations, or allow_partial=True to go on without them."
         )
-    return tuple(found.values()), tuple(found), (said,)
+    return chosen, image_ids, (said,)
 
 
 def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:
@@ -219,15 +239,6 @@ def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:
     count = sum(each["image_id"] not in listed for each in truth["annotations"])
     said = f"{count} annotations of images that aren't listed: ignored, as COCO does"
     return (said,) if count else ()
-
-
-def _place(folder: ReadablePath, file_name: str) -> ReadablePath | None:
-    """Where an image is: some annotations put its folder into the name."""
-    name = PurePosixPath(file_name)
-    # A name must not lead out of the folder.
-    inside = not name.is_absolute() and ".." not in name.parts
-    candidates = (folder / name, folder / name.name) if inside else (folder / name.name,)
-    return next((each for each in candidates if each.is_file()), None)
 
 
 def _instances(path: ReadablePath) -> ReadablePath:

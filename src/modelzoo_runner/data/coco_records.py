@@ -20,6 +20,7 @@ from modelzoo_runner.data.examples import Features
 from modelzoo_runner.data.images import kind
 from modelzoo_runner.errors import did_you_mean
 from modelzoo_runner.values.coco_categories import NAMES
+from modelzoo_runner.values.coco_instances import Id, identifier
 
 EXACT = "annotation"
 """The feature of our own, below `image/object/`: each annotation as JSON."""
@@ -28,20 +29,32 @@ _KEPT = ("id", "category_id", "bbox", "area", "iscrowd")
 _SIDES = ("ymin", "xmin", "ymax", "xmax")
 
 
-def read_image(features: Features) -> tuple[bytes, dict[str, Any]]:
+def read_image(
+    features: Features, known: Mapping[Id, Id] | None = None
+) -> tuple[bytes, dict[str, Any]]:
     """The encoded image of a record, and what COCO's JSON would say of it.
+
+    Its id is `image/source_id`, as a number or as text, or its file name where that is empty.
+
+    Args:
+        features: of the record.
+        known: id of an image in the JSON beside the records, by itself and by its file name.
 
     Raises:
         DataError: a feature is missing or can't be.
     """
-    source = features.value("image/source_id", "bytes")
-    if not source.strip().isdecimal():
+    source = str(features.optional("image/source_id", "bytes") or "").strip()
+    name = features.optional("image/filename", "bytes") or source
+    if not name:
         raise features.error(
-            f"'image/source_id' is {source!r}, and should be COCO's number of the image"
+            "neither 'image/source_id' nor 'image/filename' says which image it is"
         )
+    found = identifier(source or name)
+    if known:
+        found = known.get(found, known.get(name, found))
     image = {
-        "id": int(source),
-        "file_name": features.optional("image/filename", "bytes") or source,
+        "id": found,
+        "file_name": name,
         "width": features.value("image/width", "int64"),
         "height": features.value("image/height", "int64"),
     }
@@ -119,7 +132,7 @@ def _label(name: str, label_map: Mapping[str, int], features: Features) -> int:
         near = did_you_mean(name, label_map, otherwise=f"The map's {len(label_map)} names")
         raise features.error(
             f"'image/object/class/text' has {name!r}, which isn't in the label map. {near} Give "
-            "the label map the records were made with"
+            "label_map=, that which the records were made with"
         )
     return label_map[name]
 
@@ -141,7 +154,7 @@ class Collected:
     """
 
     def __init__(self, known: Annotations | None, label_map: Mapping[str, int]) -> None:
-        self.image_ids: set[int] = set()
+        self.image_ids: set[Id] = set()
         self.annotations: Annotations = known or {"images": [], "annotations": [], "categories": []}
         self._known = known and {image["id"] for image in known["images"]}
         self._label_map = label_map

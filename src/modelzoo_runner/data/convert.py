@@ -160,13 +160,20 @@ def convert_coco(
     truth = source.annotations
     _check_shards(shards, len(truth["images"]))
     names = {category["id"]: category["name"] for category in truth["categories"]}
+    odd = [each for each in names if isinstance(each, str) or not -(2**63) <= each < 2**63]
+    if odd:
+        raise DataError(
+            f"{annotations}: category id {odd[0]!r}: records hold whole numbers below 2^63 only"
+        )
     objects: Mapping[int, list[dict[str, Any]]] = defaultdict(list)
     for each in truth["annotations"]:
         objects[each["image_id"]].append(each)
     paths = dict(zip(source.image_ids, source.files, strict=True))
 
     def record(image: Mapping[str, Any]) -> bytes:
-        return to_record(_checked(paths[image["id"]], image), image, objects[image["id"]], names)
+        data, (height, width) = _checked(paths[image["id"]], image)
+        whole = {**image, "height": height, "width": width}
+        return to_record(data, whole, objects[image["id"]], names)
 
     files = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
     _write(record, truth["images"], out, files, None, progress)
@@ -252,15 +259,15 @@ def _feature(value: bytes | int) -> Any:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _checked(path: ReadablePath, image: Mapping[str, Any]) -> bytes:
-    """The bytes of an image, once they are seen to decode to the size its annotation says."""
-    size = image["height"], image["width"]
+def _checked(path: ReadablePath, image: Mapping[str, Any]) -> tuple[bytes, tuple[int, int]]:
+    """The bytes of an image that decodes to the size its annotation says, and that size."""
+    size = (image["height"], image["width"]) if "height" in image else None
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    decode(Encoded(name=path.name, image_id=image["id"], where=str(path), data=data, size=size))
-    return data
+    encoded = Encoded(name=path.name, image_id=image["id"], where=str(path), data=data, size=size)
+    return data, decode(encoded).size
 
 
 def _report(
@@ -280,6 +287,8 @@ def _report(
 
 
 def _is_clipped(box: list[float], image: Mapping[str, Any]) -> bool:
+    if "height" not in image:
+        return False
     x, y, across, down = box
     inside = clipped(box, image["width"], image["height"])
     return inside != (x, y, x + across, y + down)

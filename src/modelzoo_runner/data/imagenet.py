@@ -133,7 +133,7 @@ def files_of(
 
 def batches(
     imagenet: ImageNetShards,
-    preprocess: Preprocess,
+    preprocess: Preprocess | None,
     *,
     batch_size: int,
     threads: int,
@@ -143,7 +143,8 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """Batches of preprocessed images, always in the same order; the last may be shorter.
 
-    `inputs` are float32 [n, height, width, 3], read-only and aligned as TensorFlow likes them;
+    `inputs` are float32 [n, height, width, 3], read-only and aligned as TensorFlow likes them, or
+    without `preprocess` the encoded images, bytes [n];
     `truth` is the class index 0..999 of each, int64 [n]; `names` are the images' file names.
     The next batches are made while one is used. `close()` on the iterator ends its threads. See
     `pipeline.array_batches` for the arguments and for when to open it.
@@ -153,7 +154,7 @@ def batches(
         DataError: while iterating: naming file, record, byte, image and problem.
     """
     keys = KEYS[imagenet.variant]
-    function = image_function(preprocess)
+    function = _as_it_is if preprocess is None else image_function(preprocess)
     arrays = array_batches(
         imagenet.files,
         _parse(keys, function),
@@ -211,6 +212,10 @@ def _parse(
         }
 
     return parse
+
+
+def _as_it_is(encoded: tf.Tensor) -> tf.Tensor:
+    return encoded
 
 
 def _problem(

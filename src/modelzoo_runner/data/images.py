@@ -47,7 +47,7 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """A decoded image: `pixels` uint8 [height, width, 3], or what a transform made of it.
+    """An image: `pixels` uint8 [height, width, 3], what a transform made of it, or its bytes.
 
     `size` is the height and width of the image itself.
     """
@@ -68,10 +68,7 @@ def decode(encoded: Encoded, transform: Transform | None = None) -> Decoded:
     """
     import tensorflow as tf
 
-    try:
-        data = encoded.data if isinstance(encoded.data, bytes) else encoded.data.read_bytes()
-    except OSError as error:
-        raise DataError(f"{encoded.where}: can't be read: {error.strerror or error}") from None
+    data = _read(encoded)
     with eagerly():
         try:
             pixels = _decode(data).numpy()
@@ -86,6 +83,33 @@ def decode(encoded: Encoded, transform: Transform | None = None) -> Decoded:
     if transform is not None:
         pixels = transform(pixels[None])[0]
     return Decoded(name=encoded.name, image_id=encoded.image_id, pixels=pixels, size=size)
+
+
+def keep_encoded(encoded: Encoded) -> Decoded:
+    """The image as it is, for a graph that decodes it; only its header is looked at.
+
+    Raises:
+        DataError: it can't be read, is no JPEG or PNG, or hasn't the size it should have.
+    """
+    import numpy as np
+
+    data = _read(encoded)
+    found = size(data)
+    if found is None:
+        what = problem(data, _decode) or "the image's header can't be read"
+        raise DataError(f"{encoded.where}: {what}.")
+    if encoded.size not in (None, found):
+        raise DataError(f"{encoded.where}: {_other_size(found, encoded.size, data)}")
+    pixels = np.empty((), object)
+    pixels[()] = data
+    return Decoded(name=encoded.name, image_id=encoded.image_id, pixels=pixels, size=found)
+
+
+def _read(encoded: Encoded) -> bytes:
+    try:
+        return encoded.data if isinstance(encoded.data, bytes) else encoded.data.read_bytes()
+    except OSError as error:
+        raise DataError(f"{encoded.where}: can't be read: {error.strerror or error}") from None
 
 
 def _decode(data: Any) -> Any:

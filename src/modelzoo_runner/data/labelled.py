@@ -1,21 +1,22 @@
 """Which image is of which class, before there are record files.
 
 People have folders named by synset, images named by synset, or lists: Caffe's and MLPerf's of file
-names and numbers, TF-slim's of one synset for each image.
+names and numbers, TF-slim's of one synset for each image, Kaggle's of synsets and boxes, the script
+that moves images into folders, Keras's and torchvision's JSON.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo_runner.data import labels
+from modelzoo_runner.data import labels, match
 from modelzoo_runner.data.labels import CLASSES, SYNSET, LabelError
 from modelzoo_runner.errors import DataError, did_you_mean
-
-SUFFIXES = (".jpeg", ".jpg", ".png")
 
 WANTED = (
     "the 1000 synsets, one a line ('n01440764' or 'n01440764 tench, Tinca tinca'); or a list with "
@@ -23,6 +24,7 @@ WANTED = (
     "each image in the order of their names, one a line"
 )
 
+_MOVE = re.compile(rf"mv\s+(\S+)\s+(?:\S*/)?({SYNSET.pattern})/?")
 _SYNSET_LINE = re.compile(rf"({SYNSET.pattern})(?:[\s:,]+(.*))?")
 _LIST_LINE = re.compile(rf"(.+?)[\s,]+(\d+|{SYNSET.pattern})")
 
@@ -69,7 +71,7 @@ def labelled_images(folder: Path, labels_file: Path) -> tuple[list[LabelledImage
             labels that are outside 0..999 or count the classes in another order.
     """
     files = _image_files(folder)
-    lines = _lines(labels_file)
+    lines = _entries(labels_file)
     synset_lines = [_SYNSET_LINE.fullmatch(line) for _, line in lines]
     if all(synset_lines):
         found = _by_synset(files, labels_file, [line for line in synset_lines if line])
@@ -94,26 +96,81 @@ def _image_files(folder: Path) -> dict[str, Path]:
     files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if match.is_image(path.name) and path.is_file()
     }
     if not files:
-        raise DataError(f"{folder}: no images in it (looked for *{', *'.join(SUFFIXES)}).")
+        raise DataError(f"{folder}: no images in it (looked for *{', *'.join(match.SUFFIXES)}).")
     return files
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines with something in them, and their numbers from 1."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file. Needed: {WANTED}.") from None
+def _entries(path: Path) -> list[tuple[int, str]]:
+    """The lines with something in them, and their numbers from 1, as one of the `WANTED` forms."""
+    text = _text(path)
+    if path.suffix == ".json":
+        return _from_json(path, text)
     found = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     found = [(number, line) for number, line in found if line]
     if not found:
         raise DataError(f"{path}: nothing in it. Needed: {WANTED}.")
+    first = found[0][1].casefold().replace(" ", "")
+    if first == "imageid,predictionstring":  # Kaggle's: "<name>,<synset> <box> <synset> <box> ..."
+        return [(number, _kaggle(path, number, line)) for number, line in found[1:]]
+    is_plain = _SYNSET_LINE.fullmatch(found[0][1]) or _LIST_LINE.fullmatch(found[0][1])
+    if not is_plain and "," in found[0][1]:
+        return _from_csv(path, found)
+    moves = [(number, _MOVE.fullmatch(line)) for number, line in found]
+    if any(move for _, move in moves):
+        return [(number, f"{move[1]} {move[2]}") for number, move in moves if move]
     return found
+
+
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 as Windows writes it with a byte order mark."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+    is_utf_16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        return data.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file. Needed: {WANTED}.") from None
+
+
+def _kaggle(path: Path, number: int, line: str) -> str:
+    name, _, objects = line.partition(",")
+    synsets = set(SYNSET.findall(objects))
+    if len(synsets) != 1:
+        raise DataError(f"{path}: line {number}: {line[:60]!r} should name one synset.")
+    return f"{name.strip()} {synsets.pop()}"
+
+
+def _from_csv(path: Path, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The first two columns of a CSV file; without its header, if it has one."""
+    rows = list(zip((n for n, _ in lines), csv.reader(line for _, line in lines), strict=True))
+    pairs = [(number, [cell.strip() for cell in row[:2]]) for number, row in rows]
+    if len(pairs) > 1 and not _is_label(pairs[0][1][-1]):
+        del pairs[0]
+    return [(number, " ".join(cells)) for number, cells in pairs]
+
+
+def _is_label(text: str) -> bool:
+    return text.isdigit() or SYNSET.fullmatch(text) is not None
+
+
+def _from_json(path: Path, text: str) -> list[tuple[int, str]]:
+    """A list as JSON: Keras's class -> [synset, word], or file name -> label."""
+    try:
+        content = json.loads(text)
+        pairs = [
+            f"{value[0]} {value[1]}" if isinstance(value, list) else f"{key} {value}"
+            for key, value in content.items()
+        ]
+    except (ValueError, AttributeError, IndexError, RecursionError):
+        raise DataError(f"{path}: not JSON of labels. Needed: {WANTED}.") from None
+    if all(key.isdigit() and isinstance(value, list) for key, value in content.items()):
+        pairs = [pair for _, pair in sorted(zip(map(int, content), pairs, strict=True))]
+    return list(enumerate(pairs, start=1))
 
 
 def _by_synset(
@@ -144,25 +201,25 @@ def _by_list(
     files: dict[str, Path], folder: Path, labels_file: Path, lines: Sequence[tuple[int, str]]
 ) -> list[LabelledImage]:
     """The class of each image that the list names."""
-    by_name = {path.name: path for path in files.values()}
-    pairs: dict[Path, str] = {}
-    absent = []
+    entries = []
     for number, line in lines:
         parts = _LIST_LINE.fullmatch(line)
         if parts is None:
             raise DataError(f"{labels_file}: line {number}: {line[:60]!r}. Needed: {WANTED}.")
-        path = files.get(parts[1]) or by_name.get(Path(parts[1]).name)
-        if path is None:
-            absent.append(parts[1])
-        elif path in pairs:
-            raise DataError(f"{labels_file}: line {number}: {parts[1]} was listed before.")
-        else:
-            pairs[path] = parts[2]
-    if absent:
+        entries.append((number, parts[1], parts[2]))
+    below = [(tuple(Path(name).parts), path) for name, path in files.items()]
+    found = match.matched([name for _, name, _ in entries], folder.absolute().parts, below)
+    for place, why in found.problems.items():
+        if "listed" in why:
+            number, name, _ = entries[place]
+            raise DataError(f"{labels_file}: line {number}: {name}: {why}.")
+    if found.problems:
+        said = [f"{entries[place][1]} ({why})" for place, why in found.problems.items()]
         raise DataError(
-            f"{labels_file}: {len(absent)} of {len(lines)} listed images aren't in {folder}: "
-            f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}"
+            f"{labels_file}: {len(said)} of {len(lines)} listed images aren't in {folder}: "
+            f"{', '.join(said[:3])}{' ...' if len(said) > 3 else ''}"
         )
+    pairs = {path: entries[place][2] for place, path in found.files.items()}
     if all(label.isdigit() for label in pairs.values()):
         return [LabelledImage(path, int(label), _synset_of(path)) for path, label in pairs.items()]
     if any(label.isdigit() for label in pairs.values()):

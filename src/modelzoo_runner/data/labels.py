@@ -115,13 +115,16 @@ def synset_in(name: str) -> str:
     return found.group() if found else ""
 
 
-def score_index(class_index: Any, width: int, label_offset: int | None = None) -> Any:
+def score_index(
+    class_index: Any, width: int, label_offset: int | None = None, *, is_asked: bool = False
+) -> Any:
     """Where the score of a class is in a graph's output: one more when that has a background.
 
     Args:
         class_index: 0..999; a number or an array of them.
-        width: of the output, 1000 or 1001.
-        label_offset: of the preset: what to add to a label 1..1000 to get the place of its score.
+        width: of the output, 1000 or 1001, or with an offset that was asked for, more.
+        label_offset: what to add to a label 1..1000 to get the place of its score.
+        is_asked: the offset is the caller's, and not the preset's.
 
     Raises:
         DataError: for another width, or one that contradicts the preset.
@@ -129,10 +132,18 @@ def score_index(class_index: Any, width: int, label_offset: int | None = None) -
     >>> score_index(0, 1000), score_index(0, 1001)
     (0, 1)
     """
+    if is_asked and label_offset is not None:
+        if not -1 <= label_offset < width - CLASSES:
+            raise DataError(
+                f"label_offset={label_offset}: the graph gives {width} scores, so that it can be "
+                f"-1 to {width - CLASSES - 1}"
+            )
+        return class_index + 1 + label_offset
     if width not in (CLASSES, CLASSES + 1):
         raise DataError(
             f"the graph gives {width} scores; ImageNet's labels fit 1000, or 1001 with the "
-            "background first"
+            "background first. If there are more, say with label_offset= what is added to a label "
+            "1..1000 to get the place of its score"
         )
     background = width - CLASSES
     if label_offset is not None and label_offset != background - 1:

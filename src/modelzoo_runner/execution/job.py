@@ -13,20 +13,14 @@ from typing import Any
 
 from modelzoo_runner.backends import base as backends
 from modelzoo_runner.backends.base import Step
-from modelzoo_runner.errors import DataError, Interrupted
-from modelzoo_runner.execution import loop, opening
+from modelzoo_runner.errors import Interrupted
+from modelzoo_runner.execution import loop, opening, outcome
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
-from modelzoo_runner.machine import binding, environment, facts, interference, verdict
-from modelzoo_runner.results import checks, gates
-from modelzoo_runner.results.instances import InstanceRecord
-from modelzoo_runner.results.result import (
-    AccuracyResult,
-    BenchmarkResult,
-    Observed,
-    PartResult,
-    Result,
-)
+from modelzoo_runner.machine import binding, environment, interference, verdict
+from modelzoo_runner.results import gates
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import BenchmarkResult, Result
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec
@@ -118,7 +112,7 @@ def warmed(plan: Plan) -> Iterator[Warmed]:
             plan=opened.plan,
             step=opened.step,
             batches=source.batches,
-            observed=_observed(opened, start, {**threads, "found": found.summary()}),
+            observed=outcome.observed_of(opened, start, {**threads, "found": found.summary()}),
             warnings=(*source.warnings, *warnings, *found.warnings),
         )
 
@@ -155,16 +149,17 @@ def _measured(
         watch = interference.Watch(plan.placement.cpus)
         timings = _timed(opened, source, scorer, watch, progress, barrier)
         counters = watch.stop()
-        _require_steps(plan, timings)
+        outcome.require_steps(plan, timings)
         found = binding.read_back(plan.placement)
-        observed = _observed(opened, start, {**threads, "found": found.summary()})
+        observed = outcome.observed_of(opened, start, {**threads, "found": found.summary()})
         judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
         observed = replace(observed, interference=codec.to_dict(judged))
-        result = _result(plan, observed, timings, scorer, source)
-    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings)
+        result = outcome.result_of(plan, observed, timings, scorer, source)
+    notes = opened.card.get("notes", ())
+    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings, *notes)
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
-        result = replace(result, instances=(_record(result, timings),))
+        result = replace(result, instances=(outcome.instance_record(result, timings),))
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -214,35 +209,6 @@ def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callabl
     )
 
 
-def _observed(opened: Opened, start: Start, threads: Mapping[str, Any]) -> Observed:
-    """What was seen of the machine and the graph, as JSON will have it.
-
-    So a result is equal to its saved self.
-    """
-    machine = {**facts.collect(), "load_average_before": start.load_average}
-    runtime = backends.find(opened.plan.runtime).facts()
-    machine["software"] = {**machine["software"], "runtime": runtime}
-    return Observed(
-        graph=opened.card,
-        threads=codec.to_dict(threads),
-        machine=codec.to_dict(machine),
-        setup_seconds=start.seconds,
-        started=start.at,
-    )
-
-
-def _record(result: Result, timings: Timings) -> InstanceRecord:
-    return InstanceRecord(
-        cpus=result.plan.placement.cpus,
-        examples=result.examples,
-        step_starts=timings.step_starts,
-        step_seconds=result.step_seconds,
-        data_seconds=result.data_seconds,
-        threads=result.observed.threads,
-        interference=result.observed.interference,
-    )
-
-
 def _reporter(
     plan: Plan, examples: int | None, progress: Progress | None
 ) -> Callable[[int, int], None]:
@@ -256,87 +222,3 @@ def _reporter(
         return lambda _, done: tell(done)
     tell = throttled(progress, "steps", plan.steps)
     return lambda done, _: tell(done)
-
-
-def _require_steps(plan: Plan, timings: Timings) -> None:
-    """There is no result without a measured step."""
-    if timings.step_seconds:
-        return
-    if timings.interrupted:
-        raise KeyboardInterrupt
-    raise DataError(
-        f"{plan.data_location}: the data ended after {len(timings.warmup_seconds)} warm-up steps "
-        f"of {plan.batch_size} examples, before a step could be measured. Ask for fewer "
-        "warmup_steps or a smaller batch_size"
-    )
-
-
-def _result(
-    plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, source: Source
-) -> Result:
-    measured = len(timings.step_seconds)
-    cpus = len(plan.placement.cpus) or 1
-    common: dict[str, Any] = {
-        "plan": plan,
-        "observed": observed,
-        "warmup_seconds": timings.warmup_seconds,
-        "step_seconds": timings.step_seconds,
-        "data_seconds": timings.data_seconds,
-        "examples": timings.examples,
-        "interrupted": timings.interrupted,
-    }
-    of_plan, of_precision = (
-        checks.of_plan(plan),
-        checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
-    )
-    if scorer is not None and source.dataset is not None:
-        # What can only be said of the whole is said when there is one.
-        said = (*of_plan, *of_precision)
-        return PartResult(**common, warnings=said, state=scorer.state(), dataset=source.dataset)
-    warnings = [
-        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
-        *of_plan,
-        *checks.of_machine(observed.machine, cpus),
-        *of_precision,
-    ]
-    if scorer is None:
-        warnings += checks.of_timing(timings.step_seconds)
-        return BenchmarkResult(**common, warnings=tuple(warnings))
-    scores = scorer.result()
-    warnings += scores.warnings
-    warnings += checks.of_scores(
-        plan,
-        timings.examples,
-        source.examples,
-        scores.counts,
-        scores.classes,
-        tasks.find(plan.task).PUBLISHED_ON,
-    )
-    if plan.stop_when == "decided":
-        warnings += _of_early_end(scorer, timings, source.examples)
-    return AccuracyResult(
-        **common,
-        available=source.examples,
-        warnings=tuple(warnings),
-        scores=scores.scores,
-        counts=scores.counts,
-        per_category=scores.per_category,
-        legacy_scores=scores.legacy_scores,
-        decisions=scores.decisions,
-    )
-
-
-def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
-    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
-    if available is None:
-        yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
-    elif scorer.in_order_of_labels():
-        yield (
-            'stop_when="decided": the examples are sorted by their labels, so the first ones say '
-            "nothing of the others, and all were scored; shuffle them when they are converted"
-        )
-    elif timings.examples < available and not timings.exhausted and not timings.interrupted:
-        yield (
-            f'stop_when="decided": ended after {timings.examples} of {available} examples, with '
-            "every gate decided; the scores are of these examples"
-        )

@@ -62,6 +62,8 @@ def opened(plan: Plan, start: Start) -> Iterator[Opened]:
     backend = base.find(plan.runtime)
     with start.timed("read"):
         model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+    if plan.feeds:
+        model = model.with_feeds(plan.feeds)
     plan = with_own_facts(plan, model)
     input, outputs = plan.graph.input or "", plan.graph.outputs
     model.check_tensors(input, outputs)
@@ -74,6 +76,7 @@ def opened(plan: Plan, start: Start) -> Iterator[Opened]:
         optimize=plan.optimize,
         timed=start.timed,
     )
+    plan = replace(plan, encoded_input=compiled.step.input_dtype == base.ENCODED)
     with contextlib.closing(compiled.step) as step, _preprocessor(plan, step) as (plan, prepare):
         yield Opened(plan=plan, step=step, prepare=prepare, card=compiled.card)
 

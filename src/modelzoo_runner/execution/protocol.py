@@ -1,7 +1,8 @@
 """What a worker and the process that started it say to each other.
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
-its standard input; messages are lines of JSON on the descriptor. A message has one of the keys
+its standard input; messages are lines of JSON on the descriptor, which may be standard output:
+what is printed in the worker goes to standard error then. A message has one of the keys
 `progress`, `ready`, `result`, `measured`, `done`, `error`, `interrupted`; all but the first two are
 the last answer to what was asked.
 """
@@ -30,6 +31,9 @@ CONTAINED = "contained"
 
 QUANTIZE = "quantize"
 """Write the plan's graph in int8 to the path that follows."""
+
+FREEZE = "freeze"
+"""Write the plan's model as a frozen graph to the path that follows."""
 
 SERVE = "serve"
 """Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelzoo_runner.errors import GraphError, RequestError, nearest
-from modelzoo_runner.planning import random_graph
+from modelzoo_runner.planning import frozen, random_graph
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Image, Plan
@@ -34,11 +34,10 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
     if plan.stream:
         _require_network(plan, context)
     image = None if plan.docker_image is None else _image(plan.docker_image, context)
-    path, sha256 = _graph(plan, preset, context)
     here = dataclasses.replace(
         plan,
         docker_image=image,
-        graph=dataclasses.replace(plan.graph, path=str(path), sha256=sha256),
+        graph=_graph(plan, preset, context),
         preprocess_graph=_preprocess_graph(plan, preset, context),
     )
     return with_data(here, context)
@@ -70,16 +69,25 @@ def _image(image: Image, context: Context) -> Image:
     return images.local(image.name, context)
 
 
-def _graph(plan: Plan, preset: Preset, context: Context) -> tuple[Path, str]:
-    """The file of the model's graph, and the hash of its bytes."""
+def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
+    """The model's graph on this machine, with the hash of its bytes."""
+    if plan.signature is not None and plan.graph.source != "path":
+        raise _no_signature(plan, f"weights={plan.graph.source!r}")
     if plan.graph.source == "random":
-        return random_graph.kept(plan, preset, progress=context.progress)
+        built, sha256 = random_graph.kept(plan, preset, progress=context.progress)
+        return dataclasses.replace(plan.graph, path=str(built), sha256=sha256)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, context)
         if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
             raise RequestError(
                 f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
             )
+        known = preset.graph[graph_precision(plan.precision)]
+        graph = frozen.kept(plan, path, known, progress=context.progress)
+        if graph is not None:
+            return graph
+        if plan.signature is not None:
+            raise _no_signature(plan, str(path))
     else:
         from modelzoo_runner.storage import fetch
 
@@ -87,7 +95,14 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> tuple[Path, str]:
             preset.graph[graph_precision(plan.precision)].files,
             context=context,
         )
-    return path, _sha256(path)
+    return dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
+
+
+def _no_signature(plan: Plan, what: str) -> RequestError:
+    return RequestError(
+        f"signature={plan.signature!r}: only a SavedModel has signatures, and {what} is none: "
+        "leave it out"
+    )
 
 
 def _given(location: str, context: Context) -> Path:

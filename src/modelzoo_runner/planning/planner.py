@@ -53,8 +53,8 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
         return model, request
     if not isinstance(model, (str, os.PathLike)):
         raise RequestError(
-            f"model={model!r}: should be a model's name, a path to a frozen graph (.pb) or to a "
-            "preset (.toml), or a Preset"
+            f"model={model!r}: should be a model's name, a path to a frozen graph (.pb), a "
+            "SavedModel, a Keras model or a preset (.toml), or a Preset"
         )
     if not presets.is_path(model):
         return presets.find(str(model)), request

@@ -1,4 +1,4 @@
-"""A preset's network with seeded weights as a file: built here once, in float32 or quantised.
+"""A preset's network with seeded weights as a file: built here once, in float32 or quantized.
 
 A graph's folder in the cache is named after the versions of what makes it: another topology,
 quantizer or TensorFlow makes another graph. The int8 graph is made by a child process, because
@@ -27,7 +27,7 @@ TOPOLOGIES_VERSION = 1
 """Raised with every change after which a topology has other nodes or other weights."""
 
 QUANTIZER_VERSION = 1
-"""Raised with every change after which quantising the same graph gives another one."""
+"""Raised with every change after which quantizing the same graph gives another one."""
 
 
 def kept(plan: Plan, preset: Preset, *, progress: Progress | None = None) -> tuple[Path, str]:
@@ -36,7 +36,7 @@ def kept(plan: Plan, preset: Preset, *, progress: Progress | None = None) -> tup
     Raises:
         RequestError: the preset names no network.
         FetchError: it can't be kept in the cache.
-        WorkerError: the child that quantises it died.
+        WorkerError: the child that quantizes it died.
     """
     if preset.topology is None:
         raise RequestError(
@@ -53,15 +53,15 @@ def _built(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, 
     from modelzoo_runner.storage import built
 
     def build(path: Path) -> None:
-        _tell(progress, f"building {topology}", 0)
+        tell(progress, f"building {topology}", 0)
         # TensorFlow is loaded by this, and reads once what the run is to have.
         with environment.variables(plan.placement.env):
             graph_def = catalog.build(topology, seed=plan.seed)
         with atomic.writing(path) as file:
             file.write(graph_def.SerializeToString(deterministic=True))
-        _tell(progress, f"building {topology}", 1)
+        tell(progress, f"building {topology}", 1)
 
-    path = _folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
+    path = folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
     return path, built.get_or_build(path, build)
 
 
@@ -87,16 +87,16 @@ def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Pa
     # What is fed decides the ranges, and a preset of one's own may say otherwise.
     fed = codec.to_dict(calibrating)
     said = {key: fed[key] for key in ("graph", "preprocess", "input_shape", "limit")}
-    folder = _folder(
+    made_in = folder(
         f"topologies {TOPOLOGIES_VERSION}",
         f"quantizer {QUANTIZER_VERSION}",
         json.dumps(said, sort_keys=True),
     )
-    path = folder / f"{topology}_seed{plan.seed}_int8.pb"
+    path = made_in / f"{topology}_seed{plan.seed}_int8.pb"
     return path, built.get_or_build(path, quantize)
 
 
-def _folder(*made_of: str) -> Path:
+def folder(*made_of: str) -> Path:
     """Where the graphs are kept that these versions make, with this TensorFlow."""
     from modelzoo_runner.machine import facts
     from modelzoo_runner.storage import built, settings
@@ -106,6 +106,7 @@ def _folder(*made_of: str) -> Path:
     return built.folder(settings.cache_folder()) / digest.hexdigest()[:16]
 
 
-def _tell(progress: Progress | None, what: str, done: int) -> None:
+def tell(progress: Progress | None, what: str, done: int) -> None:
+    """Report one step of one."""
     if progress is not None:
         progress(what, done, 1)

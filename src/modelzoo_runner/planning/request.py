@@ -74,7 +74,7 @@ class Request(RunOptions, CpuOptions):
             given[name] = validate.optional_text(name, given[name])
         if "weights" in arguments:
             given["weights"] = validate.text("weights", arguments["weights"])
-        for name in ("env", "min_scores"):
+        for name in ("env", "min_scores", "feeds"):
             given[name] = {} if given.get(name) is None else given[name]
         return cls(kind=kind, **given)
 
@@ -171,6 +171,8 @@ def _validated(request: Request) -> Request:
         input=validate.optional_text("input", request.input),
         outputs=_outputs(request.outputs),
         input_shape=validate.shape("input_shape", request.input_shape),
+        feeds=validate.feeds(request.feeds),
+        signature=validate.optional_text("signature", request.signature),
         cpus=validate.cpu_list("cpus", request.cpus),
         env=validate.variables("env", request.env),
         docker_image=validate.image_name(request.docker_image),
@@ -178,6 +180,27 @@ def _validated(request: Request) -> Request:
         box_format=box_format(request.box_format),
         category_names=category_names(request.category_names),
     )
+
+
+def label_offset(value: Any) -> int | None:
+    """A whole number or `None`; -1 is that of a classifier without a background class."""
+    return None if value is None else validate.count("label_offset", value, least=-(10**6))
+
+
+def box_format(value: Any) -> BoxFormat | None:
+    """One of the formats, or `None`."""
+    if value is not None:
+        validate.one_of("box_format", value, get_args(BoxFormat))
+    found: BoxFormat | None = value
+    return found
+
+
+def category_names(value: Any) -> dict[str, str] | None:
+    """A mapping from categories, by name or id, to names; or `None`."""
+    if value is None:
+        return None
+    names = {str(each): name for each, name in value.items()} if hasattr(value, "items") else value
+    return validate.texts("category_names", names, example={"tvmonitor": "tv"})
 
 
 def _min_scores(value: Any) -> dict[str, float]:
@@ -210,27 +233,6 @@ def _check_gates(request: Request, preset: Preset) -> None:
         raise RequestError(
             'stop_when="decided": only for classifiers; COCO\'s scores are of all images together'
         )
-
-
-def label_offset(value: Any) -> int | None:
-    """A whole number or `None`; -1 is that of a classifier without a background class."""
-    return None if value is None else validate.count("label_offset", value, least=-(10**6))
-
-
-def box_format(value: Any) -> BoxFormat | None:
-    """One of the formats, or `None`."""
-    if value is not None:
-        validate.one_of("box_format", value, get_args(BoxFormat))
-    found: BoxFormat | None = value
-    return found
-
-
-def category_names(value: Any) -> dict[str, str] | None:
-    """A mapping from categories, by name or id, to names; or `None`."""
-    if value is None:
-        return None
-    names = {str(each): name for each, name in value.items()} if hasattr(value, "items") else value
-    return validate.texts("category_names", names, example={"tvmonitor": "tv"})
 
 
 def _outputs(value: Any) -> dict[str, str] | None:

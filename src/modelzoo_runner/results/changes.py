@@ -87,6 +87,8 @@ def change_points(series: str, points: Sequence[Point], *, min_effect: float) ->
     change. Invalid results are left out.
     """
     counted = [each for each in points if each.verdict != "invalid"]
+    if not counted:
+        return []
     cuts = sorted(_cuts(counted, 0, len(counted), math.log1p(min_effect)))
     bounds = [0, *(place for place, _ in cuts), len(counted)]
     levels = [

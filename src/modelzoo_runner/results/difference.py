@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
@@ -27,6 +27,7 @@ OF_MACHINE = {
     "python": ("software", "python"),
     "numpy": ("software", "numpy"),
     "tensorflow": ("software", "tensorflow"),
+    "runtime": ("software", "runtime"),
     "onednn": ("software", "onednn"),
 }
 """Facts of machine and software that move the numbers, by where `observed.machine` has them."""
@@ -38,10 +39,14 @@ def of_runs(
     plan: Plan, observed: Observed, other_plan: Plan, other: Observed
 ) -> dict[str, tuple[Any, Any]]:
     """All that differs and matters, by dotted names: (value of the first, value of the second)."""
-    return {
-        **dict(of_plans(codec.to_dict(plan), codec.to_dict(other_plan))),
-        **dict(of_observed(observed, other)),
+    planned = dict(of_plans(codec.to_dict(plan), codec.to_dict(other_plan)))
+    # A variable that the plans set is told once.
+    found = {
+        name: values
+        for name, values in of_observed(observed, other)
+        if name.replace("machine.", "placement.", 1) not in planned
     }
+    return {**planned, **found}
 
 
 def of_plans(first: Mapping[str, Any], second: Mapping[str, Any], path: str = "") -> Differences:

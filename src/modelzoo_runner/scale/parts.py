@@ -128,8 +128,8 @@ def merged(
         counts=scores.counts,
         per_category=scores.per_category,
         legacy_scores=scores.legacy_scores,
-        available=first.dataset.available,
         decisions=scores.decisions,
+        available=first.dataset.available,
         parts=tuple(_record(part) for part in parts),
     )
 

@@ -7,13 +7,14 @@ in the group `GROUP`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from modelzoo_runner.backends.base import Step, TensorSpec, load_entry
+from modelzoo_runner.backends.base import ENCODED, Step, TensorSpec, load_entry
 from modelzoo_runner.data import batches as synthetic_batches
 from modelzoo_runner.data import paths
 from modelzoo_runner.data.paths import ReadablePath
@@ -35,6 +36,12 @@ TASKS: dict[str, str] = {
 """The module of each task. It is imported when it is first asked for."""
 
 GROUP = "modelzoo_runner.tasks"
+
+IMAGE = (480, 640)
+"""Height and width of an encoded synthetic image, where nobody says: COCO's most common."""
+
+DISTINCT = 4
+"""How many different batches of encoded images are made."""
 
 VALUE_RANGES = {"uint8": (0.0, 255.0)}
 """Of inputs whose preprocessing nobody has described; a float is taken to be in 0..1."""
@@ -250,6 +257,8 @@ def transform(prepare: Step | None) -> Transform | None:
 
 def _synthetic(plan: Plan, step: Step | TensorSpec, prepare: Step | None) -> Iterator[Batch]:
     made_for = prepare or step
+    if made_for.input_dtype == ENCODED:
+        return _encoded(plan)
     if plan.preprocess is not None:
         value_range = plan.preprocess.value_range
     else:
@@ -263,6 +272,20 @@ def _synthetic(plan: Plan, step: Step | TensorSpec, prepare: Step | None) -> Ite
         # As many as are asked for; a benchmark has no limit, and goes over the same few.
         **({} if plan.limit is None else {"distinct": -(-plan.limit // plan.batch_size)}),
     )
+
+
+def _encoded(plan: Plan) -> Iterator[Batch]:
+    """Random JPEG images, of `input_shape` or else of COCO's most common size."""
+    import numpy as np
+
+    height, width = (plan.input_shape or IMAGE)[:2]
+    rng = np.random.default_rng(plan.seed)
+    shape = (plan.batch_size,)
+    made = [
+        synthetic_batches.Batch(synthetic_batches.encoded_images(shape, height, width, rng))
+        for _ in range(DISTINCT)
+    ]
+    return itertools.cycle(made)
 
 
 def _example_shape(plan: Plan, step: Step | TensorSpec) -> tuple[int, ...]:

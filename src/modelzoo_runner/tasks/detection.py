@@ -13,8 +13,9 @@ from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
-from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
-from modelzoo_runner.metrics.coco_numbering import LabelOptions
+from modelzoo_runner.metrics.coco_candidates import LabelOptions
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
@@ -40,7 +41,12 @@ DATA_FORM = "COCO images, or a COCO TFRecord"
 def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Source]:
     """The images as they are, or as `prepare` makes them, and their ground truth."""
     beside = plan.annotations and base.at(plan.annotations, plan)
-    images = coco.find(base.at(location, plan), beside, allow_partial=plan.allow_partial)
+    label_map = None
+    if plan.label_map is not None:
+        label_map = {name: int(label) for label, name in plan.label_map.items() if label.isdigit()}
+    images = coco.find(
+        base.at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
+    )
     is_scored = plan.kind == "accuracy"
     # To be read once only: ground truth and count are known as the records are read.
     once = plan.stream and images.kind == "records"
@@ -51,7 +57,11 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     if is_scored and not once:
         # Read before the run: annotations that don't fit must not cost its hours.
         truth = coco.ground_truth(images, **base.example_range(plan))
-    reading = {"transform": base.transform(prepare), **base.reading(plan)}
+    reading = {
+        "transform": base.transform(prepare),
+        "decoded": not plan.encoded_input,
+        **base.reading(plan),
+    }
     with contextlib.closing(coco.batches(images, truth=collected, **reading)) as batches:
         yield Source(
             batches=batches,

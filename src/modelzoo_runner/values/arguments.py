@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODEL = (
-    "a model's name (see `models()`), a path to a frozen graph (`.pb`) or to a preset of your own "
-    "(`.toml`), or a `Preset`."
+    "a model's name (see `models()`), a path, or a `Preset`. A path is a frozen graph's (`.pb`), "
+    "a SavedModel's folder, a Keras model's (`.keras`, `.h5`), or a preset's of your own (`.toml`)."
 )
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
@@ -54,6 +54,10 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "outputs": "role -> output tensor; `None`: the preset's, or found in the graph.",
         "preprocess_graph": "for detectors: a graph that makes this one's input of an image, where "
         "that is a graph of its own.",
+        "feeds": 'constants for other inputs of the graph, by tensor, as `{"keep_prob:0": 1.0, '
+        '"is_training:0": False}`: numbers, truth values, text, or lists of them.',
+        "signature": "of a SavedModel: which of its signatures to run; `None`: `serving_default`, "
+        "or the only one.",
         "input_shape": "of one example, where the graph leaves it open.",
         "optimize": "prepare the graph for inference at load time (see `docs/graphs.md`).",
         "allow_unsafe_ops": "accept a graph with operations outside the allow-list. Such a graph "

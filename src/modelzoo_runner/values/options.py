@@ -41,6 +41,8 @@ class GraphOptions:
     optimize: bool = True
     allow_unsafe_ops: bool = False
     input_shape: tuple[int, ...] | None = None
+    feeds: Mapping[str, Any] = field(default_factory=dict)
+    signature: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,8 @@ class GraphFile:
     """The graph that a plan runs: a file on this machine, and what goes in and out.
 
     `input` and `outputs` (role -> tensor) are `None` and empty where the graph is to be asked, and
-    `optional` are outputs that are fetched too if it has them.
+    `optional` are outputs that are fetched too if it has them. `origin` says of a graph that was
+    frozen here what it was made from.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class GraphFile:
     input: str | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     optional: Mapping[str, str] = field(default_factory=dict)
+    origin: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,8 @@ class Plan(RunOptions):
     a container of it. `why` says for each decided field whether the argument, the preset or the
     library decided.
 
+    `encoded_input` says that the graph takes images as they are encoded, and decodes them itself.
+
     `examples` makes it a part of a run: only the examples from the first number to before the
     second, in the order of the data, which is that of a run over all of it.
 
@@ -90,6 +94,7 @@ class Plan(RunOptions):
     examples: tuple[int, int] | None = None
     preprocess: Preprocess | None = None
     preprocess_graph: GraphFile | None = None
+    encoded_input: bool = False
     label_offset: int | None = None
     batch_size: int
     warmup_steps: int = 0

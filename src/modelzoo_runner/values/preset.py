@@ -159,13 +159,21 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 
+_SUFFIXES = (".pb", ".pbtxt", ".toml", ".keras", ".h5", ".hdf5", ".tflite", ".meta", ".index")
+
+
 def is_path(model: str | os.PathLike[str]) -> bool:
-    """Whether `model` names a file, a graph's or a preset's, and not one of the library's models.
+    """Whether `model` names a file or folder, and not one of the library's models.
 
     >>> is_path("resnet50"), is_path("resnet50.pb"), is_path("models/resnet50")
     (False, True, True)
     """
-    return Path(model).suffix in (".pb", ".pbtxt", ".toml") or os.sep in str(model)
+    path = Path(model)
+    return path.suffix in _SUFFIXES or os.sep in str(model) or _is_saved_model(path)
+
+
+def _is_saved_model(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt"))
 
 
 def find(name: str, *, argument: str = "model") -> Preset:
@@ -176,8 +184,9 @@ def find(name: str, *, argument: str = "model") -> Preset:
     """
     if name not in names():
         raise UnknownModel(
-            f"{argument}={name!r}: neither the name of a model nor a path to a .pb or a preset "
-            f"(.toml). {did_you_mean(name, names(), otherwise='Models')}"
+            f"{argument}={name!r}: neither the name of a model nor a path to one (.pb, .keras, "
+            ".h5, a SavedModel's folder) or to a preset (.toml). "
+            + did_you_mean(name, names(), otherwise="Models")
         )
     return read(folder() / f"{name}.toml")
 

@@ -103,6 +103,47 @@ def texts(name: str, value: Any, *, example: Mapping[str, str]) -> dict[str, str
     return dict(value)
 
 
+def feeds(value: Any) -> dict[str, Any]:
+    """Constants by tensor name, as plain numbers, truth values, text and lists of them.
+
+    Raises:
+        RequestError: it is something else.
+
+    >>> feeds({"keep_prob:0": 1.0})
+    {'keep_prob:0': 1.0}
+    """
+    example = 'should be constants by tensor, as {"keep_prob:0": 1.0}'
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise RequestError(f"feeds={value!r}: {example}")
+    plain = {tensor: _plain(each) for tensor, each in value.items()}
+    for tensor, each in plain.items():
+        if not _is_constant(each):
+            raise RequestError(
+                f"feeds[{tensor!r}]={value[tensor]!r}: should be a number, a truth value, text, or "
+                "a list or an array of them"
+            )
+        if ":" not in tensor:
+            raise RequestError(
+                f"feeds={value!r}: {tensor!r} names a node; a tensor needs the number of the "
+                f"node's output too: {f'{tensor}:0'!r}"
+            )
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and numpy's numbers as Python's; `numpy` isn't loaded for it."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_constant, value))
+    return isinstance(value, (bool, int, float, str))
+
+
 def variables(name: str, value: Any) -> dict[str, str]:
     """Environment variables by name.
 

@@ -1,4 +1,7 @@
-"""Where a run happens, in processes of their own: each begins without TensorFlow."""
+"""Where a run happens, in processes of their own.
+
+With a runtime that is a fake, but for what only TensorFlow can show.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fake_backend
 import pytest
 import tiny
 
 from modelzoo_runner import WorkerError, benchmark, load
-from modelzoo_runner.errors import BindingError
+from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import memory
 
 CPUS = len(os.sched_getaffinity(0))
@@ -33,9 +37,22 @@ def busy_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.classifier(tmp_path_factory.mktemp("busy") / "busy.pb", work=40)
 
 
+@pytest.fixture
+def fake(fakes: None, tmp_path: Path) -> Path:
+    """A model whose steps take a millisecond, of a runtime that starts in no time."""
+    return fake_backend.write(tmp_path / "model.fake")
+
+
+FAKES = f"""
+sys.path.insert(0, {str(Path(fake_backend.__file__).parent)!r})
+from modelzoo_runner.backends import base
+base.BACKENDS["fake"] = "fake_backend"
+"""
+
+
 def in_fresh_process(code: str, *arguments: object) -> Any:
     """What `code` leaves in `answer`, run by an interpreter that has loaded nothing yet."""
-    start = "import json, os, sys\nfrom modelzoo_runner import *\nGRAPH = sys.argv[1]\n"
+    start = f"import json, os, sys\nfrom modelzoo_runner import *\nGRAPH = sys.argv[1]\n{FAKES}"
     done = subprocess.run(
         [sys.executable, "-c", f"{start}{code}\nprint(json.dumps(answer))", *map(str, arguments)],
         capture_output=True,
@@ -77,7 +94,7 @@ answer = [run.observed.host, run.observed.host_reason]
     assert host == "child" and "made here before, by other code" in reason
 
 
-@pytest.mark.parametrize("before", ["benchmark(GRAPH, steps=3)", "tf.constant(1) + 1"])
+@pytest.mark.parametrize("before", ["benchmark(GRAPH, steps=3)"])
 def test_a_process_that_was_forked_does_not_wait_for_threads_it_lost(
     graph: Path, tmp_path: Path, before: str
 ) -> None:
@@ -100,7 +117,7 @@ answer = status
     )
 
 
-def test_runs_in_threads_are_made_one_after_the_other_or_refused(graph: Path) -> None:
+def test_runs_in_threads_are_made_one_after_the_other_or_refused(fake: Path) -> None:
     code = """
 import threading
 
@@ -118,7 +135,7 @@ for thread in threads:
     thread.join()
 answer = said
 """
-    said = in_fresh_process(code, graph)
+    said = in_fresh_process(code, fake)
     assert said.count("process") == 1
     assert {each for each in said if each != "process"} == {
         "another run in this process is under way, and two at once would move and disturb each "
@@ -139,7 +156,7 @@ async def run():
 
 hosts = [asyncio.run(run()) for _ in range(3)]
 before = held()
-hosts += [benchmark(GRAPH, steps=3).observed.host for _ in range(10)]
+hosts += [benchmark(GRAPH, steps=3).observed.host for _ in range(5)]
 answer = [hosts, before, held()]
 """
     hosts, before, after = in_fresh_process(code, graph)
@@ -159,7 +176,7 @@ answer = [run.observed.host, run.observed.host_reason, os.environ.get("TF_ENABLE
     assert after == os.environ["TF_ENABLE_ONEDNN_OPTS"] and enabled is False
 
 
-def test_isolation_none_refuses_instead_of_pretending(graph: Path) -> None:
+def test_isolation_none_refuses_instead_of_pretending(fake: Path) -> None:
     code = """
 benchmark(GRAPH, steps=3, num_intra_threads=1)
 try:
@@ -167,20 +184,20 @@ try:
 except BindingError as error:
     answer = str(error)
 """
-    said = in_fresh_process(code, graph)
-    assert said.startswith("isolation=\"none\": this process can't honour the plan: TensorFlow's")
+    said = in_fresh_process(code, fake)
+    assert said.startswith('isolation="none": this process can\'t honour the plan: the fake has')
     assert 'Use isolation="auto"' in said
 
 
-def test_isolation_child(graph: Path) -> None:
-    result = benchmark(graph, steps=3, isolation="child")
+def test_isolation_child(fake: Path) -> None:
+    result = benchmark(fake, steps=3, isolation="child")
     assert result.observed.host == "child"
     assert result.observed.host_reason == 'isolation="child"'
     assert len(result.step_seconds) == 3
 
 
 @needs_two_cpus
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [2])
 def test_a_second_run_with_other_threads_really_uses_them(busy_graph: Path, threads: int) -> None:
     """CPU time over wall time of the measured part, in a child after a run with other threads."""
     code = f"""
@@ -204,17 +221,18 @@ answer = [run.observed.host, run.observed.threads["intra_found"], counted]
         assert max(a / b for a, b in zip(used, to_be_had, strict=True)) > 0.675, (used, to_be_had)
 
 
-def test_an_error_of_the_child_is_raised_here_as_the_same_class(tmp_path: Path) -> None:
-    graph = tiny.classifier(tmp_path / "fixed.pb", batch=2)
-    with pytest.raises(ValueError, match=r"batch size of 2") as raised:
-        benchmark(graph, batch_size=3, steps=3, isolation="child")
-    assert type(raised.value).__name__ == "RequestError"
+def test_an_error_of_the_child_is_raised_here_as_the_same_class(
+    fakes: None, tmp_path: Path
+) -> None:
+    model = fake_backend.write(tmp_path / "fixed.fake", batch=2)
+    with pytest.raises(RequestError, match="batch size of 2"):
+        benchmark(model, batch_size=3, steps=3, isolation="child")
 
 
-def test_a_timeout_ends_the_child_and_says_so(busy_graph: Path) -> None:
+def test_a_timeout_ends_the_child_and_says_so(fake: Path) -> None:
     start = time.monotonic()
-    with pytest.raises(WorkerError, match=r"timeout=8\.0: the run had not ended by then"):
-        benchmark(busy_graph, steps=10**9, timeout=8)
+    with pytest.raises(WorkerError, match=r"timeout=2\.0: the run had not ended by then"):
+        benchmark(fake, steps=10**9, timeout=2)
     assert time.monotonic() - start < 60
 
 
@@ -229,7 +247,7 @@ def child_of(parent: int) -> int:
 
 
 def test_a_child_that_is_killed_ends_the_run_with_an_error_and_not_with_a_hang(
-    busy_graph: Path,
+    fake: Path,
 ) -> None:
     code = """
 import threading, time, signal
@@ -246,14 +264,14 @@ try:
 except WorkerError as error:
     answer = str(error)
 """
-    said = in_fresh_process(code, busy_graph)
+    said = in_fresh_process(code, fake)
     assert "was killed by SIGKILL, as the system does when memory runs out" in said
     assert "batch_size=4: try 2" in said
 
 
 @pytest.mark.parametrize("isolation", ["none", "child"])
 def test_ctrl_c_gives_the_partial_result_and_leaves_everything_as_it_was(
-    busy_graph: Path, isolation: str
+    fake: Path, isolation: str
 ) -> None:
     code = f"""
 import threading, time, signal
@@ -273,18 +291,16 @@ except Interrupted as interrupted:
     answer = [result.interrupted, len(result.step_seconds) > 2, result.warnings[0],
               before == state(), result.observed.host]
 """
-    marked, measured, said, restored, host = in_fresh_process(code, busy_graph)
+    marked, measured, said, restored, host = in_fresh_process(code, fake)
     assert marked and measured and restored
     assert said.startswith("interrupted after") and "partial result" in said
     assert host == ("process" if isolation == "none" else "child")
 
 
-def test_no_child_is_left_when_its_parent_dies(busy_graph: Path) -> None:
-    code = (
-        "import sys; from modelzoo_runner import benchmark;"
-        "benchmark(sys.argv[1], steps=10**9, isolation='child')"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code, str(busy_graph)])
+def test_no_child_is_left_when_its_parent_dies(fake: Path) -> None:
+    code = f"import sys\n{FAKES}\nfrom modelzoo_runner import benchmark\n"
+    code += "benchmark(sys.argv[1], steps=10**9, isolation='child')"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(fake)])
     try:
         child = child_of(parent.pid)
         time.sleep(1)
@@ -299,9 +315,9 @@ def test_no_child_is_left_when_its_parent_dies(busy_graph: Path) -> None:
 
 
 def test_a_run_and_a_failed_run_restore_affinity_environment_and_memory_policy(
-    tmp_path: Path,
+    fakes: None, tmp_path: Path
 ) -> None:
-    graph = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+    graph = fake_backend.write(tmp_path / "fixed.fake", batch=2)
 
     def state() -> tuple[Any, ...]:
         policy = memory.policy_of_thread(threading.get_native_id())
@@ -315,6 +331,6 @@ def test_a_run_and_a_failed_run_restore_affinity_environment_and_memory_policy(
     assert state() == before
 
 
-def test_binding_errors_are_about_this_machine(graph: Path) -> None:
+def test_binding_errors_are_about_this_machine(fake: Path) -> None:
     with pytest.raises(BindingError, match="socket_id=9"):
-        benchmark(graph, socket_id=9)
+        benchmark(fake, socket_id=9)

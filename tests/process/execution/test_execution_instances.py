@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fake_backend
 import pytest
 import tiny
 
@@ -40,6 +41,12 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def busy_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.classifier(tmp_path_factory.mktemp("instances") / "busy.pb", work=40)
+
+
+@pytest.fixture
+def fake(fakes: None, tmp_path: Path) -> Path:
+    """A model whose steps take a millisecond, of a runtime that starts in no time."""
+    return fake_backend.write(tmp_path / "model.fake")
 
 
 def state() -> tuple[Any, ...]:
@@ -76,14 +83,14 @@ def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> Non
     assert result.verdict in ("valid", "noisy", "invalid")
     assert all("CPUs " in cause for cause in result.causes)
     assert "in 2 child processes at once, 1 intra-op and 1 inter-op threads each" in str(result)
-    assert len(str(result).splitlines()) == 6
+    assert str(result).splitlines()[5].startswith("verdict ")
     again = load(result.save(tmp_path / "result.json"))
     assert again == result and isinstance(again, BenchmarkResult)
     assert compare(again, result).verdict == "inconclusive"
 
 
 @needs_two_cores
-def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(busy_graph: Path) -> None:
+def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(fake: Path) -> None:
     def kill() -> None:
         while len(children()) < 2:
             time.sleep(0.05)
@@ -92,13 +99,13 @@ def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(busy_graph:
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(WorkerError, match=r"^instance \d of 2, on CPUs \d+, was killed by SIGKILL"):
-        benchmark(busy_graph, steps=10**9, instances=2)
+        benchmark(fake, steps=10**9, instances=2)
     killer.join()
     assert not children()
 
 
 @needs_two_cores
-def test_ctrl_c_gives_what_all_had_measured_and_ends_all(graph: Path) -> None:
+def test_ctrl_c_gives_what_all_had_measured_and_ends_all(fake: Path) -> None:
     def interrupt(what: str, done: int, total: int | None) -> None:
         if done > 20 and not interrupted:
             interrupted.append(done)
@@ -107,7 +114,7 @@ def test_ctrl_c_gives_what_all_had_measured_and_ends_all(graph: Path) -> None:
     interrupted: list[int] = []
     before = state()
     with pytest.raises(Interrupted) as raised:
-        benchmark(graph, steps=10**9, instances="core", num_cores=2, progress=interrupt)
+        benchmark(fake, steps=10**9, instances="core", num_cores=2, progress=interrupt)
     result = raised.value.result
     assert state() == before and not children()
     assert result.interrupted and isinstance(result, BenchmarkResult)
@@ -115,15 +122,15 @@ def test_ctrl_c_gives_what_all_had_measured_and_ends_all(graph: Path) -> None:
 
 
 @needs_two_cores
-def test_a_timeout_ends_all_instances(graph: Path) -> None:
+def test_a_timeout_ends_all_instances(fake: Path) -> None:
     with pytest.raises(WorkerError, match=r"^timeout=1\.0: the run had not ended by then"):
-        benchmark(graph, steps=10**9, instances=2, timeout=1)
+        benchmark(fake, steps=10**9, instances=2, timeout=1)
     assert not children()
 
 
 @needs_two_cores
-def test_an_error_of_one_instance_is_raised_as_its_class(tmp_path: Path) -> None:
-    fixed = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+def test_an_error_of_one_instance_is_raised_as_its_class(fakes: None, tmp_path: Path) -> None:
+    fixed = fake_backend.write(tmp_path / "fixed.fake", batch=2)
     with pytest.raises(RequestError, match="batch size of 2"):
         benchmark(fixed, batch_size=3, steps=3, instances=2)
     assert not children()
@@ -155,10 +162,10 @@ def test_an_error_of_one_instance_is_raised_as_its_class(tmp_path: Path) -> None
     ],
 )
 def test_wishes_that_can_not_be(
-    graph: Path, asked: dict[str, Any], error: type[Exception], said: str
+    fake: Path, asked: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=f"^{re.escape(said)}"):
-        benchmark(graph, **asked)
+        benchmark(fake, **asked)
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="no program taskset here")

@@ -15,7 +15,7 @@ from modelzoo_runner import ab_test
 from modelzoo_runner.api import ab
 from modelzoo_runner.errors import Interrupted, RequestError
 from modelzoo_runner.results.ab import ABResult, Side
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 

@@ -71,10 +71,8 @@ def test_a_node_without_name_or_operation_is_refused(name: str, op: str) -> None
 
 @pytest.mark.parametrize("tensor", ["gone", "gone:1", "^gone"])
 def test_an_input_from_nowhere_is_refused(tensor: str) -> None:
-    assert refusal(graph_of(node("a", "Relu", tensor))) == (
-        "node 'a' takes its input from 'gone', and there is no such node: the file is damaged or "
-        "cut off"
-    )
+    said = refusal(graph_of(node("a", "Relu", tensor)))
+    assert "node 'a'" in said and "'gone'" in said and "no such node" in said
 
 
 def test_functions_take_inputs_from_their_arguments() -> None:

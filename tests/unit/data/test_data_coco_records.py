@@ -127,10 +127,9 @@ def test_without_area_and_crowd_flag_they_follow_from_the_box() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source_id": []}, "the key 'image/source_id' is missing; keys there: image/encoded, "),
         (
-            {"source_id": "dog"},
-            "'image/source_id' is 'dog', and should be COCO's number of the image",
+            {"source_id": [], "filename": []},
+            "neither 'image/source_id' nor 'image/filename' says which image it is",
         ),
         ({"source_id": 7}, "the key 'image/source_id' holds a int64_list, should be a bytes_list"),
         ({"source_id": ["7", "8"]}, "the key 'image/source_id' holds 2 values, should be 1"),
@@ -180,12 +179,30 @@ def test_what_is_no_example_is_named(record: bytes) -> None:
 
 
 def test_a_record_of_something_else_shows_what_it_has() -> None:
-    with pytest.raises(
-        DataError, match="'image/source_id' is missing; keys there: image/class/label"
-    ):
-        objects(example(class__label=3))
-    with pytest.raises(DataError, match="the key 'image/source_id' is missing; keys there: none"):
+    with pytest.raises(DataError, match="'image/width' is missing; keys there: image/class/label"):
+        objects(example(class__label=3, source_id="7"))
+    with pytest.raises(DataError, match="neither 'image/source_id' nor"):
         objects(b"")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "found"),
+    [
+        ("7", "a.jpg", 7),
+        ("000000000007", "a.jpg", 7),
+        (str(2**64), "a.jpg", 2**64),
+        ("cam1/a.jpg", "x.jpg", "cam1/a.jpg"),
+        ("", "a.jpg", "a.jpg"),
+    ],
+)
+def test_an_image_id_may_be_any_text(source: str, name: str, found: Any) -> None:
+    features = Features(old_example(source_id=source, filename=name), "here")
+    assert read_image(features)[1]["id"] == found
+
+
+def test_an_image_that_the_json_knows_by_name_gets_its_id() -> None:
+    features = Features(old_example(source_id="", filename="a.jpg"), "here")
+    assert read_image(features, {"a.jpg": 5, 5: 5})[1]["id"] == 5
 
 
 @given(st.lists(numbers, min_size=4, max_size=4))

@@ -340,7 +340,7 @@ def test_lists_that_can_not_be_used(unnamed: Path, tmp_path: Path) -> None:
     assert ": line 2: 'what is this'. Needed: the 1000 synsets" in said(
         "image_1.JPEG 7\nwhat is this\n"
     )
-    assert ": line 3: image_1.JPEG was listed before." in said(
+    assert ": line 3: image_1.JPEG: it is listed before" in said(
         "image_1.JPEG 7\nimage_2.JPEG 7\nimage_1.JPEG 8\n"
     )
     assert "some labels are numbers and some synsets. Use one kind." in said(
@@ -349,7 +349,9 @@ def test_lists_that_can_not_be_used(unnamed: Path, tmp_path: Path) -> None:
     assert ": 4 of 5 listed images aren't in " in said(
         "image_1.JPEG 7\na.JPEG 1\nb.JPEG 1\nc.JPEG 1\n../../d.JPEG 1\n"
     )
-    assert said("image_1.JPEG 7\na.JPEG 1\n").endswith(f"aren't in {unnamed}: a.JPEG")
+    assert said("image_1.JPEG 7\na.JPEG 1\n").endswith(
+        f"aren't in {unnamed}: a.JPEG (there is no such file)"
+    )
     assert ": 1 different synsets in 1 lines, should be 1000: a class index is" in said(
         f"image_1.JPEG {SYNSETS[7]}\n"
     )

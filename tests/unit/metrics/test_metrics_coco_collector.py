@@ -5,7 +5,7 @@ import pytest
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.metrics import coco_masks
-from modelzoo_runner.metrics.coco_detections import Collector
+from modelzoo_runner.metrics.coco_collector import Collector
 
 
 def outputs(counts: list[float], boxes: int = 3) -> dict[str, np.ndarray]:
@@ -21,15 +21,16 @@ def outputs(counts: list[float], boxes: int = 3) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_batch_keeps_what_num_detections_says_in_the_pixels_of_each_image() -> None:
+def test_a_batch_keeps_what_num_detections_says_as_the_graph_gave_it() -> None:
     found = Collector()
     found.add_batch([7, 139], [(40, 80), (100, 200)], outputs([1, 2]))
     detections = found.detections()
-    assert detections.image_ids.tolist() == [7, 139, 139]
-    assert detections.boxes.tolist() == [[40, 10, 40, 20], [100, 25, 100, 50], [100, 25, 100, 50]]
+    assert detections.image_ids == (7, 139, 139)
+    assert detections.boxes.tolist() == [[0.25, 0.5, 0.75, 1.0]] * 3
+    assert detections.form == "normalized_yxyx"
     # Scores stay as they come, sorted or not.
     np.testing.assert_allclose(detections.scores, np.float32([0.1, 0.58, 0.74]), atol=1e-6)
-    assert detections.category_ids.dtype == np.int64
+    assert detections.category_ids == (18, 18, 18)
     assert (len(detections), detections.not_finite) == (3, 0)
 
 
@@ -90,3 +91,17 @@ def test_masks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     given = {**outputs([1]), "detection_masks": np.zeros(shape)}
     with pytest.raises(GraphError, match=rf"detection_masks \[{', '.join(map(str, shape))}\], "):
         Collector(with_masks=True).add_batch([1], [(4, 4)], given)
+
+
+def test_a_class_that_is_no_whole_number_is_refused_not_cut_off() -> None:
+    given = {**outputs([2]), "detection_classes": np.full((1, 3), 1.5)}
+    with pytest.raises(GraphError, match=r"detection_classes has 1\.5 for image 7"):
+        Collector().add_batch([7], [(4, 4)], given)
+
+
+def test_masks_are_placed_by_the_form_of_the_boxes() -> None:
+    box = np.array([[2.0, 1.0, 4.0, 3.0]])  # of 4 x 4 pixels, as x, y of two corners
+    found, usual = Collector(with_masks=True, form="pixel_xyxy"), Collector(with_masks=True)
+    found.add(7, box, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
+    usual.add(7, box[:, [1, 0, 3, 2]] / 4, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
+    assert found.detections().masks == usual.detections().masks

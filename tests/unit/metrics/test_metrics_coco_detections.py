@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from modelzoo_runner.errors import DataError, ResultError
-from modelzoo_runner.metrics.coco_detections import Collector, from_records, load_detections
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import from_records, load_detections
 
 
 def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:
@@ -17,7 +18,9 @@ def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:
     detections = found.detections()
     path = detections.save(tmp_path / "found.json")
     again = load_detections(path)
-    for name in ("image_ids", "category_ids", "boxes", "scores"):
+    assert again.image_ids == detections.image_ids
+    assert again.category_ids == detections.category_ids
+    for name in ("boxes", "scores"):
         np.testing.assert_array_equal(getattr(again, name), getattr(detections, name))
     entry = json.loads(path.read_text())[1]
     assert sorted(entry) == ["bbox", "category_id", "image_id", "score"]
@@ -34,7 +37,6 @@ def test_masks_come_back_and_stand_in_for_a_missing_box(tmp_path: Path) -> None:
     found = from_records([record, {**record, "image_id": 2, "bbox": [0, 0, 3, 3]}])
     assert found.boxes.tolist() == [[1, 1, 1, 2], [0, 0, 3, 3]]
     assert found.masks == (MASK, MASK)
-    assert found.of(2).masks == (MASK,)
     assert list(load_detections(found.save(tmp_path / "found.json"))) == list(found)
     assert from_records([record, {**record, "score": float("nan")}]).masks == (MASK,)
 
@@ -48,7 +50,16 @@ def test_masks_of_some_detections_only_are_left_out() -> None:
 
 def test_an_image_id_may_be_text() -> None:
     record = {"image_id": "000000000139", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}
-    assert from_records([record]).image_ids.tolist() == [139]
+    assert from_records([record]).image_ids == (139,)
+
+
+@pytest.mark.parametrize("value", [2**64, 5, 5.0, "5", " 0005 ", "cam1/a.jpg", "1.5.jpg"])
+def test_an_id_of_any_kind_is_read_as_it_is(value: object, tmp_path: Path) -> None:
+    record = {"image_id": value, "category_id": value, "bbox": [0, 0, 1, 1], "score": 1}
+    (path := tmp_path / "found.json").write_text(json.dumps([record]))
+    expected = value if value in (2**64, "cam1/a.jpg", "1.5.jpg") else 5
+    for found in (from_records([record]), load_detections(path)):
+        assert found.image_ids == found.category_ids == (expected,)
 
 
 def test_nan_in_a_file_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -66,8 +77,12 @@ def test_nan_in_a_file_is_left_out_and_counted(tmp_path: Path) -> None:
     "change",
     [
         {"image_id": None},
-        {"image_id": "dog.jpg"},
-        {"category_id": "dog"},
+        {"image_id": ""},
+        {"image_id": 1.5},
+        {"image_id": True},
+        {"category_id": float("nan")},
+        {"bbox": []},
+        {"bbox": [0, 0, "1", 1]},
         {"bbox": [1, 2, 3]},
         {"bbox": 4},
         {"bbox": None},
@@ -82,10 +97,7 @@ def test_an_entry_that_is_no_detection_is_named(change: dict[str, object]) -> No
     with pytest.raises(DataError) as caught:
         from_records([good, {**good, **change}])
     assert str(caught.value).startswith("detections: entry 1: {")
-    assert str(caught.value).endswith(
-        "should have image_id and category_id (whole numbers), bbox (x, y, width, height in "
-        "pixels) or segmentation (a run-length encoded mask), and score."
-    )
+    assert "should have image_id and category_id" in str(caught.value)
 
 
 def test_files_that_hold_no_detections_are_named(tmp_path: Path) -> None:

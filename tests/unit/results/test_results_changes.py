@@ -52,6 +52,7 @@ def test_what_is_smaller_than_the_smallest_effect_is_none() -> None:
 def test_invalid_results_are_left_out() -> None:
     points = series([100] * 8, spread=0.01, seed=5)
     bad = Point(throughput=10.0, started="2026-01-09", verdict="invalid")
+    assert change_points("s", [bad] * 5, min_effect=0.03) == []
     assert change_points("s", [*points[:4], bad, *points[4:]], min_effect=0.03) == []
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
-from results_made import MACHINE, accuracy_result, benchmark_result, observed, of_processes, plan
+from results_made import (
+    MACHINE,
+    PLAN,
+    accuracy_result,
+    benchmark_result,
+    observed,
+    of_processes,
+    plan,
+)
 
-from modelzoo_runner import Failure, SweepResult, compare
+from modelzoo_runner import BenchmarkResult, Failure, SweepResult, compare
 from modelzoo_runner.errors import ResultError
 
 BEFORE = of_processes(0.100, 0.101, 0.099, 0.102, 0.100)
@@ -95,6 +104,16 @@ def test_what_differs_is_named_also_of_machine_and_software() -> None:
         "threads.intra_found": (None, 4),
     }
     assert "differs: batch_size: 4 -> 8" in str(found)
+
+
+def test_a_variable_that_the_plans_set_is_told_once() -> None:
+    def with_threads(count: str) -> BenchmarkResult:
+        placement = dataclasses.replace(PLAN.placement, env={"OMP_NUM_THREADS": count})
+        machine = {**MACHINE, "process": {"env": {"OMP_NUM_THREADS": count}}}
+        return benchmark_result(plan=plan(placement=placement), observed=observed(machine=machine))
+
+    found = compare(with_threads("1"), with_threads("2"))
+    assert found.differences == {"placement.env.OMP_NUM_THREADS": ("1", "2")}
 
 
 def test_scores_are_changed_minus_reference() -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
-from modelzoo_runner.backends.tensorflow import kernels, prepare, session, thread_pools
+from modelzoo_runner.backends.tensorflow import feeding, kernels, prepare, session, thread_pools
 from modelzoo_runner.backends.tensorflow import load as loading
 from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
@@ -93,6 +93,10 @@ class Model:
         """Nothing, if the graph can be fed and fetched there."""
         loading.check_tensors(self.graph_def, input, outputs)
 
+    def with_feeds(self, feeds: Mapping[str, Any]) -> Model:
+        """The graph with constants in place of these inputs."""
+        return Model(feeding.with_constants(self.graph_def, feeds))
+
     def input_spec(self, input: str) -> TensorSpec:
         """What the tensor takes, without opening a session."""
         return session.input_spec(self.graph_def, input)
@@ -122,12 +126,15 @@ def compile(
             prepared = prepare.prepare(graph, input=input, outputs=outputs, bfloat16=is_bfloat16)
             graph, changes = prepared.graph_def, prepared.changes
     kernels.check_kernels(graph, outputs=outputs)
-    card = {
+    card: dict[str, Any] = {
         "nodes": len(model.graph_def.node),
         "nodes_run": len(graph.node),
         "int8_layers": kernels.count_int8(graph),
         "changes": dict(changes),
     }
+    notes = list(feeding.notes(model.graph_def))
+    if notes:
+        card["notes"] = notes
     with timed("session"):
         step = session.open_step(
             graph,

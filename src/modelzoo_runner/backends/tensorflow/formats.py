@@ -22,15 +22,17 @@ class Format:
 
 _UNPACK = "Unpack it and give the .pb inside."
 _FREEZE = (
-    "Freeze it first: tf.compat.v1.graph_util.convert_variables_to_constants, or for TensorFlow 2 "
-    "convert_variables_to_constants_v2, writes one .pb."
+    "benchmark() and accuracy() take it as it is and freeze it: the path of the frozen graph is "
+    "result.plan.graph.path."
 )
 SAVED_MODEL = Format("a SavedModel", _FREEZE)
 _META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
 CHECKPOINT = Format("a checkpoint, which has weights and no frozen graph", _FREEZE)
 _ONNX = Format("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
 _TFLITE = Format(
-    "a TensorFlow Lite model", "It can't be converted back: give the .pb it was made from."
+    "a TensorFlow Lite model",
+    "It can't be run here or converted back: give the SavedModel, the Keras model or the frozen "
+    "graph (.pb) that it was converted from.",
 )
 _PAGE = Format(
     "a web page or an XML/JSON answer, most likely a server's error message",
@@ -41,12 +43,12 @@ _LFS = Format("a Git LFS pointer, not the file it points to", "Fetch the file: g
 # (offset, bytes there, format), the most telling first.
 _SIGNATURES: tuple[tuple[int, bytes, Format], ...] = (
     (0, b"\x1f\x8b", Format("a gzip archive", _UNPACK)),
-    (0, b"PK\x03\x04", Format("a zip archive (a .keras or .pt file is one too)", _UNPACK)),
+    (0, b"PK\x03\x04", Format("a zip archive", f"{_UNPACK} Of a Keras model (.keras), {_FREEZE}")),
     (0, b"BZh", Format("a bzip2 archive", _UNPACK)),
     (0, b"\xfd7zXZ\x00", Format("an xz archive", _UNPACK)),
     (0, b"\x28\xb5\x2f\xfd", Format("a zstd archive", _UNPACK)),
     (257, b"ustar", Format("a tar archive", _UNPACK)),
-    (0, b"\x89HDF\r\n\x1a\n", Format("an HDF5 file (Keras weights)", _FREEZE)),
+    (0, b"\x89HDF\r\n\x1a\n", Format("an HDF5 file, as Keras models are", _FREEZE)),
     (4, b"TFL3", _TFLITE),
     (0, b"\x93NUMPY", Format("a NumPy array", "A graph is needed, not its data.")),
     (0, b"\xff\xd8\xff", Format("a JPEG image", "A graph is needed, not its input.")),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow import formats, operations, structure
+from modelzoo_runner.backends.tensorflow import feeding, formats, operations, structure
 from modelzoo_runner.backends.tensorflow.tensors import (
     check_tensors,
     guess_tensors,
@@ -127,7 +127,10 @@ def parse(data: bytes, path: Path, *, allow_unsafe_ops: bool = False) -> GraphDe
     """The graph in these bytes, which came from `path`; see `read_graph`."""
     graph_def = _parse_text(data, path) if formats.is_text_graph(data) else _parse(data, path)
     try:
-        _check(graph_def, allow_unsafe_ops=allow_unsafe_ops)
+        structure.check(graph_def)
+        graph_def = feeding.without_pipeline(graph_def)
+        if not allow_unsafe_ops:
+            operations.check(graph_def)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
     return graph_def

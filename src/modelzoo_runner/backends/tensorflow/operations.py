@@ -11,6 +11,7 @@ Object Detection API's exports; for the int8 operations, those oneDNN has kernel
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow.structure import bodies
@@ -113,8 +114,8 @@ ALLOWED: frozenset[str] = frozenset(name for group in _GROUPS.values() for name 
 """Operations that only compute with what they are given."""
 
 
-def check(graph_def: GraphDef) -> None:
-    """Check that every operation is one of `ALLOWED` or a function of the graph's own library.
+def check(graph_def: GraphDef, *, besides: Collection[str] = ()) -> None:
+    """Check that every operation is one of `ALLOWED`, of `besides`, or a function of the graph.
 
     Raises:
         GraphError: naming each operation, how often it occurs and where first.
@@ -123,7 +124,7 @@ def check(graph_def: GraphDef) -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for where, nodes, _ in bodies(graph_def):
         for node in nodes:
-            if node.op not in ALLOWED and node.op not in functions:
+            if not (node.op in ALLOWED or node.op in besides or node.op in functions):
                 places[node.op].append(f"node {node.name!r}{where}")
     if places:
         found = "; ".join(f"{op} ({_some(where)})" for op, where in sorted(places.items()))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from modelzoo_runner.backends.base import Shape, TensorSpec, show_shape
+from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
 from modelzoo_runner.backends.tensorflow import failures, onednn
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.errors import GraphError, RequestError
@@ -46,6 +46,7 @@ class Step:
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
         spec = _spec(graph.get_tensor_by_name(input))
+        self._takes_one = graph.get_tensor_by_name(input).shape.rank == 0
         self.input_dtype = spec.input_dtype
         self.input_shape = spec.input_shape
         self.output_shapes = tuple(_shape(graph.get_tensor_by_name(each)) for each in outputs)
@@ -71,7 +72,7 @@ class Step:
             raise RequestError("this step is closed: open another one with open_step")
         self._check(batch)
         try:
-            return run(batch)
+            return run(batch.reshape(()) if self._takes_one else batch)
         except self._failures as error:
             raise failures.explain(error, batch.shape) from None
 
@@ -96,9 +97,8 @@ class Step:
         dtype = getattr(batch, "dtype", None)
         if dtype is None or dtype.name != self.input_dtype:
             found = type(batch).__name__ if dtype is None else f"an array of {dtype.name}"
-            raise RequestError(
-                f"batch: the graph takes an array of {self.input_dtype}, not {found}"
-            )
+            takes = "bytes (dtype object)" if self.input_dtype == ENCODED else self.input_dtype
+            raise RequestError(f"batch: the graph takes an array of {takes}, not {found}")
         expected = self.input_shape
         if expected is None:
             return
@@ -180,14 +180,29 @@ def _imported(graph_def: GraphDef) -> tf.Graph:
 
 def input_spec(graph_def: GraphDef, input: str) -> TensorSpec:
     """What a tensor of a graph takes, without opening a session."""
-    (node,) = (node for node in graph_def.node if node.name == source(input))
+    return _spec(_tensor(graph_def, input))
+
+
+def dtype_and_shape(graph_def: GraphDef, name: str) -> tuple[tf.DType, tf.TensorShape]:
+    """A tensor's type and shape, as TensorFlow has them."""
+    tensor = _tensor(graph_def, name)
+    return tensor.dtype, tensor.shape
+
+
+def _tensor(graph_def: GraphDef, name: str) -> tf.Tensor:
+    (node,) = (node for node in graph_def.node if node.name == source(name))
     if not node.input:
         # A placeholder tells by itself; a whole graph would take its memory three times over.
         graph_def = type(graph_def)(node=[node])
-    return _spec(_imported(graph_def).get_tensor_by_name(input))
+    return _imported(graph_def).get_tensor_by_name(name)
 
 
 def _spec(tensor: tf.Tensor) -> TensorSpec:
+    if tensor.dtype.name == "string":
+        # One image that isn't in a batch is taken as a batch of one.
+        return TensorSpec(input_dtype=ENCODED, input_shape=_shape(tensor) or (1,))
+    if not isinstance(tensor.dtype.as_numpy_dtype, type):
+        raise GraphError(f"{tensor.name}: is of type {tensor.dtype.name}, which can't be fed")
     dtype: str = tensor.dtype.as_numpy_dtype().dtype.name
     return TensorSpec(input_dtype=dtype, input_shape=_shape(tensor))
 

@@ -33,19 +33,20 @@ LARGEST_FILL = 2**30
 _STRING_BYTES = 24
 
 
-def check(graph_def: GraphDef) -> None:
-    """Check that the graph is well formed.
+def check(graph_def: GraphDef, *, frozen: bool = True) -> None:
+    """Check that the graph is well formed, and without variables if it should be `frozen`.
 
     Raises:
         GraphError: naming the nodes that are wrong, and how.
     """
     if not graph_def.node:
         raise GraphError("not a frozen graph: there are no nodes in it")
-    _check_frozen(graph_def)
+    if frozen:
+        _check_frozen(graph_def)
     for where, nodes, arguments in bodies(graph_def):
         _check_names(nodes, arguments, where)
         _check_circles(predecessors(nodes), f"nodes feed themselves{where}")
-    _check_circles(_calls(graph_def), "functions call themselves")
+    _check_circles(calls(graph_def), "functions call themselves")
     _check_fills(graph_def)
 
 
@@ -110,17 +111,18 @@ def _check_names(nodes: Sequence[NodeDef], arguments: Sequence[str], where: str)
                 )
 
 
-def _calls(graph_def: GraphDef) -> dict[str, list[str]]:
+def calls(graph_def: GraphDef) -> dict[str, list[str]]:
     """For each function of the library those that it calls, as operations or as arguments."""
     return {
         function.signature.name: [
-            called for node in function.node_def for called in (node.op, *_function_arguments(node))
+            called for node in function.node_def for called in (node.op, *function_arguments(node))
         ]
         for function in graph_def.library.function
     }
 
 
-def _function_arguments(node: NodeDef) -> Iterator[str]:
+def function_arguments(node: NodeDef) -> Iterator[str]:
+    """The functions that a node calls through its attributes."""
     for value in node.attr.values():
         if value.WhichOneof("value") == "func":
             yield value.func.name

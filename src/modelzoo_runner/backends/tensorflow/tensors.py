@@ -5,11 +5,11 @@ A tensor is `node:number`, as in `input:0`; the number says which of the node's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import opdef
-from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.backends.tensorflow.structure import calls, function_arguments, source
 from modelzoo_runner.errors import GraphError, nearest
 from modelzoo_runner.values.preset import MASKS
 
@@ -31,15 +31,16 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
         GraphError: naming the tensor that isn't there and the near ones, another placeholder that
             the outputs need, or outputs that don't depend on the input.
     """
+    check_names(graph_def, {"input": input, **outputs})
     nodes = {node.name: node for node in graph_def.node}
-    for role, tensor in {"input": input, **outputs}.items():
-        _check_tensor(graph_def, nodes, role, tensor)
     needed = upstream(nodes, outputs.values(), stop=source(input))
     unfed = sorted(needed.intersection(placeholders(graph_def)) - {source(input)})
     if unfed:
+        example = ", ".join(f'"{name}:0": ...' for name in unfed[:3])
         raise GraphError(
-            f"the outputs need {_some(unfed)} fed too, and only {input!r} is. Name the tensor that "
-            "all outputs follow from as the input, or outputs that follow from it"
+            f"the outputs need {_some(unfed)} fed too, and only {input!r} is. Give what doesn't "
+            f"change from batch to batch as feeds={{{example}}}, or name as the input the tensor "
+            "that all outputs follow from"
         )
     if source(input) not in needed:
         raise GraphError(
@@ -48,21 +49,38 @@ def check_tensors(graph_def: GraphDef, input: str, outputs: Mapping[str, str]) -
         )
 
 
+def check_names(graph_def: GraphDef, tensors: Mapping[str, str]) -> None:
+    """Check that the graph has each of these tensors (role: tensor).
+
+    Raises:
+        GraphError: naming the tensor that isn't there and the near ones.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    for role, tensor in tensors.items():
+        _check_tensor(graph_def, nodes, role, tensor)
+
+
 def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
     """The input and the outputs (role: tensor) of a graph without a description.
 
-    The input is the only placeholder. The outputs are the four that detection exports have by name,
-    with the masks if there are any, or else the only node that nothing follows, as `scores`.
+    The input is the only placeholder that the outputs need. The outputs are the four that detection
+    exports have by name, with the masks if there are any, or else the only node that nothing
+    follows, as `scores`.
 
     Raises:
         GraphError: listing the candidates where there is none or more than one.
     """
-    input = f"{_only(placeholders(graph_def), 'placeholder', 'input')}:0"
-    names = {node.name for node in graph_def.node}
-    if names.issuperset(DETECTION_ROLES):
-        outputs = {role: f"{role}:0" for role in (*DETECTION_ROLES, MASKS)}
-        return input, present_outputs(graph_def, outputs)
-    return input, {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+    nodes = {node.name: node for node in graph_def.node}
+    if nodes.keys() >= set(DETECTION_ROLES):
+        roles = (*DETECTION_ROLES, MASKS)
+        outputs = present_outputs(graph_def, {role: f"{role}:0" for role in roles})
+    elif not placeholders(graph_def):
+        _only([], "placeholder", "input")
+    else:
+        outputs = {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
+    needed = upstream(nodes, outputs.values())
+    fed = [name for name in placeholders(graph_def) if name in needed]
+    return f"{_only(fed, 'placeholder', 'input')}:0", outputs
 
 
 def present_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -99,6 +117,34 @@ def upstream(
             if name != stop:
                 waiting += map(source, nodes[name].input)
     return seen
+
+
+def subgraph(
+    graph_def: GraphDef, tensors: Iterable[str], *, stop: Collection[str] = ()
+) -> GraphDef:
+    """Only what these tensors need, library functions included, without what `stop` nodes need."""
+    nodes = {node.name: node for node in graph_def.node}
+    needed: set[str] = set()
+    waiting = [source(tensor) for tensor in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed and name in nodes:
+            needed.add(name)
+            if name not in stop:
+                waiting += map(source, nodes[name].input)
+    part = type(graph_def)(versions=graph_def.versions)
+    part.node.extend(node for node in graph_def.node if node.name in needed)
+    callees = calls(graph_def)
+    called: set[str] = set()
+    waiting = [each for node in part.node for each in (node.op, *function_arguments(node))]
+    while waiting:
+        name = waiting.pop()
+        if name in callees and name not in called:
+            called.add(name)
+            waiting += callees[name]
+    functions = graph_def.library.function
+    part.library.function.extend(each for each in functions if each.signature.name in called)
+    return part
 
 
 def _check_tensor(

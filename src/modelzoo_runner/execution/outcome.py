@@ -1,0 +1,135 @@
+"""From what was timed and seen to a result. Nothing is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelzoo_runner.backends import base as backends
+from modelzoo_runner.errors import DataError
+from modelzoo_runner.execution.loop import Timings
+from modelzoo_runner.execution.opening import Opened, Start
+from modelzoo_runner.machine import facts
+from modelzoo_runner.results import checks
+from modelzoo_runner.results.instances import InstanceRecord
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, PartResult, Result
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.tasks.base import Scorer, Source
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+
+
+def observed_of(opened: Opened, start: Start, threads: Mapping[str, Any]) -> Observed:
+    """What was seen of the machine and the graph, as JSON will have it.
+
+    So a result is equal to its saved self.
+    """
+    machine = {**facts.collect(), "load_average_before": start.load_average}
+    runtime = backends.find(opened.plan.runtime).facts()
+    machine["software"] = {**machine["software"], "runtime": runtime}
+    return Observed(
+        graph=opened.card,
+        threads=codec.to_dict(threads),
+        machine=codec.to_dict(machine),
+        setup_seconds=start.seconds,
+        started=start.at,
+    )
+
+
+def instance_record(result: Result, timings: Timings) -> InstanceRecord:
+    """What one of several instances measured."""
+    return InstanceRecord(
+        cpus=result.plan.placement.cpus,
+        examples=result.examples,
+        step_starts=timings.step_starts,
+        step_seconds=result.step_seconds,
+        data_seconds=result.data_seconds,
+        threads=result.observed.threads,
+        interference=result.observed.interference,
+    )
+
+
+def require_steps(plan: Plan, timings: Timings) -> None:
+    """There is no result without a measured step."""
+    if timings.step_seconds:
+        return
+    if timings.interrupted:
+        raise KeyboardInterrupt
+    raise DataError(
+        f"{plan.data_location}: the data ended after {len(timings.warmup_seconds)} warm-up steps "
+        f"of {plan.batch_size} examples, before a step could be measured. Ask for fewer "
+        "warmup_steps or a smaller batch_size"
+    )
+
+
+def result_of(
+    plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, source: Source
+) -> Result:
+    """The result of the kind that the plan asks for, with what makes it doubtful as warnings."""
+    measured = len(timings.step_seconds)
+    cpus = len(plan.placement.cpus) or 1
+    common: dict[str, Any] = {
+        "plan": plan,
+        "observed": observed,
+        "warmup_seconds": timings.warmup_seconds,
+        "step_seconds": timings.step_seconds,
+        "data_seconds": timings.data_seconds,
+        "examples": timings.examples,
+        "interrupted": timings.interrupted,
+    }
+    of_plan, of_precision = (
+        checks.of_plan(plan),
+        checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
+    )
+    if scorer is not None and source.dataset is not None:
+        # What can only be said of the whole is said when there is one.
+        said = (*of_plan, *of_precision)
+        return PartResult(**common, warnings=said, state=scorer.state(), dataset=source.dataset)
+    warnings = [
+        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
+        *of_plan,
+        *checks.of_machine(observed.machine, cpus),
+        *of_precision,
+    ]
+    if scorer is None:
+        warnings += checks.of_timing(timings.step_seconds)
+        return BenchmarkResult(**common, warnings=tuple(warnings))
+    scores = scorer.result()
+    warnings += scores.warnings
+    warnings += checks.of_scores(
+        plan,
+        timings.examples,
+        source.examples,
+        scores.counts,
+        scores.classes,
+        tasks.find(plan.task).PUBLISHED_ON,
+    )
+    if plan.stop_when == "decided":
+        warnings += _of_early_end(scorer, timings, source.examples)
+    return AccuracyResult(
+        **common,
+        available=source.examples,
+        warnings=tuple(warnings),
+        scores=scores.scores,
+        counts=scores.counts,
+        per_category=scores.per_category,
+        legacy_scores=scores.legacy_scores,
+        decisions=scores.decisions,
+    )
+
+
+def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
+    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    if available is None:
+        yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
+    elif scorer.in_order_of_labels():
+        yield (
+            'stop_when="decided": the examples are sorted by their labels, so the first ones say '
+            "nothing of the others, and all were scored; shuffle them when they are converted"
+        )
+    elif timings.examples < available and not timings.exhausted and not timings.interrupted:
+        yield (
+            f'stop_when="decided": ended after {timings.examples} of {available} examples, with '
+            "every gate decided; the scores are of these examples"
+        )

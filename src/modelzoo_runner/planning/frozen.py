@@ -1,0 +1,77 @@
+"""A SavedModel, Keras model or checkpoint as a frozen graph: frozen once, and kept in the cache.
+
+It is done by a child process: freezing opens sessions, which fix the size of TensorFlow's thread
+pools, and a model's own loading code shouldn't run here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from modelzoo_runner.backends.tensorflow import model_files
+from modelzoo_runner.backends.tensorflow.freeze import VERSION
+from modelzoo_runner.planning import random_graph
+from modelzoo_runner.values.plan import GraphFile, Plan
+from modelzoo_runner.values.preset import Graph
+from modelzoo_runner.values.progress import Progress
+
+
+def kept(plan: Plan, path: Path, known: Graph, *, progress: Progress | None) -> GraphFile | None:
+    """The frozen graph of the model at a path; `None` if there is no model to freeze there.
+
+    A preset's tensors (`known`) are those of its own graph: a frozen model is asked for its own.
+
+    Raises:
+        GraphError: it can't be frozen, with what to do.
+        RequestError: there is no such signature, or several to choose from.
+        FetchError: it can't be kept in the cache.
+        WorkerError: the child that froze it died.
+    """
+    from modelzoo_runner.execution import freezing, launch
+    from modelzoo_runner.storage import built
+
+    model = model_files.recognize(path)
+    if model is None:
+        return None
+    graph = plan.graph
+    named: tuple[str | None, ...] = ()
+    if model.kind == "checkpoint":  # it has only the tensors that somebody named
+        named = (graph.input, *graph.outputs.values())
+    else:
+        if graph.input == (known.input or None):
+            graph = dataclasses.replace(graph, input=None)
+        if graph.outputs == known.outputs:
+            graph = dataclasses.replace(graph, outputs={})
+    asked = dataclasses.replace(
+        plan,
+        graph=dataclasses.replace(plan.graph, path=str(path)),
+        placement=dataclasses.replace(
+            plan.placement, env={**plan.placement.env, "KERAS_BACKEND": "tensorflow"}
+        ),
+        data_location=None,
+        annotations=None,
+        instances=(),
+        timeout=None,
+    )
+
+    def build(out: Path) -> None:
+        random_graph.tell(progress, f"freezing {path.name}", 0)
+        launch.freeze(asked, out, progress=progress)
+        random_graph.tell(progress, f"freezing {path.name}", 1)
+
+    folder = random_graph.folder(
+        f"freezer {VERSION}", model.digest(), str(plan.signature), json.dumps(named)
+    )
+    out = folder / f"{path.stem}.pb"
+    sha256 = built.get_or_build(out, build)
+    origin = f"{path.absolute()}: {_origin(freezing.origin_file(out))}"
+    return dataclasses.replace(graph, path=str(out), sha256=sha256, origin=origin)
+
+
+def _origin(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["origin"])
+    except (OSError, ValueError, KeyError):
+        return "a model that was frozen"
