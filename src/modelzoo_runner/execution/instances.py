@@ -18,7 +18,7 @@ from typing import Any
 
 from modelzoo_runner.errors import BindingError, Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
-from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
