@@ -257,9 +257,13 @@ def _derived_precisions(preset: Preset, request: Request) -> tuple[str, ...]:
     return tuple(each for each in made if each not in preset.graph)
 
 
+DETECTORS_ONLY = ("annotations", "label_map", "category_names", "box_format", "preprocess_graph")
+"""Arguments that mean nothing to a classifier."""
+
+
 def _check_task(request: Request, preset: Preset) -> None:
-    """Refuse what is for detectors only. The task of a graph given as a file isn't known yet."""
-    if preset.task == "detection" or preset.preprocess is None:
+    """Refuse what is for detectors only."""
+    if preset.task != "classification":
         return
     if request.annotations:
         raise RequestError(
