@@ -1,21 +1,22 @@
-"""Runs in containers, at an engine that is a stub: its containers are processes of this machine."""
+"""Runs in containers, by a `docker` command that is a stub: containers are processes here.
+
+With a runtime that is a fake, but for what only TensorFlow can show.
+"""
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fake_backend
 import pytest
 import stub_engine
 import tiny
@@ -34,41 +35,40 @@ from modelzoo_runner import (
     load,
     run,
 )
-from modelzoo_runner.execution import mounts
+from modelzoo_runner.errors import RunnerError
+from modelzoo_runner.execution import container
 from modelzoo_runner.execution.container import Contained
-from modelzoo_runner.machine import allocator
+from modelzoo_runner.machine import allocator, cgroup
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.storage import images
 from modelzoo_runner.values.context import Context
-
-pytest.importorskip("docker", reason="the extra docker isn't installed")
 
 IMAGE = "modelzoo-runner:test"
 DIGEST = "registry.example.org/modelzoo-runner@sha256:0123"
 
 
 @pytest.fixture
-def engine(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[StubEngine]:
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubEngine:
     """An engine that has one image, this library's own."""
-    folder = tmp_path_factory.mktemp("engine")
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/engine.sock")
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     # The files of a container are below this folder; in a real one it is at its root.
-    monkeypatch.setattr(mounts, "OUTSIDE", str(folder / "outside"))
-    with stub_engine.running(folder) as found:
-        found.images[IMAGE] = FakeImage(digests=(DIGEST,))
-        yield found
+    monkeypatch.setattr(container, "OUTSIDE", f"{folder}/outside")
+    found = StubEngine(folder)
+    found.add(IMAGE, FakeImage(digests=(DIGEST,)))
+    return found
+
+
+@pytest.fixture
+def model(fakes: None, tmp_path: Path) -> Path:
+    """A model whose steps take a millisecond, of a runtime that starts in no time."""
+    return fake_backend.write(tmp_path / "model.fake")
 
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.classifier(tmp_path_factory.mktemp("graph") / "graph.pb")
-
-
-@pytest.fixture(scope="module")
-def busy_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.classifier(tmp_path_factory.mktemp("busy") / "busy.pb", work=40)
+    return tiny.classifier(tmp_path_factory.mktemp("graph") / "a graph, of TensorFlow.pb")
 
 
 def test_a_run_in_a_container(engine: StubEngine, graph: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_run_in_a_container(engine: StubEngine, graph: Path, tmp_path: Path) -
     assert result.observed.machine["software"]["python"]
     image = result.plan.docker_image
     assert image is not None
-    assert (image.name, image.id, image.digest) == (IMAGE, engine.images[IMAGE].id, DIGEST)
+    assert (image.name, image.digest) == (IMAGE, DIGEST)
     # Paths are this machine's.
     assert result.plan.graph.path == str(graph)
     assert result.plan.isolation == "auto"
@@ -95,25 +95,37 @@ def test_a_run_in_a_container(engine: StubEngine, graph: Path, tmp_path: Path) -
     assert f"in a container of {IMAGE}, 1 intra-op" in str(result)
     assert load(result.save(tmp_path / "result.json")) == result
     assert ("steps", 3, 3) in told
-    assert engine.containers == {}
+    assert engine.containers() == []
 
 
-def test_what_a_container_may_and_gets(engine: StubEngine, graph: Path) -> None:
-    benchmark(graph, docker_image=IMAGE, steps=1, num_cores=1, env={"SOME_VARIABLE": "a b"})
-    (asked,) = engine.asked
-    host = asked["HostConfig"]
-    (cpu,) = host["CpusetCpus"].split(",")
+def test_what_a_container_may_and_gets(
+    engine: StubEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup, "memory_limit", lambda: 5 * 2**30)
+    benchmark(model, docker_image=IMAGE, steps=1, num_cores=1, env={"SOME_VARIABLE": "a b"})
+    (asked,) = engine.asked("run")
+    (cpu,) = engine.option("cpuset-cpus")
     assert int(cpu) in os.sched_getaffinity(0)
-    assert host["NetworkMode"] == "none"
-    assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges"]
-    assert host["ReadonlyRootfs"] is True and set(host["Tmpfs"]) == {"/tmp"}
-    assert not host.get("Privileged")
-    user, group = asked["User"].split(":")
+    assert {
+        "--rm",
+        "--interactive",
+        "--pull=never",
+        "--network=none",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--tmpfs=/tmp:mode=1777,size=1g",
+        f"--memory={5 * 2**30}",
+        f"--memory-swap={5 * 2**30}",
+        "--label=modelzoo_runner",
+    } <= set(asked)
+    assert not any(each.startswith("--privileged") for each in asked)
+    assert int(engine.option("pids-limit")[0]) > 1000
+    user, group = engine.option("user")[0].split(":")
     assert user != "0" and group != "0"
-    assert {"SOME_VARIABLE=a b", "TF_ENABLE_ONEDNN_OPTS=1", "HOME=/tmp"} <= set(asked["Env"])
-    assert [(each["Source"], each["ReadOnly"]) for each in host["Mounts"]] == [(str(graph), True)]
-    assert asked["Labels"] == {"modelzoo_runner": ""}
+    assert {"SOME_VARIABLE=a b", "HOME=/tmp"} <= set(engine.option("env"))
+    (mount,) = engine.option("mount")
+    assert f"source={model}," in mount and mount.endswith(",readonly")
 
 
 def test_data_is_read_only_and_predictions_come_where_they_should(
@@ -125,13 +137,33 @@ def test_data_is_read_only_and_predictions_come_where_they_should(
     result = accuracy(
         "resnet50", weights=model, data_location=shards, predictions=rows, docker_image=IMAGE
     )
-    here = accuracy("resnet50", weights=model, data_location=shards, num_inter_threads=1)
-    assert (result.counts, result.scores) == (here.counts, here.scores)
-    assert result.plan.predictions == str(rows)
+    assert result.plan.predictions == str(rows) and result.examples == 6
     assert len(rows.read_text().splitlines()) == 7
-    mounted = engine.asked[0]["HostConfig"]["Mounts"]
-    assert [each["Source"] for each in mounted if not each["ReadOnly"]] != [str(tmp_path)]
-    assert {each["Source"] for each in mounted if each["ReadOnly"]} == {str(shards), str(model)}
+    mounted = engine.option("mount")
+    read = {each.split(",")[1] for each in mounted if each.endswith(",readonly")}
+    assert read == {f"source={shards}", f"source={model}"}
+    (written,) = (each for each in mounted if not each.endswith(",readonly"))
+    assert f"source={tmp_path}," not in written
+
+
+@pytest.mark.parametrize("made", ["link", "pipe"])
+def test_predictions_that_are_no_file_of_the_container_are_not_read(
+    engine: StubEngine, model: Path, tmp_path: Path, made: str
+) -> None:
+    secret, target = tmp_path / "secret", tmp_path / "rows.csv"
+    secret.write_text("of this machine")
+    image = SimpleNamespace(name=IMAGE)
+    plan: Any = benchmark(model, steps=1).plan
+    asked = container.replace(plan, predictions=str(target))
+    with (
+        pytest.raises(ContainerError, match="predictions"),
+        container._predictions(asked, image) as own,
+    ):
+        if made == "link":
+            Path(own.predictions).symlink_to(secret)
+        else:
+            os.mkfifo(own.predictions)
+    assert not target.exists()
 
 
 def test_annotations_above_the_images_are_there_too(engine: StubEngine, tmp_path: Path) -> None:
@@ -144,13 +176,13 @@ def test_annotations_above_the_images_are_there_too(engine: StubEngine, tmp_path
     )
     assert result.scores["AP"] == pytest.approx(1)
     assert len(json.loads(found.read_text())) == 4
-    mounted = {each["Source"] for each in engine.asked[0]["HostConfig"]["Mounts"]}
-    assert {str(images), str(annotations), str(model)} <= mounted
+    mounted = {each.split(",")[1] for each in engine.option("mount")}
+    assert {f"source={each}" for each in (images, annotations, model)} <= mounted
 
 
-def test_the_originals_parameters(engine: StubEngine, graph: Path) -> None:
+def test_the_originals_parameters(engine: StubEngine, model: Path) -> None:
     result = run(
-        model_name=graph,
+        model_name=model,
         precision="fp32",
         batch_size="1",
         socket_id="-1",
@@ -160,15 +192,13 @@ def test_the_originals_parameters(engine: StubEngine, graph: Path) -> None:
     assert result.observed.host == "container" and len(result.step_seconds) == 2
 
 
-def test_instances_and_another_malloc_are_children_in_the_container(
-    engine: StubEngine, graph: Path
-) -> None:
+def test_instances_are_children_in_the_container(engine: StubEngine, model: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this process may use one CPU only")
-    result = benchmark(graph, docker_image=IMAGE, steps=30, min_seconds=2, instances=2)
+    result = benchmark(model, docker_image=IMAGE, steps=100, instances=2)
     assert len(result.instances) == 2 and result.observed.host == "container"
     assert len(result.plan.instances) == 2
-    cpus = parse_cpu_list(engine.asked[0]["HostConfig"]["CpusetCpus"])
+    cpus = parse_cpu_list(engine.option("cpuset-cpus")[0])
     assert set(cpus) == {cpu for each in result.instances for cpu in each.cpus}
 
 
@@ -193,102 +223,106 @@ def detector(beside: Path) -> Path:
 
 
 def test_an_error_in_the_container_is_raised_here_with_this_machines_paths(
-    engine: StubEngine, tmp_path: Path
+    engine: StubEngine, model: Path, tmp_path: Path
 ) -> None:
-    fixed = tiny.classifier(tmp_path / "fixed.pb", batch=2)
+    fixed = fake_backend.write(tmp_path / "fixed.fake", batch=2)
     with pytest.raises(RequestError, match="batch size of 2"):
         benchmark(fixed, batch_size=3, steps=1, docker_image=IMAGE)
-    model = tiny.classifier(tmp_path / "model.pb", output="predict:0", size=(224, 224))
-    with pytest.raises(DataError) as caught:
-        accuracy("resnet50", weights=model, data_location=tmp_path / "none", docker_image=IMAGE)
-    assert str(caught.value).startswith(f"{tmp_path}/none: ")
-    assert engine.containers == {}
+    model.write_text("{")
+    with pytest.raises(RunnerError) as caught:
+        benchmark(model, steps=1, docker_image=IMAGE)
+    assert str(caught.value).startswith(f"{model}: ")
+    assert engine.containers() == []
+
+
+def once(action: Callable[[], None]) -> Callable[..., None]:
+    """A progress callback that does something after a few steps, and then no more."""
+    done: list[None] = []
+
+    def tell(what: str, count: int, total: int | None) -> None:
+        if what == "steps" and count > 2 and not done:
+            done.append(None)
+            action()
+
+    return tell
 
 
 def test_ctrl_c_gives_the_partial_result_and_removes_the_container(
-    engine: StubEngine, busy_graph: Path
+    engine: StubEngine, model: Path
 ) -> None:
-    def interrupt(what: str, done: int, total: int | None) -> None:
-        if done > 2 and not engine.killed:
-            os.kill(os.getpid(), signal.SIGINT)
-
+    interrupt = once(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted) as caught:
-        benchmark(busy_graph, steps=10**9, docker_image=IMAGE, progress=interrupt)
+        benchmark(model, steps=10**9, docker_image=IMAGE, progress=interrupt)
     result = caught.value.result
     assert result.interrupted and len(result.step_seconds) > 2
     assert result.observed.host == "container"
-    assert result.plan.graph.path == str(busy_graph)
-    assert (engine.killed, engine.containers) == ([signal.SIGINT], {})
+    assert result.plan.graph.path == str(model)
+    assert engine.containers() == []
 
 
-def test_a_timeout(engine: StubEngine, busy_graph: Path) -> None:
-    with pytest.raises(WorkerError, match=r"timeout=4\.0: the run had not ended by then"):
-        benchmark(busy_graph, steps=10**9, timeout=4, docker_image=IMAGE)
-    assert engine.containers == {}
+def test_a_timeout(engine: StubEngine, model: Path) -> None:
+    with pytest.raises(WorkerError, match=r"timeout=2\.0: the run had not ended by then"):
+        benchmark(model, steps=10**9, timeout=2, docker_image=IMAGE)
+    assert engine.containers() == []
 
 
 def test_a_container_that_is_killed_says_so_with_its_last_words(
-    engine: StubEngine, busy_graph: Path
+    engine: StubEngine, graph: Path
 ) -> None:
-    def kill(what: str, done: int, total: int | None) -> None:
-        container = next(iter(engine.containers.values()))
-        container.out_of_memory = True
-        container.kill(signal.SIGKILL)
-
+    kill = once(lambda: os.kill(engine.containers()[0], signal.SIGKILL))
     with pytest.raises(WorkerError) as caught:
-        benchmark(busy_graph, steps=10**9, batch_size=4, docker_image=IMAGE, progress=kill)
+        benchmark(graph, steps=10**9, batch_size=4, docker_image=IMAGE, progress=kill)
     said = str(caught.value)
     assert said.startswith(
-        "the container that ran the plan was killed by SIGKILL, its memory had run out. "
-        "batch_size=4: try 2. Its last words:\n"
+        "the container that ran the plan was killed by SIGKILL, as the system does when memory "
     )
-    assert "oneDNN" in said
-    assert engine.containers == {}
+    assert "batch_size=4: try 2. Its last words:\n" in said and "oneDNN" in said
+    assert engine.containers() == []
 
 
 @pytest.mark.parametrize(
-    ("code", "how"),
+    ("code", "raised", "how"),
     [
-        (3, "ended with exit code 3. It said nothing."),
-        (139, "was killed by SIGSEGV. It said nothing."),
-        (137, "was killed by SIGKILL, as the system does when memory runs out. batch_size=4: try"),
+        (3, WorkerError, "the container that ran the plan ended with exit code 3. It said nothing"),
+        (
+            139,
+            WorkerError,
+            "the container that ran the plan was killed by SIGSEGV. It said nothing",
+        ),
+        (125, ContainerError, f"docker_image='{IMAGE}': a container of it can't be started"),
     ],
 )
-def test_how_a_container_ended(code: int, how: str) -> None:
-    ended: Any = SimpleNamespace(
-        wait=lambda: {"StatusCode": code},
-        reload=lambda: None,
-        attrs={"State": {"OOMKilled": False}},
-    )
+def test_how_a_container_ended(code: int, raised: type, how: str, tmp_path: Path) -> None:
+    ended: Any = SimpleNamespace(wait=lambda: code)
     plan: Any = SimpleNamespace(batch_size=4)
-    with socket.socket() as connection:
-        said = Contained(plan=plan, container=ended, connection=connection).exit_message()
-    assert said.startswith(f"the container that ran the plan {how}")
+    with (tmp_path / "said").open("w+b") as said:
+        death = Contained(
+            plan=plan, process=ended, answers=0, said=said, image=IMAGE, name=container.CALLED
+        ).death()
+    assert type(death) is raised and str(death).startswith(how)
 
 
-def test_a_container_ends_when_nobody_is_there_any_more(
-    engine: StubEngine, busy_graph: Path
-) -> None:
+def test_a_container_ends_when_nobody_is_there_any_more(engine: StubEngine, model: Path) -> None:
     code = (
-        "import sys; from modelzoo_runner import benchmark; from modelzoo_runner.execution import "
-        "mounts; mounts.OUTSIDE = sys.argv[3];"
+        "import sys; from modelzoo_runner import benchmark;"
+        "from modelzoo_runner.execution import container; container.OUTSIDE = sys.argv[3];"
         "benchmark(sys.argv[1], steps=10**9, docker_image=sys.argv[2])"
     )
     caller = subprocess.Popen(
-        [sys.executable, "-c", code, str(busy_graph), IMAGE, mounts.OUTSIDE],
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", code, str(model), IMAGE, container.OUTSIDE],
+        env={**os.environ, "PYTHONPATH": FakeImage().modules},
     )
     try:
-        wait_for(lambda: any(each.process for each in engine.containers.values()))
-        container = next(iter(engine.containers.values()))
-        process = container.process
-        assert process is not None
+        wait_for(engine.containers)
+        (process,) = engine.containers()
         time.sleep(1)
-        assert process.poll() is None
+        os.kill(process, 0)
     finally:
         caller.kill()
         caller.wait()
-    assert process.wait(60) == 1
+    wait_for(lambda: not engine.containers())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
@@ -304,96 +338,82 @@ def refused(**asked: Any) -> str:
     return str(caught.value)
 
 
-def test_no_engine(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with warnings.catch_warnings():
-        # The package leaves the socket open that it couldn't connect.
-        warnings.simplefilter("ignore", ResourceWarning)
-        said = refused(model=graph)
-        gc.collect()
-    assert said == (
-        f"docker_image='{IMAGE}': no container engine answers at unix://{tmp_path}/none.sock: No "
-        "such file or directory. Start Docker, or name its socket in DOCKER_HOST"
-    )
-    monkeypatch.setenv("DOCKER_HOST", "nonsense")
-    assert "no container engine answers at nonsense: Invalid bind address" in refused(model=graph)
+def test_no_engine(engine: StubEngine, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (engine.folder / "down").touch()
+    assert "no container engine answers: Cannot connect" in refused(model=model)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert "no container engine answers at DOCKER_HOST=unix:///nowhere.sock" in refused(model=model)
 
 
-def test_without_the_package_for_engines(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "docker", None)
-    with pytest.raises(MissingDependency) as caught:
-        benchmark(graph, steps=1, docker_image=IMAGE)
-    assert str(caught.value) == (
-        f"docker_image='{IMAGE}': docker isn't installed, which talks to the container engine: pip "
-        "install 'modelzoo_runner[docker]'"
-    )
+def test_no_docker_command(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependency, match=r"docker command .* install Docker"):
+        benchmark(model, steps=1, docker_image=IMAGE)
 
 
-def test_an_image_that_is_not_there_is_pulled(engine: StubEngine, graph: Path) -> None:
-    engine.to_pull["mine:latest"] = FakeImage()
+def test_an_image_that_is_not_there_is_pulled(engine: StubEngine, model: Path) -> None:
+    engine.add("mine:latest", FakeImage(to_pull=True))
     told: list[tuple[Any, ...]] = []
-    benchmark(graph, steps=1, docker_image="mine", progress=lambda *said: told.append(said))
-    assert engine.pulled == ["mine:latest"]
-    assert told[0] == ("image bytes", 5, 10)
-    benchmark(graph, steps=1, docker_image="mine")
-    assert len(engine.pulled) == 1
+    benchmark(model, steps=1, docker_image="mine", progress=lambda *said: told.append(said))
+    assert engine.asked("pull") == [["pull", "mine"]]
+    assert [count for what, *count in told if what == "image layers"] == [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+        [2, 2],
+    ]
+    benchmark(model, steps=1, docker_image="mine")
+    assert len(engine.asked("pull")) == 1
 
 
-def test_an_image_that_can_not_be_had(engine: StubEngine, graph: Path) -> None:
-    advice = "Build it (docker build -t mine . in this library's source), or name another one"
-    assert refused(model=graph, docker_image="mine") == (
-        "docker_image='mine': the container engine has no such image and can't pull it: pull "
-        f"access denied for mine. {advice}"
+def test_an_image_that_can_not_be_had(engine: StubEngine, model: Path) -> None:
+    said = refused(model=model, docker_image="mine")
+    assert said.startswith("docker_image='mine': this machine has no such image")
+    assert "pull access denied for mine" in said and "docker build -t mine ." in said
+    engine.add("mine:latest", FakeImage(to_pull=True))
+    said = refused(model=model, docker_image="mine", offline=True)
+    assert "offline=True" in said and "docker build -t mine ." in said
+    assert engine.asked("run") == [] and len(engine.asked("pull")) == 1
+
+
+def test_images_that_do_not_do(engine: StubEngine, model: Path, tmp_path: Path) -> None:
+    def said_of(image: FakeImage) -> str:
+        engine.add(IMAGE, image)
+        said = refused(model=model)
+        assert said.startswith(f"docker_image='{IMAGE}': a container of it can't be started")
+        assert f"has to have python and modelzoo_runner {__version__}" in said
+        assert f"docker build -t {IMAGE} ." in said
+        return said
+
+    assert '"python": executable file not found' in said_of(FakeImage(python=()))
+    said = said_of(FakeImage(python=(sys.executable, "-I", "-S")))
+    assert "No module named 'modelzoo_runner'" in said
+    other = tmp_path / "other"
+    other.mkdir()
+    for each in ("src", "presets"):
+        (other / each).symlink_to(stub_engine.SOURCE.parent / each)
+    (other / "sitecustomize.py").write_text(
+        "import modelzoo_runner._version as found\nfound.__version__ = '0.0.1'\n"
     )
-    engine.to_pull["mine:latest"] = FakeImage()
-    assert refused(model=graph, docker_image="mine", offline=True) == (
-        "docker_image='mine': the container engine has no such image, and offline=True forbids to "
-        f"pull it. {advice}"
-    )
-    assert engine.asked == []
-
-
-def test_an_image_without_python(engine: StubEngine, graph: Path) -> None:
-    engine.images[IMAGE].python = None
-    assert refused(model=graph) == (
-        f"docker_image='{IMAGE}': a container of it can't be started: exec: \"python\": executable "
-        f"file not found in $PATH. An image has to have python and modelzoo_runner {__version__} "
-        "(see Dockerfile in this library's source)"
-    )
-    assert engine.containers == {}
-
-
-def test_an_image_without_this_library(engine: StubEngine, graph: Path) -> None:
-    engine.images[IMAGE].python = (sys.executable, "-I", "-S")
-    assert refused(model=graph) == (
-        f"docker_image='{IMAGE}': it has no modelzoo_runner (No module named 'modelzoo_runner'), "
-        f"and this is modelzoo_runner {__version__}: the same has to be in both. Build it anew "
-        f"(docker build -t {IMAGE} . in this one's source)"
-    )
-    assert engine.containers == {}
-
-
-def test_an_image_with_another_version_of_this_library(
-    engine: StubEngine, graph: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "modelzoo_runner").mkdir()
-    (tmp_path / "modelzoo_runner" / "__init__.py").write_text("__version__ = '0.0.1'\n")
-    engine.images[IMAGE].modules = str(tmp_path)
-    assert refused(model=graph).startswith(
-        f"docker_image='{IMAGE}': it has modelzoo_runner 0.0.1, and this is modelzoo_runner "
-        f"{__version__}: the same has to be in both."
-    )
+    said = said_of(FakeImage(modules=f"{other}:{FakeImage().modules}"))
+    assert f"this is modelzoo_runner 0.0.1, not {__version__}" in said
+    assert engine.containers() == []
 
 
 def test_what_is_printed_does_not_get_between_the_messages(
-    engine: StubEngine, graph: Path, tmp_path: Path
+    engine: StubEngine, model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, os, threading\n"
-        "threading.Timer(0.2, lambda: [os.system('echo from a child'), print('hello')]).start()\n"
+    (tmp_path / "fake_backend.py").write_text(
+        Path(fake_backend.__file__).read_text()
+        + "\nprint('hello', flush=True); os.system('echo from a child')\n"
     )
-    engine.images[IMAGE].modules = f"{tmp_path}:{stub_engine.SOURCE}"
-    assert len(benchmark(graph, steps=5, docker_image=IMAGE).step_seconds) == 5
+    engine.add(IMAGE, FakeImage(modules=f"{tmp_path}:{FakeImage().modules}"))
+    assert len(benchmark(model, steps=5, docker_image=IMAGE).step_seconds) == 5
+
+
+def test_the_engine_refuses(engine: StubEngine, model: Path) -> None:
+    (engine.folder / "full").touch()
+    assert "no space left on device" in refused(model=model)
 
 
 def test_a_folder_of_links_to_elsewhere_is_refused(engine: StubEngine, tmp_path: Path) -> None:
@@ -402,12 +422,8 @@ def test_a_folder_of_links_to_elsewhere_is_refused(engine: StubEngine, tmp_path:
     for shard in shards.iterdir():
         (links / shard.name).symlink_to(shard)
     model = tiny.classifier(tmp_path / "model.pb", output="predict:0", size=(224, 224))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="outside of the folder that the container gets"):
         accuracy("resnet50", weights=model, data_location=links, docker_image=IMAGE)
-    assert str(caught.value).endswith(
-        ", which is outside of the folder that the container gets. Give the folder that the files "
-        "themselves are in"
-    )
     (tmp_path / "whole").symlink_to(shards)
     result = accuracy(
         "resnet50", weights=model, data_location=tmp_path / "whole", docker_image=IMAGE
@@ -415,15 +431,7 @@ def test_a_folder_of_links_to_elsewhere_is_refused(engine: StubEngine, tmp_path:
     assert result.examples == 4
 
 
-def test_the_engine_refuses(engine: StubEngine, graph: Path, monkeypatch: Any) -> None:
-    def create(*_: Any) -> None:
-        raise stub_engine.Refused(500, "no space left on device")
-
-    monkeypatch.setattr(stub_engine.Handler, "create", create)
-    assert refused(model=graph) == (
-        f"docker_image='{IMAGE}': the container engine says: no space left on device"
-    )
-
-
 def test_the_image_by_name_and_id(engine: StubEngine) -> None:
-    assert images.local(IMAGE, Context()).id == engine.images[IMAGE].id
+    found = images.local(IMAGE, Context())
+    assert found.id == FakeImage().id
+    assert images.local(found.id or "", Context()).id == found.id
