@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import os
 import random
 import statistics
 import time
@@ -27,8 +28,8 @@ from typing import Any
 from modelzoo_runner import BenchmarkResult, ab_test, benchmark, compare
 
 WIDTH = 256
-CALIBRATION = 60
-"""Products in the graph that the cost of one is told from."""
+CALIBRATION = 200
+"""Products in the graph from which the cost of one is told."""
 
 
 def with_extra_work(source: Path, target: Path, products: int, output: str) -> dict[str, str]:
@@ -63,7 +64,7 @@ def planted(source: Path, folder: Path, output: str, shared: dict[str, Any]) -> 
         path = folder / f"{name}.pb"
         outputs = with_extra_work(source, path, products, output)
         variants[name] = {"weights": str(path), "outputs": outputs}
-    found = ab_test(variants["none"], variants["calibration"], rounds=60, **shared)
+    found = ab_test(variants["none"], variants["calibration"], rounds=100, **shared)
     of_one = (1 / found.ratio - 1) / CALIBRATION
     print(f"{CALIBRATION} products take {100 * of_one * CALIBRATION:.1f} % of the graph's time")
     for share in (0.03, 0.10):
@@ -115,6 +116,7 @@ def in_turns(
                 "interval": result.interval,
                 "rounds": len(result.rounds),
                 "seconds": result.seconds,
+                "load_average": os.getloadavg()[0],
             }
         )
         print(f"{number + 1}/{len(plan)} {name}: {result.comparisons[0]}", flush=True)

@@ -6,16 +6,21 @@ Children find it by the entry point in `fakes.dist-info` beside this file.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import fake_backend
+
+from modelzoo_runner.backends import base as backends
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scores, Source
 from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Graph, Preset
 
 ROLES = ("mean",)
 IMAGE = None
@@ -23,10 +28,32 @@ HAS_ANNOTATIONS = False
 PUBLISHED_ON = None
 DATA_FORM = "text files of numbers"
 
+PRESET = Preset(
+    name="mine",
+    task="mean",
+    graph={"fp32": Graph(input="input:0", outputs={"mean": "mean:0"})},
+)
+PYTHONPATH = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
+"""With it a new process finds the fakes."""
+
+
+def register() -> None:
+    """Put the fakes in the tables of a process that plans, where the fixture `fakes` can't."""
+    backends.BACKENDS["fake"] = "fake_backend"  # type: ignore[index]
+    base.TASKS["mean"] = "fake_task"  # type: ignore[index]
+
+
+def arguments(folder: Path, *, examples: int, seconds: float = 0.001) -> dict[str, Any]:
+    """A model and the numbers 0, 1, ... as data: the arguments of an accuracy run of this task."""
+    (folder / "numbers").mkdir(parents=True)
+    for number in range(examples):
+        (folder / "numbers" / f"{number:03}.txt").write_text(str(number))
+    model = fake_backend.write(folder / "model.fake", outputs=["mean"], seconds=seconds)
+    return {"model": PRESET, "weights": str(model), "data_location": str(folder / "numbers")}
+
 
 def _files(plan: Plan, location: str) -> list[Path]:
-    start, stop = plan.examples or (0, plan.limit)
-    return sorted(Path(location).glob("*.txt"))[start:stop]
+    return sorted(Path(location).glob("*.txt"))
 
 
 @contextlib.contextmanager
@@ -40,8 +67,10 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
             inputs = np.stack([np.full((4, 4, 3), value, np.float32) for value in values])
             yield Batch(inputs=inputs, truth=values, names=tuple(file.name for file in some))
 
-    files = _files(plan, location)
-    yield Source(batches=batches(), examples=len(files))
+    start, stop = plan.examples or (0, plan.limit)
+    files = _files(plan, location)[start:stop]
+    found = None if plan.examples is None else base.part_of(plan, dataset(plan, location))
+    yield Source(batches=batches(), examples=len(files), dataset=found)
 
 
 def dataset(plan: Plan, location: str) -> DatasetInfo:

@@ -140,7 +140,7 @@ CGROUP2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
 """The line of `mountinfo` that most distributions have today."""
 
 ZOO = regular(sockets=2, cores=28, threads=2)
-"""The machine that the tests of Intel's scripts describe: 112 CPUs, 2 memory nodes."""
+"""The machine that the tests of Intel's scripts describe: 112 CPUs, 2 NUMA nodes."""
 
 MACHINES: Mapping[str, Machine] = {
     "zoo": ZOO,

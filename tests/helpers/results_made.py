@@ -10,7 +10,8 @@ from typing import Any
 
 from modelzoo_runner.results.ab import ABResult, Round, Side
 from modelzoo_runner.results.instances import ProcessRecord
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed, Result
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 PLAN = Plan(

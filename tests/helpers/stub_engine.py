@@ -1,287 +1,166 @@
-"""A container engine for tests: it speaks what is needed of the Engine API, on a Unix socket.
+"""A `docker` command for tests: its containers are processes of this machine.
 
-A container is a process of this machine with the environment that was asked for; its mounts are
-links. So everything but the isolation is real, where no engine is.
+A process gets the environment that was asked for, and links in place of mounts. So everything but
+the isolation is real, where no engine is. The command keeps what it knows in the folder that it is
+in: `images.json`, `asked.jsonl` (the arguments of each call), and a file for each container, with
+its process id.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import shutil
-import signal
-import socketserver
-import struct
-import subprocess
 import sys
-import threading
-import urllib.parse
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 SOURCE = Path(__file__).parents[2] / "src"
+HELPERS = Path(__file__).parent
 
 
 @dataclass
 class FakeImage:
     """What an image has: a Python, with these options, that looks for modules there."""
 
-    python: tuple[str, ...] | None = (sys.executable,)
-    modules: str = str(SOURCE)
+    python: tuple[str, ...] = (sys.executable,)
+    modules: str = f"{SOURCE}:{HELPERS}"
     digests: tuple[str, ...] = ()
+    to_pull: bool = False
 
     @property
     def id(self) -> str:
         return f"sha256:{abs(hash((self.python, self.modules))):064x}"
 
 
-@dataclass
-class FakeContainer:
-    """A container: what it was made from, and the process that it is once it is started."""
-
-    id: str
-    name: str
-    image: FakeImage
-    asked: dict[str, Any]
-    process: subprocess.Popen[bytes] | None = None
-    started: threading.Event = field(default_factory=threading.Event)
-    out_of_memory: bool = False
-
-    def start(self) -> None:
-        """Start it, in the calling thread: with that it ends, too."""
-        assert self.image.python is not None
-        _, *arguments = self.asked["Entrypoint"]
-        given = dict(each.split("=", 1) for each in self.asked["Env"])
-        self.process = subprocess.Popen(
-            [*self.image.python, *arguments],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": self.image.modules, **given},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self.started.set()
-
-    def kill(self, number: int) -> None:
-        if self.process is not None and self.process.poll() is None:
-            os.kill(self.process.pid, number)
-
-    def end(self) -> None:
-        """Kill all of it, as the end of its first process does in a real one."""
-        self.started.set()
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-                if stream is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        stream.close()
-
-    @property
-    def code(self) -> int:
-        assert self.process is not None
-        returncode = self.process.wait()
-        return returncode if returncode >= 0 else 128 - returncode
-
-
-@dataclass
 class StubEngine:
-    """The engine's state, for a test to arrange and to look at."""
+    """The command's folder, for a test to arrange and to look at."""
 
-    images: dict[str, FakeImage] = field(default_factory=dict)
-    to_pull: dict[str, FakeImage] = field(default_factory=dict)
-    containers: dict[str, FakeContainer] = field(default_factory=dict)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    """What each container was to be created with, also of those that were removed."""
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = folder / "docker"
+        # Without what Python loads at its start, it is there in no time.
+        command.write_text(f"#!{sys.executable} -IS\n{COMMAND}")
+        command.chmod(0o755)
 
-    pulled: list[str] = field(default_factory=list)
-    killed: list[int] = field(default_factory=list)
+    def add(self, name: str, image: FakeImage) -> FakeImage:
+        file = self.folder / "images.json"
+        images = json.loads(file.read_text()) if file.exists() else {}
+        images[name] = {**asdict(image), "id": image.id}
+        file.write_text(json.dumps(images))
+        return image
 
+    def asked(self, verb: str) -> list[list[str]]:
+        """The arguments of each call of that verb."""
+        file = self.folder / "asked.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [each for each in map(json.loads, lines) if each[0] == verb]
 
-class Refused(Exception):
-    """An answer with a status of 400 or above."""
+    def option(self, name: str) -> list[str]:
+        """The values of an option of the one `run`."""
+        (arguments,) = self.asked("run")
+        head = f"--{name}="
+        return [each.removeprefix(head) for each in arguments if each.startswith(head)]
 
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        super().__init__(message)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request; its path says which."""
-
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def log_message(self, *_: object) -> None: ...
-
-    def address_string(self) -> str:
-        return "a Unix socket"
-
-    def do_GET(self) -> None:
-        self.answered("GET")
-
-    def do_POST(self) -> None:
-        self.answered("POST")
-
-    def do_DELETE(self) -> None:
-        self.answered("DELETE")
-
-    def answered(self, method: str) -> None:
-        engine: StubEngine = self.server.engine
-        url = urllib.parse.urlsplit(self.path)
-        parts = urllib.parse.unquote(url.path).strip("/").split("/")
-        if parts[0].startswith("v1."):
-            del parts[0]
-        query = {name: values[0] for name, values in urllib.parse.parse_qs(url.query).items()}
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        given = json.loads(body) if body else {}
-        try:
-            if parts[0] == "version":
-                self.say({"ApiVersion": "1.41", "Version": "stub"})
-            elif parts[0] == "images":
-                self.image(engine, parts, query)
-            elif parts[1] == "create":
-                self.create(engine, query["name"], given)
-            else:
-                container = engine.containers.get(parts[1])
-                if container is None:
-                    raise Refused(404, f"No such container: {parts[1]}")
-                self.container(engine, container, parts[2:], query)
-        except Refused as refused:
-            self.say({"message": str(refused)}, refused.status)
-
-    def image(self, engine: StubEngine, parts: list[str], query: dict[str, str]) -> None:
-        if parts[1] == "create":
-            name = f"{query['fromImage']}:{query['tag']}"
-            if name not in engine.to_pull:
-                raise Refused(404, f"pull access denied for {query['fromImage']}")
-            engine.pulled.append(name)
-            engine.images[name] = engine.to_pull[name]
-            size = {"current": 5, "total": 10}
-            self.say({"status": "Downloading", "id": "layer", "progressDetail": size})
-            return
-        name = "/".join(parts[1:-1])
-        found = engine.images.get(name) or engine.images.get(f"{name}:latest")
-        if found is None:
-            raise Refused(404, f"No such image: {name}")
-        self.say({"Id": found.id, "RepoDigests": list(found.digests), "RepoTags": [name]})
-
-    def create(self, engine: StubEngine, name: str, asked: dict[str, Any]) -> None:
-        engine.asked.append(asked)
-        image = next(each for each in engine.images.values() if each.id == asked["Image"])
-        for mount in asked["HostConfig"].get("Mounts", ()):
-            target = Path(mount["Target"])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(mount["Source"])
-        container = FakeContainer(id=f"id-{name}", name=name, image=image, asked=asked)
-        engine.containers |= {container.id: container, name: container}
-        self.say({"Id": container.id, "Warnings": []}, 201)
-
-    def container(
-        self, engine: StubEngine, container: FakeContainer, verb: list[str], query: dict[str, str]
-    ) -> None:
-        if not verb:  # DELETE
-            container.end()
-            engine.containers = {
-                key: each for key, each in engine.containers.items() if each is not container
-            }
-            for mount in container.asked["HostConfig"].get("Mounts", ()):
-                Path(mount["Target"]).unlink()
-            self.say(None, 204)
-        elif verb == ["json"]:
-            ended = container.process is not None and container.process.poll() is not None
-            state = {"OOMKilled": container.out_of_memory, "Running": not ended}
-            self.say({"Id": container.id, "Name": container.name, "State": state})
-        elif verb == ["attach"]:
-            self.attach(container)
-        elif verb == ["start"]:
-            if container.image.python is None:
-                raise Refused(400, 'exec: "python": executable file not found in $PATH')
-            # Not in this thread, which ends with the caller's connection.
-            self.server.starter.submit(container.start).result()
-            self.say(None, 204)
-        elif verb == ["kill"]:
-            engine.killed.append(int(query["signal"]))
-            container.kill(int(query["signal"]))
-            self.say(None, 204)
-        elif verb == ["wait"]:
-            self.say({"StatusCode": container.code})
-
-    def attach(self, container: FakeContainer) -> None:
-        """Standard input and output over this connection, from now until the process ends."""
-        self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
-        self.wfile.flush()
-        self.close_connection = True
-        container.started.wait()
-        process = container.process
-        if process is None:
-            return
-        assert process.stdin and process.stdout and process.stderr
-        streams = {process.stdout.fileno(): 1, process.stderr.fileno(): 2}
-        connection = self.connection.fileno()
-        listening = {connection, *streams}
-        while listening & set(streams):
-            for ready in select.select(list(listening), [], [])[0]:
-                chunk = os.read(ready, 1 << 16)
-                if not chunk:
-                    listening.discard(ready)
-                    if ready == connection:
-                        process.stdin.close()
-                elif ready == connection:
-                    process.stdin.write(chunk)
-                    process.stdin.flush()
-                else:
-                    with contextlib.suppress(BrokenPipeError):
-                        header = struct.pack(">BxxxL", streams[ready], len(chunk))
-                        self.wfile.write(header + chunk)
-
-    def say(self, answer: Any, status: int = 200) -> None:
-        body = b"" if answer is None else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def containers(self) -> list[int]:
+        """The process ids of those that are there."""
+        return [int(file.read_text()) for file in (self.folder / "containers").glob("*")]
 
 
-class Server(socketserver.ThreadingUnixStreamServer):
-    """Answers each connection in a thread."""
+COMMAND = r"""
+import csv, json, os, signal, subprocess, sys
+from pathlib import Path
 
-    daemon_threads = True
-    engine: StubEngine
-    starter: ThreadPoolExecutor
-
-    def handle_error(self, *_: Any) -> None:
-        """A caller that is gone hears no answer."""
-
-    def get_request(self) -> Any:
-        # http.server prints the client's address, and one at a Unix socket has none.
-        request, _ = super().get_request()
-        return request, ("", 0)
+HERE = Path(sys.argv[0]).parent
+CONTAINERS = HERE / "containers"
+CONTAINERS.mkdir(exist_ok=True)
+arguments = sys.argv[1:]
+with (HERE / "asked.jsonl").open("a") as file:
+    file.write(json.dumps(arguments) + "\n")
 
 
-@contextlib.contextmanager
-def running(folder: Path) -> Iterator[StubEngine]:
-    """An engine that answers at `folder / "engine.sock"`."""
-    with (
-        ThreadPoolExecutor(1) as starter,
-        Server(str(folder / "engine.sock"), Handler) as server,
-    ):
-        server.engine, server.starter = StubEngine(), starter
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server.engine
-        finally:
-            for container in server.engine.containers.values():
-                container.end()
-            server.shutdown()
-            thread.join()
-    shutil.rmtree(folder / "outside", ignore_errors=True)
+def refuse(said, code=1):
+    print(said, file=sys.stderr)
+    sys.exit(code)
+
+
+if (HERE / "down").exists():
+    refuse("Cannot connect to the Docker daemon at unix:///nowhere.sock. Is it running?")
+images = json.loads((HERE / "images.json").read_text())
+
+
+def image(name):
+    for known, found in images.items():
+        if not found["to_pull"] and name in (known, known.removesuffix(":latest"), found["id"]):
+            return found
+    refuse(f"Error response from daemon: No such image: {name}")
+
+
+def options(name):
+    return [each.partition("=")[2] for each in arguments if each.startswith(f"--{name}=")]
+
+
+def mounts():
+    for line in options("mount"):
+        (fields,) = csv.reader([line])
+        given = dict(each.split("=", 1) for each in fields if "=" in each)
+        yield Path(given["target"]), given["source"]
+
+
+def run():
+    if (HERE / "full").exists():
+        refuse("docker: Error response from daemon: no space left on device", 125)
+    at = arguments.index("--entrypoint")
+    found, command = image(arguments[at + 2]), arguments[at + 3 :]
+    (name,) = options("name")
+    for target, source in mounts():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": found["modules"]}
+    env |= dict(each.split("=", 1) for each in options("env"))
+    code = 0
+    try:
+        if not found["python"]:
+            refuse('docker: exec: "python": executable file not found in $PATH', 127)
+        process = subprocess.Popen([*found["python"], *command], env=env, start_new_session=True)
+        # As the real one does: what it is told goes on to the container.
+        signal.signal(signal.SIGINT, lambda *_: process.send_signal(signal.SIGINT))
+        (CONTAINERS / name).write_text(str(process.pid))
+        code = process.wait()
+    finally:
+        (CONTAINERS / name).unlink(missing_ok=True)
+        for target, _ in mounts():
+            target.unlink()
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+def remove(name):
+    try:
+        os.killpg(int((CONTAINERS / name).read_text()), signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        refuse(f"Error response from daemon: No such container: {name}")
+
+
+def pull(name):
+    full = name if ":" in name else f"{name}:latest"
+    if full not in images:
+        refuse(f"Error response from daemon: pull access denied for {name}")
+    print("latest: Pulling from library/mine", "1a: Pulling fs layer", "2b: Pulling fs layer",
+          "1a: Download complete", "1a: Pull complete", "2b: Pull complete", sep="\n")
+    images[full]["to_pull"] = False
+    (HERE / "images.json").write_text(json.dumps(images))
+
+
+match arguments:
+    case ["version", *_]:
+        print("stub")
+    case ["image", "inspect", name]:
+        found = image(name)
+        print(json.dumps([{"Id": found["id"], "RepoDigests": found["digests"]}]))
+    case ["pull", name]:
+        pull(name)
+    case ["rm", "--force", name]:
+        remove(name)
+    case ["run", *_]:
+        run()
+    case _:
+        refuse(f"unknown command: {arguments}")
+"""

@@ -110,15 +110,19 @@ def coco(folder: Path) -> tuple[Path, Path]:
     return folder / "val2017", annotations
 
 
-def shards(folder: Path, *, images: int = 12, files: int = 2) -> Path:
-    """ImageNet-like shards of small images, each of another class, as far as there are any."""
+def shards(folder: Path, *, images: int = 12, files: int = 2, shuffled: bool = False) -> Path:
+    """ImageNet-like shards of small images, each of another class, as far as there are any.
+
+    Sorted by their labels in each file, or shuffled.
+    """
     import tensorflow as tf
 
     folder.mkdir()
     generator = np.random.default_rng(1)
     for file in range(files):
         with tf.io.TFRecordWriter(str(folder / f"validation-{file:05}-of-{files:05}")) as writer:
-            for number in range(file, images, files):
+            numbers = list(range(file, images, files))
+            for number in generator.permutation(numbers).tolist() if shuffled else numbers:
                 pixels = generator.integers(0, 256, (20, 24, 3), np.uint8)
                 writer.write(_record(tf.io.encode_jpeg(pixels).numpy(), number % 1000 + 1))
     return folder

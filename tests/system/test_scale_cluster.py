@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import fake_gcs
+import fake_task
 import pytest
 import tiny
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 
 from modelzoo_runner import (
     AccuracyResult,
@@ -34,8 +35,7 @@ from modelzoo_runner import (
 )
 from modelzoo_runner.data.convert import convert_imagenet
 from modelzoo_runner.machine import topology
-from modelzoo_runner.scale import cluster, cluster_checks, cluster_worker, cores
-from modelzoo_runner.scale.cluster_worker import Crew, Seat
+from modelzoo_runner.scale import cluster, cluster_worker
 
 pytestmark = [
     pytest.mark.usefixtures("same_pools"),
@@ -52,13 +52,28 @@ LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1
 Told = tuple[str, int, "int | None"]
 
 
+@contextlib.contextmanager
+def _variables(**values: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """Two workers of one thread each, which share this machine's cores."""
     with (
+        _variables(PYTHONPATH=fake_task.PYTHONPATH),
         LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as local,
         Client(local, set_as_default=False) as client,
     ):
+
+        class Fakes(WorkerPlugin):  # type: ignore[misc]
+            def setup(self, worker: Any) -> None:
+                fake_task.register()
+
+        client.register_plugin(Fakes(), name="fakes")
         yield client
     # It looks after what spawned processes share, and stays; other tests count processes.
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
@@ -148,17 +163,6 @@ def test_counts_are_those_of_one_process(
     assert found.observed.host == "child" and "in 16 parts" in str(found)
 
 
-def test_a_killed_workers_part_is_done_again_and_counted_once(
-    two: Client, imagenet: dict[str, Any], alone: AccuracyResult, tmp_path: Path
-) -> None:
-    killing = Killing(two, after=64)
-    found = accuracy(**imagenet, client=two, checkpoint=tmp_path / "kept", progress=killing)
-    assert killing.killed
-    same(found, alone)
-    kept = {each.stem for each in (tmp_path / "kept").glob("*.done")}
-    assert len(kept) == len(found.parts) == 16
-
-
 @pytest.fixture(scope="module")
 def coco(samples: Path) -> dict[str, Any]:
     folder = samples / "coco" / "val2017_mini"
@@ -175,11 +179,11 @@ def test_coco_scores_are_those_of_one_process_also_when_a_worker_is_killed(
 ) -> None:
     one, many = tmp_path / "one.json", tmp_path / "many.json"
     # On one core as each worker is: with two threads the last digits may be others.
-    alone = accuracy(**coco, num_cores=1, predictions=one)
-    killing = Killing(two, after=30)
-    found = accuracy(**coco, client=two, predictions=many, progress=killing)
+    alone = accuracy(**coco, num_cores=1, limit=60, predictions=one)
+    killing = Killing(two, after=12)
+    found = accuracy(**coco, client=two, limit=60, predictions=many, progress=killing)
     assert killing.killed
-    assert found.examples == alone.examples == 164 and alone.scores["AP"] > 0.19
+    assert found.examples == alone.examples == 60 and alone.scores["AP"] > 0.15
     for name in ("scores", "legacy_scores", "per_category"):
         assert getattr(found, name) == pytest.approx(getattr(alone, name), abs=1e-12)
     assert len(found.parts) > 2
@@ -197,6 +201,26 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"model": "resnet50", "weights": graph, "data_location": shards, "batch_size": 4}
 
 
+@pytest.fixture
+def numbers(tmp_path: Path) -> dict[str, Any]:
+    """A run of 64 steps without TensorFlow, as arguments."""
+    given = fake_task.arguments(tmp_path / "given", examples=128, seconds=0.02)
+    return given | {"batch_size": 2}
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_killed_workers_part_is_done_again_and_counted_once(
+    two: Client, numbers: dict[str, Any], tmp_path: Path
+) -> None:
+    killing = Killing(two, after=16)
+    found = accuracy(**numbers, client=two, checkpoint=tmp_path / "kept", progress=killing)
+    assert killing.killed
+    edges = [0, *(each.examples[1] for each in found.parts)]
+    assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 128
+    assert found.examples == 128 and found.scores == {"mean": 63.5}
+    assert len(list((tmp_path / "kept").glob("*.done"))) == len(found.parts) > 8
+
+
 def children(client: Client) -> int:
     """How many processes of ours the workers have."""
 
@@ -210,8 +234,9 @@ def children(client: Client) -> int:
     return sum(client.run(count).values())
 
 
+@pytest.mark.usefixtures("fakes")
 def test_ctrl_c_gives_what_is_done_and_ends_the_rest(
-    two: Client, small: dict[str, Any], tmp_path: Path
+    two: Client, numbers: dict[str, Any], tmp_path: Path
 ) -> None:
     def progress(what: str, done: int, total: int | None) -> None:
         if done >= 8:
@@ -219,17 +244,17 @@ def test_ctrl_c_gives_what_is_done_and_ends_the_rest(
             time.sleep(1)
 
     with pytest.raises(Interrupted) as raised:
-        accuracy(**small, client=two, checkpoint=tmp_path / "kept", progress=progress)
+        accuracy(**numbers, client=two, checkpoint=tmp_path / "kept", progress=progress)
     partial = raised.value.result
     assert partial.interrupted and partial.examples >= 8
     deadline = time.monotonic() + 20
     while children(two) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert children(two) == 0
-    found = accuracy(**small, client=two.scheduler.address, checkpoint=tmp_path / "kept")
-    assert found.examples == 24 and not found.interrupted
+    found = accuracy(**numbers, client=two.scheduler.address, checkpoint=tmp_path / "kept")
+    assert found.examples == 128 and not found.interrupted
     # And here what is all done.
-    assert accuracy(**small, **HERE, checkpoint=tmp_path / "kept").counts == found.counts
+    assert accuracy(**numbers, checkpoint=tmp_path / "kept").scores == found.scores
 
 
 def test_each_worker_fetches_a_bucket_for_itself(
@@ -296,40 +321,37 @@ def worker(client: Client, folder: Path, **variables: str) -> Iterator[None]:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize("package", ["modelzoo_runner", "numpy", "tensorflow_cpu"])
-def test_a_worker_with_another_version_is_refused_by_name(
-    two: Client, small: dict[str, Any], tmp_path: Path, package: str
+def test_a_worker_with_other_versions_is_refused_by_name(
+    two: Client, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    stub = tmp_path / f"{package}-0.0.1.dist-info"
-    stub.mkdir()
-    (stub / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
+    for package in ("modelzoo_runner", "numpy", "tensorflow_cpu"):
+        stub = tmp_path / f"{package}-0.0.1.dist-info"
+        stub.mkdir()
+        (stub / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
     before = set(two.nthreads())
     path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
     with worker(two, tmp_path, PYTHONPATH=path):
         (address,) = set(two.nthreads()) - before
         with pytest.raises(BindingError) as raised:
             accuracy(**small, client=two)
-    name = package.removesuffix("_cpu")
-    assert str(raised.value).startswith(
-        f"client=: worker {address} has {name} 0.0.1, and here it is "
-    )
-    assert str(raised.value).endswith(
-        ". One result would be of different programs: install the same on all workers"
-    )
+    for name in ("modelzoo_runner", "numpy", "tensorflow"):
+        assert f"worker {address} has {name} 0.0.1, and here it is " in str(raised.value)
+    assert "install the same" in str(raised.value)
 
 
 # Sweeps.
 
 
+@pytest.mark.usefixtures("fakes")
 def test_a_sweep_over_workers_is_in_order_with_failures_in_their_places(
-    two: Client, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: Client, numbers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(small["weights"].parent)
+    monkeypatch.chdir(Path(numbers["weights"]).parent)
     told: list[Told] = []
-    quick = {"model": "graph.pb", "batch_size": 2, "warmup_steps": 1, "steps": 3}
+    quick = {"model": "./model.fake", "batch_size": 2, "warmup_steps": 1, "steps": 3}
     runs = [
-        {**quick, "input_shape": (8, 8)},
-        {"verb": "accuracy", **small, "data_location": "shards"},
+        {**quick, "socket_id": 99},
+        {"verb": "accuracy", **numbers, "data_location": "numbers"},
         {**quick, "seed": 3, "num_cores": 1},
     ]
     found = sweep(
@@ -339,9 +361,9 @@ def test_a_sweep_over_workers_is_in_order_with_failures_in_their_places(
         progress=lambda *said: told.append(said),
     )
     failed, scored, measured = found
-    assert isinstance(failed, Failure) and failed.error == "RequestError"
+    assert isinstance(failed, Failure) and failed.error == "BindingError"
     assert failed.message.startswith("worker tcp://127.0.0.1:")
-    assert isinstance(scored, AccuracyResult) and scored.examples == 24
+    assert isinstance(scored, AccuracyResult) and scored.examples == 128
     assert isinstance(measured, BenchmarkResult) and measured.plan.seed == 3
     # Each has its node to itself, and Dask's wish for one OpenMP thread is nobody's wish for a run.
     assert len(scored.plan.placement.cpus) == len(topology.read().cores())
@@ -359,9 +381,9 @@ def test_one_run_at_a_time_is_on_a_node(two: Client) -> None:
         time.sleep(0.5)
         return start, time.monotonic()
 
-    with cluster.joined(two) as crew:
+    with cluster.joined(two) as group:
         calls = {str(number): (seconds,) for number in range(4)}
-        with crew.doing(cluster_worker.alone, calls) as answers:
+        with group.doing(cluster_worker.alone, calls) as answers:
             found = [answer for _, answer in answers]
     spans = sorted(answer.value for answer in found)
     assert len(spans) == 4 and len({answer.worker for answer in found}) == 2
@@ -374,9 +396,9 @@ def test_what_there_is_to_do_is_begun_in_its_order(two: Client) -> None:
         time.sleep(0.02)
         return start
 
-    with cluster.joined(two) as crew:
+    with cluster.joined(two) as group:
         calls = {str(number): (begun,) for number in range(12)}
-        with crew.doing(cluster_worker.alone, calls) as answers:
+        with group.doing(cluster_worker.alone, calls) as answers:
             found = [(answer.worker, answer.value, int(name)) for name, answer in answers]
     for worker in {each[0] for each in found}:
         begun_there = [number for where, _, number in sorted(found) if where == worker]
@@ -391,8 +413,8 @@ def test_what_a_dead_worker_had_to_do_another_one_does(two: Client, tmp_path: Pa
         return "done"
 
     with (
-        cluster.joined(two) as crew,
-        crew.doing(cluster_worker.alone, {"a": (die_once,), "b": (os.getpid,)}) as answers,
+        cluster.joined(two) as group,
+        group.doing(cluster_worker.alone, {"a": (die_once,), "b": (os.getpid,)}) as answers,
     ):
         found = dict(answers)
     assert found["a"].value == "done" and isinstance(found["b"].value, int)
@@ -411,76 +433,49 @@ def test_what_kills_every_worker_is_given_up_with_a_word(two: Client) -> None:
     allow(0)
     try:
         with (
-            cluster.joined(two) as crew,
-            crew.doing(cluster_worker.alone, {"a": (die,)}) as answers,
+            cluster.joined(two) as group,
+            group.doing(cluster_worker.alone, {"a": (die,)}) as answers,
         ):
             ((_, answer),) = answers
     finally:
         allow(3)
     assert isinstance(answer.error, WorkerError)
-    assert str(answer.error) == (
-        f"1 workers, {answer.worker} the last, died while they had this to do, as they do when "
-        "memory runs out: try a smaller batch_size"
-    )
+    assert f"{answer.worker} the last, died" in str(answer.error)
+    assert "smaller batch_size" in str(answer.error)
 
 
 def test_what_nobody_foresaw_is_told(two: Client) -> None:
     def fail() -> None:
         raise ZeroDivisionError("my mistake")
 
-    with cluster.joined(two) as crew, crew.doing(cluster_worker.alone, {"a": (fail,)}) as answers:
+    with cluster.joined(two) as group, group.doing(cluster_worker.alone, {"a": (fail,)}) as answers:
         ((_, answer),) = answers
-    assert str(answer.error) == (
-        "a worker failed in a way nobody foresaw: ZeroDivisionError: my mistake"
-    )
+    assert "ZeroDivisionError: my mistake" in str(answer.error)
 
 
 def test_a_run_of_a_sweep_is_a_child_of_its_worker(two: Client) -> None:
     with pytest.raises(RequestError) as raised:
         sweep([{"model": "resnet50", "isolation": "none"}], client=two)
-    assert str(raised.value) == (
-        'runs[0]: isolation="none": with client= each run is a child process of a worker; use '
-        '"auto" or "child"'
-    )
+    assert str(raised.value).startswith('runs[0]: isolation="none": with client= ')
     with pytest.raises(RequestError) as raised:
         sweep([{"model": "resnet50", "docker_image": "runner:1"}], client=two)
-    assert str(raised.value) == (
-        "runs[0]: docker_image='runner:1': the workers of a cluster do each run themselves; leave "
-        "it out, and start the workers in that image instead"
-    )
+    assert str(raised.value).startswith("runs[0]: docker_image='runner:1': ")
 
 
 # What is refused.
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    (
-        {"cpus": "0"},
-        "cpus='0': with client= each worker runs on its share of its node's cores. Leave it out, "
-        "and start the workers where they should be",
-    ),
-    ({"socket_id": 0}, "socket_id=0: with client= each worker runs on its share of"),
-    ({"numa_node": 0}, "numa_node=0: with client= each worker runs on its share of"),
-    (
-        {"binding": "none"},
-        'binding="none": with client= each worker runs in a child process on its share of its '
-        'node\'s cores; use "sched_setaffinity" or "numactl"',
-    ),
-    (
-        {"isolation": "none"},
-        'isolation="none": with client= each worker runs in a child process on its share of its '
-        'node\'s cores; use "auto" or "child"',
-    ),
-]
-
-
-@pytest.mark.parametrize(("asked", "said"), REFUSED, ids=[next(iter(each)) for each, _ in REFUSED])
+@pytest.mark.parametrize(
+    "asked",
+    [{"cpus": "0"}, {"socket_id": 0}, {"numa_node": 0}, {"binding": "none"}, {"isolation": "none"}],
+    ids=lambda asked: next(iter(asked)),
+)
 def test_where_a_worker_runs_is_not_the_callers_to_say(
-    two: Client, small: dict[str, Any], asked: dict[str, Any], said: str
+    two: Client, small: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    with pytest.raises(RequestError) as raised:
+    ((name, value),) = asked.items()
+    with pytest.raises(RequestError, match=f"^{name}=.?{value}.?: with client= each worker"):
         accuracy(**small, **asked, client=two)
-    assert str(raised.value).startswith(said)
 
 
 # Without a cluster.
@@ -523,88 +518,4 @@ def test_a_cluster_without_workers(small: dict[str, Any], monkeypatch: pytest.Mo
         accuracy(**small, client=local.scheduler_address)
     assert str(raised.value).endswith(
         ": the cluster has no workers, and got none in 0.2 s; start some"
-    )
-
-
-def test_versions_that_the_client_lacks_are_those_of_the_first_worker() -> None:
-    here = {"tensorflow": None, "numpy": "2.0"}
-    there = {"a": {"tensorflow": "2.16", "numpy": "2.0"}}
-    assert cluster_checks.check_alike(here, there) == {"tensorflow": "2.16", "numpy": "2.0"}
-    there["b"] = {"tensorflow": "2.21", "numpy": None}
-    with pytest.raises(BindingError) as raised:
-        cluster_checks.check_alike(here, there)
-    assert str(raised.value).startswith(
-        "client=: worker b has tensorflow 2.21, and worker a it is 2.16; worker b has numpy not "
-        "at all, and here it is 2.0. One result"
-    )
-
-
-def test_a_worker_that_joins_later_with_other_versions_is_none_of_the_crew() -> None:
-    with pytest.raises(BindingError, match=r"^numpy \d.* here, 0\.1 in the crew$"):
-        cluster_worker.join(Crew(name="crew", versions={"numpy": "0.1"}))
-    assert "crew" not in cluster_worker._members
-
-
-def seats(*cpus: str, node: str = "n") -> dict[str, Seat]:
-    return {f"w{i}": Seat(node=node, cpus=each, cores=2) for i, each in enumerate(cpus)}
-
-
-def test_workers_that_have_the_same_cpus_share_them() -> None:
-    assert cluster_checks.shares(seats("0-1", "0-1")) == {"n 0-1": 2}
-    assert cluster_checks.shares(seats("0-1", "2-3")) == {"n 0-1": 1, "n 2-3": 1}
-    elsewhere = {"x": Seat(node="m", cpus="0-1", cores=2)}
-    assert cluster_checks.shares(seats("0-1") | elsewhere) == {"n 0-1": 1, "m 0-1": 1}
-
-
-def test_workers_that_cannot_share_are_refused() -> None:
-    with pytest.raises(BindingError) as raised:
-        cluster_checks.shares(seats("0-1", "0-1", "0-1"))
-    assert str(raised.value) == (
-        "client=: 3 workers, w0 among them, share 2 physical cores (CPUs 0-1): start no more "
-        "workers on a node than it has cores"
-    )
-    with pytest.raises(BindingError) as raised:
-        cluster_checks.shares(seats("0-2", "2-3"))
-    assert str(raised.value) == (
-        "client=: worker w0 may use CPUs 0-2, and worker w1 of the same node CPUs 2-3: start them "
-        "on the same CPUs, to have these divided, or on different ones"
-    )
-
-
-def test_a_claim_holds_between_processes_and_ends_with_them(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from modelzoo_runner.scale import cores\n"
-        "with cores.claimed([(0, 1), (2,)]) as cpus: print(cpus, flush=True); time.sleep(600)"
-    )
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-
-    def start() -> Any:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        return process, (process.stdout or sys.stdin).readline()
-
-    (first, said), (second, then) = start(), start()
-    assert (said, then) == ("(0, 1)\n", "(2,)\n")
-    third = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    time.sleep(1)
-    first.kill()
-    assert third.stdout is not None and third.stdout.readline() == "(0, 1)\n"
-    for process in (first, second, third):
-        process.kill()
-        process.communicate()
-
-
-def test_a_claim_where_nothing_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(cores.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
-    with pytest.raises(BindingError) as raised, cores.claimed([(0,)]):
-        pass
-    folder = tmp_path / "file" / f"modelzoo_runner-{os.getuid()}"
-    assert str(raised.value) == (
-        f"{folder}: CPUs can't be claimed there: Not a directory. TMPDIR names another folder"
     )

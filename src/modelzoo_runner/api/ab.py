@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import inspect
 import os
-import random
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from modelzoo_runner.api import verbs
-from modelzoo_runner.errors import Interrupted, RequestError, did_you_mean
+from modelzoo_runner.errors import RequestError, did_you_mean
+from modelzoo_runner.execution import in_turns
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.results.ab import ABResult, Round, Side, Stopped
-from modelzoo_runner.results.result import BenchmarkResult, Observed
+from modelzoo_runner.results.ab import ABResult, Side
+from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
@@ -27,14 +25,6 @@ from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
 Asked = Mapping[str, Any] | str | Path | Preset | Plan | BenchmarkResult
-
-LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192)
-"""After how many rounds the intervals are looked at. Fixed beforehand, so that looking often costs
-no more than `ratio.split_confidence` says; each is 1.4 times the one before."""
-
-TURN_SECONDS = 0.15
-"""How long a side is measured in a round: so short that what disturbs one side disturbs the other
-too, and some ten times as long as it takes to change sides."""
 
 NOT_OF_A_SIDE = {
     "processes": "each side is one process; rounds= says how often it is measured",
@@ -48,25 +38,6 @@ NOT_OF_A_SIDE = {
     "offline": "give it for all sides together",
     "progress": "give it for all sides together",
 }
-
-
-class Timed(Protocol):
-    """What a turn took."""
-
-    @property
-    def step_seconds(self) -> tuple[float, ...]: ...
-
-
-class Measurable(Protocol):
-    """A side that is open: its plan, what was found, and a way to measure it."""
-
-    @property
-    def plan(self) -> Plan: ...
-    @property
-    def observed(self) -> Observed: ...
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-    def measure(self, *, seconds: float) -> Timed: ...
 
 
 def ab_test(
@@ -94,7 +65,7 @@ def ab_test(
         b: what is compared with it.
         others: more sides, each compared with `a`; their intervals are wider, so that all of them
             hold together.
-        rounds: how many; by default as many as are needed, at most 192.
+        rounds: how many; by default as many as are needed, at most 181.
         min_effect: the smallest difference in throughput that matters, as a share: a side is called
             faster or slower only where it is so by more than this, and the same where it is not.
         max_seconds: when measuring ends at the latest, whatever is known by then.
@@ -131,7 +102,7 @@ def ab_test(
         raise RequestError(f"name: the sides are called {', '.join(names)}; give each its own")
     with contextlib.ExitStack() as stack:
         sides = [stack.enter_context(_opened(plan, name, python)) for name, plan, python in asked]
-        return measured(
+        return in_turns.measured(
             sides,
             [
                 Side(name=name, plan=side.plan, observed=side.observed, python=python)
@@ -145,79 +116,8 @@ def ab_test(
         )
 
 
-def measured(
-    contenders: Sequence[Measurable],
-    sides: Sequence[Side],
-    *,
-    rounds: int | None,
-    min_effect: float,
-    max_seconds: float,
-    seed: int,
-    context: Context,
-) -> ABResult:
-    """The result of measuring open sides in turns until something ends it."""
-    chance = random.Random(seed)
-    began = time.monotonic()
-    result = ABResult(
-        sides=tuple(sides),
-        rounds=(),
-        min_effect=min_effect,
-        looks=1 if rounds is not None else len(LOOKS),
-        stopped="interrupted",
-        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        seconds=0.0,
-        warnings=tuple(
-            dict.fromkeys(
-                f"{side.name}: {said}"
-                for side, each in zip(sides, contenders, strict=True)
-                for said in each.warnings
-            )
-        ),
-    )
-    most = rounds or LOOKS[-1]
-    done: list[Round] = []
-    stopped: Stopped | None = None
-    try:
-        while stopped is None:
-            done.append(_round(contenders, chance))
-            context.tell("rounds", len(done), most)
-            result = dataclasses.replace(
-                result, rounds=tuple(done), seconds=time.monotonic() - began
-            )
-            stopped = _reason_to_stop(result, rounds, max_seconds)
-    except KeyboardInterrupt:
-        if not result.rounds:
-            raise
-        raise Interrupted(result, after=f"{len(result.rounds)} rounds") from None
-    return dataclasses.replace(result, stopped=stopped)
-
-
-def _round(contenders: Sequence[Measurable], chance: random.Random) -> Round:
-    order = list(range(len(contenders)))
-    chance.shuffle(order)
-    found = {
-        number: contenders[number].measure(seconds=TURN_SECONDS).step_seconds for number in order
-    }
-    steps = tuple(found[number] for number in range(len(contenders)))
-    return Round(order=tuple(order), step_seconds=steps)
-
-
-def _reason_to_stop(result: ABResult, rounds: int | None, max_seconds: float) -> Stopped | None:
-    """Why the measuring ends with this round; `None` where it goes on."""
-    count = len(result.rounds)
-    if rounds is None and count in LOOKS:
-        comparisons = result.comparisons
-        if all(each.verdict != "inconclusive" for each in comparisons):
-            return "decided"
-        if all(each.width <= result.min_effect for each in comparisons):
-            return "narrow"
-    if count >= (rounds or LOOKS[-1]):
-        return "rounds"
-    return "time" if result.seconds >= max_seconds else None
-
-
 @contextlib.contextmanager
-def _opened(plan: Plan, name: str, python: str | None) -> Iterator[Measurable]:
+def _opened(plan: Plan, name: str, python: str | None) -> Iterator[in_turns.Measurable]:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import serve
 

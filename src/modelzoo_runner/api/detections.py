@@ -11,8 +11,8 @@ from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.data.coco_annotations import read_annotations
 from modelzoo_runner.metrics import coco
 from modelzoo_runner.metrics.coco import CocoScores, IouType
+from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections
-from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.planning import request
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.options import BoxFormat

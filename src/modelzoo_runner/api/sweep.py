@@ -71,7 +71,7 @@ def sweep(
     told = Guarded(progress or (lambda *_: None))
     with contextlib.ExitStack() as stack:
         workers = None if client is None else stack.enter_context(_workers(client))
-        versions = facts.versions() if workers is None else workers.crew.versions
+        versions = facts.versions() if workers is None else workers.group.versions
         kept = None
         if checkpoint is not None:
             of = {"kind": "sweep", **versions, "modelzoo_runner": __version__}

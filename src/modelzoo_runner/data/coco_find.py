@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from modelzoo_runner.data import match, paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
-from modelzoo_runner.data.match import Parts, is_image
+from modelzoo_runner.data.match import is_image
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError, did_you_mean
 from modelzoo_runner.values.coco_categories import IDS
@@ -120,11 +120,7 @@ def _is_root(folder: ReadablePath, truth: Annotations | None) -> bool:
             return False
         truth = read_annotations(found[0])
     names = [match.parts(image.get("file_name", "")) for image in truth["images"][:100]]
-    return any(len(each) > 1 and _below(folder, each).is_file() for each in names)
-
-
-def _below(folder: ReadablePath, parts: Parts) -> ReadablePath:
-    return folder / PurePosixPath(*parts)
+    return any(len(each) > 1 and match.below(folder, each).is_file() for each in names)
 
 
 def _in_folder(folder: ReadablePath) -> ReadablePath:
@@ -221,7 +217,7 @@ def _images(
     if unnamed:
         raise DataError(f"annotations: image {unnamed[0]} has no file_name, so its file is unknown")
     entries = [image["file_name"] for image in truth["images"]]
-    found, problems = _files_of(folder, entries)
+    found, problems = match.in_folder(folder, entries)
     chosen = tuple(found[place] for place in sorted(found))
     image_ids = tuple(truth["images"][place]["id"] for place in sorted(found))
     if not problems:
@@ -233,37 +229,6 @@ def _images(
             f"{said}. Get them or other annotations, or allow_partial=True to go on without them."
         )
     return chosen, image_ids, (said,)
-
-
-def _files_of(
-    folder: ReadablePath, entries: list[str]
-) -> tuple[dict[int, ReadablePath], dict[int, str]]:
-    """The file of each entry, by its place; and why others have none."""
-    below = [match.parts(entry) for entry in entries]
-    plain = {
-        place: _below(folder, parts)
-        for place, parts in enumerate(below)
-        if parts and ".." not in PurePosixPath(entries[place]).parts
-    }
-    once = len(set(below)) == len(below) == len(plain)
-    if once and all(path.is_file() for path in plain.values()):
-        return plain, {}
-    literal = {entry: folder / PurePosixPath(entry) for entry in entries if "\\" in entry}
-    found = match.matched(entries, PurePosixPath(str(folder)).parts, _walk(folder))
-    for place, entry in enumerate(entries):
-        if place in found.problems and entry in literal and literal[entry].is_file():
-            found.files[place] = literal[entry]
-            del found.problems[place]
-    return found.files, found.problems
-
-
-def _walk(folder: ReadablePath, above: Parts = ()) -> Iterator[tuple[Parts, ReadablePath]]:
-    """All images in a folder and the folders in it, with their paths below it."""
-    for each in paths.listing(folder):
-        if is_image(each.name):
-            yield (*above, each.name), each
-        elif each.is_dir():
-            yield from _walk(each, (*above, each.name))
 
 
 def _of_no_image(truth: Annotations | None) -> tuple[str, ...]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
+
+from modelzoo_runner.data import paths
+from modelzoo_runner.data.paths import ReadablePath
 
 P = TypeVar("P")
 
@@ -122,3 +125,39 @@ def _each_once(
             problems[other], takers[key] = "it is listed again, under another path", place
     files = {place: path for place, (_, _, path) in chosen.items() if place not in problems}
     return files, problems
+
+
+def below(folder: ReadablePath, parts: Parts) -> ReadablePath:
+    """The file of that path below a folder."""
+    return folder / PurePosixPath(*parts)
+
+
+def in_folder(
+    folder: ReadablePath, entries: list[str]
+) -> tuple[dict[int, ReadablePath], dict[int, str]]:
+    """The file of each entry, by its place; and why others have none."""
+    paths_below = [parts(entry) for entry in entries]
+    plain = {
+        place: below(folder, parts)
+        for place, parts in enumerate(paths_below)
+        if parts and ".." not in PurePosixPath(entries[place]).parts
+    }
+    once = len(set(paths_below)) == len(paths_below) == len(plain)
+    if once and all(path.is_file() for path in plain.values()):
+        return plain, {}
+    literal = {entry: folder / PurePosixPath(entry) for entry in entries if "\\" in entry}
+    found = matched(entries, PurePosixPath(str(folder)).parts, _walk(folder))
+    for place, entry in enumerate(entries):
+        if place in found.problems and entry in literal and literal[entry].is_file():
+            found.files[place] = literal[entry]
+            del found.problems[place]
+    return found.files, found.problems
+
+
+def _walk(folder: ReadablePath, above: Parts = ()) -> Iterator[tuple[Parts, ReadablePath]]:
+    """All images in a folder and the folders in it, with their paths below it."""
+    for each in paths.listing(folder):
+        if is_image(each.name):
+            yield (*above, each.name), each
+        elif each.is_dir():
+            yield from _walk(each, (*above, each.name))

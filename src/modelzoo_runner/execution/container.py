@@ -1,40 +1,41 @@
-"""Run a plan in a container: start it, and end it.
+"""Run a plan in a container: the worker of a child process, behind `docker run`.
 
-The container gets the plan's CPUs, its variables and the files that it reads (see `mounts`), and
-nothing else: no network, no capability, nothing to write to but its own `/tmp`. The worker in it is
-this library's own, which is a part of the image. Plan and messages go through the container's
-standard input and output, over one connection to the engine; when that ends, the worker ends.
+The container gets the plan's CPUs, its variables and the files that it reads, and nothing else: no
+network, no capability, nothing to write to but its own `/tmp`. A file is below `OUTSIDE` there, at
+its own path: nothing of the image is covered, and every path that comes back is this machine's
+again once `OUTSIDE` is cut off. The worker is the image's own library, of this version.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import csv
+import io
 import os
 import signal
-import socket
-import struct
+import stat
+import subprocess
 import tempfile
-from collections import deque
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner._version import __version__
-from modelzoo_runner.errors import ContainerError, Interrupted
-from modelzoo_runner.execution import listen, mounts
-from modelzoo_runner.execution.protocol import Message
+from modelzoo_runner.data import coco_find
+from modelzoo_runner.errors import ContainerError, DataError, Interrupted, RunnerError, WorkerError
+from modelzoo_runner.execution import launch, listen, protocol
+from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.machine import cgroup
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import images
-from modelzoo_runner.values import atomic, codec
-from modelzoo_runner.values.plan import Image, Placement, Plan
+from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.values import atomic
+from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
 from modelzoo_runner.values.progress import Progress
 
-if TYPE_CHECKING:
-    from docker import DockerClient
-    from docker.models.containers import Container
+OUTSIDE = "/outside-of-the-container"
 
 NOBODY = 65534
 """The user and the group of a container that root starts; anybody else's is as its user."""
@@ -42,33 +43,14 @@ NOBODY = 65534
 LABEL = "modelzoo_runner"
 """By it a container can be found whose removal was prevented (`docker ps --filter label=...`)."""
 
-SAID_LAST = 1 << 16
-"""How many bytes of a container's standard error are kept."""
+CALLED = "the container that ran the plan"
 
-OUT, ERR = 1, 2
-"""How the engine marks what comes from a container: standard output, or standard error."""
+TMP_SIZE = "1g"
+PROCESSES = 16_384
+"""How many processes and threads a container may have: far more than a run's, fewer than all."""
 
-BEGIN = """
-import json, os, sys
-answers = os.dup(1)
-os.dup2(2, 1)  # whatever is printed from here on goes elsewhere
-image, wanted = sys.argv[1:3]
-try:
-    from modelzoo_runner import __version__ as found
-    has = f"modelzoo_runner {found}"
-except ImportError as error:
-    has = f"no modelzoo_runner ({error})"
-if has != f"modelzoo_runner {wanted}":
-    said = f"docker_image={image!r}: it has {has}, and this is modelzoo_runner {wanted}: the same "
-    said += f"has to be in both. Build it anew (docker build -t {image} . in this one's source)"
-    error = {"class": "ContainerError", "message": said}
-    os.write(answers, json.dumps({"error": error}).encode() + b"\\n")
-    sys.exit()
-sys.argv[1:] = [str(answers), "contained"]
-from modelzoo_runner.execution import worker
-sys.exit(worker.main())
-"""
-"""What a container's Python does first: see that its library is this one, and start its worker."""
+SECONDS_TO_END = 10.0
+"""How long the docker command may take to end once its container is removed."""
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Result:
@@ -76,20 +58,16 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
 
     Raises:
         Interrupted: Ctrl-C; holds what had been measured by then.
-        ContainerError: the engine or the image can't run it.
+        ContainerError: there is no `docker` command, or the engine or the image can't run it.
         WorkerError: the container died, or took longer than `plan.timeout` seconds.
         RunnerError: what was raised in the container, as the same class.
     """
     image = plan.docker_image
     if image is None:
         raise ValueError("the plan names no docker_image")
-    with (
-        images.engine(image.name) as client,
-        _predictions(plan) as inner,
-        _started(client, image, inner) as worker,
-    ):
+    with _predictions(plan, image) as own, _started(own, image) as child:
         try:
-            return _as_here(listen.to(worker, progress), plan)
+            return _as_here(listen.to(child, progress), plan)
         except Interrupted as interrupted:
             raise Interrupted(_as_here(interrupted.result, plan)) from None
 
@@ -109,7 +87,7 @@ def _as_here(result: Result, plan: Plan) -> Result:
 
 
 @contextlib.contextmanager
-def _predictions(plan: Plan) -> Iterator[Plan]:
+def _predictions(plan: Plan, image: Image) -> Iterator[Plan]:
     """The plan with its predictions in a folder that a container may write to.
 
     They are where they should be once the block ends.
@@ -125,74 +103,138 @@ def _predictions(plan: Plan) -> Iterator[Plan]:
         try:
             yield replace(plan, predictions=str(written))
         finally:
-            if written.exists():
+            if os.path.lexists(written):
+                content = _read(written, image)
                 with atomic.writing(target) as file:
-                    file.write(written.read_bytes())
+                    file.write(content)
+
+
+def _read(written: Path, image: Image) -> bytes:
+    """The bytes of a file that a container wrote, which may have made anything of that name."""
+    with contextlib.suppress(OSError):
+        # Neither through a link to a file of this machine, nor waiting for who writes to a pipe.
+        descriptor = os.open(written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read()
+    raise ContainerError(f"docker_image={image.name!r}: the predictions it wrote are no file")
+
+
+@dataclass
+class Contained(Child):
+    """The docker command, and behind it the worker in the container."""
+
+    image: str = ""
+
+    def here(self, text: str) -> str:
+        """A text of the container with this machine's paths in it."""
+        return text.replace(f"{OUTSIDE}/", "/")
+
+    def there(self, plan: Plan) -> Plan:
+        """The plan as the worker in the container gets it."""
+        return as_inside(plan)
+
+    def death(self) -> RunnerError:
+        """How the container ended without an answer, and what to do about it."""
+        code = self.process.wait()
+        if code in (1, 2, 125, 126, 127):
+            # What Python and its argparse, the engine and the system give as reasons.
+            return ContainerError(
+                f"docker_image={self.image!r}: a container of it can't be started, or its worker "
+                f"can't (exit code {code}). An image has to have python and modelzoo_runner "
+                f"{__version__}, as here: build it (docker build -t {self.image} . in this "
+                f"library's source). {self.stderr_tail()}"
+            )
+        if code <= 128:
+            return WorkerError(f"{self.name} ended with exit code {code}. {self.stderr_tail()}")
+        how = f"was killed by {signal.Signals(code - 128).name}"
+        if code - 128 == signal.SIGKILL:
+            limit = cgroup.memory_limit()
+            within = "" if limit is None else f" ({limit / 2**30:.1f} GiB allowed)"
+            how += f", as the system does when memory runs out{within}. "
+            how += listen.smaller_batch(self.plan)
+        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
 
 
 @contextlib.contextmanager
-def _started(client: DockerClient, image: Image, plan: Plan) -> Iterator[Contained]:
+def _started(plan: Plan, image: Image) -> Iterator[Contained]:
     """A container that has got the plan and begins with it; on leaving it is gone."""
-    from docker.errors import APIError, NotFound
-
     name = f"modelzoo_runner-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        container = client.containers.create(
-            image.id, name=name, **_options(image, plan), **_files(plan)
+    worker = ["-m", protocol.MODULE, "1", protocol.CONTAINED, "--library", __version__]
+    command = [*_prefix(plan, name), "--entrypoint", "python", image.id or image.name, *worker]
+    answers, answers_write = os.pipe()
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = launch.popen(command, said, stdout=answers_write)
+        except OSError as error:
+            os.close(answers)
+            raise images.missing(image.name, error) from None
+        finally:
+            os.close(answers_write)
+        child = Contained(
+            plan=plan,
+            process=process,
+            answers=answers,
+            said=said,
+            name=CALLED,
+            image=image.name,
         )
-        with _connected(client, container) as connection:
+        with launch.attended(child):
             try:
-                container.start()
-            except APIError as error:
-                raise ContainerError(
-                    f"docker_image={image.name!r}: a container of it can't be started: "
-                    f"{error.explanation or error}. An image has to have python and "
-                    f"modelzoo_runner {__version__} (see Dockerfile in this library's source)"
-                ) from None
-            worker = Contained(plan=plan, container=container, connection=connection)
-            worker.tell(json.dumps(codec.to_dict(mounts.as_inside(_inside(plan)))))
-            yield worker
-    finally:
-        with contextlib.suppress(NotFound):
-            client.api.remove_container(name, force=True)
+                yield child
+            finally:
+                _remove(name, image, process)
 
 
-def _options(image: Image, plan: Plan) -> dict[str, Any]:
-    """How the engine is to start the container."""
+def _remove(name: str, image: Image, process: subprocess.Popen[bytes]) -> None:
+    """Remove the container, also one that the engine is about to make; it removes those that end.
+
+    The docker command ends when its container is gone.
+    """
+    deadline = time.monotonic() + SECONDS_TO_END
+    while process.poll() is None and time.monotonic() < deadline:
+        with images.docker(image.name, "rm", "--force", name) as removing:
+            removing.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+
+
+def _prefix(plan: Plan, name: str) -> list[str]:
+    """The docker command with all that the container may, and gets."""
     placement = plan.placement
     user = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
-    return {
-        "entrypoint": ["python", "-c", BEGIN, image.name, __version__],
-        "command": [],
-        "environment": {**placement.env, "HOME": "/tmp"},
-        "labels": [LABEL],
-        "user": "{}:{}".format(*user),
-        "stdin_open": True,
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": "mode=1777"},
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "cpuset_cpus": format_cpu_list(placement.cpus) or None,
-        "cpuset_mems": format_cpu_list(placement.numa_nodes) or None,
+    limits = {
+        "cpuset-cpus": format_cpu_list(placement.cpus),
+        "cpuset-mems": format_cpu_list(placement.numa_nodes),
+        "memory": cgroup.memory_limit(),
+        "memory-swap": cgroup.memory_limit(),
+        "pids-limit": PROCESSES,
     }
-
-
-def _files(plan: Plan) -> dict[str, Any]:
-    """The files of this machine that the container gets: to read, but for the predictions."""
-    from docker.types import Mount
-
-    def mount(path: Path, *, read_only: bool) -> Mount:
-        return Mount(mounts.inside(str(path)), str(path), type="bind", read_only=read_only)
-
-    found = [mount(path, read_only=True) for path in mounts.needed(plan)]
+    words = ["docker", "run", "--rm", "--interactive", "--pull=never", "--log-driver=none"]
+    words += [f"--name={name}", f"--label={LABEL}", "--user={}:{}".format(*user)]
+    words += ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    words += [f"--tmpfs=/tmp:mode=1777,size={TMP_SIZE}"]
+    words += [f"--{limit}={value}" for limit, value in limits.items() if value]
+    words += [f"--env={key}={value}" for key, value in {**placement.env, "HOME": "/tmp"}.items()]
+    words += [f"--mount={_mount(path)},readonly" for path in needed(plan)]
     if plan.predictions is not None:
-        found.append(mount(Path(plan.predictions).parent, read_only=False))
-    return {"mounts": found}
+        words.append(f"--mount={_mount(Path(plan.predictions).parent)}")
+    return words
 
 
-def _inside(plan: Plan) -> Plan:
-    """What the worker inside is to do: the same, in a process of its own choice."""
+def _mount(path: Path) -> str:
+    """The file or folder of this machine as a mount, which is a line of CSV."""
+    line = io.StringIO()
+    fields = ["type=bind", f"source={path}", f"target={OUTSIDE}{path}"]
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
+
+
+def as_inside(plan: Plan) -> Plan:
+    """What the worker inside is to do: the same with its own paths, in a process of its choice."""
+
+    def moved(graph: GraphFile) -> GraphFile:
+        return replace(graph, path=OUTSIDE + graph.path)
 
     def allowed(placement: Placement) -> Placement:
         # Its memory comes from the nodes of the container, which may set no policy itself.
@@ -200,6 +242,11 @@ def _inside(plan: Plan) -> Plan:
 
     return replace(
         plan,
+        graph=moved(plan.graph),
+        preprocess_graph=None if plan.preprocess_graph is None else moved(plan.preprocess_graph),
+        data_location=plan.data_location and OUTSIDE + plan.data_location,
+        annotations=plan.annotations and OUTSIDE + plan.annotations,
+        predictions=plan.predictions and OUTSIDE + plan.predictions,
         placement=allowed(plan.placement),
         instances=tuple(map(allowed, plan.instances)),
         isolation="auto",
@@ -208,80 +255,42 @@ def _inside(plan: Plan) -> Plan:
     )
 
 
-@contextlib.contextmanager
-def _connected(client: DockerClient, container: Container) -> Iterator[socket.socket]:
-    """A connection to the container's standard input, output and error."""
-    streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-    attached = client.api.attach_socket(container.id, params=streams)
-    # What is handed out can only be read from, and leaves the socket open when it is closed. The
-    # response it is of has to be closed before it, or Python 3.13 complains when that is collected.
-    connection: socket.socket = getattr(attached, "_sock", attached)
-    response = getattr(attached, "_response", attached)
-    with contextlib.closing(connection), contextlib.closing(response):
-        yield connection
+def needed(plan: Plan) -> tuple[Path, ...]:
+    """The files and folders that the plan reads, none of them in another of them.
+
+    What isn't there is left out: the run says so, in its own words.
+
+    Raises:
+        DataError: the data is links to what the container wouldn't have.
+    """
+    graphs = (plan.graph, plan.preprocess_graph)
+    wanted = [Path(graph.path) for graph in graphs if graph is not None]
+    if plan.annotations is not None:
+        wanted.append(Path(plan.annotations))
+    if plan.data_location is not None:
+        location = Path(plan.data_location)
+        wanted += _of_data(location, plan) if location.exists() else ()
+    found: list[Path] = []
+    for path in sorted({path for path in wanted if path.exists()}):
+        if not any(path.is_relative_to(other) for other in found):
+            found.append(path)
+    return tuple(found)
 
 
-@dataclass
-class Contained:
-    """A container that runs a plan: what it answers, and what it said on standard error."""
-
-    plan: Plan
-    container: Container
-    connection: socket.socket
-    said: deque[int] = field(default_factory=lambda: deque(maxlen=SAID_LAST))
-    frames: bytes = b""
-    rest: bytes = b""
-
-    @property
-    def answers(self) -> int:
-        """The file descriptor to wait at."""
-        return self.connection.fileno()
-
-    def read(self) -> list[Message] | None:
-        """The messages that have come, waiting for some; `None` when there will be no more."""
-        chunk = self.connection.recv(1 << 16)
-        if not chunk:
-            return None
-        self.frames += chunk
-        # Eight bytes say which stream a frame is from and how long it is (Engine API, "Attach").
-        while len(self.frames) >= 8:
-            stream, length = struct.unpack(">BxxxL", self.frames[:8])
-            if len(self.frames) < 8 + length:
-                break
-            frame, self.frames = self.frames[8 : 8 + length], self.frames[8 + length :]
-            if stream == OUT:
-                self.rest += frame
-            else:
-                self.said.extend(frame)
-        *lines, self.rest = self.rest.split(b"\n")
-        return [json.loads(mounts.outside(line.decode())) for line in lines]
-
-    def tell(self, line: str) -> None:
-        """A line for its standard input; a container that has died hears nothing."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.sendall(line.encode() + b"\n")
-
-    def interrupt(self) -> None:
-        """Ask it to stop and hand over what it has."""
-        from docker.errors import APIError
-
-        # An error is that it has ended meanwhile, which the connection tells.
-        with contextlib.suppress(APIError):
-            self.container.kill(signal=signal.SIGINT.value)
-
-    def stderr_tail(self) -> str:
-        """The end of what it said on standard error."""
-        return mounts.outside(listen.stderr_tail(bytes(self.said)))
-
-    def exit_message(self) -> str:
-        """How it ended without an answer, and what to do about it."""
-        code = self.container.wait()["StatusCode"]
-        self.container.reload()
-        how = f"ended with exit code {code}"
-        if code > 128:
-            how = f"was killed by {signal.Signals(code - 128).name}"
-        if code - 128 == signal.SIGKILL:
-            told = self.container.attrs["State"].get("OOMKilled")
-            by = "its memory had run out" if told else "as the system does when memory runs out"
-            how += f", {by}. {listen.smaller_batch(self.plan)}"
-        return f"the container that ran the plan {how}. {self.stderr_tail()}"
+def _of_data(location: Path, plan: Plan) -> Iterator[Path]:
+    if not location.is_dir():
+        yield location
+        # One file may stand for a set of them.
+        location = location.parent
+        if location == location.parent:
+            return  # the root of all files is more than a run needs
+    yield location
+    if tasks.find(plan.task).HAS_ANNOTATIONS:
+        yield from coco_find.annotations_above(location)
+    whole = location.resolve()
+    for path in (*location.glob("*"), *location.glob("*/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(whole):
+            raise DataError(
+                f"{path}: a link to {path.resolve()}, which is outside of the folder that the "
+                "container gets. Give the folder that the files themselves are in"
+            )

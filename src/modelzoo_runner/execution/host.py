@@ -15,7 +15,8 @@ from collections.abc import Generator, Iterator
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.machine import binding
-from modelzoo_runner.results.result import Host, Result
+from modelzoo_runner.results.parts import Host
+from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Guarded, Progress
 

@@ -105,7 +105,7 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
     if messages is None:
         cpus = format_cpu_list(child.plan.placement.cpus)
         child.name = f"instance {number + 1} of {len(children)}, on CPUs {cpus},"
-        raise WorkerError(child.exit_message())
+        raise child.death()
     for message in messages:
         if "error" in message:
             listen.read(message)

@@ -19,11 +19,8 @@ from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import binding, environment, interference, verdict
 from modelzoo_runner.results import gates
-from modelzoo_runner.results.result import (
-    BenchmarkResult,
-    Observed,
-    Result,
-)
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import BenchmarkResult, Result
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec

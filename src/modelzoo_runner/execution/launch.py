@@ -14,13 +14,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
-from modelzoo_runner.errors import RequestError
+from modelzoo_runner.errors import RequestError, RunnerError, WorkerError
 from modelzoo_runner.execution import listen, protocol
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import allocator, binding, cgroup
@@ -31,7 +31,7 @@ from modelzoo_runner.values.progress import Progress
 
 @dataclass
 class Child:
-    """A process that runs a plan: what it answers, and what it said on standard error.
+    """A process that runs a plan: what it answers, and what it printed on standard error.
 
     `name` is what it is called when it dies.
     """
@@ -49,10 +49,18 @@ class Child:
         if not chunk:
             return None
         *lines, self.rest = (self.rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [json.loads(self.here(line.decode())) for line in lines]
+
+    def here(self, text: str) -> str:
+        """A text of the child with the paths that its files have for this process."""
+        return text
+
+    def there(self, plan: Plan) -> Plan:
+        """The plan as the child is to have it."""
+        return plan
 
     def tell(self, line: str) -> None:
-        """A line for its standard input; a child that has died hears nothing."""
+        """Write a line to its standard input; a child that has died reads nothing."""
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.write(line.encode() + b"\n")
@@ -65,30 +73,34 @@ class Child:
                 self.process.stdin.close()
 
     def interrupt(self) -> None:
-        """Ask it to stop and hand over what it has."""
+        """Ask it to stop and send the result so far."""
         self.process.send_signal(signal.SIGINT)
 
     def stderr_tail(self) -> str:
-        """The end of what it said on standard error."""
+        """The end of what it printed on standard error."""
         self.said.seek(0)
-        return listen.stderr_tail(self.said.read())
+        return self.here(listen.stderr_tail(self.said.read()))
 
-    def exit_message(self) -> str:
-        """How a child ended that didn't answer, and what to do about it."""
+    def death(self) -> RunnerError:
+        """How it ended without an answer, and what to do about it."""
         returncode = self.process.wait()
         if returncode >= 0:
             how = f"ended with exit code {returncode}"
         else:
             how = f"was killed by {signal.Signals(-returncode).name}"
         if returncode == -signal.SIGKILL:
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-            limit = cgroup.memory_limit()
-            within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
             how += (
-                f", as the system does when memory runs out (largest child so far: {peak:.1f} GiB"
-                f"{within}). {listen.smaller_batch(self.plan)}"
+                f", as the system does when memory runs out ({self.memory()}). "
+                f"{listen.smaller_batch(self.plan)}"
             )
-        return f"{self.name} {how}. {self.stderr_tail()}"
+        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
+
+    def memory(self) -> str:
+        """How much memory it took, and may take, as far as that is known."""
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+        limit = cgroup.memory_limit()
+        within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
+        return f"largest child so far: {peak:.1f} GiB{within}"
 
 
 def runs(
@@ -138,7 +150,7 @@ def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
 def tell_plan(child: Child, plan: Plan) -> None:
     """Have a child that has answered run another plan; only its `examples` may differ."""
     child.plan = plan
-    child.tell(protocol.plan_line(plan))
+    child.tell(protocol.plan_line(child.there(plan)))
 
 
 _noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
@@ -169,56 +181,65 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
     Raises:
         RequestError: there is no such interpreter.
     """
-    with tempfile.TemporaryFile() as said:
-        child = _start(plan, words, said, python)
-        noted = _noted.get()
-        if noted is not None:
-            noted.append(child)
-        try:
-            tell_plan(child, plan)
-            yield child
-        finally:
-            if noted is not None:
-                noted.remove(child)
-            if child.process.poll() is None:
-                child.process.kill()
-            child.process.wait()
-            child.close_stdin()
-            os.close(child.answers)
-
-
-def _start(plan: Plan, words: tuple[str, ...], said: IO[bytes], python: str | Path | None) -> Child:
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
-    environment = _environment(plan)
-    if python is None:
-        environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    environment = {
+        **os.environ,
+        **plan.placement.env,
+        **allocator.preload(plan.placement.allocator),
+    }
+    # A child finds its modules where this process finds them; another interpreter has its own.
+    environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    if python is not None:
+        del environment["PYTHONPATH"]
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            pass_fds=(answers_write,),
-            env=environment,
-            # Ctrl-C in a terminal goes to the whole group; the child is told once, by us.
-            start_new_session=True,
-        )
-    except OSError as error:
-        os.close(answers)
-        if python is None:
+    command = [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words]
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = popen(command, said, pass_fds=(answers_write,), env=environment)
+        except OSError as error:
+            os.close(answers)
+            if python is None:
+                raise
+            raise RequestError(f"python={program!r}: can't be run: {error.strerror}") from None
+        except BaseException:
+            os.close(answers)
             raise
-        raise RequestError(f"python={program!r}: can't be run: {error.strerror}") from None
-    except BaseException:
-        os.close(answers)
-        raise
+        finally:
+            os.close(answers_write)
+        with attended(Child(plan=plan, process=process, answers=answers, said=said)) as child:
+            yield child
+
+
+def popen(command: Sequence[str], said: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
+    """The command as a child with a pipe to its standard input; it prints errors to `said`."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stderr=said,
+        # Ctrl-C in a terminal goes to the whole group; the child is told once, by us.
+        start_new_session=True,
+        **{"stdout": subprocess.DEVNULL, **options},
+    )
+
+
+C = TypeVar("C", bound=Child)
+
+
+@contextlib.contextmanager
+def attended(child: C) -> Iterator[C]:
+    """The child, told its plan; on leaving it is gone."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.append(child)
+    try:
+        tell_plan(child, child.plan)
+        yield child
     finally:
-        os.close(answers_write)
-    return Child(plan=plan, process=process, answers=answers, said=said)
-
-
-def _environment(plan: Plan) -> dict[str, str]:
-    """The child's variables, the plan's among them."""
-    preload = allocator.preload(plan.placement.allocator)
-    return {**os.environ, **plan.placement.env, **preload}
+        if noted is not None:
+            noted.remove(child)
+        if child.process.poll() is None:
+            child.process.kill()
+        child.process.wait()
+        child.close_stdin()
+        os.close(child.answers)

@@ -11,7 +11,7 @@ import time
 from typing import Protocol
 
 from modelzoo_runner import errors
-from modelzoo_runner.errors import Interrupted, WorkerError
+from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
@@ -45,7 +45,7 @@ class Worker(Protocol):
     def stderr_tail(self) -> str:
         """The end of what it said on standard error."""
 
-    def exit_message(self) -> str:
+    def death(self) -> RunnerError:
         """How it ended without an answer, and what to do about it."""
 
 
@@ -107,7 +107,7 @@ def _last_message(worker: Worker, progress: Progress | None) -> Message:
         _stop(worker)
         raise WorkerError(f"{too_long(plan)} {worker.stderr_tail()}") from None
     if answer is None:
-        raise WorkerError(worker.exit_message())
+        raise worker.death()
     return answer
 
 

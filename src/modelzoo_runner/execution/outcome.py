@@ -12,13 +12,8 @@ from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import facts
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import InstanceRecord
-from modelzoo_runner.results.result import (
-    AccuracyResult,
-    BenchmarkResult,
-    Observed,
-    PartResult,
-    Result,
-)
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, PartResult, Result
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec

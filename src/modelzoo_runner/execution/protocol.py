@@ -1,7 +1,8 @@
 """What a worker and the process that started it say to each other.
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
-its standard input; messages are lines of JSON on the descriptor. A message has one of the keys
+its standard input; messages are lines of JSON on the descriptor, which may be standard output:
+what is printed in the worker goes to standard error then. A message has one of the keys
 `progress`, `ready`, `result`, `measured`, `done`, `error`, `interrupted`; all but the first two are
 the last answer to what was asked.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelzoo_runner._version import __version__
@@ -16,7 +16,7 @@ from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.launch import Child
 from modelzoo_runner.execution.loop import Timings
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
@@ -77,7 +77,11 @@ def opened(
             )
         yield Server(
             plan=codec.from_dict(ready["plan"], Plan),
-            observed=codec.from_dict(ready["observed"], Observed),
+            observed=replace(
+                codec.from_dict(ready["observed"], Observed),
+                host="child",
+                host_reason="measured in turns with others",
+            ),
             warnings=tuple(ready["warnings"]),
             child=child,
         )

@@ -14,9 +14,11 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -24,6 +26,7 @@ from modelzoo_runner import errors
 from modelzoo_runner._version import __version__
 from modelzoo_runner.execution import protocol
 from modelzoo_runner.execution.protocol import send
+from modelzoo_runner.machine import allocator
 from modelzoo_runner.values.codec import to_dict
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
@@ -40,11 +43,18 @@ def main() -> int:
     parser.add_argument("descriptor", type=int, help="of the pipe that the messages go to")
     parser.add_argument("subcommand", choices=SUBCOMMANDS)
     parser.add_argument("out", type=Path, nargs="?", help="the file that is written")
+    parser.add_argument("--library", help="the version that this library has to have")
     asked = parser.parse_args()
+    if asked.library not in (None, __version__):
+        parser.error(f"this is modelzoo_runner {__version__}, not {asked.library}")
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent ends a run with it, also where itself was started to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with os.fdopen(asked.descriptor, "w", encoding="utf-8") as answers:
+    descriptor = asked.descriptor
+    if descriptor == 1:
+        descriptor = os.dup(1)
+        os.dup2(2, 1)  # what is printed from here on doesn't get between the messages
+    with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
 
         def tell(*said: object) -> None:
             send(answers, progress=said)
@@ -88,9 +98,37 @@ def _instance(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> No
 
 
 def _contained(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
-    from modelzoo_runner.execution import contained
+    from modelzoo_runner.execution import host
 
-    send(answers, result=contained.run(next(_plans()), progress=tell).to_dict())
+    plan = next(_plans())
+    # Standard input ends when nobody is there any more to answer; then the container ends, too.
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    send(answers, result=host.run(_with_what_the_image_has(plan), progress=tell).to_dict())
+
+
+def _end_with_standard_input() -> None:
+    # Not through `sys.stdin`, whose lock a thread must not hold when the interpreter ends.
+    while os.read(0, 1 << 10):
+        pass
+    os._exit(1)
+
+
+def _with_what_the_image_has(plan: Plan) -> Plan:
+    """The plan without a malloc that was only the preset's wish and isn't in the image."""
+    placement = plan.placement
+    wish = placement.why.get("allocator", "")
+    malloc = placement.allocator
+    if malloc == "system" or not wish.startswith("preset") or malloc in allocator.available():
+        return plan
+    said = f"{malloc}, which the preset asks for, isn't in the image: the system's malloc is used"
+    own = replace(
+        placement,
+        allocator="system",
+        why={**placement.why, "allocator": f"machine: {malloc} isn't in the image ({wish})"},
+        warnings=(*placement.warnings, said),
+    )
+    each = tuple(replace(instance, allocator="system") for instance in plan.instances)
+    return replace(plan, placement=own, instances=each)
 
 
 def _quantize(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:

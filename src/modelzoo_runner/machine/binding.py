@@ -1,4 +1,4 @@
-"""Put this process on its CPUs and memory, look whether it is there, and put it back.
+"""Bind this process to its CPUs and memory, check where its threads are, and restore them.
 
 A thread inherits its CPUs from the one that starts it, so what is set before TensorFlow starts its
 threads reaches them all. Threads that exist already are moved one by one.
@@ -29,20 +29,11 @@ _in_use = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
-    """What was set: how many threads were moved, and what couldn't be had."""
+    """How many threads were moved, and warnings on what couldn't be set."""
 
     placement: Placement
     moved: int = 0
     warnings: tuple[str, ...] = ()
-
-    def read_back(self) -> dict[str, Any]:
-        """Where the threads are now, as JSON can carry it.
-
-        `found` maps a thread's name to how many there are and on which CPUs and memory;
-        `mismatches` are sentences on what differs from what was asked.
-        """
-        now = read_back(self.placement)
-        return {"found": now.summary(), "mismatches": list(now.warnings)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +78,7 @@ def bound(placement: Placement) -> Iterator[Binding]:
     started in place, and nothing is set.
 
     Raises:
-        BindingError: none of the CPUs, or a memory node that isn't there; another run in this
+        BindingError: none of the CPUs, or a NUMA node that isn't there; another run in this
             process is bound; with `placement.strict` also what would be a warning.
     """
     if placement.binding != "sched_setaffinity":
@@ -146,7 +137,7 @@ def too_late(placement: Placement) -> str | None:
 
 
 def numactl_prefix(placement: Placement) -> list[str]:
-    """The words in front of a child's command that make `numactl` put it in place.
+    """The `numactl` command to put before a child's command; empty if there is nothing to bind.
 
     Raises:
         MissingDependency: there is no such program here.
@@ -167,7 +158,7 @@ def numactl_prefix(placement: Placement) -> list[str]:
 
 
 def _bind(placement: Placement, before: dict[int, set[int]]) -> tuple[str, ...]:
-    """Move every thread, noting in `before` where each was; what couldn't be had, as sentences."""
+    """Move every thread, recording its CPUs in `before`; returns warnings."""
     asked = set(placement.cpus)
     try:
         _move(asked, before)

@@ -1,4 +1,4 @@
-"""What this process's control groups let it use: CPUs, memory nodes, CPU time, memory.
+"""What this process's control groups let it use: CPUs, NUMA nodes, CPU time, memory.
 
 Version 1, version 2 and the mixture are read alike: each controller is looked up in the hierarchy
 it is mounted in, from the process's own group up to the top that can be seen from here, because a

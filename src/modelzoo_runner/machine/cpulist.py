@@ -1,6 +1,6 @@
 """The kernel's way of writing a set of CPUs: `0-3,8`.
 
-Memory nodes are written the same way. Nothing is known here about which CPUs exist.
+NUMA nodes are written the same way. Nothing is known here about which CPUs exist.
 """
 
 from __future__ import annotations

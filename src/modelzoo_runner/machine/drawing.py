@@ -27,7 +27,7 @@ def _table(topology: Topology) -> Iterator[tuple[str, str]]:
     cores = topology.cores(all_cpus)
     yield "sockets", _ids(topology.sockets)
     yield "physical cores", _counted(len(cores), (len(core) for core in cores), "CPU")
-    yield "memory nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
+    yield "NUMA nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
     yield "CPUs online", f"{len(all_cpus)} ({format_cpu_list(all_cpus)})"
     if topology.offline:
         yield "CPUs offline", f"{len(topology.offline)} ({format_cpu_list(topology.offline)})"
@@ -71,7 +71,7 @@ def _picture(topology: Topology) -> Iterator[str]:
             for cpu in topology.cpus
             if cpu.socket == socket and (-1 if cpu.node is None else cpu.node) == node
         ]
-        yield f"socket {socket}" + (f", memory node {node}" if node >= 0 else "")
+        yield f"socket {socket}" + (f", NUMA node {node}" if node >= 0 else "")
         cells = [
             "[" + " ".join(f"{each if each in usable else '.':>{digits}}" for each in core) + "]"
             for core in topology.cores(here)

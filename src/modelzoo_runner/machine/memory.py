@@ -1,4 +1,4 @@
-"""From which memory nodes the calling thread takes its memory: the kernel's memory policy.
+"""From which NUMA nodes the calling thread takes its memory: the kernel's memory policy.
 
 A policy belongs to a thread; a thread it starts inherits it, and no thread can change another's. So
 it has to be set before TensorFlow starts its threads. Many containers forbid to set one.
@@ -46,7 +46,7 @@ def bound_memory(nodes: Collection[int], *, strict: bool = False) -> Iterator[tu
     there = _nodes_there()
     if not set(nodes) <= set(there):
         raise BindingError(
-            f"memory nodes {format_cpu_list(nodes)}: this machine has "
+            f"NUMA nodes {format_cpu_list(nodes)}: this machine has "
             f"{format_cpu_list(there) or 'none that the kernel tells of'}"
         )
     try:

@@ -24,6 +24,7 @@ from modelzoo_runner.machine.thread_counts import (
     openmp_threads,
 )
 from modelzoo_runner.machine.topology import Topology
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import Allocator, Binding, Goal
 from modelzoo_runner.values.plan import Placement
 from modelzoo_runner.values.preset import Threads
@@ -71,7 +72,7 @@ def choose(
         preset_env: the preset's variables for this precision.
         goal: an accuracy run may take its OMP_NUM_THREADS from elsewhere.
         socket_id: one socket, by the kernel's id.
-        numa_node: one memory node.
+        numa_node: one NUMA node.
         cpus: the CPUs to choose from, as `"0-3,8"` or ids.
         num_cores: how many physical cores; beyond them a second CPU of a core counts as one.
         num_inter_threads: TensorFlow's inter-op threads.
@@ -221,13 +222,10 @@ def _warnings(
 
 
 def _count(name: str, value: int | None, *, most: int | None = MOST_THREADS) -> int | None:
-    """The count that was given; `None` for `None` and -1."""
+    """The count; `None` for `None` and -1."""
     if value is None or (type(value) is int and value == -1):
         return None
-    if type(value) is not int or value < 1 or (most is not None and value > most):
-        allowed = "of at least 1" if most is None else f"from 1 to {most}"
-        raise RequestError(
-            f"{name}={value!r}: give a whole number {allowed}, "
-            "or None (or -1) to leave it to the default"
-        )
-    return value
+    count = validate.count(name, value, otherwise=", or None (or -1) for the default")
+    if most is not None and count > most:
+        raise RequestError(f"{name}={value!r}: should be at most {most}")
+    return count

@@ -113,7 +113,7 @@ def with_siblings(pool: Pool, cpus: Collection[int]) -> tuple[int, ...]:
 def memory_nodes(
     topology: Topology, pool: Pool, cpus: Iterable[int]
 ) -> tuple[tuple[int, ...], str]:
-    """The memory nodes next to `cpus`, and who decided that; none where a policy would be idle.
+    """The NUMA nodes next to `cpus`, and who decided that; none where a policy would be idle.
 
     A node without memory is replaced by its nearest ones that have some.
     """
@@ -152,7 +152,7 @@ def identifier(name: str, value: int | None) -> int | None:
 
 def _exists(name: str, id: int, there: Collection[int], topology: Topology) -> None:
     if id not in there:
-        what = {"socket_id": "sockets", "numa_node": "memory nodes"}[name]
+        what = {"socket_id": "sockets", "numa_node": "NUMA nodes"}[name]
         raise BindingError(
             f"{name}={id}: this machine's {what} are {format_cpu_list(there) or 'not known'}; "
             f"{_usable(topology)}"

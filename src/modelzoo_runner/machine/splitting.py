@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from modelzoo_runner.errors import BindingError, RequestError
+from modelzoo_runner.errors import BindingError
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Cpu, Topology
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.plan import Placement
 
 Instances = int | Literal["socket", "node", "core"]
@@ -31,7 +32,7 @@ def split(
 ) -> tuple[tuple[int, ...], ...]:
     """The CPUs of each instance, whole physical cores and no core twice.
 
-    An instance stays within a memory node where that leaves room for all of them, else within a
+    An instance stays within a NUMA node where that leaves room for all of them, else within a
     socket, else anywhere. Cores that don't go round evenly stay idle.
 
     Args:
@@ -88,25 +89,15 @@ def together(topology: Topology, whole: Placement, instances: Sequence[Placement
 
 
 def check(instances: object, cores_per_instance: object) -> None:
-    """See that these could be honoured by some machine.
+    """Validate the two arguments, whatever the machine.
 
     Raises:
         RequestError: naming the argument, its value and what is allowed.
     """
-    if instances is not None and instances not in PLACES and not _is_count(instances):
-        raise RequestError(
-            f"instances={instances!r}: give a whole number of at least 1, or one for each "
-            '"socket", "node" or "core"'
-        )
-    if cores_per_instance is not None and not _is_count(cores_per_instance):
-        raise RequestError(
-            f"cores_per_instance={cores_per_instance!r}: give a whole number of at least 1, or "
-            "None to share all cores out"
-        )
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1
+    if instances is not None and not (isinstance(instances, str) and instances in PLACES):
+        places = ', or "socket", "node" or "core" for one on each'
+        validate.count("instances", instances, otherwise=places)
+    validate.optional_count("cores_per_instance", cores_per_instance)
 
 
 def _on_each(

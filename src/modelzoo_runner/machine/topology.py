@@ -1,7 +1,7 @@
-"""The CPUs, cores, sockets and memory nodes of this machine, and what this process may use of it.
+"""The CPUs, cores, sockets and NUMA nodes of this machine, and what this process may use of it.
 
 Read from `/sys`, the process's affinity and its control groups, so it is true in a container too.
-A *core* is a physical one; its hardware threads are *CPUs*. A *socket* isn't a *memory node*: one
+A *core* is a physical one; its hardware threads are *CPUs*. A *socket* isn't a *NUMA node*: one
 socket may have several (sub-NUMA clustering), and a virtual machine may have none.
 """
 
@@ -94,7 +94,7 @@ class Topology:
         return tuple(each for each in self.usable if self.cpu(each).socket == socket)
 
     def on_node(self, node: int) -> tuple[int, ...]:
-        """The usable CPUs of one memory node."""
+        """The usable CPUs of one NUMA node."""
         return tuple(each for each in self.usable if self.cpu(each).node == node)
 
     def restricted(self, cpus: Collection[int]) -> Topology:

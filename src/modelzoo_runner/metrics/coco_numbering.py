@@ -9,30 +9,23 @@ right one, the classes of detections are the categories of the objects they lie 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from modelzoo_runner.errors import DataError, RequestError, did_you_mean
-from modelzoo_runner.values.coco_categories import NAMES, ORDERED
-from modelzoo_runner.values.coco_instances import Id, identifier
-
-Categories = Mapping[Id, str]
-"""Category id -> name, sorted by id."""
-
-Match = tuple[Id, frozenset[Id]]
-"""The class of a detection, and the categories of the object it lies on."""
-
-BACKGROUND = frozenset({"background", "bg", "none", "unlabeled"})
-
-ALIASES: Mapping[str, str] = {
-    "motorbike": "motorcycle", "aeroplane": "airplane", "airplanes": "airplane", "sofa": "couch",
-    "tvmonitor": "tv", "television": "tv", "hairdryer": "hairdrier", "doughnut": "donut",
-    "mobilephone": "cellphone",
-}  # fmt: skip
-"""Other names of COCO's categories, as Pascal VOC and others have them."""
+from modelzoo_runner.errors import DataError
+from modelzoo_runner.metrics.coco_candidates import (
+    BY_NAME,
+    Categories,
+    LabelOptions,
+    Match,
+    Numbering,
+    candidates,
+    distinct,
+    given,
+    renamed,
+)
+from modelzoo_runner.values.coco_instances import Id
 
 DECISIVE = 5
 """So many more detections must agree with a numbering, and three times as many, before it is taken
@@ -52,44 +45,12 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class Numbering:
-    """A way to read classes: its name, and the category of each class that has one."""
-
-    name: str
-    categories: Mapping[Any, Id]
-
-
-@dataclass(frozen=True)
 class Decision:
     """The numbering that was taken, why, and what is doubtful about it."""
 
     numbering: Numbering
     why: str
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelOptions:
-    """What a caller says about classes.
-
-    `label_map` is class -> name, `label_offset` what is added to a category's id to get its class,
-    `category_names` gives categories, by name or id, the names that the label map has. Keys are
-    ids, as text too.
-    """
-
-    label_map: Mapping[str, str] | None = None
-    label_offset: int | None = None
-    category_names: Mapping[str, str] | None = None
-
-
-def normal(name: str) -> str:
-    """A name as it is compared: `Hot_dog` is `hot dog`.
-
-    >>> normal("Hot_dog"), normal("tvmonitor")
-    ('hotdog', 'tv')
-    """
-    text = re.sub(r"[\W_]+", "", name.casefold())
-    return ALIASES.get(text, text)
 
 
 def decided(
@@ -113,7 +74,7 @@ def decided(
         DataError: several numberings could be meant, or none fits; shows what each would score.
     """
     numberings, agree = _compared(classes, categories, matches, options)
-    names = _renamed(categories, options.category_names)
+    names = renamed(categories, options.category_names)
     best = _likeliest(agree)
     if options.label_map is not None or options.label_offset is not None:
         return _as_given(numberings, agree, matches)
@@ -125,7 +86,7 @@ def decided(
     chosen = numberings[best]
     if not matches:
         return Decision(chosen, "no detection lies on an object")
-    odd = _refuse_unlike(chosen, names, matches, score, is_prior=best == 0)
+    odd = _refuse_unlike(chosen, names, matches, score)
     if rivals:
         raise _ambiguous([numberings[place] for place in (best, *rivals)], matches, score)
     why = f"{agree[best]} of the {len(matches)} best detections on an object agree"
@@ -146,8 +107,8 @@ def likeliest(
 ) -> Numbering:
     """What `decided` would take if it could be told."""
     numberings, agree = _compared(classes, categories, matches, options)
-    given = options.label_map is not None or options.label_offset is not None
-    return numberings[0 if given else _likeliest(agree)]
+    is_given = options.label_map is not None or options.label_offset is not None
+    return numberings[0 if is_given else _likeliest(agree)]
 
 
 def _compared(
@@ -158,9 +119,9 @@ def _compared(
 ) -> tuple[list[Numbering], list[int]]:
     """The numberings that differ for these classes, and how many matches agree with each."""
     seen = sorted(set(classes), key=str)
-    given = _given(categories, options)
-    candidates = _candidates(_renamed(categories, options.category_names), matches)
-    numberings = _distinct([*([given] if given else []), *candidates], seen)
+    asked = given(categories, options)
+    others = candidates(renamed(categories, options.category_names), matches)
+    numberings = distinct([*([asked] if asked else []), *others], seen)
     return numberings, [sum(_fits(each, match) for match in matches) for each in numberings]
 
 
@@ -171,89 +132,6 @@ def _likeliest(agree: Sequence[int]) -> int:
 def _fits(numbering: Numbering, match: Match) -> bool:
     label, categories = match
     return numbering.categories.get(label) in categories
-
-
-def _distinct(numberings: Iterable[Numbering], seen: Sequence[Id]) -> list[Numbering]:
-    """The first of each set of numberings that are the same for the classes that are there."""
-    found: dict[tuple[Id | None, ...], Numbering] = {}
-    for each in numberings:
-        found.setdefault(tuple(each.categories.get(label) for label in seen), each)
-    return list(found.values())
-
-
-def _candidates(names: Categories, matches: Sequence[Match]) -> list[Numbering]:
-    """The numberings that could be meant; the annotations' own ids first."""
-    used = frozenset().union(*(categories for _, categories in matches))
-    ids = [each for each in names if each in used or normal(names[each]) not in BACKGROUND]
-    by_name = {normal(names[each]): each for each in reversed(ids)}
-    whole = [each for each in ids if isinstance(each, int)]
-    alphabetical = sorted(ids, key=lambda each: names[each])
-    found = [Numbering("the annotations' category ids", {each: each for each in ids})]
-    found.append(Numbering("names", {names[each]: each for each in ids}))
-    coco = _coco(ids, names, by_name)
-    if coco:
-        known = [coco.get(each) for each in ORDERED]
-        found.append(Numbering("COCO's ids, by name", coco))
-        found += [_counted("COCO's 80 categories", known, start) for start in (0, 1)]
-        less = {each - 1: category for each, category in coco.items()}
-        found.append(Numbering("COCO's ids less 1, by name", less))
-    found += [_counted("the annotations' categories", ids, start) for start in (0, 1)]
-    found.append(Numbering("the annotations' ids less 1", {each - 1: each for each in whole}))
-    found.append(Numbering("the annotations' ids plus 1", {each + 1: each for each in whole}))
-    found += [_counted("the categories sorted by name", alphabetical, start) for start in (0, 1)]
-    return found
-
-
-def _counted(what: str, ids: Sequence[Id | None], start: int) -> Numbering:
-    counted = {place: each for place, each in enumerate(ids, start) if each is not None}
-    return Numbering(f"{what} counted from {start}", counted)
-
-
-def _coco(ids: Sequence[Id], names: Categories, by_name: Mapping[str, Id]) -> dict[int, Id]:
-    """COCO id -> category, where most of the annotations' names are COCO's."""
-    found = {k: by_name[normal(name)] for k, name in NAMES.items() if normal(name) in by_name}
-    if 2 * len(found) < len(ids) or not found:
-        return {}
-    # What COCO calls otherwise keeps its id: "tvmonitor" 72.
-    left = set(ids) - set(found.values())
-    return found | {each: each for each in left if isinstance(each, int) and each not in found}
-
-
-def _renamed(categories: Categories, names: Mapping[str, str] | None) -> Categories:
-    if not names:
-        return categories
-    known: dict[str, Id] = {str(each): each for each in categories}
-    known |= {name: each for each, name in categories.items()}
-    strange = [each for each in names if each not in known]
-    if strange:
-        raise RequestError(
-            f"category_names={dict(names)!r}: {strange[0]!r} is no category of the annotations. "
-            f"{did_you_mean(str(strange[0]), categories.values(), otherwise='There are')}"
-        )
-    return {**categories, **{known[each]: name for each, name in names.items()}}
-
-
-def _given(categories: Categories, options: LabelOptions) -> Numbering | None:
-    names = _renamed(categories, options.category_names)
-    offset = options.label_offset
-    if options.label_map is None:
-        if offset is None:
-            return None
-        own = {each + offset: each for each in names if isinstance(each, int)}
-        return Numbering(f"the annotations' ids plus label_offset={offset}", own)
-    by_name = {normal(name): each for each, name in names.items()}
-    labels = {identifier(label): name for label, name in options.label_map.items()}
-    found = {
-        (label + (offset or 0) if isinstance(label, int) else label): by_name[normal(name)]
-        for label, name in labels.items()
-        if normal(name) in by_name
-    }
-    if not found:
-        raise RequestError(
-            f"label_map: none of its {len(options.label_map)} names is a category of the "
-            f"annotations ({_listed(names.values())}). category_names= renames those."
-        )
-    return Numbering("label_map=", found)
 
 
 def _as_given(
@@ -318,8 +196,6 @@ def _refuse_unlike(
     names: Categories,
     matches: Sequence[Match],
     score: Callable[[Numbering], float],
-    *,
-    is_prior: bool,
 ) -> tuple[str, ...]:
     """Refuse classes that hardly ever are the category of the object they lie on.
 
@@ -349,7 +225,8 @@ def _refuse_unlike(
         )
     }
     lost = sum(total for _, _, total in odd.values())
-    least = LEAST_AGREEMENT if is_prior else 1.5 * LEAST_AGREEMENT
+    # In the order of names, a numbering of nobody's easily has half of its classes.
+    least = 1.5 * LEAST_AGREEMENT if chosen.name.startswith(BY_NAME) else LEAST_AGREEMENT
     poor = len(matches) >= FEW and agree < least * len(matches)
     if permuted or poor or 10 * lost > len(matches):
         raise DataError(
@@ -373,8 +250,3 @@ def _pairs(usual: Mapping[Id, tuple[Id, int, int]], names: Categories) -> str:
         f"class {label} lies on {names[category]!r} ({count} of {total})"
         for label, (category, count, total) in often
     )
-
-
-def _listed(values: Iterable[Any]) -> str:
-    shown = [str(each) for each in values]
-    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")

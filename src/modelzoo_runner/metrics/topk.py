@@ -40,7 +40,8 @@ class TopK:
     """Hits so far, over all the batches added.
 
     `not_finite` counts rows with a NaN or infinite score, `all_equal` rows whose scores are all
-    the same: such a row has no opinion, though by the tie rule it counts as a hit.
+    the same: such a row has no opinion, though by the tie rule it counts as a hit. `sole` counts
+    top-1 hits whose score no other class shares.
     """
 
     examples: int = 0
@@ -48,13 +49,17 @@ class TopK:
     top5: int = 0
     not_finite: int = 0
     all_equal: int = 0
+    sole: int = 0
 
     def add(self, scores: np.ndarray, targets: np.ndarray) -> None:
         """Count the hits of one batch: float [n, classes] and integer [n]."""
         import numpy as np
 
         self.examples += len(scores)
-        self.top1 += int(np.count_nonzero(in_top_k(scores, targets, 1)))
+        best = in_top_k(scores, targets, 1)
+        self.top1 += int(np.count_nonzero(best))
+        shared = np.count_nonzero(scores == scores.max(axis=1, keepdims=True), axis=1) > 1
+        self.sole += int(np.count_nonzero(best & ~shared))
         self.top5 += int(np.count_nonzero(in_top_k(scores, targets, 5)))
         self.not_finite += int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))
         self.all_equal += int(np.count_nonzero((scores == scores[:, :1]).all(axis=1)))

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import difference, ratio, saved
 from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.ratio import Ratio, Verdict
-from modelzoo_runner.results.result import Observed
 from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.results.stats import Interval
 from modelzoo_runner.values import codec

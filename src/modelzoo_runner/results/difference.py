@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
@@ -27,6 +27,7 @@ OF_MACHINE = {
     "python": ("software", "python"),
     "numpy": ("software", "numpy"),
     "tensorflow": ("software", "tensorflow"),
+    "runtime": ("software", "runtime"),
     "onednn": ("software", "onednn"),
 }
 """Facts of machine and software that move the numbers, by where `observed.machine` has them."""

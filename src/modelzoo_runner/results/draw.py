@@ -126,7 +126,7 @@ def _choose(
         listed = ", ".join(map(str, sorted(images, key=str)[:3]))
         raise RequestError(
             f"detections: of {len(images)} images ({listed}, ...); give those of the one that is "
-            "drawn, as detections.of(image_id)"
+            "drawn"
         )
     drawable = [
         each

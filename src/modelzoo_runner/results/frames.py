@@ -75,7 +75,8 @@ def _of_result(result: Result) -> Row:
         "interrupted": result.interrupted,
         "host": observed.host,
         "machine": observed.machine.get("id"),
-        "tensorflow": software.get("tensorflow", {}).get("version"),
+        "runtime": plan.runtime,
+        "tensorflow": (software.get("tensorflow") or {}).get("version"),
         "started": observed.started,
         "error": None,
     }

@@ -119,7 +119,7 @@ def whole_interval(hits: int, seen: int, available: int) -> Interval:
     (0.75, 0.75)
     >>> low, high = whole_interval(75, 100, 1000)
     >>> round(low, 2), round(high, 2)
-    (0.61, 0.86)
+    (0.6, 0.86)
     """
     # posterior(M) = C(M, hits) C(N - M, misses) / C(N + 1, seen + 1); prior(M) = 1 / (N + 1).
     misses = seen - hits

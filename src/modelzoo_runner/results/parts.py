@@ -1,10 +1,34 @@
-"""An accuracy run in parts: what each part is of, and where it was done."""
+"""What was found where: the surroundings of a run, and the parts of an accuracy run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Host = Literal["process", "child", "container"]
+"""Where a run was: in the process that asked, in a child of it, or in a container."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What a run found besides its durations, to be compared with what the plan asked for.
+
+    `host` is where it ran and `host_reason` why. `graph` describes the graph that ran: the number
+    of its nodes, and what the preparation changed. `threads` counts threads by pool, with their
+    CPUs. `machine` holds the facts of the machine, the process and TensorFlow. `setup_seconds` are
+    the parts of the cold start. `interference` is what disturbed the measured steps, and the
+    verdict on it. `started` is the date and time in UTC.
+    """
+
+    host: Host = "process"
+    host_reason: str = ""
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    threads: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    setup_seconds: Mapping[str, float] = field(default_factory=dict)
+    interference: Mapping[str, Any] = field(default_factory=dict)
+    started: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import gates, saved, stats
@@ -18,37 +18,11 @@ from modelzoo_runner.results import instances as several
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.gates import Gate
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
-from modelzoo_runner.results.parts import DatasetInfo, PartRecord
+from modelzoo_runner.results.parts import DatasetInfo, Observed, PartRecord
 from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.results.stats import Interval, Summary
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
-
-R = TypeVar("R", bound="Result")
-
-Host = Literal["process", "child", "container"]
-"""Where a run was: in the process that asked, in a child of it, or in a container."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """What a run found besides its durations, to be compared with what the plan asked for.
-
-    `host` is where it ran and `host_reason` why. `graph` describes the graph that ran: the number
-    of its nodes, and what the preparation changed. `threads` counts threads by pool, with their
-    CPUs. `machine` holds the facts of the machine, the process and TensorFlow. `setup_seconds` are
-    the parts of the cold start. `interference` is what disturbed the measured steps, and the
-    verdict on it. `started` is the date and time in UTC.
-    """
-
-    host: Host = "process"
-    host_reason: str = ""
-    graph: Mapping[str, Any] = field(default_factory=dict)
-    threads: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    setup_seconds: Mapping[str, float] = field(default_factory=dict)
-    interference: Mapping[str, Any] = field(default_factory=dict)
-    started: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -117,7 +117,11 @@ def check_summary(summary: Any, derive: Callable[[], Mapping[str, Any]]) -> None
         return
     if not isinstance(summary, Mapping):
         raise ResultError(f"summary: {summary!r} should be a table")
-    for name, value in derive().items():
+    try:
+        derived = derive()
+    except (ArithmeticError, ValueError, LookupError) as error:
+        raise ResultError(f"the durations in this file can't be summed up: {error}") from None
+    for name, value in derived.items():
         said = summary.get(name, value)
         is_near = (
             math.isclose(said, value, rel_tol=1e-9)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html as markup
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
@@ -246,5 +247,12 @@ def _ran(result: Result) -> str:
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
         f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, "
-        f"TensorFlow {observed.machine['software']['tensorflow']['version']}"
+        f"{_runtime(observed.machine['software'])}"
     )
+
+
+def _runtime(software: Mapping[str, Any]) -> str:
+    """The name and version of what ran the graph; results of schema 1 only know TensorFlow."""
+    found = software.get("runtime") or {"name": "tensorflow", **(software["tensorflow"] or {})}
+    name = "TensorFlow" if found["name"] == "tensorflow" else found["name"]
+    return f"{name} {found.get('version', 'of an unknown version')}"

@@ -35,8 +35,8 @@ from modelzoo_runner.values.preset import MASKS, Preset
 from modelzoo_runner.values.progress import Guarded, Progress
 
 
-class Place(Protocol):
-    """Where parts are done; `plan` and `dataset` are of all examples."""
+class Executor(Protocol):
+    """Runs parts; `plan` and `dataset` are of all examples."""
 
     @property
     def plan(self) -> Plan: ...
@@ -50,7 +50,7 @@ class Place(Protocol):
     def results(
         self, ranges: Sequence[Range], progress: Progress
     ) -> AbstractContextManager[Iterator[PartResult]]:
-        """The parts as they get done; on leaving, those that aren't are given up."""
+        """The parts as they get done; on leaving, the others are cancelled."""
 
 
 def run(
@@ -80,23 +80,23 @@ def run(
     told = Guarded(context.tell)
     context = Context(offline=context.offline, progress=told)
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(_place(preset, request, client, context))
+        executor = stack.enter_context(_executor(preset, request, client, context))
         kept = None
         if checkpoint is not None:
-            kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(place, request)))
-        return _run(place, kept, request.predictions, told)
+            kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(executor, request)))
+        return _run(executor, kept, request.predictions, told)
 
 
 def _run(
-    place: Place, kept: Checkpoint | None, predictions: str | None, told: Guarded
+    executor: Executor, kept: Checkpoint | None, predictions: str | None, told: Guarded
 ) -> AccuracyResult:
-    dataset = place.dataset
+    dataset = executor.dataset
     done = [] if kept is None else list(_kept(kept, dataset))
     ranges = [parts.range_of(part) for part in done]
     left = parts.split(
         parts.missing(dataset.examples, ranges),
-        batch_size=place.plan.batch_size,
-        workers=place.workers,
+        batch_size=executor.plan.batch_size,
+        workers=executor.workers,
     )
     count = sum(part.examples for part in done)
 
@@ -115,7 +115,7 @@ def _run(
 
     told("examples", count, dataset.examples)
     try:
-        with place.results(left, inside) as results:
+        with executor.results(left, inside) as results:
             for part in results:
                 if kept is not None:
                     kept.add(parts.name(parts.range_of(part)), part.to_dict())
@@ -156,18 +156,18 @@ def _is_part(part: Result, name: str, dataset: DatasetInfo) -> TypeGuard[PartRes
     return part.examples == stop - start and parts.name((start, stop)) == name
 
 
-def _place(
+def _executor(
     preset: Preset, request: Request, client: Any | None, context: Context
-) -> AbstractContextManager[Place]:
+) -> AbstractContextManager[Executor]:
     if client is None:
-        return contextlib.nullcontext(_Here.of(preset, request, context))
-    from modelzoo_runner.scale import cluster_place
+        return contextlib.nullcontext(LocalExecutor.of(preset, request, context))
+    from modelzoo_runner.scale import cluster_executor
 
-    return cluster_place.opened(client, preset, request, offline=context.offline)
+    return cluster_executor.opened(client, preset, request, offline=context.offline)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Here:
+class LocalExecutor:
     """This machine, one part after another with one opened graph."""
 
     plan: Plan
@@ -176,7 +176,7 @@ class _Here:
     workers: int = 1
 
     @classmethod
-    def of(cls, preset: Preset, request: Request, context: Context) -> _Here:
+    def of(cls, preset: Preset, request: Request, context: Context) -> LocalExecutor:
         plan = planner.plan(preset, request, context)
         return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
 
@@ -192,22 +192,25 @@ class _Here:
             yield cast(Iterator[PartResult], results)
 
 
-def _identity(place: Place, request: Request) -> dict[str, Any]:
+def _identity(executor: Executor, request: Request) -> dict[str, Any]:
     """All that must be the same for a part to be one of this run."""
-    plan = codec.to_dict(place.plan)
+    plan = codec.to_dict(executor.plan)
     env = {key: value for key, value in plan["placement"]["env"].items() if key not in _SPEED}
     matters = {key: value for key, value in plan.items() if key not in NO_MATTER | _WHERE}
     return {
         "kind": "accuracy",
         "modelzoo_runner": __version__,
-        **place.versions,
+        **executor.versions,
         **{key: _without_place(value) for key, value in matters.items()},
         "env": env,
         # Of masks, unlike all else that predictions= writes, nothing is kept unless it is asked.
-        "masks": place.plan.predictions is not None and _has_masks(place.plan),
+        "masks": executor.plan.predictions is not None and _has_masks(executor.plan),
         "data_location": request.data_location,
         "annotations": request.annotations,
-        "data": {"examples": place.dataset.examples, "fingerprint": place.dataset.fingerprint},
+        "data": {
+            "examples": executor.dataset.examples,
+            "fingerprint": executor.dataset.fingerprint,
+        },
     }
 
 

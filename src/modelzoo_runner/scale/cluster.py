@@ -1,25 +1,28 @@
-"""Runs on the workers of a Dask cluster: who takes part, and what they give back.
+"""The workers of a Dask cluster: whether they can share a run, their calls and their answers.
 
-What a worker does for it is known to `cluster_worker`, and which may do something together to
-`cluster_checks`. A worker has one of a resource that everything it does takes, so that it does one
-thing at a time.
+What runs on a worker is in `cluster_worker`. Each worker has one unit of a Dask resource and every
+call takes it, so a worker does one thing at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
-from modelzoo_runner.errors import MissingDependency, RequestError, WorkerError
-from modelzoo_runner.scale import cluster_checks, cluster_worker
-from modelzoo_runner.scale.cluster_worker import Answer, Crew
+from modelzoo_runner.errors import BindingError, MissingDependency, RequestError, WorkerError
+from modelzoo_runner.machine import facts
+from modelzoo_runner.machine.cpulist import parse_cpu_list
+from modelzoo_runner.scale import cluster_worker
+from modelzoo_runner.scale.cluster_worker import Answer, WorkerGroup, WorkerInfo
 
 RESOURCE = "modelzoo_runner"
-"""Of which each worker has one."""
+"""The Dask resource; each worker has one unit."""
 
 SECONDS_TO_ANSWER = 10
 SECONDS_FOR_WORKERS = 30
@@ -28,10 +31,10 @@ SECONDS_FOR_WORKERS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """The workers that do something together; `addresses` are of those there at the start."""
+    """A group of workers; `addresses` are of those there at the start."""
 
     client: Any
-    crew: Crew
+    group: WorkerGroup
     addresses: tuple[str, ...]
 
     @contextlib.contextmanager
@@ -45,10 +48,10 @@ class Cluster:
         """What a function of `cluster_worker` answers to each of the named arguments, as it comes.
 
         They are begun in the order of `calls`. What a worker was doing when it died is done again
-        by another one. On leaving, what isn't done is given up.
+        by another one. On leaving, what isn't done is cancelled.
 
         Args:
-            function: takes the crew's name, and then the arguments.
+            function: takes the group's name, and then the arguments.
             calls: arguments by name; an answer comes with that name.
             on: the address of the worker to prefer, by name.
         """
@@ -57,9 +60,9 @@ class Cluster:
         names = {
             self.client.submit(
                 function,
-                self.crew.name,
+                self.group.name,
                 *arguments,
-                key=f"{self.crew.name}-{function.__name__}-{name}",
+                key=f"{self.group.name}-{function.__name__}-{name}",
                 resources={RESOURCE: 1},
                 pure=False,
                 priority=-number,
@@ -90,9 +93,9 @@ def _answer(future: Any) -> Answer:
             "do, as they do when memory runs out: try a smaller batch_size"
         )
     except CancelledError as error:
-        said = f"the cluster gave it up: {error} With checkpoint= another call does what is missing"
+        said = f"the cluster cancelled it: {error} With checkpoint= another call continues it"
     except Exception as error:  # noqa: BLE001 - the caller has to hear of whatever it was
-        said = f"a worker failed in a way nobody foresaw: {type(error).__name__}: {error}"
+        said = f"a worker failed unexpectedly: {type(error).__name__}: {error}"
     finally:
         future.release()
     return Answer(worker=worker, error=WorkerError(said))
@@ -100,7 +103,7 @@ def _answer(future: Any) -> Answer:
 
 @contextlib.contextmanager
 def joined(client: Any) -> Iterator[Cluster]:
-    """The workers of a client, or of the scheduler at an address, as one crew.
+    """The workers of a client, or of the scheduler at an address, as one group.
 
     Raises:
         MissingDependency: Dask isn't installed.
@@ -110,31 +113,31 @@ def joined(client: Any) -> Iterator[Cluster]:
     """
     with _connected(client) as client:
         addresses = _addresses(client)
-        versions = cluster_checks.versions(client, addresses)
-        shares = cluster_checks.shares(client.run(cluster_worker.seat, workers=list(addresses)))
+        versions = shared_versions(client, addresses)
+        shares = core_shares(client.run(cluster_worker.worker_info, workers=list(addresses)))
         name = f"{RESOURCE}-{secrets.token_hex(4)}"
-        crew = Crew(name=name, versions=versions, shares=shares)
-        client.register_plugin(_plugin(crew), name=name)
+        group = WorkerGroup(name=name, versions=versions, shares=shares)
+        client.register_plugin(_plugin(group), name=name)
         try:
-            yield Cluster(client=client, crew=crew, addresses=addresses)
+            yield Cluster(client=client, group=group, addresses=addresses)
         finally:
             # Of a cluster that is gone there is nothing to leave.
             with contextlib.suppress(OSError):
                 client.unregister_worker_plugin(name)
 
 
-def _plugin(crew: Crew) -> Any:
-    """What makes a worker one of the crew, also one that comes later, as in place of a dead one."""
+def _plugin(group: WorkerGroup) -> Any:
+    """Makes workers join the group, also those that start later, as in place of a dead one."""
     import distributed
 
     # In here, so that it travels as it is: the module can't be loaded without Dask.
     class Member(distributed.WorkerPlugin):  # type: ignore[misc]
         async def setup(self, worker: Any) -> None:
-            cluster_worker.join(crew)
+            cluster_worker.join(group)
             await worker.set_resources(**{RESOURCE: 1})
 
         def teardown(self, worker: Any) -> None:
-            cluster_worker.leave(crew.name)
+            cluster_worker.leave(group.name)
 
     return Member()
 
@@ -176,3 +179,82 @@ def _addresses(client: Any) -> tuple[str, ...]:
             f"{SECONDS_FOR_WORKERS} s; start some"
         ) from None
     return tuple(client.nthreads())
+
+
+def shared_versions(client: Any, addresses: Sequence[str]) -> dict[str, str | None]:
+    """The versions that all workers have, and this process too as far as it has the package.
+
+    Raises:
+        BindingError: naming the workers that have others.
+    """
+    # First what is installed, for which this library isn't needed there.
+    installed = client.get_versions(packages=["modelzoo_runner", *facts.DISTRIBUTIONS])
+    check_alike(
+        _installed(installed["client"]),
+        {address: _installed(installed["workers"].get(address)) for address in addresses},
+    )
+    return check_alike(
+        cluster_worker.versions(), client.run(cluster_worker.versions, workers=list(addresses))
+    )
+
+
+def _installed(found: Mapping[str, Any] | None) -> dict[str, str | None]:
+    packages: Mapping[str, str | None] = {} if found is None else found["packages"]
+    tensorflow = (packages.get(each) for each in facts.DISTRIBUTIONS)
+    return {
+        "python": ".".join((packages.get("python") or "").split(".")[:2]),
+        "modelzoo_runner": packages.get("modelzoo_runner"),
+        "tensorflow": next(filter(None, tensorflow), None),
+        "numpy": packages.get("numpy"),
+    }
+
+
+def check_alike(
+    here: Mapping[str, str | None], there: Mapping[str, Mapping[str, str | None]]
+) -> dict[str, str | None]:
+    """The versions of each package, if they are the same here and on all workers.
+
+    Raises:
+        BindingError: naming the workers that have others.
+    """
+    first = next(iter(there))
+    # The client needs no TensorFlow.
+    wanted = {name: version or there[first][name] for name, version in here.items()}
+    wrong = [
+        f"worker {address} has {name} {own[name] or 'not at all'}, and "
+        f"{'here' if here[name] else f'worker {first}'} it is {version}"
+        for address, own in there.items()
+        for name, version in wanted.items()
+        if own[name] != version
+    ]
+    if wrong:
+        raise BindingError(
+            f"client=: {'; '.join(wrong)}. They would compute with different programs: install the "
+            "same on all workers"
+        )
+    return wanted
+
+
+def core_shares(workers: Mapping[str, WorkerInfo]) -> dict[str, int]:
+    """Into how many parts the CPUs of workers are divided, by `WorkerInfo.key`: one for each.
+
+    Raises:
+        BindingError: more workers than cores, or workers of which one may use some of another's.
+    """
+    sharing = Counter(each.key for each in workers.values())
+    for address, info in workers.items():
+        if sharing[info.key] > info.cores:
+            raise BindingError(
+                f"client=: {sharing[info.key]} workers, {address} among them, share "
+                f"{info.cores} physical core{'' if info.cores == 1 else 's'} (CPUs {info.cpus}): "
+                "start no more workers on a node than it has cores"
+            )
+    for (one, info), (other, beside) in itertools.combinations(workers.items(), 2):
+        common = set(parse_cpu_list(info.cpus)) & set(parse_cpu_list(beside.cpus))
+        if info.node == beside.node and info.cpus != beside.cpus and common:
+            raise BindingError(
+                f"client=: worker {one} may use CPUs {info.cpus}, and worker {other} of the same "
+                f"node CPUs {beside.cpus}: start them on the same CPUs, to have these divided, or "
+                "on different ones"
+            )
+    return dict(sharing)

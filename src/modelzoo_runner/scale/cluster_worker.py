@@ -1,7 +1,7 @@
-"""What a Dask worker does for a run: claim cores, and run plans in child processes on them.
+"""What a Dask worker does: claim cores, and run plans in child processes on them.
 
 Who takes part and in what is known to `cluster`. The state of this module is of the worker's
-process: the crews that it is in, and for each the child whose graph is open.
+process: the groups that it is in, and for each the child whose graph is open.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Cpus = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
-    """Workers that do something together.
+class WorkerGroup:
+    """Workers that share a run or a sweep.
 
     `versions` are those that all of them have. `shares` says into how many parts the CPUs of a
-    `Seat` are divided.
+    `WorkerInfo` are divided.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Crew:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
-    """Where a worker is: its node, the CPUs it may use there, and of how many physical cores."""
+class WorkerInfo:
+    """A worker's node, the CPUs it may use there, and how many physical cores they are."""
 
     node: str
     cpus: str
@@ -62,7 +62,7 @@ class Seat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Job:
     """An accuracy run, as each worker comes to a plan of its own for it."""
 
     preset: Preset
@@ -80,70 +80,72 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a worker finds when it looks at the work."""
+class Prepared:
+    """What a worker finds when it prepares a job: its plan and the data set."""
 
     plan: Plan
     dataset: DatasetInfo
 
 
 def versions() -> dict[str, str | None]:
-    """What all workers of a crew must have alike."""
+    """The versions that all workers of a group must share."""
     return {"modelzoo_runner": __version__, **facts.versions()}
 
 
-def seat() -> Seat:
-    """Where this worker is."""
+def worker_info() -> WorkerInfo:
+    """This worker's node, CPUs and cores."""
     machine = topology.read()
-    return Seat(node=cores.node(), cpus=format_cpu_list(machine.usable), cores=len(machine.cores()))
+    return WorkerInfo(
+        node=cores.node(), cpus=format_cpu_list(machine.usable), cores=len(machine.cores())
+    )
 
 
-def join(crew: Crew) -> None:
-    """Be one of the crew from now on.
+def join(group: WorkerGroup) -> None:
+    """Join a group.
 
     Raises:
         BindingError: this worker computes with other versions.
     """
     own = versions()
-    for name, version in crew.versions.items():
+    for name, version in group.versions.items():
         if own.get(name) != version:
-            raise BindingError(f"{name} {own.get(name)} here, {version} in the crew")
-    _members[crew.name] = _Member(crew)
+            raise BindingError(f"{name} {own.get(name)} here, {version} in the group")
+    _members[group.name] = _Member(group)
 
 
 def leave(name: str) -> None:
-    """Be no longer one of the crew; what it runs here is ended."""
+    """Leave a group, and end what it runs here."""
     member = _members.pop(name, None)
     if member is not None:
         member.end()
 
 
-def look(crew: str, work: Work) -> Answer:
-    """What this worker comes to, with its files fetched (`Found`)."""
-    return _answer(crew, lambda member: member.look(work))
+def prepare(group: str, job: Job) -> Answer:
+    """This worker's plan for a job and its data set, with the files fetched (`Prepared`)."""
+    return _answer(group, lambda member: member.prepare(job))
 
 
-def part(crew: str, work: Work, examples: Range) -> Answer:
+def part(group: str, job: Job, examples: Range) -> Answer:
     """What one part of the data gives (`PartResult`), run on a share of this node's cores."""
-    return _answer(crew, lambda member: member.part(work, examples))
+    return _answer(group, lambda member: member.part(job, examples))
 
 
-def alone(crew: str, do: Callable[[], Any]) -> Answer:
+def alone(group: str, do: Callable[[], Any]) -> Answer:
     """What `do` returns, called when no other run is on the CPUs that this worker may use."""
-    return _answer(crew, lambda member: member.alone(do))
+    return _answer(group, lambda member: member.alone(do))
 
 
-def _answer(crew: str, do: Callable[[_Member], Any]) -> Answer:
+def _answer(group: str, do: Callable[[_Member], Any]) -> Answer:
     import distributed
 
     address = distributed.get_worker().address
     try:
-        if crew not in _members:
+        if group not in _members:
             raise BindingError(
                 "it joined later and its versions are others: its log says which. Install the same "
                 "on all workers"
             )
-        return Answer(worker=address, value=do(_members[crew]))
+        return Answer(worker=address, value=do(_members[group]))
     except RunnerError as error:
         return Answer(worker=address, error=type(error)(f"worker {address}: {error}"))
 
@@ -168,24 +170,24 @@ class _Children(list[Child]):
 
 
 class _Member:
-    """This worker as one of a crew: it does one thing at a time (see `cluster.RESOURCE`)."""
+    """This worker as a member of a group: it does one thing at a time (see `cluster.RESOURCE`)."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._work: Work | None = None
+    def __init__(self, group: WorkerGroup) -> None:
+        self._group = group
+        self._job: Job | None = None
         self._plans: dict[Cpus, Plan] = {}
         self._children = _Children()
         self._kept = contextlib.ExitStack()
         self._told = 0.0
         self._busy = False
 
-    def look(self, work: Work) -> Found:
-        plan = self._plan(work, self._shares()[0])
-        return Found(plan=plan, dataset=tasks.dataset(plan))
+    def prepare(self, job: Job) -> Prepared:
+        plan = self._plan(job, self._shares()[0])
+        return Prepared(plan=plan, dataset=tasks.dataset(plan))
 
-    def part(self, work: Work, examples: Range) -> PartResult:
+    def part(self, job: Job, examples: Range) -> PartResult:
         with self._at_work(self._shares()) as cpus:
-            plan = dataclasses.replace(self._plan(work, cpus), examples=examples)
+            plan = dataclasses.replace(self._plan(job, cpus), examples=examples)
             with contextlib.ExitStack() as after_an_error:
                 after_an_error.callback(self._drop)
                 result = cast(PartResult, listen.to(self._child_for(plan), None))
@@ -204,7 +206,7 @@ class _Member:
             return do()
 
     def end(self) -> None:
-        """From another thread than that of the work: end what it waits for."""
+        """From another thread than that of the job: end what it waits for."""
         self._children.end()
         if not self._busy:
             self._drop()
@@ -215,7 +217,7 @@ class _Member:
             self._busy = True
             try:
                 if self._children.ended:
-                    raise BindingError("the run was given up")
+                    raise BindingError("the run was cancelled")
                 yield cpus
             finally:
                 self._busy = False
@@ -225,19 +227,19 @@ class _Member:
     def _shares(self) -> list[Cpus]:
         """The sets of CPUs to choose from, the one that the open graph is on first."""
         machine = topology.read()
-        shares = splitting.split(machine, machine.usable, self._crew.shares.get(seat().key, 1))
+        shares = splitting.split(
+            machine, machine.usable, self._group.shares.get(worker_info().key, 1)
+        )
         own = [child.plan.placement.cpus for child in self._children]
         return sorted(shares, key=lambda share: not any(set(cpus) <= set(share) for cpus in own))
 
-    def _plan(self, work: Work, cpus: Cpus) -> Plan:
-        if work != self._work:
-            self._work, self._plans = work, {}
+    def _plan(self, job: Job, cpus: Cpus) -> Plan:
+        if job != self._job:
+            self._job, self._plans = job, {}
         if cpus not in self._plans:
-            request = dataclasses.replace(work.request, cpus=cpus, isolation="child")
+            request = dataclasses.replace(job.request, cpus=cpus, isolation="child")
             with _without_variables_of_dask():
-                self._plans[cpus] = planner.plan(
-                    work.preset, request, Context(offline=work.offline)
-                )
+                self._plans[cpus] = planner.plan(job.preset, request, Context(offline=job.offline))
         return self._plans[cpus]
 
     def _child_for(self, plan: Plan) -> Child:
@@ -259,7 +261,7 @@ class _Member:
 
 @contextlib.contextmanager
 def _without_variables_of_dask() -> Iterator[None]:
-    """Without those that Dask sets for its workers: nobody wished one OpenMP thread for a run."""
+    """Leave out the variables that Dask sets for its workers, such as one OpenMP thread."""
     import dask
 
     names: Mapping[str, Any] = dask.config.get("distributed.nanny.pre-spawn-environ", {})

@@ -175,8 +175,8 @@ def _shift(plan: Plan, hits: Mapping[int, topk.TopK], *, is_final: bool = True) 
     Raises:
         DataError: a few hits say that labels are off, too few to be sure.
     """
-    own, best = hits[0].top1, max((-1, 1), key=lambda shift: hits[shift].top1)
-    beyond = hits[best].top1
+    own, best = hits[0].sole, max((-1, 1), key=lambda shift: hits[shift].sole)
+    beyond = hits[best].sole
     if _is_asked(plan):
         return 0
     if beyond >= DECISIVE:
@@ -221,13 +221,13 @@ def _offset_said(plan: Plan, hits: Mapping[int, topk.TopK], classes: int, shift:
 
 
 def _doubts(hits: topk.TopK, by_shift: Mapping[int, topk.TopK], shift: int) -> Iterator[str]:
-    best = max(SHIFTS, key=lambda each: by_shift[each].top1)
+    best = max(SHIFTS, key=lambda each: by_shift[each].sole)
     if shift:
         yield (
             f"labels are read {shift:+d}: {hits.top1} of {hits.examples} examples are hits, and "
             f"{by_shift[0].top1} without; label_offset= decides"
         )
-    elif by_shift[best].top1 > max(DECISIVE - 1, DECISIVE * hits.top1):
+    elif by_shift[best].sole > max(DECISIVE - 1, DECISIVE * hits.sole):
         yield (
             f"labels are read as label_offset= says: {hits.top1} of {hits.examples} examples are "
             f"hits, and {by_shift[best].top1} would be with all labels {best:+d}"

@@ -13,8 +13,9 @@ from modelzoo_runner.data.coco_annotations import Annotations
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
-from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
-from modelzoo_runner.metrics.coco_numbering import LabelOptions
+from modelzoo_runner.metrics.coco_candidates import LabelOptions
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scorer, Scores, Source

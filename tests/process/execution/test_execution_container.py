@@ -26,7 +26,6 @@ from modelzoo_runner import (
     ContainerError,
     DataError,
     Interrupted,
-    MissingDependency,
     RequestError,
     WorkerError,
     __version__,
@@ -347,7 +346,7 @@ def test_no_engine(engine: StubEngine, model: Path, monkeypatch: pytest.MonkeyPa
 
 def test_no_docker_command(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependency, match=r"docker command .* install Docker"):
+    with pytest.raises(ContainerError, match=r"docker command .* install Docker"):
         benchmark(model, steps=1, docker_image=IMAGE)
 
 

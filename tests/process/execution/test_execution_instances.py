@@ -83,7 +83,7 @@ def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> Non
     assert result.verdict in ("valid", "noisy", "invalid")
     assert all("CPUs " in cause for cause in result.causes)
     assert "in 2 child processes at once, 1 intra-op and 1 inter-op threads each" in str(result)
-    assert len(str(result).splitlines()) == 6
+    assert str(result).splitlines()[5].startswith("verdict ")
     again = load(result.save(tmp_path / "result.json"))
     assert again == result and isinstance(again, BenchmarkResult)
     assert compare(again, result).verdict == "inconclusive"
@@ -140,12 +140,12 @@ def test_an_error_of_one_instance_is_raised_as_its_class(fakes: None, tmp_path: 
     ("asked", "error", "said"),
     [
         ({"instances": 10_000}, BindingError, "instances=10000: the run may use"),
-        ({"instances": 0}, RequestError, "instances=0: give a whole number of at least 1"),
-        ({"instances": "sockets"}, RequestError, "instances='sockets': give a whole number"),
+        ({"instances": 0}, RequestError, "instances=0: should be a whole number"),
+        ({"instances": "sockets"}, RequestError, "instances='sockets': should be a whole number"),
         (
             {"cores_per_instance": 0},
             RequestError,
-            "cores_per_instance=0: give a whole number of at least 1, or None",
+            "cores_per_instance=0: should be a whole number of at least 1, or None",
         ),
         (
             {"instances": 1, "isolation": "none"},

@@ -34,7 +34,7 @@ def state():
 
 
 def run(then=None):
-    with environment.variables(asked.env), binding.bound(asked) as bound:
+    with environment.variables(asked.env), binding.bound(asked):
         config = tf.compat.v1.ConfigProto(
             inter_op_parallelism_threads=2, intra_op_parallelism_threads=2
         )
@@ -44,7 +44,8 @@ def run(then=None):
             session.run(product)
             if then is not None:
                 then()
-        return bound.read_back()
+        now = binding.read_back(asked)
+        return {"found": now.summary(), "mismatches": now.warnings}
 
 
 def fail():

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from collections import Counter
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from coco_made import reference
 
 from modelzoo_runner.errors import RunnerError
 from modelzoo_runner.metrics.coco import score_detections
@@ -19,18 +16,6 @@ from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 SETS = 200
 
 OWN = ("wheel", "bolt", "apple", "zip", "mug", "lamp", "cable", "drill", "key", "hinge", "belt")
-
-
-def pycocotools(found: list[dict[str, Any]], truth: dict[str, Any]) -> np.ndarray:
-    with contextlib.redirect_stdout(io.StringIO()):
-        expected = COCO()
-        expected.dataset = json.loads(json.dumps(truth))
-        expected.createIndex()
-        evaluation = COCOeval(expected, expected.loadRes(json.loads(json.dumps(found))), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return np.asarray(evaluation.stats)
 
 
 def categories(draw: np.random.Generator) -> tuple[dict[int, str], str]:
@@ -53,8 +38,10 @@ def categories(draw: np.random.Generator) -> tuple[dict[int, str], str]:
     return {int(each): str(name) for each, name in zip(ids, names, strict=False)}, kind
 
 
-def numbering(draw: np.random.Generator, names: dict[int, str], kind: str) -> dict[int, Any]:
-    """Category id -> class, as some detector numbers them."""
+def numbering(
+    draw: np.random.Generator, names: dict[int, str], kind: str
+) -> tuple[str, dict[int, Any]]:
+    """A way to number classes, and category id -> class by it."""
     ids = sorted(names)
     ways = {
         "ids": {each: each for each in ids},
@@ -71,7 +58,8 @@ def numbering(draw: np.random.Generator, names: dict[int, str], kind: str) -> di
         ways["coco ids"] = {each: coco[names[each]] for each in ids}
         ways["coco from 0"] = {each: ORDERED.index(coco[names[each]]) for each in ids}
         ways["coco from 1"] = {each: ORDERED.index(coco[names[each]]) + 1 for each in ids}
-    return ways[str(draw.choice(sorted(ways)))]
+    way = str(draw.choice(sorted(ways)))
+    return way, ways[way]
 
 
 def box_form(
@@ -105,7 +93,7 @@ def made(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any], Any, dict[str
     """Detections, ground truth, pycocotools' numbers for what they mean, and what was drawn."""
     draw = np.random.default_rng(seed)
     names, kind = categories(draw)
-    classes = numbering(draw, names, kind)
+    way, classes = numbering(draw, names, kind)
     form, formed = box_form(draw)
     id_kind = str(draw.choice(["int", "int", "text", "padded", "float", "large", "name"]))
     skill = float(draw.choice([1.0, 1.0, 0.8, 0.5, 0.25]))
@@ -149,20 +137,20 @@ def made(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any], Any, dict[str
         truth["categories"].append({"id": each, "name": name})
     if draw.random() < 0.3:
         truth["categories"].insert(0, {"id": 0, "name": "background"})
-    drawn = {"kind": kind, "form": form, "ids": id_kind, "skill": skill, "images": images,
-             "classes": sorted(classes.items())[:4], "padding": padding}  # fmt: skip
+    drawn = {"kind": kind, "way": way, "form": form, "ids": id_kind, "skill": skill,
+             "images": images, "classes": sorted(classes.items())[:4]}  # fmt: skip
     by_number = json.loads(json.dumps(truth))
     truth["images"] = [{**each, "id": as_id(id_kind, each["id"])} for each in truth["images"]]
     for each in truth["annotations"]:
         each["image_id"] = as_id(id_kind, each["image_id"])
     # The order of the images decides between equal scores.
-    expected = pycocotools(plain, truth if id_kind == "name" else by_number) if plain else None
+    expected = reference(plain, truth if id_kind == "name" else by_number)[:12] if plain else None
     return given, truth, expected, drawn
 
 
 def test_made_sets_are_scored_rightly_or_refused() -> None:
     outcomes: Counter[str] = Counter()
-    wrong = []
+    wrong, refused = [], []
     for seed in range(SETS):
         found, truth, expected, drawn = made(seed)
         if expected is None:
@@ -172,6 +160,9 @@ def test_made_sets_are_scored_rightly_or_refused() -> None:
         except RunnerError as error:
             outcomes["refused"] += 1
             assert "label_map=" in str(error) or "box_format=" in str(error)
+            # Nobody could tell a mixed-up numbering, or one from a few bad detections.
+            if drawn["way"] != "mixed" and drawn["images"] >= 20 and drawn["skill"] >= 0.8:
+                refused.append((seed, drawn, str(error)))
             continue
         if np.allclose(list(ours.scores.values()), expected, rtol=0, atol=1e-9):
             outcomes["right"] += 1
@@ -180,5 +171,6 @@ def test_made_sets_are_scored_rightly_or_refused() -> None:
         else:
             wrong.append((seed, drawn, ours))
     assert not wrong
-    assert outcomes["right"] > 2 * outcomes["refused"]
+    assert not refused
     assert outcomes["doubted"] <= 2
+    assert outcomes["right"] > SETS / 2

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fake_task
 import pytest
 import tiny
 
@@ -43,6 +44,12 @@ def alone(given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Ac
     """The run in one go."""
     rows = tmp_path_factory.mktemp("alone") / "rows.csv"
     return accuracy(**given, **HERE, predictions=rows)
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> dict[str, Any]:
+    """A run without TensorFlow, as arguments."""
+    return fake_task.arguments(tmp_path / "given", examples=IMAGES) | {"batch_size": 2}
 
 
 def same(found: AccuracyResult, alone: AccuracyResult) -> None:
@@ -79,19 +86,23 @@ def test_in_parts_it_is_what_it_is_in_one_go(
     assert AccuracyResult.to_dict(found)["parts"][0]["examples"] == [0, 6]
 
 
+@pytest.mark.usefixtures("fakes")
 def test_a_child_opens_the_graph_once_too(
-    given: dict[str, Any], alone: AccuracyResult, tmp_path: Path
+    numbers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = accuracy(**given, num_intra_threads=1, isolation="child", checkpoint=tmp_path / "kept")
-    same(found, alone)
-    assert found.observed.host == "child"
+    monkeypatch.setenv("PYTHONPATH", fake_task.PYTHONPATH)
+    found = accuracy(**numbers, isolation="child", checkpoint=tmp_path / "kept")
+    assert found.scores == {"mean": (IMAGES - 1) / 2} and found.observed.host == "child"
     assert [bool(each.setup_seconds) for each in found.parts] == [True] + [False] * 7
 
 
 ENDED = """
 import json, os, signal, sys
+import fake_task
 from modelzoo_runner import Interrupted, accuracy
 given, kept, name = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+given["model"] = fake_task.PRESET
+fake_task.register()
 def progress(what, done, total):
     if what == "examples" and done >= 20:
         os.kill(os.getpid(), getattr(signal, name))
@@ -103,17 +114,19 @@ except Interrupted as interrupted:
 """
 
 
+@pytest.mark.usefixtures("fakes")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_it_goes_on_with_what_is_missing(
-    given: dict[str, Any], alone: AccuracyResult, tmp_path: Path, name: str
+    numbers: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     kept = tmp_path / "kept"
+    sent = json.dumps({**numbers, "model": None})
     done = subprocess.run(
-        [sys.executable, "-c", ENDED, json.dumps(given), str(kept), name],
+        [sys.executable, "-c", ENDED, sent, str(kept), name],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ,
+        env={**os.environ, "PYTHONPATH": fake_task.PYTHONPATH},
     )
     if name == "SIGKILL":
         assert done.returncode == -signal.SIGKILL
@@ -124,13 +137,12 @@ def test_it_goes_on_with_what_is_missing(
         assert "interrupted after" in done.stdout.splitlines()[1]
     before = {each.name: each.stat().st_mtime_ns for each in kept.glob("*.done")}
     assert 3 <= len(before) < 7
-    found = accuracy(**given, **HERE, checkpoint=kept, predictions=tmp_path / "rows.csv")
-    same(found, alone)
-    assert rows(found) == rows(alone)
+    found = accuracy(**numbers, checkpoint=kept)
+    assert found.examples == IMAGES and found.scores == {"mean": (IMAGES - 1) / 2}
     after = {each.name: each.stat().st_mtime_ns for each in kept.glob("*.done")}
     assert before.items() <= after.items()
-    again = accuracy(**given, **HERE, checkpoint=kept)
-    assert again.counts == alone.counts and len(again.parts) == len(after)
+    again = accuracy(**numbers, checkpoint=kept)
+    assert again.scores == found.scores and len(again.parts) == len(after)
 
 
 def test_a_damaged_part_is_named_and_done_again(
@@ -147,17 +159,15 @@ def test_a_damaged_part_is_named_and_done_again(
     text = json.dumps(record)
     digest = hashlib.sha256(text.encode()).hexdigest()
     (kept / "00000014-00000016.done").write_text(f"{digest}\n{text}\n")
-    found = accuracy(**given, **HERE, checkpoint=kept)
+    found = accuracy(**given, **HERE, checkpoint=kept, predictions=tmp_path / "rows.csv")
     same(found, alone)
-    assert (
-        f"checkpoint: {first}: its checksum is wrong; what it was of was done again"
-        in found.warnings
-    )
-    assert (
-        f"checkpoint: {kept / '00000000-00000002.done'}: it is no part of this run; what it was of "
-        "was done again"
-    ) in found.warnings
-    assert any("some of its examples are in another part" in said for said in found.warnings)
+    assert rows(found) == rows(alone)
+    for path, problem in (
+        (first, "checksum"),
+        (kept / "00000000-00000002.done", "no part of this run"),
+        (kept / "00000014-00000016.done", "in another part"),
+    ):
+        assert any(str(path) in said and problem in said for said in found.warnings)
 
 
 def refused(given: dict[str, Any], **changes: Any) -> str:
@@ -227,16 +237,10 @@ def test_a_detector_in_parts_with_its_masks(tmp_path: Path) -> None:
 def test_a_bucket_is_not_streamed_in_parts(given: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(RequestError) as raised:
         accuracy(**{**given, "data_location": "gs://b/x"}, stream=True, checkpoint=tmp_path / "c")
-    assert str(raised.value) == (
-        "stream=True: with checkpoint= the run is done in parts, and to find where a part begins "
-        "all data before it would have to be read; leave stream out, and the data is fetched"
-    )
+    assert str(raised.value).startswith("stream=True: with checkpoint= ")
 
 
 def test_a_cluster_starts_no_containers(given: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as raised:
         accuracy(**given, docker_image="runner:1", client="tcp://127.0.0.1:1")
-    assert str(raised.value) == (
-        "docker_image='runner:1': the workers of a cluster run each part themselves; leave it out, "
-        "and start the workers in that image instead"
-    )
+    assert str(raised.value).startswith("docker_image='runner:1': the workers of a cluster")

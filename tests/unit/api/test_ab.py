@@ -12,10 +12,10 @@ import pytest
 from results_made import PLAN, accuracy_result, observed
 
 from modelzoo_runner import ab_test
-from modelzoo_runner.api import ab
 from modelzoo_runner.errors import Interrupted, RequestError
+from modelzoo_runner.execution import in_turns
 from modelzoo_runner.results.ab import ABResult, Side
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
@@ -60,18 +60,18 @@ def measured(*sides: Made, **changes: Any) -> ABResult:
         "seed": 0,
         "context": Context(),
     }
-    return ab.measured(sides, named, **{**values, **changes})
+    return in_turns.measured(sides, named, **{**values, **changes})
 
 
 def test_it_ends_at_the_first_look_that_decides() -> None:
     found = measured(Made(), Made(seconds=0.02))
-    assert (found.verdict, found.stopped, len(found.rounds)) == ("slower", "decided", 8)
+    assert (found.verdict, found.stopped, len(found.rounds)) == ("slower", "decided", 16)
 
 
 def test_what_is_the_same_takes_longer_and_is_decided_too() -> None:
     found = measured(Made(), Made())
     assert (found.verdict, found.stopped) == ("same", "decided")
-    assert len(found.rounds) in ab.LOOKS and len(found.rounds) > 8
+    assert len(found.rounds) in in_turns.LOOKS and len(found.rounds) > 16
 
 
 def test_it_ends_when_the_interval_is_narrow_although_the_effect_is_at_the_limit() -> None:
@@ -81,7 +81,7 @@ def test_it_ends_when_the_interval_is_narrow_although_the_effect_is_at_the_limit
 
 def test_it_ends_with_the_last_look_or_with_the_time() -> None:
     found = measured(Made(spread=0.5), Made(spread=0.5))
-    assert (found.verdict, found.stopped, len(found.rounds)) == ("inconclusive", "rounds", 192)
+    assert (found.verdict, found.stopped, len(found.rounds)) == ("inconclusive", "rounds", 181)
     found = measured(Made(), Made(), max_seconds=1e-9)
     assert (found.stopped, len(found.rounds)) == ("time", 1)
 
@@ -94,7 +94,7 @@ def test_a_given_number_of_rounds_is_looked_at_once_and_has_narrower_intervals()
 def test_every_comparison_has_to_be_decided() -> None:
     found = measured(Made(), Made(seconds=0.02), Made())
     assert [each.verdict for each in found.comparisons] == ["slower", "same"]
-    assert len(found.rounds) > 8
+    assert len(found.rounds) > 16
 
 
 def test_the_order_in_a_round_is_drawn_from_the_seed() -> None:
@@ -109,6 +109,12 @@ def test_progress_and_warnings_are_passed_on() -> None:
     found = measured(Made(warnings=("w",)), Made(warnings=("w",)), rounds=2, context=context)
     assert told == [("rounds", 1, 2), ("rounds", 2, 2)]
     assert found.warnings == ("a: w", "b: w")
+
+
+def test_a_busy_machine_is_told_of() -> None:
+    (said,) = measured(Made(spread=0.5), Made(spread=0.5), rounds=50).warnings
+    assert "keeps this machine busy" in said
+    assert measured(Made(spread=0.05), Made(spread=0.05), rounds=50).warnings == ()
 
 
 def test_an_interrupt_keeps_the_rounds_that_are_done() -> None:
@@ -127,7 +133,7 @@ def test_sides_without_a_difference_are_rarely_called_different() -> None:
         sides = [Made(seconds=0.01 * math.exp(chance.gauss(0, 0.002)), spread=0.05)] * 2
         named = [Side(name=name, plan=PLAN, observed=observed()) for name in "ab"]
         sides[0].chance = chance
-        found = ab.measured(
+        found = in_turns.measured(
             sides,
             named,
             rounds=None,

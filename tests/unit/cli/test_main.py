@@ -18,7 +18,7 @@ from modelzoo_runner import BenchmarkResult, Interrupted, SweepResult, load
 from modelzoo_runner.cli import main as cli
 from modelzoo_runner.cli import output
 from modelzoo_runner.errors import MissingDependency, RequestError, ResultError, RunnerError
-from modelzoo_runner.results.result import Observed
+from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.sweep import Failure
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 

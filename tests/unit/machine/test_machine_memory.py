@@ -20,7 +20,7 @@ def node():
     """A node that memory can be bound to here."""
     nodes = [each.id for each in read().memory_nodes if each.memory_bytes]
     if not nodes:
-        pytest.skip("this kernel tells of no memory nodes")
+        pytest.skip("this kernel tells of no NUMA nodes")
     try:
         memory.set_policy(get_policy())
     except OSError as error:
@@ -68,11 +68,11 @@ def test_no_nodes_is_no_policy():
 def test_a_node_that_is_not_there():
     there = ",".join(str(each.id) for each in read().memory_nodes)
     if there not in ("0", "0,1"):
-        pytest.skip(f"written for a machine with one or two memory nodes, and here are {there!r}")
+        pytest.skip(f"written for a machine with one or two NUMA nodes, and here are {there!r}")
     with pytest.raises(BindingError) as caught, bound_memory([0, 63]):
         pass
     assert str(caught.value) == (
-        f"memory nodes 0,63: this machine has {'0' if there == '0' else '0-1'}"
+        f"NUMA nodes 0,63: this machine has {'0' if there == '0' else '0-1'}"
     )
 
 

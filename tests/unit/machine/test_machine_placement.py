@@ -189,7 +189,7 @@ IMPOSSIBLE = [
     (
         {"numa_node": 2},
         BindingError,
-        "numa_node=2: this machine's memory nodes are 0-1; usable by this process: CPUs 0-111 on "
+        "numa_node=2: this machine's NUMA nodes are 0-1; usable by this process: CPUs 0-111 on "
         "socket 0-1",
     ),
     (
@@ -239,27 +239,24 @@ IMPOSSIBLE = [
     (
         {"num_cores": 0},
         RequestError,
-        "num_cores=0: give a whole number of at least 1, or None (or -1) to leave it to the "
-        "default",
+        "num_cores=0: should be a whole number of at least 1",
     ),
     (
         {"num_intra_threads": 0},
         RequestError,
-        "num_intra_threads=0: give a whole number from 1 to 1024, or None (or -1) to leave it to "
-        "the default",
+        "num_intra_threads=0: should be a whole number of at least 1",
     ),
     (
         {"num_inter_threads": 10**6},
         RequestError,
-        "num_inter_threads=1000000: give a whole number from 1 to 1024, or None (or -1) to leave "
-        "it to the default",
+        "num_inter_threads=1000000: should be at most 1024",
     ),
     (
         {"num_inter_threads": 1.5},
         RequestError,
-        "num_inter_threads=1.5: give a whole number from 1 to 1024, or None (or -1) to leave it "
-        "to the default",
+        "num_inter_threads=1.5: should be a whole number",
     ),
+    ({"num_cores": "4"}, RequestError, "num_cores='4': should be a whole number"),
 ]
 
 
@@ -267,7 +264,7 @@ IMPOSSIBLE = [
 def test_impossible_wishes(zoo, wishes, error, message):
     with pytest.raises(error) as caught:
         choose(zoo, **wishes)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 def test_a_socket_of_which_nothing_is_left(machine):

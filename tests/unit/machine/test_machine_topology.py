@@ -224,7 +224,7 @@ def test_table_and_picture(tmp_path):
     assert str(read(write(machine, tmp_path))) == (
         "sockets         2 (0-1)\n"
         "physical cores  4 of 1 or 2 CPUs each\n"
-        "memory nodes    0 (64 GiB), 1 (no memory), 2 (8 GiB, no CPUs)\n"
+        "NUMA nodes      0 (64 GiB), 1 (no memory), 2 (8 GiB, no CPUs)\n"
         "CPUs online     7 (0-6)\n"
         "CPUs offline    1 (7)\n"
         "affinity        0-6\n"
@@ -232,9 +232,9 @@ def test_table_and_picture(tmp_path):
         "CPU time        1.5 CPUs at most\n"
         "usable here     4 CPUs (0-3) on 4 physical cores\n"
         "\n"
-        "socket 0, memory node 0\n"
+        "socket 0, NUMA node 0\n"
         "  [0 .] [1 .]\n"
-        "socket 1, memory node 1\n"
+        "socket 1, NUMA node 1\n"
         "  [2 .] [3]\n"
         "[ ] is a physical core, a number in it a CPU, a dot one that this process may not use"
     )

@@ -5,7 +5,7 @@ import pytest
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.metrics import coco_masks
-from modelzoo_runner.metrics.coco_detections import Collector
+from modelzoo_runner.metrics.coco_collector import Collector
 
 
 def outputs(counts: list[float], boxes: int = 3) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from modelzoo_runner.errors import DataError, ResultError
-from modelzoo_runner.metrics.coco_detections import Collector, from_records, load_detections
+from modelzoo_runner.metrics.coco_collector import Collector
+from modelzoo_runner.metrics.coco_detections import from_records, load_detections
 
 
 def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_metrics_coco import reference
+from coco_made import reference
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics.coco import CocoScores, resolved, score_detections
-from modelzoo_runner.metrics.coco_detections import Collector
-from modelzoo_runner.metrics.coco_numbering import LabelOptions
+from modelzoo_runner.metrics.coco_candidates import LabelOptions
+from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.coco_categories import IDS, NAMES, ORDERED
 

@@ -13,13 +13,8 @@ from modelzoo_runner import SweepResult, load
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import checks, table
 from modelzoo_runner.results.instances import ProcessRecord
-from modelzoo_runner.results.result import (
-    AccuracyResult,
-    BenchmarkResult,
-    Observed,
-    Result,
-    from_dict,
-)
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result, from_dict
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 IMAGENET = ("ImageNet's validation set", 50_000)

@@ -10,7 +10,8 @@ import pytest
 
 from modelzoo_runner import Failure, SweepResult, load
 from modelzoo_runner.errors import FetchError, ResultError
-from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Observed
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.results.sweep import load_any
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 

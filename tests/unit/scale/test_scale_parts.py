@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.data.coco import Images
 from modelzoo_runner.errors import DataError, GraphError
-from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.results.result import Observed, PartResult, from_dict
+from modelzoo_runner.results.parts import DatasetInfo, Observed
+from modelzoo_runner.results.result import PartResult, from_dict
 from modelzoo_runner.scale import parts
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer

@@ -13,7 +13,7 @@ from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
-from modelzoo_runner.scale.cluster_worker import Answer, Found, Work
+from modelzoo_runner.scale.cluster_worker import Answer, Job, Prepared
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
@@ -23,38 +23,38 @@ from modelzoo_runner.values.progress import Progress
 @contextlib.contextmanager
 def opened(
     client: Any, preset: Preset, request: Request, *, offline: bool
-) -> Iterator[ClusterPlace]:
-    """The workers of a client, for the parts of an accuracy run (see `accuracy.Place`).
+) -> Iterator[ClusterExecutor]:
+    """The workers of a client, for the parts of an accuracy run (see `accuracy.Executor`).
 
     Each fetches the files for itself; a local path is looked for on each.
 
     Raises:
         RequestError, BindingError: as `joined`; or the request says where to run.
         DataError: the workers see different data or graphs.
-        RunnerError: a worker can't come to a plan.
+        RunnerError: a worker can't make a plan.
     """
     _check_request(request)
     with joined(client) as cluster:
-        work = Work(preset=preset, request=request, offline=offline)
-        calls = dict.fromkeys(cluster.addresses, (work,))
+        job = Job(preset=preset, request=request, offline=offline)
+        calls = dict.fromkeys(cluster.addresses, (job,))
         own = {address: address for address in calls}
-        with cluster.doing(cluster_worker.look, calls, on=own) as answers:
+        with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
             found = {answer.worker: _value(answer) for _, answer in answers}
         worker, first = next(iter(found.items()))
-        place = ClusterPlace(cluster=cluster, work=work, first=worker, found=first)
+        executor = ClusterExecutor(cluster=cluster, job=job, first=worker, found=first)
         for other, seen in found.items():
-            place.check(other, seen.plan, seen.dataset)
-        yield place
+            executor.check(other, seen.plan, seen.dataset)
+        yield executor
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterPlace:
-    """Where the parts are done; `found` is what the worker `first` came to, and others must too."""
+class ClusterExecutor:
+    """Runs the parts on workers; all must have the files that the worker `first` has (`found`)."""
 
     cluster: Cluster
-    work: Work
+    job: Job
     first: str
-    found: Found
+    found: Prepared
 
     @property
     def plan(self) -> Plan:
@@ -69,7 +69,7 @@ class ClusterPlace:
     @property
     def versions(self) -> Mapping[str, str | None]:
         """Those of all workers."""
-        return self.cluster.crew.versions
+        return self.cluster.group.versions
 
     @property
     def workers(self) -> int:
@@ -81,7 +81,7 @@ class ClusterPlace:
         self, ranges: Sequence[Range], progress: Progress
     ) -> Iterator[Iterator[PartResult]]:
         """The parts as they get done, by whichever worker."""
-        calls = {parts.name(each): (self.work, each) for each in ranges}
+        calls = {parts.name(each): (self.job, each) for each in ranges}
         with self.cluster.doing(cluster_worker.part, calls) as answers:
             yield (self._checked(answer) for _, answer in answers)
 
@@ -102,7 +102,7 @@ class ClusterPlace:
 
 
 def _files(plan: Plan, dataset: DatasetInfo) -> dict[str, object]:
-    """What tells the files of a run from others, by what they are."""
+    """What identifies the files of a run by their content."""
     prepare = plan.preprocess_graph
     return {
         "graph": plan.graph.sha256,
@@ -118,7 +118,7 @@ def _value(answer: Answer) -> Any:
 
 
 def _check_request(request: Request) -> None:
-    """Where a worker runs is ours to say: on its share of its node's cores, in a child."""
+    """Refuse arguments that say where a worker runs: a child on its share of its node's cores."""
     for name in ("socket_id", "numa_node", "cpus"):
         value = getattr(request, name)
         if value not in (None, -1):
