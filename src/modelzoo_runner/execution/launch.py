@@ -66,7 +66,7 @@ def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
     """
     with started(plan, protocol.FREEZE, str(out)) as child:
         child.name = "the child process that froze the model"
-        listen.until_done(child, progress)
+        listen.last_message(child, progress)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:
