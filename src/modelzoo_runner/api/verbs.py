@@ -82,15 +82,15 @@ def benchmark(
 ) -> BenchmarkResult:
     """How fast a model runs on this machine.
 
-    `None` means "decide for me": the preset's recommended run first, the library's default then;
+    `None` means the default: the preset's recommended run first, the library's default then;
     `result.plan.why` says who decided. See `docs/measuring.md` for what a measured step is.
 
     Raises:
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
+        FetchError: the graph or the data can't be fetched.
         GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
@@ -164,10 +164,10 @@ def accuracy(
     Raises:
         DataRequired: no `data_location`.
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
+        FetchError: the graph or the data can't be fetched.
         GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 

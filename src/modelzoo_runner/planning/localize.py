@@ -27,9 +27,9 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
     Raises:
         RequestError: data is to be streamed, offline; or random weights were asked for, and the
             preset names no network.
-        FetchError: a file can't be had, or a graph that was built can't be kept.
+        FetchError: a file can't be fetched, or a graph that was built can't be kept.
         GraphError: the graph's file isn't there.
-        ContainerError: the image of a container can't be had.
+        ContainerError: the image of a container isn't available.
     """
     if plan.stream:
         _require_network(plan, context)
@@ -47,7 +47,7 @@ def with_data(plan: Plan, context: Context) -> Plan:
     """The plan with its data on this machine.
 
     Raises:
-        FetchError: a file can't be had.
+        FetchError: a file can't be fetched.
     """
     data, annotations = (
         None if location is None else _data(location, plan, context)

@@ -25,7 +25,7 @@ def plan(preset: Preset, request: Request, context: Context) -> Plan:
     Raises:
         RequestError: an argument that can't be; nothing has been fetched.
         BindingError: this machine can't honour it.
-        FetchError, GraphError: its files can't be had.
+        FetchError, GraphError: its files aren't available.
     """
     from modelzoo_runner.planning import localize
 
