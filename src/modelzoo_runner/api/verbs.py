@@ -16,7 +16,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, validate
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
@@ -181,6 +181,7 @@ def accuracy(
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
+    validate.optional_text("checkpoint", checkpoint)
     if client is not None or checkpoint is not None:
         if stop_when != "end":
             raise RequestError(

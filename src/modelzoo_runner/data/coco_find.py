@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,14 @@ def find(
             than one could be meant; or a part is missing or broken.
     """
     location = paths.of(location)
-    read = functools.cache(read_annotations)  # in a bucket, to read a file is to fetch it
+    seen: dict[str, Annotations] = {}
+
+    def read(path: ReadablePath) -> Annotations:
+        # In a bucket, to read a file is to fetch it.
+        if str(path) not in seen:
+            seen[str(path)] = read_annotations(path)
+        return seen[str(path)]
+
     named = _instances(paths.of(annotations)) if annotations else None
     truth = read(named) if named else None
     if location.is_dir():

@@ -78,10 +78,10 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
         return dataclasses.replace(plan.graph, path=str(built), sha256=sha256)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, context)
-        if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
-            raise RequestError(
-                f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
-            )
+        if not path.exists() and not Path(plan.graph.path).suffix:
+            near = nearest(plan.graph.path, ("pretrained", "random"))
+            hint = f"Did you mean {near[0]!r}?" if near else "Give 'pretrained', 'random' or a path"
+            raise RequestError(f"weights={plan.graph.path!r}: there is no such file. {hint}")
         known = preset.graph[graph_precision(plan.precision)]
         graph = frozen.kept(plan, path, known, progress=context.progress)
         if graph is not None:
