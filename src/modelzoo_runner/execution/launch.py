@@ -109,10 +109,12 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
         **plan.placement.env,
         **allocator.preload(plan.placement.allocator),
     }
-    # A child finds its modules where this process finds them; another interpreter has its own.
-    environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
-    if python is not None:
-        del environment["PYTHONPATH"]
+    if python is None:
+        # A child finds its modules where this process finds them.
+        environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    elif "PYTHONPATH" not in plan.placement.env:
+        # Another interpreter has modules of its own.
+        environment.pop("PYTHONPATH", None)
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
     command = [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words]
