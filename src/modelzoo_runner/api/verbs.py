@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,7 +17,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, validate
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
@@ -151,6 +152,7 @@ def accuracy(
     offline: bool = False,
     client: Any | None = None,
     checkpoint: str | Path | None = None,
+    doctor: bool = False,
     progress: Progress | None = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
@@ -161,7 +163,7 @@ def accuracy(
         DataRequired: no `data_location`.
         RequestError: an argument that can't be; nothing has been fetched or run.
         FetchError: the graph or the data can't be had.
-        GraphError, DataError: they can't be run or read.
+        GraphError, DataError: they can't be run or read; or `doctor=True` found an error.
         BindingError: the CPUs, threads or memory can't be had.
         ContainerError: the image, or an engine to run it, can't be had.
         WorkerError: a child process or a container died.
@@ -174,6 +176,14 @@ def accuracy(
     """
     request = Request.of("accuracy", {**locals(), "label_map": label_maps.read(label_map)})
     context = Context(offline=offline, progress=progress)
+    validate.flag("doctor", doctor)
+    for name, value in (
+        ("client", client),
+        ("checkpoint", checkpoint),
+        ("docker_image", docker_image),
+    ):
+        if doctor and value is not None:
+            raise RequestError(f"doctor=True: not with {name}; call doctor() before")
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
@@ -192,7 +202,14 @@ def accuracy(
             checkpoint=checkpoint,
             context=context,
         )
-    return cast(AccuracyResult, _run(planner.plan(preset, request, context), context))
+    plan = planner.plan(preset, request, context)
+    doubts: tuple[str, ...] = ()
+    if doctor:
+        from modelzoo_runner.api import doctor as checks
+
+        doubts = checks.before(plan)
+    result = cast(AccuracyResult, _run(plan, context))
+    return dataclasses.replace(result, warnings=(*result.warnings, *doubts))
 
 
 def _run(plan: Plan, context: Context) -> Result:

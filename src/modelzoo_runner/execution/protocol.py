@@ -2,7 +2,7 @@
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
 its standard input; messages are lines of JSON on the descriptor. A message has one of the keys
-`progress`, `ready`, `result`, `measured`, `done`, `error`, `interrupted`; all but the first two are
+`progress`, `ready`, `result`, `measured`, `diagnosis`, `done`, `error`, `interrupted`; all but the first two are
 the last answer to what was asked.
 """
 
@@ -30,6 +30,9 @@ CONTAINED = "contained"
 
 QUANTIZE = "quantize"
 """Write the plan's graph in int8 to the path that follows."""
+
+DIAGNOSE = "diagnose"
+"""Look at a plan's graph on a few of its images."""
 
 SERVE = "serve"
 """Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""

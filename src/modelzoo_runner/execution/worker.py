@@ -100,6 +100,12 @@ def _quantize(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> No
     send(answers, done=True)
 
 
+def _diagnose(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+    from modelzoo_runner.execution import doctor
+
+    send(answers, diagnosis=doctor.here(next(_plans())).to_dict())
+
+
 def _serve(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
     from modelzoo_runner.execution import job
 
@@ -128,6 +134,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.INSTANCE: _instance,
     protocol.CONTAINED: _contained,
     protocol.QUANTIZE: _quantize,
+    protocol.DIAGNOSE: _diagnose,
     protocol.SERVE: _serve,
 }
 

@@ -80,7 +80,10 @@ class Diagnosis(Exportable):
         lines = [self._title(), self._verdict()]
         for each in self.findings:
             lines += ["", _wrapped(f"{each.level}: ", each.what)]
-            lines += [_wrapped("  evidence: ", each.evidence), _wrapped("  remedy:   ", each.remedy)]
+            lines += [
+                _wrapped("  evidence: ", each.evidence),
+                _wrapped("  remedy:   ", each.remedy),
+            ]
         if self.candidates:
             lines += ["", *table.columns([self._header(), *self._rows()])]
         lines += ["", *(_wrapped("looked at: ", each) for each in self.checks)]
@@ -96,9 +99,7 @@ class Diagnosis(Exportable):
             f"remedy: {markup.escape(each.remedy)}</li>"
             for each in self.findings
         )
-        said = "".join(
-            f"<li>{markup.escape(each)}</li>" for each in (*self.checks, *self.warnings)
-        )
+        said = "".join(f"<li>{markup.escape(each)}</li>" for each in (*self.checks, *self.warnings))
         scores = table.html_table(self._header(), self._rows()) if self.candidates else ""
         title = markup.escape(f"{self._title()}: {self._verdict()}")
         return f"<p>{title}</p><ul>{found}</ul>{scores}<ul>{said}</ul>"

@@ -19,6 +19,7 @@ from modelzoo_runner.metrics import topk
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
+from modelzoo_runner.tasks.examine_classes import examine as examine
 from modelzoo_runner.values import atomic, codec
 from modelzoo_runner.values.plan import Plan
 

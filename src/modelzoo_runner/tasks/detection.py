@@ -18,6 +18,7 @@ from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
+from modelzoo_runner.tasks.examine_boxes import examine as examine
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id
 from modelzoo_runner.values.options import BoxFormat
@@ -153,12 +154,17 @@ class Detection:
 
     def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        truth = coco.restricted(self._truth, self._sizes)
-        images = [
-            {**image, "height": self._sizes[image["id"]][0], "width": self._sizes[image["id"]][1]}
-            for image in truth["images"]
-        ]
-        return {**truth, "images": images}
+        return with_sizes(self._truth, self._sizes)
+
+
+def with_sizes(truth: Annotations, sizes: Mapping[Id, tuple[int, int]]) -> Annotations:
+    """The ground truth of those images alone, with their heights and widths."""
+    truth = coco.restricted(truth, sizes)
+    images = [
+        {**image, "height": sizes[image["id"]][0], "width": sizes[image["id"]][1]}
+        for image in truth["images"]
+    ]
+    return {**truth, "images": images}
 
 
 def _form(plan: Plan) -> BoxFormat:
