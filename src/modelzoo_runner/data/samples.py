@@ -1,10 +1,10 @@
-"""A few labelled images from all over a data set, still encoded; and images that are there twice."""
+"""A few labelled images from all over a data set, still encoded; and images there twice."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ def prepared(samples: Samples, recipe: Preprocess, *, threads: int) -> np.ndarra
         return np.stack(list(made))
 
 
-def _features(imagenet: ImageNetShards) -> Iterator[Features]:
+def _features(imagenet: ImageNetShards) -> Generator[Features]:
     for path in imagenet.files:
         with closing(records.read_records(path)) as found:
             for number, record in enumerate(found):

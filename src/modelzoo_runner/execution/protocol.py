@@ -2,8 +2,8 @@
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
 its standard input; messages are lines of JSON on the descriptor. A message has one of the keys
-`progress`, `ready`, `result`, `measured`, `diagnosis`, `done`, `error`, `interrupted`; all but the first two are
-the last answer to what was asked.
+`progress`, `ready`, `result`, `measured`, `diagnosis`, `done`, `error`, `interrupted`; all but the
+first two are the last answer to what was asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `doctor` found: each finding with its evidence and its remedy, and what the options score."""
+"""What `doctor` found: findings with their evidence and remedy, and what the options score."""
 
 from __future__ import annotations
 

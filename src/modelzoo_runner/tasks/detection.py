@@ -16,9 +16,8 @@ from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
 from modelzoo_runner.metrics.coco_detections import Collector, Detections, from_records
 from modelzoo_runner.metrics.coco_numbering import LabelOptions
 from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks import base, examine_boxes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
-from modelzoo_runner.tasks.examine_boxes import examine as examine
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id
 from modelzoo_runner.values.options import BoxFormat
@@ -35,6 +34,8 @@ IMAGE = (480, 640)
 HAS_ANNOTATIONS = True
 PUBLISHED_ON = ("COCO's val2017", 5_000)
 DATA_FORM = "COCO images, or a COCO TFRecord"
+
+examine = examine_boxes.examine
 
 
 @contextlib.contextmanager

@@ -79,7 +79,8 @@ def examine(plan: Plan, location: str, step: Step, prepare: Step | None) -> Exam
     if not findings:
         findings += refused
         findings += _contradictions(plan, readings)
-        findings += _doubtful(readings[0], truth) if readings else []
+        if readings and not findings:
+            findings += _doubtful(readings[0], truth)
     groups = [[(each.name, each.label) for each in group] for group in samples.twins(twice)]
     again = evidence.duplicates(groups, len(twice))
     return Examined(
@@ -218,7 +219,7 @@ def _contradictions(plan: Plan, readings: list[Reading]) -> Iterator[Finding]:
                 yield Finding(
                     name=name,
                     level="doubt",
-                    what=f"{'classes' if name == 'label_map' else 'boxes'} aren't in the usual form",
+                    what=f"{said.partition(' ')[0]} aren't in the usual form",
                     evidence=said,
                     remedy=f"{name}= says it, so that no run has to find out",
                 )

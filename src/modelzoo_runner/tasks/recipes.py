@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.preset import Preprocess
@@ -15,10 +15,15 @@ from modelzoo_runner.values.preset import Preprocess
 if TYPE_CHECKING:
     import numpy as np
 
-PIXELS = {"unit_range": False, "mean": (0.0, 0.0, 0.0), "scale": 1.0, "channel_order": "RGB"}
+PIXELS: dict[str, Any] = {
+    "unit_range": False,
+    "mean": (0.0, 0.0, 0.0),
+    "scale": 1.0,
+    "channel_order": "RGB",
+}
 """The normalization that leaves pixels as they are."""
 
-MORE = (
+MORE: tuple[dict[str, Any], ...] = (
     {"unit_range": True, "mean": (0.0, 0.0, 0.0), "scale": 1.0},
     # ImageNet's mean and deviation, as PyTorch's models have them; the deviations of the three
     # colors (.229, .224, .225) differ by less than anything that is looked for here.
@@ -29,13 +34,14 @@ MORE = (
 
 def normalizations(own: Preprocess) -> list[Preprocess]:
     """`own`, then with each other normalization, and all of them with the other channel order."""
-    others = [
+    others: list[dict[str, Any]] = [
         {"unit_range": each.unit_range, "mean": each.mean, "scale": each.scale}
         for each in _of_presets()
     ]
     found = [own]
     for each in (None, *others, *MORE):
         changed = own if each is None else dataclasses.replace(own, **each)
+        order: Literal["RGB", "BGR"]
         for order in ("RGB", "BGR"):
             candidate = dataclasses.replace(changed, channel_order=order)
             if all(_line(candidate) != _line(known) for known in found):
