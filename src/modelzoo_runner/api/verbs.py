@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -155,6 +156,7 @@ def accuracy(
     offline: bool = False,
     client: Any | None = None,
     checkpoint: str | Path | None = None,
+    doctor: bool = False,
     progress: Progress | None = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
@@ -165,7 +167,7 @@ def accuracy(
         DataRequired: no `data_location`.
         RequestError: an argument that can't be; nothing has been fetched or run.
         FetchError: the graph or the data can't be fetched.
-        GraphError, DataError: they can't be run or read.
+        GraphError, DataError: they can't be run or read; or `doctor=True` found an error.
         BindingError: the CPUs, threads or memory aren't available.
         ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
@@ -178,6 +180,14 @@ def accuracy(
     """
     request = Request.of("accuracy", {**locals(), "label_map": label_maps.read(label_map)})
     context = Context(offline=offline, progress=progress)
+    validate.flag("doctor", doctor)
+    for name, value in (
+        ("client", client),
+        ("checkpoint", checkpoint),
+        ("docker_image", docker_image),
+    ):
+        if doctor and value is not None:
+            raise RequestError(f"doctor=True: not with {name}; call doctor() before")
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
@@ -197,7 +207,14 @@ def accuracy(
             checkpoint=checkpoint,
             context=context,
         )
-    return cast(AccuracyResult, _run(planner.plan(preset, request, context), context))
+    plan = planner.plan(preset, request, context)
+    doubts: tuple[str, ...] = ()
+    if doctor:
+        from modelzoo_runner.api import doctor as checks
+
+        doubts = checks.before(plan)
+    result = cast(AccuracyResult, _run(plan, context))
+    return dataclasses.replace(result, warnings=(*result.warnings, *doubts))
 
 
 def _run(plan: Plan, context: Context) -> Result:

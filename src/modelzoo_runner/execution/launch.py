@@ -20,6 +20,8 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution import listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import allocator, binding
+from modelzoo_runner.results import diagnosis
+from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
@@ -67,6 +69,17 @@ def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
     with started(plan, protocol.FREEZE, str(out)) as child:
         child.name = "the child process that froze the model"
         listen.last_message(child, progress)
+
+
+def diagnose(plan: Plan) -> Diagnosis:
+    """Have a child process look at a few of the plan's images: see `doctor.here`.
+
+    Raises:
+        WorkerError: the child died.
+        RunnerError: what the child raised, as the same class.
+    """
+    with started(plan, protocol.DIAGNOSE) as child:
+        return diagnosis.from_dict(listen.last_message(child, None)["diagnosis"])
 
 
 def tell_plan(child: Child, plan: Plan) -> None:

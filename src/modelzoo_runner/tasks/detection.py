@@ -17,7 +17,7 @@ from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks import base, examine_boxes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id
@@ -35,6 +35,8 @@ IMAGE = (480, 640)
 HAS_ANNOTATIONS = True
 PUBLISHED_ON = ("COCO's val2017", 5_000)
 DATA_FORM = "COCO images, or a COCO TFRecord"
+
+examine = examine_boxes.examine
 
 
 @contextlib.contextmanager
@@ -158,12 +160,17 @@ class Detection:
 
     def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        truth = coco.restricted(self._truth, self._sizes)
-        images = [
-            {**image, "height": self._sizes[image["id"]][0], "width": self._sizes[image["id"]][1]}
-            for image in truth["images"]
-        ]
-        return {**truth, "images": images}
+        return with_sizes(self._truth, self._sizes)
+
+
+def with_sizes(truth: Annotations, sizes: Mapping[Id, tuple[int, int]]) -> Annotations:
+    """The ground truth of those images alone, with their heights and widths."""
+    truth = coco.restricted(truth, sizes)
+    images = [
+        {**image, "height": sizes[image["id"]][0], "width": sizes[image["id"]][1]}
+        for image in truth["images"]
+    ]
+    return {**truth, "images": images}
 
 
 def _form(plan: Plan) -> BoxFormat:
