@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -104,3 +105,33 @@ def old_example(number: int = 7, **other: Any) -> bytes:
         "object__area": [9.5],
     }
     return example(**{key: value for key, value in {**features, **other}.items() if value != []})
+
+
+def reference(
+    detections: list[dict[str, Any]], truth: dict[str, Any], iou_type: str = "bbox"
+) -> np.ndarray:
+    """The 12 numbers as pycocotools has them, and the AP of each category after them."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        expected = COCO()
+        # It writes into what it is given.
+        expected.dataset = json.loads(json.dumps(truth))
+        expected.createIndex()
+        if detections:
+            found = expected.loadRes(json.loads(json.dumps(detections)))
+        else:  # its loadRes can't take an empty list
+            found = COCO()
+            found.dataset = {**expected.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(expected, found, iou_type)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, :, 0, 2]
+    per_category = [
+        column[column > -1].mean() if (column > -1).any() else -1.0
+        for column in np.moveaxis(precision, 2, 0)
+    ]
+    return np.array([*evaluation.stats, *per_category])

@@ -65,7 +65,7 @@ class Model:
     def outputs(self) -> dict[str, str]:
         return {role: f"{role}:0" for role in self.said.get("outputs", ["scores"])}
 
-    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+    def guess_tensors(self, outputs: object = None) -> tuple[str, dict[str, str]]:
         return "input:0", self.outputs
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:

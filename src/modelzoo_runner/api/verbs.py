@@ -16,7 +16,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, validate
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
@@ -82,15 +82,15 @@ def benchmark(
 ) -> BenchmarkResult:
     """How fast a model runs on this machine.
 
-    `None` means "decide for me": the preset's recommended run first, the library's default then;
+    `None` means the default: the preset's recommended run first, the library's default then;
     `result.plan.why` says who decided. See `docs/measuring.md` for what a measured step is.
 
     Raises:
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
+        FetchError: the graph or the data can't be fetched.
         GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
@@ -164,10 +164,10 @@ def accuracy(
     Raises:
         DataRequired: no `data_location`.
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
+        FetchError: the graph or the data can't be fetched.
         GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 
@@ -181,6 +181,7 @@ def accuracy(
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
+    validate.optional_text("checkpoint", checkpoint)
     if client is not None or checkpoint is not None:
         if stop_when != "end":
             raise RequestError(

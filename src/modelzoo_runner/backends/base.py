@@ -77,8 +77,12 @@ class Model(Protocol):
     def int8_layers(self) -> int:
         """How many convolutions and matrix products compute in int8."""
 
-    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+    def guess_tensors(
+        self, outputs: Mapping[str, str] | None = None
+    ) -> tuple[str, Mapping[str, str]]:
         """The input and the outputs (role: tensor) of a model that nobody described.
+
+        `outputs` are those that somebody did name.
 
         Raises:
             GraphError: there is no one answer.

@@ -90,7 +90,7 @@ def with_own_facts(plan: Plan, model: Model) -> Plan:
     named = replace(plan.graph, outputs={**plan.graph.outputs, **present}, optional={})
     precision = plan.precision
     if named.input is None or not plan.graph.outputs:
-        found_input, found_outputs = model.guess_tensors()
+        found_input, found_outputs = model.guess_tensors(plan.graph.outputs)
         named = replace(
             named, input=named.input or found_input, outputs=plan.graph.outputs or found_outputs
         )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from collections import Counter
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from coco_made import reference
 
 from modelzoo_runner.errors import RunnerError
 from modelzoo_runner.metrics.coco import score_detections
@@ -19,18 +16,6 @@ from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 SETS = 200
 
 OWN = ("wheel", "bolt", "apple", "zip", "mug", "lamp", "cable", "drill", "key", "hinge", "belt")
-
-
-def pycocotools(found: list[dict[str, Any]], truth: dict[str, Any]) -> np.ndarray:
-    with contextlib.redirect_stdout(io.StringIO()):
-        expected = COCO()
-        expected.dataset = json.loads(json.dumps(truth))
-        expected.createIndex()
-        evaluation = COCOeval(expected, expected.loadRes(json.loads(json.dumps(found))), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return np.asarray(evaluation.stats)
 
 
 def categories(draw: np.random.Generator) -> tuple[dict[int, str], str]:
@@ -159,7 +144,7 @@ def made(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any], Any, dict[str
     for each in truth["annotations"]:
         each["image_id"] = as_id(id_kind, each["image_id"])
     # The order of the images decides between equal scores.
-    expected = pycocotools(plain, truth if id_kind == "name" else by_number) if plain else None
+    expected = reference(plain, truth if id_kind == "name" else by_number)[:12] if plain else None
     return given, truth, expected, drawn
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_metrics_coco import reference
+from coco_made import reference
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics.coco import CocoScores, resolved, score_detections

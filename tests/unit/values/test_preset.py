@@ -146,10 +146,8 @@ def test_an_unknown_model_is_answered_with_near_names(name: str, answer: str) ->
     with pytest.raises(UnknownModel) as caught:
         preset.find(name)
 
-    assert str(caught.value) == (
-        f"model={name!r}: neither the name of a model nor a path to a .pb or a preset (.toml). "
-        + answer
-    )
+    said = str(caught.value)
+    assert f"model={name!r}" in said and ".keras" in said and answer in said
 
 
 @pytest.mark.parametrize("name", ["../presets/resnet50", "resnet50.toml", "", "resnet50\n"])

@@ -81,9 +81,11 @@ class Model:
         """How many convolutions and matrix products compute in int8."""
         return kernels.count_int8(self.graph_def)
 
-    def guess_tensors(self) -> tuple[str, dict[str, str]]:
+    def guess_tensors(
+        self, outputs: Mapping[str, str] | None = None
+    ) -> tuple[str, Mapping[str, str]]:
         """The input and the outputs (role: tensor) of a graph that nobody described."""
-        return loading.guess_tensors(self.graph_def)
+        return loading.guess_tensors(self.graph_def, outputs)
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
         """Those of the outputs whose node the graph has."""

@@ -55,9 +55,11 @@ def with_constants(graph_def: GraphDef, feeds: Mapping[str, Any]) -> GraphDef:
         dtype, shape = session.dtype_and_shape(graph_def, tensor)
         try:
             array = np.asarray(value)
-            if array.dtype.kind == "f" and dtype.is_integer and not (array % 1 == 0).all():
-                raise ValueError("it isn't a whole number")
-            constant = tf.make_tensor_proto(value, dtype=dtype)
+            if array.dtype.kind == "f" and dtype.is_integer:
+                if (array % 1 != 0).any():
+                    raise ValueError("not a whole number")
+                array = array.astype(np.int64)
+            constant = tf.make_tensor_proto(array.tolist(), dtype=dtype, shape=array.shape)
         except (TypeError, ValueError, OverflowError) as error:
             raise GraphError(
                 f"feeds[{tensor!r}]={value!r}: the graph takes {dtype.name} there "
@@ -84,7 +86,11 @@ def without_pipeline(graph_def: GraphDef) -> GraphDef:
     if not any(node.op.startswith(_READS_PIPELINE) for node in graph_def.node):
         return graph_def
     kinds = {node.name: node.op for node in graph_def.node}
-    results = [name for name in ends(graph_def) if not kinds[name].startswith(_FEEDS_PIPELINE)]
+    results = [
+        name
+        for name in ends(graph_def)
+        if not (kinds[name].startswith(_FEEDS_PIPELINE) or "Dataset" in kinds[name])
+    ]
     reading = [name for name, op in kinds.items() if op.startswith(_READS_PIPELINE)]
     needed = {node.name for node in subgraph(graph_def, results, stop=reading).node}
     reading = [name for name in reading if name in needed and name not in results]

@@ -76,7 +76,7 @@ def resolve_graph(
     else:
         _check(graph, allow_unsafe_ops=allow_unsafe_ops)
     if input is None or not outputs:
-        found_input, found_outputs = guess_tensors(graph)
+        found_input, found_outputs = guess_tensors(graph, outputs)
         input, outputs = input or found_input, outputs or found_outputs
     check_tensors(graph, input, outputs)
     return graph, input, outputs

@@ -193,7 +193,7 @@ def _tensor(graph_def: GraphDef, name: str) -> tf.Tensor:
     (node,) = (node for node in graph_def.node if node.name == source(name))
     if not node.input:
         # A placeholder tells by itself; a whole graph would take its memory three times over.
-        graph_def = type(graph_def)(node=[node])
+        graph_def = type(graph_def)(node=[node], versions=graph_def.versions)
     return _imported(graph_def).get_tensor_by_name(name)
 
 

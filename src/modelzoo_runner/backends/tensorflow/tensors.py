@@ -60,8 +60,12 @@ def check_names(graph_def: GraphDef, tensors: Mapping[str, str]) -> None:
         _check_tensor(graph_def, nodes, role, tensor)
 
 
-def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
+def guess_tensors(
+    graph_def: GraphDef, outputs: Mapping[str, str] | None = None
+) -> tuple[str, Mapping[str, str]]:
     """The input and the outputs (role: tensor) of a graph without a description.
+
+    `outputs` are those that are known.
 
     The input is the only placeholder that the outputs need. The outputs are the four that detection
     exports have by name, with the masks if there are any, or else the only node that nothing
@@ -71,12 +75,14 @@ def guess_tensors(graph_def: GraphDef) -> tuple[str, dict[str, str]]:
         GraphError: listing the candidates where there is none or more than one.
     """
     nodes = {node.name: node for node in graph_def.node}
-    if nodes.keys() >= set(DETECTION_ROLES):
+    if outputs:
+        check_names(graph_def, outputs)
+    elif nodes.keys() >= set(DETECTION_ROLES):
         roles = (*DETECTION_ROLES, MASKS)
         outputs = present_outputs(graph_def, {role: f"{role}:0" for role in roles})
-    elif not placeholders(graph_def):
-        _only([], "placeholder", "input")
     else:
+        if not placeholders(graph_def):
+            _only([], "placeholder", "input")
         outputs = {"scores": f"{_only(ends(graph_def), 'node that nothing follows', 'output')}:0"}
     needed = upstream(nodes, outputs.values())
     fed = [name for name in placeholders(graph_def) if name in needed]
