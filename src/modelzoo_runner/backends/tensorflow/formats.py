@@ -77,9 +77,9 @@ def recognize(data: bytes, name: str = "") -> Format | None:
 
     The data part of a checkpoint is bare numbers, so it is told from the file's `name`.
 
-    >>> foreign(b"\x1f\x8b\x08").name
+    >>> recognize(b"\x1f\x8b\x08").name
     'a gzip archive'
-    >>> foreign(b"node { name: 'x' op: 'Placeholder' }") is None
+    >>> recognize(b"node { name: 'x' op: 'Placeholder' }") is None
     True
     """
     # A frozen graph starts with a node, whose name may look like anybody's signature.
