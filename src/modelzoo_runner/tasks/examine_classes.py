@@ -166,10 +166,7 @@ def _recipe_findings(
             level="error" if 2 * own <= other else "doubt",
             what=what,
             evidence=f"{own} of {count} images are hits with {recipes.named(worse.recipe)}, and "
-            f"{other} with {recipes.named(better.recipe)}. "
-            + evidence.paired(
-                *trials.differing(better, worse, shift), bench.tests_of(better, worse)
-            ),
+            f"{other} with {recipes.named(better.recipe)}. " + numbers,
             remedy=f"a preset of your own as model=, with {recipes.toml(best.recipe)}",
         )
 
