@@ -214,7 +214,8 @@ def test_duplicates_of_a_detector(samples: Path, table: Any, tmp_path: Path) -> 
 
     by_size: dict[Any, list[Path]] = {}
     for path in sorted(data.iterdir())[:64]:
-        by_size.setdefault(Image.open(path).size, []).append(path)
+        with Image.open(path) as image:
+            by_size.setdefault(image.size, []).append(path)
     first, second = next(each for each in by_size.values() if len(each) > 1)[:2]
     shutil.copyfile(first, second)
     named(detect(samples, data_location=data), "duplicates", "duplicates (COCO)", table)
@@ -254,7 +255,8 @@ def test_before_a_run(samples: Path, shards: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="label_offset=0"):
         accuracy("mobilenet_v1", doctor=True, label_offset=-1, **asked)
     result = accuracy("mobilenet_v1", doctor=True, **asked)
-    assert result.warnings == accuracy("mobilenet_v1", **asked).warnings
+    assert result.examples == 100
+    assert not any("preprocess" in said or "label" in said for said in result.warnings)
 
 
 def test_in_a_child_and_back_from_a_file(samples: Path, shards: Path, tmp_path: Path) -> None:

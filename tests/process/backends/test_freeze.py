@@ -124,7 +124,7 @@ def test_the_default_signature_the_only_one_or_the_named_one(tmp_path: Path) -> 
     Module(tmp_path / "default", serving_default=doubled, other=halved)
     Module(tmp_path / "only", other=doubled)
     Module(tmp_path / "several", first=doubled, second=halved)
-    for path in ("default", "only"):
+    for path in ("default", "only", "only/saved_model.pb"):
         np.testing.assert_allclose(run(frozen(tmp_path / path), IMAGES)[0], expected, rtol=1e-5)
     found = frozen(tmp_path / "several", signature="second")
     assert found.signature == "second"

@@ -77,7 +77,7 @@ def test_a_folder_is_refused_by_what_it_holds(tmp_path: Path) -> None:
     assert "is a folder, a checkpoint, which has weights and no frozen graph" in refusal(tmp_path)
     (tmp_path / "saved_model.pb").touch()
     said = refusal(tmp_path)
-    assert "is a folder, a SavedModel." in said and "benchmark() and accuracy() take it" in said
+    assert "is a folder, a SavedModel." in said and "benchmark() and accuracy() freeze it" in said
 
 
 def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from modelzoo_runner.errors import GraphError
 
 Kind: TypeAlias = Literal["SavedModel", "Keras model", "checkpoint"]
 
+_SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
 
@@ -54,6 +55,8 @@ def recognize(path: Path) -> ModelFiles | None:
     """
     if path.is_dir():
         return _folder(path)
+    if path.name in _SAVED_MODEL and path.is_file():
+        return _folder(path.parent)
     if path.suffix in (".keras", ".h5", ".hdf5") and path.is_file():
         return _keras(path)
     prefix = path.with_suffix("") if path.suffix in (".meta", ".index") else path
@@ -66,7 +69,7 @@ def recognize(path: Path) -> ModelFiles | None:
 
 
 def _folder(path: Path) -> ModelFiles | None:
-    for name in ("saved_model.pb", "saved_model.pbtxt"):
+    for name in _SAVED_MODEL:
         if (path / name).is_file():
             variables = sorted(each for each in (path / "variables").glob("*") if each.is_file())
             return ModelFiles("SavedModel", path, (path / name, *variables))

@@ -1,0 +1,262 @@
+"""The verbs, the converters and the quantizer in processes that somebody else has set up.
+
+Each case is a fresh interpreter: what it does first is the case, what it does then is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import tiny
+
+from modelzoo_runner import models
+
+WORK = """
+import sys
+from pathlib import Path
+
+def work(folder=Path(sys.argv[1]), out=Path(sys.argv[2])):
+    import numpy as np
+    from modelzoo_runner import accuracy, benchmark, convert_coco, quantize
+    here = dict(num_inter_threads=1, num_intra_threads=1, allocator="system")
+    found = benchmark(folder / "graph.pb", steps=5, warmup_steps=1, **here)
+    assert found.examples == 5, found
+    scored = accuracy(folder / "detector.pb", data_location=folder / "val2017", **here)
+    assert round(scored.scores["AP"], 6) == 1 and scored.examples == 4, scored.scores
+    report = convert_coco(
+        folder / "val2017", folder / "instances_val2017.json", out / "records"
+    )
+    assert (report.images, report.annotations) == (4, 4), report
+    quantize(folder / "convolution.pb", [np.ones((2, 8, 8, 3), "f4")])
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tensorflow as tf
+
+    path = tmp_path_factory.mktemp("any")
+    tensors = models()["ssd-mobilenet"].graph["fp32"]
+    tiny.classifier(path / "graph.pb")
+    tiny.detector(path / "detector.pb", dict(tensors.outputs), input=tensors.input)
+    tiny.coco(path)
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="image")
+        tf.nn.conv2d(image, tf.ones([3, 3, 3, 8]), 1, "SAME", name="scores")
+    (path / "convolution.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    for each in (path, *path.rglob("*")):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    return path
+
+
+def run(
+    folder: Path,
+    out: Path,
+    code: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    flags: tuple[str, ...] = (),
+) -> str:
+    """What a fresh interpreter prints that defines `work` and then does `code`."""
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", WORK + textwrap.dedent(code), folder, out],
+        env=dict(os.environ if env is None else env),
+        cwd=out,
+        capture_output=True,
+        timeout=600,
+        check=False,
+    )
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+    return said
+
+
+CASES = {
+    "eager off": """
+        import tensorflow as tf
+        tf.compat.v1.disable_eager_execution()
+        work()
+        """,
+    "v2 behavior off": """
+        import tensorflow as tf
+        tf.compat.v1.disable_v2_behavior()
+        work()
+        """,
+    "a graph is current": """
+        import tensorflow as tf
+        with tf.Graph().as_default(), tf.compat.v1.Session():
+            work()
+        """,
+    "TensorFlow was used": """
+        import tensorflow as tf
+        assert float(tf.reduce_sum(tf.ones([100]))) == 100
+        work()
+        """,
+    "mixed precision": """
+        import keras
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        keras.backend.set_floatx("float64")
+        work()
+        """,
+    "a thread": """
+        import threading
+        failures = []
+        def in_thread():
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+        thread = threading.Thread(target=in_thread)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+        """,
+    "a running event loop": """
+        import asyncio
+        async def main():
+            work()
+        asyncio.run(main())
+        """,
+    "a thread of an event loop": """
+        import asyncio
+        asyncio.run(asyncio.to_thread(work))
+        """,
+    "SIGCHLD ignored": """
+        import signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        work()
+        """,
+    "warnings are errors": """
+        import warnings
+        import tensorflow, keras
+        warnings.simplefilter("error")
+        work()
+        """,
+    "standard input closed": """
+        import os
+        os.close(0)
+        work()
+        """,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_done_before_changes_nothing(folder: Path, tmp_path: Path, case: str) -> None:
+    assert "done" in run(folder, tmp_path, CASES[case])
+
+
+@pytest.mark.parametrize("used", ["", "work()"])
+def test_after_fork(folder: Path, tmp_path: Path, used: str) -> None:
+    """With TensorFlow imported, or with its threads, which a fork doesn't copy."""
+    code = f"""
+        import os, shutil
+        import tensorflow as tf
+        {used}
+        shutil.rmtree(Path(sys.argv[2]) / "records", ignore_errors=True)
+        child = os.fork()
+        if not child:
+            try:
+                work()
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    assert "done" in run(folder, tmp_path, code, flags=("-W", "ignore"))
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_in_a_worker_of_multiprocessing(folder: Path, tmp_path: Path, method: str) -> None:
+    code = f"""
+        if __name__ == "__main__":
+            import multiprocessing
+            context = multiprocessing.get_context("{method}")
+            # Daemonic workers may have no children of multiprocessing's.
+            with context.Pool(1) as pool:
+                pool.apply(work, (Path(sys.argv[1]), Path(sys.argv[2])))
+            print("done")
+        """
+    script = tmp_path / "script.py"
+    script.write_text(WORK + textwrap.dedent(code))
+    done = subprocess.run(
+        [sys.executable, script, folder, tmp_path], capture_output=True, text=True, timeout=600
+    )
+    assert "done" in done.stdout, done.stderr[-3000:]
+
+
+def test_two_threads_at_once(folder: Path, tmp_path: Path) -> None:
+    code = """
+        import threading
+        from modelzoo_runner import benchmark
+        found = []
+        def measure():
+            here = dict(num_inter_threads=1, num_intra_threads=1, allocator="system")
+            found.append(benchmark(Path(sys.argv[1]) / "graph.pb", steps=5, **here).examples)
+        threads = [threading.Thread(target=measure) for _ in range(2)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert found == [5, 5], found
+        print("done")
+        """
+    assert "done" in run(folder, tmp_path, code)
+
+
+def bare(**variables: str) -> dict[str, str]:
+    """An environment with next to nothing in it."""
+    kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return {"PATH": "/usr/bin:/bin", **kept, **variables}
+
+
+@pytest.mark.parametrize("flags", [(), ("-X", "utf8=0"), ("-O",), ("-OO",)])
+def test_in_the_c_locale(folder: Path, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    named = tmp_path / "Größe 図"
+    named.mkdir()
+    for each in folder.iterdir():
+        (named / each.name).symlink_to(each)
+    env = bare(LC_ALL="C", HOME=str(tmp_path), PYTHONCOERCECLOCALE="0")
+    assert "done" in run(named, tmp_path, "work()", env=env, flags=flags)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("home", [None, "/nonexistent"])
+def test_a_user_without_a_home(folder: Path, tmp_path: Path, home: str | None) -> None:
+    """In no passwd file, as in many containers; a graph of one's own needs no cache."""
+    for each in (tmp_path, *tmp_path.parents, *folder.parents):
+        if each.stat().st_uid == 0 and each.is_relative_to("/tmp"):
+            each.chmod(each.stat().st_mode | 0o777)
+    code = """
+        import os
+        os.setgid(54321)
+        os.setuid(54321)
+        work()
+        """
+    env = bare() if home is None else bare(HOME=home)
+    assert "done" in run(folder, tmp_path, code, env=env)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_cache_that_can_not_be_is_said_with_the_variable(folder: Path, tmp_path: Path) -> None:
+    code = """
+        import os
+        os.setgid(54321)
+        os.setuid(54321)
+        from modelzoo_runner import RunnerError, benchmark
+        try:
+            benchmark("mobilenet_v1", weights="random", steps=1)
+        except RunnerError as error:
+            assert "MODELZOO_RUNNER_CACHE" in str(error), error
+            print("done")
+        """
+    assert "done" in run(folder, tmp_path, code, env=bare())
