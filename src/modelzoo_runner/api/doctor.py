@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelzoo_runner.api.verbs import LabelMap
 from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.planning import planner
@@ -17,7 +16,7 @@ from modelzoo_runner.values import validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
-from modelzoo_runner.values.options import BoxFormat, Isolation, Precision
+from modelzoo_runner.values.options import BoxFormat, Isolation, LabelMap, Precision
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
 

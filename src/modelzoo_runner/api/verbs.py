@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,13 +28,13 @@ from modelzoo_runner.values.options import (
     BoxFormat,
     InstancePer,
     Isolation,
+    LabelMap,
     Precision,
 )
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
-LabelMap = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, int]
 """The names of a graph's classes, in any of the forms that `accuracy` takes."""
 
 

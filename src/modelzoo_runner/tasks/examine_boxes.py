@@ -22,6 +22,7 @@ from modelzoo_runner.metrics.coco_detections import Detections
 from modelzoo_runner.metrics.coco_truth import read_truth
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.tasks import evidence
+from modelzoo_runner.tasks.base import Source
 from modelzoo_runner.tasks.evidence import Examined
 from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.plan import Plan
@@ -52,28 +53,25 @@ class Reading:
     found: np.ndarray
 
 
-def examine(plan: Plan, location: str, step: Step, prepare: Step | None) -> Examined:
+def examine(plan: Plan, step: Step, source: Source) -> Examined:
     """What the first `plan.limit` images of the plan's data show."""
-    from modelzoo_runner.tasks import detection
-
     collector = Collector(form=plan.box_format or coco_boxes.TENSORFLOW)
     sizes: dict[Any, tuple[int, int]] = {}
     outputs: list[Any] = []
     twice: list[Labelled] = []
-    with detection.open_source(plan, location, prepare) as source:
-        for batch in source.batches:
-            given = step(batch.inputs)
-            images = cast(coco.Images, batch.truth)
-            by_role = dict(zip(plan.graph.outputs, given, strict=True))
-            collector.add_batch(images.ids, images.sizes, by_role)
-            sizes |= dict(zip(images.ids, images.sizes, strict=True))
-            outputs += [by_role["detection_boxes"][row] for row in range(len(batch.inputs))]
-            twice += [
-                Labelled(name=name, label=image, digest=samples.digest(pixels.tobytes()))
-                for name, image, pixels in zip(batch.names, images.ids, batch.inputs, strict=True)
-            ]
-        truth = detection.with_sizes(source.truth, sizes)
-        warnings = source.warnings
+    for batch in source.batches:
+        given = step(batch.inputs)
+        images = cast(coco.Images, batch.truth)
+        by_role = dict(zip(plan.graph.outputs, given, strict=True))
+        collector.add_batch(images.ids, images.sizes, by_role)
+        sizes |= dict(zip(images.ids, images.sizes, strict=True))
+        outputs += [by_role["detection_boxes"][row] for row in range(len(batch.inputs))]
+        twice += [
+            Labelled(name=name, label=image, digest=samples.digest(pixels.tobytes()))
+            for name, image, pixels in zip(batch.names, images.ids, batch.inputs, strict=True)
+        ]
+    truth = coco.with_sizes(source.truth, sizes)
+    warnings = source.warnings
     found = collector.detections()
     readings, refused = _readings(plan, found, truth)
     findings = [*_broken(found, outputs)]
