@@ -22,8 +22,8 @@ class Format:
 
 _UNPACK = "Unpack it and give the .pb inside."
 _FREEZE = (
-    "benchmark() and accuracy() freeze it (of a SavedModel give the folder): the path of the frozen "
-    "graph is result.plan.graph.path."
+    "benchmark() and accuracy() freeze it (of a SavedModel give the folder); the path of the "
+    "frozen graph is result.plan.graph.path."
 )
 SAVED_MODEL = Format("a SavedModel", _FREEZE)
 _META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
