@@ -153,18 +153,26 @@ def test_what_was_done_before_changes_nothing(folder: Path, tmp_path: Path, case
     assert "done" in run(folder, tmp_path, CASES[case])
 
 
-@pytest.mark.parametrize("used", ["", "work()"])
-def test_after_fork(folder: Path, tmp_path: Path, used: str) -> None:
-    """With TensorFlow imported, or with its threads, which a fork doesn't copy."""
+@pytest.mark.parametrize("used", [False, True])
+def test_after_fork(folder: Path, tmp_path: Path, used: bool) -> None:
+    """With TensorFlow imported, or with its threads, which a fork doesn't copy.
+
+    The verbs then use a child; quantizing, which is done in the process itself, says what to do.
+    """
     code = f"""
         import os, shutil
         import tensorflow as tf
-        {used}
+        from modelzoo_runner import RequestError
+        if {used}:
+            work()
         shutil.rmtree(Path(sys.argv[2]) / "records", ignore_errors=True)
         child = os.fork()
         if not child:
             try:
                 work()
+            except RequestError as error:
+                assert {used} and "spawn" in str(error), error
+                assert (Path(sys.argv[2]) / "records").exists(), "all before it was done"
             except BaseException:
                 import traceback
                 traceback.print_exc()
@@ -195,19 +203,24 @@ def test_in_a_worker_of_multiprocessing(folder: Path, tmp_path: Path, method: st
 
 
 def test_two_threads_at_once(folder: Path, tmp_path: Path) -> None:
+    """They would disturb each other: one of them may be refused in words, and none is wrong."""
     code = """
         import threading
-        from modelzoo_runner import benchmark
+        from modelzoo_runner import BindingError, benchmark
         found = []
         def measure():
             here = dict(num_inter_threads=1, num_intra_threads=1, allocator="system")
-            found.append(benchmark(Path(sys.argv[1]) / "graph.pb", steps=5, **here).examples)
+            try:
+                found.append(benchmark(Path(sys.argv[1]) / "graph.pb", steps=5, **here).examples)
+            except BindingError as error:
+                assert "one after the other" in str(error), error
+                found.append("refused")
         threads = [threading.Thread(target=measure) for _ in range(2)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        assert found == [5, 5], found
+        assert len(found) == 2 and set(found) <= {5, "refused"} and 5 in found, found
         print("done")
         """
     assert "done" in run(folder, tmp_path, code)
@@ -229,29 +242,33 @@ def test_in_the_c_locale(folder: Path, tmp_path: Path, flags: tuple[str, ...]) -
     assert "done" in run(named, tmp_path, "work()", env=env, flags=flags)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.fixture
+def nobody(tmp_path: Path) -> dict[str, str]:
+    """An environment whose user no passwd file knows, as in many containers; without HOME."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import pwd\n"
+        "def getpwuid(uid):\n"
+        "    raise KeyError(f'getpwuid(): uid not found: {uid}')\n"
+        "pwd.getpwuid = getpwuid\n"
+    )
+    path = os.pathsep.join(filter(None, (str(tmp_path / "site"), os.environ.get("PYTHONPATH"))))
+    return bare(PYTHONPATH=path)
+
+
 @pytest.mark.parametrize("home", [None, "/nonexistent"])
-def test_a_user_without_a_home(folder: Path, tmp_path: Path, home: str | None) -> None:
-    """In no passwd file, as in many containers; a graph of one's own needs no cache."""
-    for each in (tmp_path, *tmp_path.parents, *folder.parents):
-        if each.stat().st_uid == 0 and each.is_relative_to("/tmp"):
-            each.chmod(each.stat().st_mode | 0o777)
-    code = """
-        import os
-        os.setgid(54321)
-        os.setuid(54321)
-        work()
-        """
-    env = bare() if home is None else bare(HOME=home)
-    assert "done" in run(folder, tmp_path, code, env=env)
+def test_a_user_without_a_home(
+    folder: Path, tmp_path: Path, nobody: dict[str, str], home: str | None
+) -> None:
+    """A graph of one's own needs no cache, and so no home."""
+    env = nobody if home is None else {**nobody, "HOME": home}
+    assert "done" in run(folder, tmp_path, "work()", env=env)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_cache_that_can_not_be_is_said_with_the_variable(folder: Path, tmp_path: Path) -> None:
+def test_a_cache_that_can_not_be_is_said_with_the_variable(
+    folder: Path, tmp_path: Path, nobody: dict[str, str]
+) -> None:
     code = """
-        import os
-        os.setgid(54321)
-        os.setuid(54321)
         from modelzoo_runner import RunnerError, benchmark
         try:
             benchmark("mobilenet_v1", weights="random", steps=1)
@@ -259,4 +276,4 @@ def test_a_cache_that_can_not_be_is_said_with_the_variable(folder: Path, tmp_pat
             assert "MODELZOO_RUNNER_CACHE" in str(error), error
             print("done")
         """
-    assert "done" in run(folder, tmp_path, code, env=bare())
+    assert "done" in run(folder, tmp_path, code, env=nobody)

@@ -134,7 +134,8 @@ def _placeholder(reader: NodeDef, tensor: str, nodes: Mapping[str, NodeDef]) -> 
     from tensorflow.core.framework.node_def_pb2 import NodeDef
     from tensorflow.core.framework.types_pb2 import DT_STRING
 
-    number = int(tensor.partition(":")[2] or 0)
+    place = tensor.partition(":")[2]
+    number = int(place) if place.isdecimal() else 0
     name = reader.name if number == 0 else f"{reader.name}/component_{number}"
     types = stated(reader, "component_types").list.type or stated(reader, "output_types").list.type
     made = NodeDef(name=name, op="Placeholder")

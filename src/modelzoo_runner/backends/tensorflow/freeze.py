@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from modelzoo_runner.backends.tensorflow import keras_models, operations, structure
+from modelzoo_runner.backends.tensorflow import failures, keras_models, signatures, structure
 from modelzoo_runner.backends.tensorflow.model_files import ModelFiles
-from modelzoo_runner.backends.tensorflow.random_batch import random_batch
-from modelzoo_runner.backends.tensorflow.tensors import check_names, ends, placeholders, subgraph
-from modelzoo_runner.errors import GraphError, RequestError, did_you_mean
+from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders, subgraph
+from modelzoo_runner.data.batches import encoded_images
+from modelzoo_runner.errors import GraphError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,20 +27,15 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = np.ndarray[Any, Any]
 
+BATCH = 2
+SIDE = 96
+"""Height and width of images whose size isn't fixed."""
+
 VERSION = 1
 """Raised with every change after which freezing the same model gives another graph."""
 
 TOLERANCE = 1e-5
 """How far the frozen graph's outputs may be from the model's, as a share of their largest value."""
-
-DEFAULT_SIGNATURE = "serving_default"
-
-_INIT_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
-
-_READING = frozenset(("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "DisableCopyOnRead"))
-
-_RESTORING = frozenset(("Assign", "AssignVariableOp", "Restore", "RestoreSlice", "RestoreV2"))
-"""What reads a checkpoint into variables, and writes nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +49,6 @@ class Frozen:
     graph_def: GraphDef
     signature: str | None
     difference: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Signature:
-    """What is fed and fetched, by name."""
-
-    name: str | None
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
 
 
 def freeze(
@@ -89,31 +75,31 @@ def freeze(
         with tempfile.TemporaryDirectory() as folder:
             keras = keras_models.load(model.path, allow_unsafe_ops=allow_unsafe_ops)
             keras_models.export(keras, model.path, Path(folder))
-            meta = _saved_meta_graph(Path(folder))
+            meta = signatures.saved_meta_graph(Path(folder))
             variables = Path(folder) / "variables" / "variables"
             frozen, batch, made = _frozen(
-                meta, _signature(meta, model, None), variables, model, allow_unsafe_ops
+                meta, signatures.chosen(meta, model, None), variables, model, allow_unsafe_ops
             )
             own = keras_models.call(keras, batch)
             if own is not None:
                 _compare(own, made, model)
             return frozen
     if model.kind == "SavedModel":
-        meta = _saved_meta_graph(model.path)
+        meta = signatures.saved_meta_graph(model.path)
         variables = model.path / "variables" / "variables"
-        chosen = _signature(meta, model, signature)
+        chosen = signatures.chosen(meta, model, signature)
     else:
         if signature is not None:
             raise RequestError(f"signature={signature!r}: a checkpoint has none: leave it out")
-        meta = _checkpoint_meta_graph(model.path)
+        meta = signatures.checkpoint_meta_graph(model.path)
         variables = model.path
-        chosen = _named(meta, model, input, outputs)
+        chosen = signatures.named(meta, model, input, outputs)
     return _frozen(meta, chosen, variables, model, allow_unsafe_ops)[0]
 
 
 def _frozen(
     meta: MetaGraphDef,
-    signature: _Signature,
+    signature: signatures.Signature,
     variables: Path,
     model: ModelFiles,
     allow_unsafe_ops: bool,
@@ -123,7 +109,7 @@ def _frozen(
     from tensorflow.python.framework import convert_to_constants
 
     outputs = list(signature.outputs.values())
-    _check(meta, signature, model, allow_unsafe_ops)
+    signatures.check(meta, signature, model, allow_unsafe_ops)
     graph = tf.Graph()
     try:
         with graph.as_default(), _session(graph) as session:
@@ -132,7 +118,7 @@ def _frozen(
                 saver = meta.saver_def
                 session.run(saver.restore_op_name, {saver.filename_tensor_name: str(variables)})
             feeds = {
-                name: random_batch(graph.get_tensor_by_name(tensor), name)
+                name: _random_batch(graph.get_tensor_by_name(tensor), name)
                 for name, tensor in signature.inputs.items()
             }
             fed = {signature.inputs[name]: value for name, value in feeds.items()}
@@ -150,8 +136,6 @@ def _frozen(
     except (tf.errors.OpError, ValueError, KeyError) as error:
         if isinstance(error, GraphError):
             raise GraphError(f"{model.path}: {error}") from None
-        from modelzoo_runner.backends.tensorflow import failures
-
         raise GraphError(
             f"{model.path}: this {model.kind} can't be frozen here (TensorFlow {tf.__version__}): "
             f"{failures.first_line(error)}. Freeze it where it was made, with "
@@ -160,154 +144,11 @@ def _frozen(
     return Frozen(graph_def=frozen, signature=signature.name, difference=difference), feeds, made
 
 
-def _saved_meta_graph(path: Path) -> MetaGraphDef:
-    """The graph of a SavedModel that serves; it is the only one in most."""
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
-    saved = SavedModel()
-    try:
-        if binary.exists():
-            saved.ParseFromString(binary.read_bytes())
-        else:
-            text_format.Parse(text.read_text(encoding="utf-8"), saved)
-    except (DecodeError, text_format.ParseError, UnicodeDecodeError, OSError) as error:
-        raise GraphError(f"{path}: its saved_model.pb can't be read: {error}") from None
-    metas = list(saved.meta_graphs)
-    serving = [meta for meta in metas if "serve" in meta.meta_info_def.tags] or metas
-    if len(serving) == 1:
-        return serving[0]
-    tags = "; ".join(", ".join(meta.meta_info_def.tags) for meta in metas) or "none"
-    raise GraphError(
-        f"{path}: can't tell which of its graphs to run: there should be one with the tag 'serve', "
-        f"and there are {tags}. Save the model again, for serving only"
-    )
-
-
-def _checkpoint_meta_graph(prefix: Path) -> MetaGraphDef:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
-
-    path = prefix.with_name(f"{prefix.name}.meta")
-    try:
-        return MetaGraphDef.FromString(path.read_bytes())
-    except (DecodeError, OSError) as error:
-        raise GraphError(f"{path}: can't be read: {error}") from None
-
-
-def _signature(meta: MetaGraphDef, model: ModelFiles, wanted: str | None) -> _Signature:
-    """The signature asked for, the default one, or the only one."""
-    found = {
-        name: each
-        for name, each in meta.signature_def.items()
-        if name not in _INIT_SIGNATURES and each.outputs
-    }
-    if not found:
-        raise GraphError(
-            f"{model.path}: this {model.kind} has no signature, so what to feed and fetch isn't "
-            "known: save it again with tf.saved_model.save(model, folder, signatures=...)"
-        )
-    if wanted is not None and wanted not in found:
-        hint = did_you_mean(wanted, found, otherwise="Signatures")
-        raise RequestError(f"signature={wanted!r}: {model.path} has none of this name. {hint}")
-    name = wanted or (DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in found else None)
-    if name is None and len(found) > 1:
-        listed = "; ".join(
-            f"{name!r} ({', '.join(sorted(each.inputs))} -> {', '.join(sorted(each.outputs))})"
-            for name, each in sorted(found.items())
-        )
-        raise RequestError(
-            f"{model.path}: has several signatures; give signature= one of: {listed}"
-        )
-    name = name or next(iter(found))
-    chosen = found[name]
-    for key, info in (*chosen.inputs.items(), *chosen.outputs.items()):
-        if not info.name:
-            raise GraphError(
-                f"{model.path}: {key!r} of signature {name!r} isn't a plain tensor (it is sparse, "
-                "ragged or composite), and only plain ones can be fed and fetched here"
-            )
-    return _Signature(
-        name=name,
-        inputs={key: chosen.inputs[key].name for key in sorted(chosen.inputs)},
-        outputs={key: chosen.outputs[key].name for key in sorted(chosen.outputs)},
-    )
-
-
-def _named(
-    meta: MetaGraphDef, model: ModelFiles, input: str | None, outputs: Mapping[str, str] | None
-) -> _Signature:
-    """What a caller named of a checkpoint's graph."""
-    graph_def = meta.graph_def
-    if not outputs:
-        likely = [node.name for node in graph_def.node if node.op in ("Softmax", "Sigmoid")]
-        shown = ", ".join(f"{name}:0" for name in (likely or ends(graph_def))[:8])
-        raise GraphError(
-            f"{model.path}: a checkpoint's graph doesn't say which tensors are its outputs: give "
-            f'outputs={{"scores": "name:0"}}. They might be: {shown}'
-        )
-    check_names(graph_def, {**({"input": input} if input else {}), **outputs})
-    needed = subgraph(graph_def, outputs.values(), stop=[structure.source(input or "")])
-    fed = [input] if input else [f"{name}:0" for name in placeholders(needed)]
-    training = [
-        node.name
-        for node in needed.node
-        if node.op.startswith("FusedBatchNorm")
-        and ("is_training" not in node.attr or node.attr["is_training"].b)
-    ]
-    if training:
-        raise GraphError(
-            f"{model.path}: the graph was saved for training: {len(training)} batch norms, the "
-            f"first is {training[0]!r}, use the statistics of their batch, so outputs would depend "
-            "on what else is in it. Save the graph again as it is built for inference"
-        )
-    return _Signature(
-        name=None,
-        inputs={structure.source(tensor): tensor for tensor in fed},
-        outputs={structure.source(tensor): tensor for tensor in outputs.values()},
-    )
-
-
-def _check(
-    meta: MetaGraphDef, signature: _Signature, model: ModelFiles, allow_unsafe_ops: bool
-) -> None:
-    """Check what will be run: the signature, and the operation that restores variables."""
-    graph_def = meta.graph_def
-    stop = [structure.source(tensor) for tensor in signature.inputs.values()]
-    try:
-        structure.check(graph_def, frozen=False)
-        run = subgraph(graph_def, signature.outputs.values(), stop=stop)
-        ops = {node.op for _, nodes, _ in structure.bodies(run) for node in nodes}
-        changed = sorted(op for op in ops if op.startswith("Assign"))
-        if changed:
-            raise GraphError(
-                f"its variables change while it runs ({', '.join(changed)}), so it can't be frozen"
-            )
-        tables = sorted(op for op in ops if "HashTable" in op or "LookupTable" in op)
-        if tables:
-            raise GraphError(
-                f"it looks values up in tables ({', '.join(tables)}), which a frozen graph can't "
-                "hold: save the model with a signature that ends before them"
-            )
-        if allow_unsafe_ops:
-            return
-        operations.check(run, besides=structure.VARIABLES | _READING)
-        restore = meta.saver_def.restore_op_name
-        if restore:
-            restoring = subgraph(graph_def, [restore])
-            allowed = structure.VARIABLES | _READING | _RESTORING
-            operations.check(restoring, besides=allowed)
-    except GraphError as error:
-        raise GraphError(f"{model.path}: this {model.kind} can't be frozen: {error}") from None
-
-
 def _has(variables: Path) -> bool:
     return variables.with_name(f"{variables.name}.index").exists()
 
 
-def _with_named_outputs(graph_def: GraphDef, signature: _Signature) -> GraphDef:
+def _with_named_outputs(graph_def: GraphDef, signature: signatures.Signature) -> GraphDef:
     """With an Identity for each output that has the signature's name for it."""
     import tensorflow as tf
 
@@ -424,3 +265,28 @@ def _compare(expected: Sequence[Array], found: Sequence[Array], model: ModelFile
             "inference; else freeze it where it was made and give the .pb"
         )
     return furthest
+
+
+def _random_batch(tensor: tf.Tensor, name: str) -> Array:
+    """Values that the tensor takes: text inputs get JPEG images, and truth values are False.
+
+    Raises:
+        GraphError: its type can't be made.
+    """
+    import numpy as np
+
+    sizes = (None, None, None, 3) if tensor.shape.rank is None else tensor.shape.as_list()
+    shape = tuple(size or (SIDE if place else BATCH) for place, size in enumerate(sizes))
+    rng = np.random.default_rng(0)
+    dtype = tensor.dtype
+    if dtype.name == "string":
+        return encoded_images(shape, SIDE, SIDE, rng)
+    if dtype.is_bool:
+        return np.zeros(shape, bool)
+    if dtype.name == "uint8":
+        return rng.integers(0, 256, shape, np.uint8)
+    if dtype.is_integer:
+        return rng.integers(0, 2, shape).astype(dtype.as_numpy_dtype)
+    if dtype.is_floating:
+        return rng.uniform(0, 1, shape).astype(dtype.as_numpy_dtype)
+    raise GraphError(f"input {name!r} is of type {dtype.name}, which can't be fed here")

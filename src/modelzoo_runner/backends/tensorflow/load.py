@@ -74,7 +74,7 @@ def resolve_graph(
     if isinstance(graph, (str, os.PathLike)):
         graph = read_graph(graph, allow_unsafe_ops=allow_unsafe_ops)
     else:
-        _check(graph, allow_unsafe_ops=allow_unsafe_ops)
+        graph = _checked(graph, allow_unsafe_ops=allow_unsafe_ops)
     if input is None or not outputs:
         found_input, found_outputs = guess_tensors(graph, outputs)
         input, outputs = input or found_input, outputs or found_outputs
@@ -127,19 +127,18 @@ def parse(data: bytes, path: Path, *, allow_unsafe_ops: bool = False) -> GraphDe
     """The graph in these bytes, which came from `path`; see `read_graph`."""
     graph_def = _parse_text(data, path) if formats.is_text_graph(data) else _parse(data, path)
     try:
-        structure.check(graph_def)
-        graph_def = feeding.without_pipeline(graph_def)
-        if not allow_unsafe_ops:
-            operations.check(graph_def)
+        return _checked(graph_def, allow_unsafe_ops=allow_unsafe_ops)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
-    return graph_def
 
 
-def _check(graph_def: GraphDef, *, allow_unsafe_ops: bool) -> None:
+def _checked(graph_def: GraphDef, *, allow_unsafe_ops: bool) -> GraphDef:
+    """The graph without an input pipeline, if the rest is well formed and allowed."""
     structure.check(graph_def)
+    graph_def = feeding.without_pipeline(graph_def)
     if not allow_unsafe_ops:
         operations.check(graph_def)
+    return graph_def
 
 
 def _parse(data: bytes, path: Path) -> GraphDef:

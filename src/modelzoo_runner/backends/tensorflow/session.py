@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import failures, onednn
+from modelzoo_runner.backends.tensorflow import failures, onednn, thread_pools
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.errors import GraphError, RequestError
 
@@ -130,13 +130,19 @@ def open_step(
     Without `rewrite`, TensorFlow runs the graph as it is: it opens sooner, in half the memory.
 
     Raises:
-        RequestError: an argument isn't possible.
+        RequestError: an argument isn't possible, or a session in this process isn't.
         GraphError: TensorFlow doesn't take the graph, or a tensor isn't there.
     """
     import tensorflow as tf
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
+    if thread_pools.lost():
+        raise RequestError(
+            "this process was forked from one that had TensorFlow's threads, and has none, so a "
+            "session would wait for them forever: start it as a fresh process (multiprocessing's "
+            '"spawn" or "forkserver")'
+        )
     for name, count in (("inter_threads", inter_threads), ("intra_threads", intra_threads)):
         if count < 0:
             raise RequestError(
