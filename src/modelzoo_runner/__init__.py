@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.ab import ab_test
     from modelzoo_runner.api.calibration import calibration_batches
     from modelzoo_runner.api.detections import score_detections
+    from modelzoo_runner.api.doctor import doctor
     from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.paired import PairedComparison, compare_predictions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.results.ab import ABResult
     from modelzoo_runner.results.compare import compare
     from modelzoo_runner.results.comparison import Comparison, SweepComparison
+    from modelzoo_runner.results.diagnosis import Diagnosis
     from modelzoo_runner.results.draw import draw_detections
     from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
     from modelzoo_runner.results.sweep import Failure, SweepResult
@@ -61,6 +63,7 @@ _MODULES = {
     "ContainerError": "errors",
     "DataError": "errors",
     "DataRequired": "errors",
+    "Diagnosis": "results.diagnosis",
     "Failure": "results.sweep",
     "FetchError": "errors",
     "GraphError": "errors",
@@ -90,6 +93,7 @@ _MODULES = {
     "compare_predictions": "api.paired",
     "convert_coco": "data.convert",
     "convert_imagenet": "data.convert",
+    "doctor": "api.doctor",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",
     "inspect_graph": "backends.tensorflow.inspect",
@@ -119,6 +123,7 @@ __all__ = [
     "ContainerError",
     "DataError",
     "DataRequired",
+    "Diagnosis",
     "Failure",
     "FetchError",
     "GraphError",
@@ -149,6 +154,7 @@ __all__ = [
     "compare_predictions",
     "convert_coco",
     "convert_imagenet",
+    "doctor",
     "draw_detections",
     "from_launch_command",
     "inspect_graph",

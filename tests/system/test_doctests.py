@@ -19,6 +19,7 @@ SOURCE = Path(modelzoo_runner.__file__).parent
     ids=lambda path: str(path.relative_to(SOURCE)),
 )
 def test_examples(path: Path) -> None:
-    name = ".".join(("modelzoo_runner", *path.relative_to(SOURCE).with_suffix("").parts))
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    name = ".".join(("modelzoo_runner", *(part for part in parts if part != "__init__")))
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0

@@ -13,7 +13,7 @@ import pytest
 import modelzoo_runner
 from modelzoo_runner import calibration_batches, models
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import given, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph, resolve_graph
 from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.int8.quantize import quantize
 from modelzoo_runner.planning import planner, random_graph
@@ -35,11 +35,11 @@ import sys
 import numpy as np
 import tensorflow as tf
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import given
+from modelzoo_runner.backends.tensorflow.load import resolve_graph
 from modelzoo_runner.backends.tensorflow.session import open_step
 
 graph_path, batch_path, outputs_path = sys.argv[1:]
-graph, input, outputs = given(graph_path)
+graph, input, outputs = resolve_graph(graph_path)
 check_kernels(graph, outputs=outputs.values())
 with open_step(graph, input=input, outputs=list(outputs.values())) as step:
     np.savez(outputs_path, *step(np.load(batch_path)))
@@ -49,7 +49,7 @@ print(tf.__version__)
 
 def here_and_there(graph: Path, batch: Any, folder: Path) -> tuple[list[Any], list[Any]]:
     """The outputs of a graph for a batch on this TensorFlow, and on the oldest one."""
-    graph_def, input, outputs = given(graph)
+    graph_def, input, outputs = resolve_graph(graph)
     check_kernels(graph_def, outputs=outputs.values())
     with open_step(graph_def, input=input, outputs=list(outputs.values())) as step:
         here = step(batch)

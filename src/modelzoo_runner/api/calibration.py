@@ -62,7 +62,7 @@ def calibration_batches(
     Raises:
         RequestError: an argument that can't be.
         DataRequired: neither data nor `synthetic`.
-        FetchError: the data can't be had.
+        FetchError: the data can't be fetched.
         DataError: it isn't what it should be, or holds fewer examples; some of it while iterating.
         GraphError: a graph given as a path can't be read.
 

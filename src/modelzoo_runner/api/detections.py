@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.api.verbs import LabelMap
 from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.data.coco_annotations import read_annotations
 from modelzoo_runner.metrics import coco
@@ -15,7 +14,7 @@ from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections
 from modelzoo_runner.planning import request
 from modelzoo_runner.values.arguments import documented
-from modelzoo_runner.values.options import BoxFormat
+from modelzoo_runner.values.options import BoxFormat, LabelMap
 
 
 @documented(

@@ -125,7 +125,7 @@ def int8_report(
     Raises:
         RequestError: an argument can't be, or the batch isn't what a graph takes.
         GraphError: a graph can't be read or run, or a tensor isn't there.
-        FetchError, DataError: the images can't be had or read.
+        FetchError, DataError: the images aren't available or can't be read.
 
     Example:
         >>> from modelzoo_runner import int8_report

@@ -19,6 +19,7 @@ from modelzoo_runner.results.sweep import (
     outcome_from_dict,
     outcome_to_dict,
 )
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.progress import Guarded, Progress
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def sweep(
         workers = None if client is None else stack.enter_context(_workers(client))
         versions = facts.versions() if workers is None else workers.group.versions
         kept = None
+        validate.optional_text("checkpoint", checkpoint)
         if checkpoint is not None:
             of = {"kind": "sweep", **versions, "modelzoo_runner": __version__}
             kept = stack.enter_context(checkpoints.opened(checkpoint, of))

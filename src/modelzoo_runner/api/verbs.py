@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,7 +17,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, validate
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
@@ -27,13 +28,13 @@ from modelzoo_runner.values.options import (
     BoxFormat,
     InstancePer,
     Isolation,
+    LabelMap,
     Precision,
 )
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
-LabelMap = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, int]
 """The names of a graph's classes, in any of the forms that `accuracy` takes."""
 
 
@@ -82,15 +83,15 @@ def benchmark(
 ) -> BenchmarkResult:
     """How fast a model runs on this machine.
 
-    `None` means "decide for me": the preset's recommended run first, the library's default then;
+    `None` means the default: the preset's recommended run first, the library's default then;
     `result.plan.why` says who decided. See `docs/measuring.md` for what a measured step is.
 
     Raises:
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
+        FetchError: the graph or the data can't be fetched.
         GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
@@ -155,6 +156,7 @@ def accuracy(
     offline: bool = False,
     client: Any | None = None,
     checkpoint: str | Path | None = None,
+    doctor: bool = False,
     progress: Progress | None = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
@@ -164,10 +166,10 @@ def accuracy(
     Raises:
         DataRequired: no `data_location`.
         RequestError: an argument that can't be; nothing has been fetched or run.
-        FetchError: the graph or the data can't be had.
-        GraphError, DataError: they can't be run or read.
-        BindingError: the CPUs, threads or memory can't be had.
-        ContainerError: the image, or an engine to run it, can't be had.
+        FetchError: the graph or the data can't be fetched.
+        GraphError, DataError: they can't be run or read; or `doctor=True` found an error.
+        BindingError: the CPUs, threads or memory aren't available.
+        ContainerError: the image, or an engine to run it, isn't available.
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 
@@ -178,9 +180,18 @@ def accuracy(
     """
     request = Request.of("accuracy", {**locals(), "label_map": label_maps.read(label_map)})
     context = Context(offline=offline, progress=progress)
+    validate.flag("doctor", doctor)
+    for name, value in (
+        ("client", client),
+        ("checkpoint", checkpoint),
+        ("docker_image", docker_image),
+    ):
+        if doctor and value is not None:
+            raise RequestError(f"doctor=True: not with {name}; call doctor() before")
     preset, request = planner.preset_for(model, request)
     if request.predictions is not None:
         atomic.target("predictions", request.predictions)  # before anything is fetched
+    validate.optional_text("checkpoint", checkpoint)
     if client is not None or checkpoint is not None:
         if stop_when != "end":
             raise RequestError(
@@ -196,7 +207,14 @@ def accuracy(
             checkpoint=checkpoint,
             context=context,
         )
-    return cast(AccuracyResult, _run(planner.plan(preset, request, context), context))
+    plan = planner.plan(preset, request, context)
+    doubts: tuple[str, ...] = ()
+    if doctor:
+        from modelzoo_runner.api import doctor as checks
+
+        doubts = checks.before(plan)
+    result = cast(AccuracyResult, _run(plan, context))
+    return dataclasses.replace(result, warnings=(*result.warnings, *doubts))
 
 
 def _run(plan: Plan, context: Context) -> Result:

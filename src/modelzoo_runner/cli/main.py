@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run models": {
         "benchmark": ("run:benchmark", "Measure how fast a model runs here."),
         "accuracy": ("run:accuracy", "Score a model on labelled data."),
+        "doctor": ("run:doctor", "Look for mistakes on a few images before a long run."),
         "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),
         "sweep": ("run:sweep", "Do many runs and print one table."),
     },

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 import modelzoo_runner
 from modelzoo_runner.api import calls
 from modelzoo_runner.cli import gates, options, output
-from modelzoo_runner.errors import RequestError
+from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.legacy import run as original
 from modelzoo_runner.legacy.parameters import Parameters
@@ -66,6 +66,23 @@ def accuracy(
         lambda progress: modelzoo_runner.accuracy(model, **given, progress=progress), json, csv=csv
     )
     gates.check(found, None)
+
+
+@options.like(modelzoo_runner.doctor)
+def doctor(
+    model: str, /, *, json: options.Json = None, csv: options.Json = None, **given: Any
+) -> None:
+    """Look for mistakes on a few images before a long run.
+
+    Args:
+        json: save the findings to this file before they are printed; - for standard output.
+        csv: save a row for each way that was tried to this file; - for standard output.
+    """
+    found = output.run(
+        lambda progress: modelzoo_runner.doctor(model, **given, progress=progress), json, csv=csv
+    )
+    if found.errors:
+        raise DataError("; ".join(each.what for each in found.errors))
 
 
 @options.like(modelzoo_runner.sweep)

@@ -21,7 +21,7 @@ def verify_models() -> None:
     """Ask every location of every preset, and print a table of status and size.
 
     Raises:
-        FetchError: a model can't be had from any of its locations.
+        FetchError: a model can't be fetched from any of its locations.
     """
     import modelzoo_runner
     from modelzoo_runner.storage import upkeep

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,16 @@ def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None
 def collected(source: CocoSource) -> Collected:
     """Collects the ground truth of records while they are read."""
     return Collected(source.annotations, source.label_map)
+
+
+def with_sizes(truth: Annotations, sizes: Mapping[Id, tuple[int, int]]) -> Annotations:
+    """The ground truth of those images alone, with their heights and widths."""
+    truth = restricted(truth, sizes)
+    images = [
+        {**image, "height": sizes[image["id"]][0], "width": sizes[image["id"]][1]}
+        for image in truth["images"]
+    ]
+    return {**truth, "images": images}
 
 
 def batches(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,10 +82,18 @@ def find(
             than one could be meant; or a part is missing or broken.
     """
     location = paths.of(location)
+    seen: dict[str, Annotations] = {}
+
+    def read(path: ReadablePath) -> Annotations:
+        # In a bucket, to read a file is to fetch it.
+        if str(path) not in seen:
+            seen[str(path)] = read_annotations(path)
+        return seen[str(path)]
+
     named = _instances(paths.of(annotations)) if annotations else None
-    truth = read_annotations(named) if named else None
+    truth = read(named) if named else None
     if location.is_dir():
-        place = location if _is_root(location, truth) else _in_folder(location)
+        place = location if _is_root(location, truth, read) else _in_folder(location)
     elif location.is_file():
         place = location
     else:
@@ -94,7 +102,7 @@ def find(
         hint = did_you_mean(location.name, around, otherwise=f"{parent} holds") if around else ""
         raise DataError(f"{location}: no such file or folder. Needed: {WANTED}. {hint}".rstrip())
     if named is None and (named := _beside(place if place.is_dir() else place.parent, place.name)):
-        truth = read_annotations(named)
+        truth = read(named)
     image_ids: tuple[Id, ...] = ()
     if place.is_dir():
         files, image_ids, warnings = _images(place, truth, allow_partial)
@@ -111,14 +119,18 @@ def find(
     )
 
 
-def _is_root(folder: ReadablePath, truth: Annotations | None) -> bool:
+def _is_root(
+    folder: ReadablePath,
+    truth: Annotations | None,
+    read: Callable[[ReadablePath], Annotations],
+) -> bool:
     """Whether the annotations, or those in the folder, are of images in folders inside it."""
     if truth is None:
         inside = [place for place in (folder, folder / "annotations") if place.is_dir()]
         found = sorted(path for place in inside for path in place.glob("instances_*.json"))
         if len(found) != 1 or _record_sets(folder) or _has_images(folder):
             return False
-        truth = read_annotations(found[0])
+        truth = read(found[0])
     names = [match.parts(image.get("file_name", "")) for image in truth["images"][:100]]
     return any(len(each) > 1 and match.below(folder, each).is_file() for each in names)
 

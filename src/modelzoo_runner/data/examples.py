@@ -61,10 +61,10 @@ class Features:
             raise self.error("not a tf.train.Example, as COCO records are")
         self._features = features
 
-    def encoded(self) -> bytes:
+    def encoded(self, key: str = "image/encoded") -> bytes:
         """The bytes of the image's file."""
-        self._raise(value_problem(self._features, "image/encoded", "bytes"))
-        data: bytes = self._features["image/encoded"].bytes_list.value[0]
+        self._raise(value_problem(self._features, key, "bytes"))
+        data: bytes = self._features[key].bytes_list.value[0]
         return data
 
     def value(self, key: str, kind: Kind) -> Any:

@@ -184,4 +184,5 @@ def _normalised(image: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
         # slowly as it subtracts.
         same = len(set(preprocess.mean)) == 1
         image = image - (mean[0] if same else np.broadcast_to(mean, (*preprocess.size, 3)))
-    return image if preprocess.scale == 1 else image * preprocess.scale
+    image = image if preprocess.scale == 1 else image * preprocess.scale
+    return image if preprocess.channel_order == "RGB" else image[..., ::-1]

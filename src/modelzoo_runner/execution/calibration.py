@@ -1,4 +1,4 @@
-"""What a quantiser calibrates with: a plan's inputs, without their labels; and doing it here."""
+"""Calibration data, which is a plan's inputs without their labels; and quantizing with it here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.backends import base as backends
 from modelzoo_runner.backends.base import TensorSpec
-from modelzoo_runner.backends.tensorflow import load, session
-from modelzoo_runner.backends.tensorflow import thread_pools as pool
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.int8 import quantize
 from modelzoo_runner.machine import binding, environment
@@ -50,24 +49,19 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
     It is done in this process, on the plan's CPUs and with its threads.
 
     Raises:
-        RunnerError: what reading, calibrating or quantising raises.
+        RunnerError: what reading, calibrating or quantizing raises.
         OSError: `out` can't be written.
     """
+    backend = backends.find(plan.runtime)
     with environment.variables(plan.placement.env), binding.bound(plan.placement):
-        pool.make(
-            inter_threads=plan.placement.inter_threads, intra_threads=plan.placement.intra_threads
-        )
-        graph, input, outputs = load.resolve_graph(
-            plan.graph.path,
-            input=plan.graph.input,
-            outputs=plan.graph.outputs,
-            allow_unsafe_ops=plan.allow_unsafe_ops,
-        )
+        backend.set_threads(plan.placement)
+        model: Any = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+        input = plan.graph.input or model.guess_tensors()[0]
         int8 = quantize.quantize(
-            graph,
-            batches(plan, session.input_spec(graph, input)),
+            model.graph_def,
+            batches(plan, model.input_spec(input)),
             input=input,
-            outputs=outputs,
+            outputs=plan.graph.outputs,
             allow_unsafe_ops=plan.allow_unsafe_ops,
             progress=progress,
         )

@@ -25,7 +25,7 @@ from modelzoo_runner._version import __version__
 from modelzoo_runner.data import coco_find
 from modelzoo_runner.errors import ContainerError, DataError, Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
-from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results.result import Result

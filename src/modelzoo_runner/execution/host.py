@@ -31,7 +31,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
     if plan.processes > 1:
         from modelzoo_runner.execution import processes
 
-        return processes.run(plan, progress=progress)
+        return processes.run(plan, lambda one: run(one, progress=progress), progress=progress)
     with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
         return next(results)
 

@@ -2,7 +2,8 @@
 
 They warm up, wait for each other, and begin to measure at the same moment. Only the time in which
 all of them measure counts: an instance that is alone for a while has the caches and the memory to
-itself. If one dies, the run ends.
+itself. If one dies, the run ends. Whether memory is enough is asked before any is started: a
+machine without memory left stops answering before it ends a process.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import selectors
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, listen, protocol, room
-from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.errors import BindingError, Interrupted, RunnerError, WorkerError
+from modelzoo_runner.execution import launch, listen, protocol
+from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
@@ -33,6 +35,16 @@ SEVERITY = ("valid", "noisy", "invalid")
 
 LAST = ("result", "interrupted")
 
+BARE = 200 * 2**20
+"""Bytes that a process has of its own once TensorFlow ran a small graph in it (2.21: 222 MiB)."""
+
+COPIES = 3
+"""Of the weights, at least: the graph as it was read, TensorFlow's constants, and oneDNN's copy in
+the order in which it multiplies."""
+
+BATCHES = 4
+"""Of synthetic input, ready in memory before the first step."""
+
 
 def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
     """One result of all of the plan's instances.
@@ -44,7 +56,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
             was no time in which all of them measured.
         RunnerError: what an instance raised, as the same class.
     """
-    room.check(plan, facts.memory_for_this_process())
+    require_memory(plan, facts.memory_for_this_process())
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with contextlib.ExitStack() as stack:
         children: list[Child] = []
@@ -66,6 +78,35 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
     if result.interrupted:
         raise Interrupted(result)
     return result
+
+
+def require_memory(plan: Plan, available: int | None) -> None:
+    """Nothing, if the plan's instances may fit in so many bytes (`None`: not known).
+
+    The estimate is from below: what it refuses can't run; what it lets pass may still be too much.
+
+    Raises:
+        BindingError: they can't; says what they need at least, what there is, and what would fit.
+    """
+    each, count = least_bytes(plan), len(plan.instances)
+    if available is None or count * each <= available:
+        return
+    fitting = available // each
+    advice = f"ask for {fitting} or fewer" if fitting else "there isn't room for one"
+    needed, of_each, there = (f"{size / 2**30:.1f} GiB" for size in (count * each, each, available))
+    raise BindingError(
+        f"instances: {count} of them need at least {needed} of memory ({of_each} each), and "
+        f"{there} are available here: {advice}, or use a smaller batch_size"
+    )
+
+
+def least_bytes(plan: Plan) -> int:
+    """What an instance of the plan takes at least, in bytes."""
+    batches = 0
+    if plan.data_location is None and plan.preprocess is not None:
+        height, width = plan.preprocess.size
+        batches = BATCHES * plan.batch_size * height * width * 3 * 4  # float32
+    return BARE + COPIES * Path(plan.graph.path).stat().st_size + batches
 
 
 def _gather(

@@ -7,100 +7,24 @@ inherits the environment, with the plan's variables set before any library can r
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from modelzoo_runner.errors import RequestError, RunnerError, WorkerError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution import listen, protocol
-from modelzoo_runner.execution.protocol import Message
-from modelzoo_runner.machine import allocator, binding, cgroup
+from modelzoo_runner.execution.listen import Child
+from modelzoo_runner.machine import allocator, binding
+from modelzoo_runner.results import diagnosis
+from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
-
-
-@dataclass
-class Child:
-    """A process that runs a plan: what it answers, and what it printed on standard error.
-
-    `name` is what it is called when it dies.
-    """
-
-    plan: Plan
-    process: subprocess.Popen[bytes]
-    answers: int
-    said: IO[bytes]
-    rest: bytes = b""
-    name: str = "the child process that ran the plan"
-
-    def read(self) -> list[Message] | None:
-        """The messages that have come, waiting for some; `None` when there will be no more."""
-        chunk = os.read(self.answers, 1 << 16)
-        if not chunk:
-            return None
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        return [json.loads(self.here(line.decode())) for line in lines]
-
-    def here(self, text: str) -> str:
-        """A text of the child with the paths that its files have for this process."""
-        return text
-
-    def there(self, plan: Plan) -> Plan:
-        """The plan as the child is to have it."""
-        return plan
-
-    def tell(self, line: str) -> None:
-        """Write a line to its standard input; a child that has died reads nothing."""
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.write(line.encode() + b"\n")
-                self.process.stdin.flush()
-
-    def close_stdin(self) -> None:
-        """No more lines for it."""
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-
-    def interrupt(self) -> None:
-        """Ask it to stop and send the result so far."""
-        self.process.send_signal(signal.SIGINT)
-
-    def stderr_tail(self) -> str:
-        """The end of what it printed on standard error."""
-        self.said.seek(0)
-        return self.here(listen.stderr_tail(self.said.read()))
-
-    def death(self) -> RunnerError:
-        """How it ended without an answer, and what to do about it."""
-        returncode = self.process.wait()
-        if returncode >= 0:
-            how = f"ended with exit code {returncode}"
-        else:
-            how = f"was killed by {signal.Signals(-returncode).name}"
-        if returncode == -signal.SIGKILL:
-            how += (
-                f", as the system does when memory runs out ({self.memory()}). "
-                f"{listen.smaller_batch(self.plan)}"
-            )
-        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
-
-    def memory(self) -> str:
-        """How much memory it took, and may take, as far as that is known."""
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-        limit = cgroup.memory_limit()
-        within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
-        return f"largest child so far: {peak:.1f} GiB{within}"
 
 
 def runs(
@@ -132,7 +56,7 @@ def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None
     """
     with started(plan, protocol.QUANTIZE, str(out)) as child:
         child.name = "the child process that quantized the graph"
-        listen.until_done(child, progress)
+        listen.last_message(child, progress)
 
 
 def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
@@ -144,7 +68,18 @@ def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
     """
     with started(plan, protocol.FREEZE, str(out)) as child:
         child.name = "the child process that froze the model"
-        listen.until_done(child, progress)
+        listen.last_message(child, progress)
+
+
+def diagnose(plan: Plan) -> Diagnosis:
+    """Have a child process look at a few of the plan's images: see `doctor.here`.
+
+    Raises:
+        WorkerError: the child died.
+        RunnerError: what the child raised, as the same class.
+    """
+    with started(plan, protocol.DIAGNOSE) as child:
+        return diagnosis.from_dict(listen.last_message(child, None)["diagnosis"])
 
 
 def tell_plan(child: Child, plan: Plan) -> None:
@@ -187,10 +122,12 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
         **plan.placement.env,
         **allocator.preload(plan.placement.allocator),
     }
-    # A child finds its modules where this process finds them; another interpreter has its own.
-    environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
-    if python is not None:
-        del environment["PYTHONPATH"]
+    if python is None:
+        # A child finds its modules where this process finds them.
+        environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    elif "PYTHONPATH" not in plan.placement.env:
+        # Another interpreter has modules of its own.
+        environment.pop("PYTHONPATH", None)
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
     command = [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words]

@@ -1,90 +1,138 @@
-"""Listen to a worker that runs a plan elsewhere, until it has answered or is gone.
+"""A child process that runs a plan, and what it answers until it has a result or is gone.
 
-How a worker is started, and how it is reached, is not known here: a child process (`launch`) and a
-container (`container`) are listened to alike.
+How it is started is not known here (`launch`; `container`, behind the docker command).
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import resource
 import select
+import signal
+import subprocess
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from typing import IO
 
 from modelzoo_runner import errors
 from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution.protocol import Message
+from modelzoo_runner.machine import cgroup
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_STOP = 20.0
-"""How long a worker that was asked to stop may take to hand over what it has."""
+"""How long a child that was asked to stop may take to hand over what it has."""
 
 STDERR_LINES = 20
-"""How many lines of a dead worker's standard error its error shows."""
+"""How many lines of a dead child's standard error its error shows."""
 
 
-class Worker(Protocol):
-    """What runs a plan elsewhere and tells of it."""
+@dataclass
+class Child:
+    """A process that runs a plan: what it answers, and what it printed on standard error.
 
-    @property
-    def plan(self) -> Plan:
-        """What it runs."""
+    `name` is what it is called when it dies.
+    """
 
-    @property
-    def answers(self) -> int:
-        """The file descriptor to wait at."""
+    plan: Plan
+    process: subprocess.Popen[bytes]
+    answers: int
+    said: IO[bytes]
+    rest: bytes = b""
+    name: str = "the child process that ran the plan"
 
     def read(self) -> list[Message] | None:
         """The messages that have come, waiting for some; `None` when there will be no more."""
+        chunk = os.read(self.answers, 1 << 16)
+        if not chunk:
+            return None
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return [json.loads(self.here(line.decode())) for line in lines]
+
+    def here(self, text: str) -> str:
+        """A text of the child with the paths that its files have for this process."""
+        return text
+
+    def there(self, plan: Plan) -> Plan:
+        """The plan as the child is to have it."""
+        return plan
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input; a child that has died reads nothing."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(line.encode() + b"\n")
+                self.process.stdin.flush()
+
+    def close_stdin(self) -> None:
+        """No more lines for it."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
 
     def interrupt(self) -> None:
-        """Ask it to stop and hand over what it has."""
+        """Ask it to stop and send the result so far."""
+        self.process.send_signal(signal.SIGINT)
 
     def stderr_tail(self) -> str:
-        """The end of what it said on standard error."""
+        """The end of what it printed on standard error."""
+        self.said.seek(0)
+        return self.here(stderr_tail(self.said.read()))
 
     def death(self) -> RunnerError:
         """How it ended without an answer, and what to do about it."""
+        returncode = self.process.wait()
+        if returncode >= 0:
+            how = f"ended with exit code {returncode}"
+        else:
+            how = f"was killed by {signal.Signals(-returncode).name}"
+        if returncode == -signal.SIGKILL:
+            how += (
+                f", as the system does when memory runs out ({self.memory()}). "
+                f"{smaller_batch(self.plan)}"
+            )
+        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
+
+    def memory(self) -> str:
+        """How much memory it took, and may take, as far as that is known."""
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+        limit = cgroup.memory_limit()
+        within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
+        return f"largest child so far: {peak:.1f} GiB{within}"
 
 
-def to(worker: Worker, progress: Progress | None) -> Result:
-    """The worker's result; progress is passed on.
+def to(child: Child, progress: Progress | None) -> Result:
+    """The child's result; progress is passed on.
 
     Raises:
-        Interrupted: Ctrl-C; holds what the worker had measured by then.
-        WorkerError: the worker died, or took longer than the plan's `timeout` seconds.
-        RunnerError: what the worker raised, as the same class.
+        Interrupted: Ctrl-C; holds what the child had measured by then.
+        WorkerError: the child died, or took longer than the plan's `timeout` seconds.
+        RunnerError: what the child raised, as the same class.
     """
-    result = read(_last_message(worker, progress))
+    result = read(_last_message(child, progress))
     if result.interrupted:
         raise Interrupted(result)
     return result
 
 
-def until_done(worker: Worker, progress: Progress | None) -> None:
-    """Wait for a worker that answers no result, only that it has done what it was told.
-
-    Raises:
-        WorkerError, RunnerError: as `to` does.
-    """
-    last_message(worker, progress)
-
-
 def read(answer: Message) -> Result:
-    """The result in a worker's last message, or the error in it raised."""
+    """The result in a child's last message, or the error in it raised."""
     _raise_error(answer)
     return results.from_dict(answer["result"])
 
 
-def last_message(worker: Worker, progress: Progress | None) -> Message:
-    """The worker's answer to what it was asked, or the error in it raised.
+def last_message(child: Child, progress: Progress | None) -> Message:
+    """The child's answer to what it was asked, or the error in it raised.
 
     Raises:
         WorkerError, RunnerError: as `to` does.
     """
-    answer = _last_message(worker, progress)
+    answer = _last_message(child, progress)
     _raise_error(answer)
     return answer
 
@@ -96,18 +144,18 @@ def _raise_error(answer: Message) -> None:
         raise KeyboardInterrupt
 
 
-def _last_message(worker: Worker, progress: Progress | None) -> Message:
-    plan = worker.plan
+def _last_message(child: Child, progress: Progress | None) -> Message:
+    plan = child.plan
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     try:
-        answer = _answer(worker, deadline, progress)
+        answer = _answer(child, deadline, progress)
     except KeyboardInterrupt:
-        answer = _stop(worker)
+        answer = _stop(child)
     except TimeoutError:
-        _stop(worker)
-        raise WorkerError(f"{too_long(plan)} {worker.stderr_tail()}") from None
+        _stop(child)
+        raise WorkerError(f"{too_long(plan)} {child.stderr_tail()}") from None
     if answer is None:
-        raise worker.death()
+        raise child.death()
     return answer
 
 
@@ -120,7 +168,7 @@ def too_long(plan: Plan) -> str:
 
 
 def stderr_tail(said: bytes) -> str:
-    """The end of what a worker said on standard error, as a sentence of an error."""
+    """The end of what a child said on standard error, as a sentence of an error."""
     lines = said.decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
     return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
 
@@ -130,13 +178,13 @@ def smaller_batch(plan: Plan) -> str:
     return f"batch_size={plan.batch_size}: try {max(1, plan.batch_size // 2)}"
 
 
-def _answer(worker: Worker, deadline: float | None, progress: Progress | None) -> Message | None:
-    """The worker's last message, or `None` if it ended without one."""
+def _answer(child: Child, deadline: float | None, progress: Progress | None) -> Message | None:
+    """The child's last message, or `None` if it ended without one."""
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not select.select([worker.answers], [], [], left)[0]:
+        if not select.select([child.answers], [], [], left)[0]:
             raise TimeoutError
-        messages = worker.read()
+        messages = child.read()
         if messages is None:
             return None
         for message in messages:
@@ -146,11 +194,11 @@ def _answer(worker: Worker, deadline: float | None, progress: Progress | None) -
                 progress(*message["progress"])
 
 
-def _stop(worker: Worker) -> Message:
-    """Ask the worker to stop and hand over what it has; it is ended if it doesn't."""
-    worker.interrupt()
+def _stop(child: Child) -> Message:
+    """Ask the child to stop and hand over what it has; it is ended if it doesn't."""
+    child.interrupt()
     try:
-        answer = _answer(worker, time.monotonic() + SECONDS_TO_STOP, None)
+        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, None)
     except TimeoutError:
         answer = None
     return answer if answer is not None else {"interrupted": True}

@@ -6,12 +6,11 @@ the steps of one process do. What is to be compared needs that spread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted
-from modelzoo_runner.execution import host
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values.plan import Plan
@@ -20,8 +19,12 @@ from modelzoo_runner.values.progress import Progress
 SEVERITY = (None, "valid", "noisy", "invalid")
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
+def run(
+    plan: Plan, run_one: Callable[[Plan], Any], *, progress: Progress | None = None
+) -> BenchmarkResult:
     """One result of `plan.processes` processes; `plan.timeout` is of each.
+
+    `run_one` is what runs a plan in one process.
 
     Raises:
         Interrupted: Ctrl-C; holds what the processes had measured by then.
@@ -33,7 +36,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
         for number in range(plan.processes):
             if progress is not None:
                 progress("processes", number, plan.processes)
-            done.append(host.run(one, progress=progress))
+            done.append(run_one(one))
     except Interrupted as interrupted:
         raise Interrupted(joined(plan, [*done, interrupted.result])) from None
     except KeyboardInterrupt:

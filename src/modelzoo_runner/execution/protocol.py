@@ -2,9 +2,9 @@
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
 its standard input; messages are lines of JSON on the descriptor, which may be standard output:
-what is printed in the worker goes to standard error then. A message has one of the keys
-`progress`, `ready`, `result`, `measured`, `done`, `error`, `interrupted`; all but the first two are
-the last answer to what was asked.
+what is printed in the worker goes to standard error then. A message has one of the keys `progress`,
+`ready`, `result`, `measured`, `diagnosis`, `done`, `error`, `interrupted`; all but the first two
+are the last answer to what was asked.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ QUANTIZE = "quantize"
 
 FREEZE = "freeze"
 """Write the plan's model as a frozen graph to the path that follows."""
+DIAGNOSE = "diagnose"
+"""Look at a plan's graph on a few of its images."""
 
 SERVE = "serve"
 """Open a plan, warm up, say `ready`; then answer each request for steps or seconds of measuring."""

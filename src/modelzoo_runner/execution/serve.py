@@ -14,7 +14,7 @@ from pathlib import Path
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
-from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values import codec

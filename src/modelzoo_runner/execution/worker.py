@@ -145,6 +145,12 @@ def _freeze(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None
     send(answers, done=True)
 
 
+def _diagnose(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+    from modelzoo_runner.execution import doctor
+
+    send(answers, diagnosis=doctor.here(next(_plans())).to_dict())
+
+
 def _serve(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
     from modelzoo_runner.execution import job
 
@@ -174,6 +180,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.CONTAINED: _contained,
     protocol.QUANTIZE: _quantize,
     protocol.FREEZE: _freeze,
+    protocol.DIAGNOSE: _diagnose,
     protocol.SERVE: _serve,
 }
 

@@ -187,10 +187,9 @@ def _steps(
 
 
 def _check_size(given: Mapping[str, str], model: str, preset: Preset) -> None:
-    if preset.preprocess is None:
-        return
-    sides = zip(("input_height", "input_width"), preset.preprocess.size, strict=True)
-    for name, side in sides:
+    # Without [preprocess] the images keep the size that they have.
+    size = preset.preprocess.size if preset.preprocess else ()
+    for name, side in zip(("input_height", "input_width"), size, strict=False):
         if name in given and _whole(name, given, 1) != side:
             raise RequestError(
                 f"extra_model_args: {name}={given[name]}: {model} takes {side}; for another size "

@@ -27,22 +27,22 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     (0, 1, 2, 3, 8)
     """
     if not text.strip():
-        raise RequestError("CPU list '': it is empty; write ids and ranges, as in '0-3,8'")
+        raise RequestError("cpus='': it is empty; write ids and ranges, as in '0-3,8'")
     found: set[int] = set()
     for part in text.strip().split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
             raise RequestError(
-                f"CPU list {text!r}: {part.strip()!r} is neither an id nor a range; "
+                f"cpus={text!r}: {part.strip()!r} is neither an id nor a range; "
                 "write ids and ranges, as in '0-3,8'"
             )
         # A number of a million digits isn't worth converting to say that it is too high.
         first, last = (_number(digits) for digits in (match[1], match[2] or match[1]))
         if last > HIGHEST or first > HIGHEST:
-            raise RequestError(f"CPU list {text!r}: {part.strip()!r} goes beyond id {HIGHEST}")
+            raise RequestError(f"cpus={text!r}: {part.strip()!r} goes beyond id {HIGHEST}")
         if last < first:
             raise RequestError(
-                f"CPU list {text!r}: the range {part.strip()!r} ends before it begins; "
+                f"cpus={text!r}: the range {part.strip()!r} ends before it begins; "
                 f"write '{last}-{first}'"
             )
         found.update(range(first, last + 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from modelzoo_runner.errors import BindingError
+from modelzoo_runner.errors import BindingError, RequestError, did_you_mean
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Cpu, Topology
 from modelzoo_runner.values import validate
@@ -96,6 +96,11 @@ def check(instances: object, cores_per_instance: object) -> None:
     """
     if instances is not None and not (isinstance(instances, str) and instances in PLACES):
         places = ', or "socket", "node" or "core" for one on each'
+        if isinstance(instances, str):
+            near = did_you_mean(instances, PLACES, otherwise="Words")
+            raise RequestError(
+                f"instances={instances!r}: should be a whole number of at least 1{places}. {near}"
+            )
         validate.count("instances", instances, otherwise=places)
     validate.optional_count("cores_per_instance", cores_per_instance)
 

@@ -27,9 +27,9 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
     Raises:
         RequestError: data is to be streamed, offline; or random weights were asked for, and the
             preset names no network.
-        FetchError: a file can't be had, or a graph that was built can't be kept.
+        FetchError: a file can't be fetched, or a graph that was built can't be kept.
         GraphError: the graph's file isn't there.
-        ContainerError: the image of a container can't be had.
+        ContainerError: the image of a container isn't available.
     """
     if plan.stream:
         _require_network(plan, context)
@@ -47,7 +47,7 @@ def with_data(plan: Plan, context: Context) -> Plan:
     """The plan with its data on this machine.
 
     Raises:
-        FetchError: a file can't be had.
+        FetchError: a file can't be fetched.
     """
     data, annotations = (
         None if location is None else _data(location, plan, context)
@@ -78,10 +78,10 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
         return dataclasses.replace(plan.graph, path=str(built), sha256=sha256)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, context)
-        if not path.exists() and (near := nearest(plan.graph.path, ("pretrained", "random"))):
-            raise RequestError(
-                f"weights={plan.graph.path!r}: there is no such file. Did you mean {near[0]!r}?"
-            )
+        if not path.exists() and not Path(plan.graph.path).suffix:
+            near = nearest(plan.graph.path, ("pretrained", "random"))
+            hint = f"Did you mean {near[0]!r}?" if near else "Give 'pretrained', 'random' or a path"
+            raise RequestError(f"weights={plan.graph.path!r}: there is no such file. {hint}")
         known = preset.graph[graph_precision(plan.precision)]
         graph = frozen.kept(plan, path, known, progress=context.progress)
         if graph is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelzoo_runner.errors import BindingError, RequestError
-from modelzoo_runner.planning.request import Request, check, graph_precision
+from modelzoo_runner.planning.request import DETECTORS_ONLY, Request, check, graph_precision
 from modelzoo_runner.planning.resolve import resolve
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.context import Context
@@ -25,7 +25,7 @@ def plan(preset: Preset, request: Request, context: Context) -> Plan:
     Raises:
         RequestError: an argument that can't be; nothing has been fetched.
         BindingError: this machine can't honour it.
-        FetchError, GraphError: its files can't be had.
+        FetchError, GraphError: its files aren't available.
     """
     from modelzoo_runner.planning import localize
 
@@ -74,8 +74,11 @@ def bare_preset(name: str, request: Request) -> Preset:
     """The preset of a graph without one: its task and precision are told when it is opened."""
     outputs = request.outputs if isinstance(request.outputs, Mapping) else {}
     graph = Graph(input=request.input or "", outputs=outputs)
-    # A classifier's images need a recipe: a graph alone that reads data can only be a detector.
-    task: Task = "detection" if request.data_location else "classification"
+    # A bare .pb graph given with data, or with what only detectors have, is planned as a detector:
+    # a classifier's images would need a preset's [preprocess].
+    asked = ("data_location", *DETECTORS_ONLY)
+    is_detector = any(getattr(request, name) for name in asked)
+    task: Task = "detection" if is_detector else "classification"
     return Preset(name=name, task=task, graph={"fp32": graph, "int8": graph})
 
 

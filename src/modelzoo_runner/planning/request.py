@@ -37,6 +37,10 @@ SCORES = ("top1", "top5", *coco_evaluation.SCORES)
 """The scores that can have a limit, of both tasks: that of a graph's file isn't known yet."""
 
 
+USUAL_NAMES = {"float32": "fp32", "float": "fp32", "f32": "fp32", "bf16": "bfloat16", "i8": "int8"}
+"""What precisions are called elsewhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request(RunOptions, CpuOptions):
     """What the caller asked for; `None` leaves the decision to the preset or the library."""
@@ -106,6 +110,9 @@ def check(request: Request, preset: Preset) -> Request:
     """
     request = _validated(request)
     allowed = (*preset.precisions, *_derived_precisions(preset, request))
+    usual = USUAL_NAMES.get(str(request.precision).lower())
+    if usual in allowed:
+        raise RequestError(f"precision={request.precision!r}: it is called {usual!r} here")
     validate.one_of("precision", request.precision, allowed)
     if request.kind == "accuracy" and not request.data_location:
         raise DataRequired(
@@ -175,11 +182,17 @@ def _validated(request: Request) -> Request:
         signature=validate.optional_text("signature", request.signature),
         cpus=validate.cpu_list("cpus", request.cpus),
         env=validate.variables("env", request.env),
-        docker_image=validate.image_name(request.docker_image),
+        docker_image=_docker_image(request.docker_image),
         label_offset=label_offset(request.label_offset),
         box_format=box_format(request.box_format),
         category_names=category_names(request.category_names),
     )
+
+
+def _docker_image(value: Any) -> str | None:
+    if isinstance(value, str) and not value.strip():
+        raise RequestError(f"docker_image={value!r}: should be an image's name, or None for none")
+    return validate.image_name(value)
 
 
 def label_offset(value: Any) -> int | None:
@@ -239,6 +252,8 @@ def _outputs(value: Any) -> dict[str, str] | None:
     if value is None:
         return None
     outputs = validate.texts("outputs", value, example={"scores": "predict:0"})
+    if not outputs:
+        raise RequestError("outputs={}: names no tensor; leave it out to fetch the preset's")
     known = [role for roles in ROLES.values() for role in roles] + [MASKS]
     for role in outputs:
         if role not in known:
@@ -257,9 +272,13 @@ def _derived_precisions(preset: Preset, request: Request) -> tuple[str, ...]:
     return tuple(each for each in made if each not in preset.graph)
 
 
+DETECTORS_ONLY = ("annotations", "label_map", "category_names", "box_format", "preprocess_graph")
+"""Arguments that mean nothing to a classifier."""
+
+
 def _check_task(request: Request, preset: Preset) -> None:
-    """Refuse what is for detectors only. The task of a graph given as a file isn't known yet."""
-    if preset.task == "detection" or preset.preprocess is None:
+    """Refuse what is for detectors only."""
+    if preset.task != "classification":
         return
     if request.annotations:
         raise RequestError(

@@ -27,6 +27,11 @@ def of_timing(step_seconds: Sequence[float]) -> Iterator[str]:
 def of_plan(plan: Plan) -> Iterator[str]:
     """What the plan itself makes doubtful."""
     yield from plan.placement.warnings
+    if plan.goal == "latency" and plan.batch_size > 1:
+        yield (
+            f'goal="latency" is about single examples, and batch_size={plan.batch_size} was asked '
+            "for: the step times are of whole batches"
+        )
     if plan.data_location is None:
         yield (
             "synthetic input: the step time of a detector depends on what is in the images"

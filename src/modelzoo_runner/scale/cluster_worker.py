@@ -17,7 +17,7 @@ from typing import Any, cast
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import BindingError, RunnerError
 from modelzoo_runner.execution import launch, listen, protocol
-from modelzoo_runner.execution.launch import Child
+from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import environment, facts, splitting, topology
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.planning import planner

@@ -1,4 +1,4 @@
-"""Who asks Google Cloud Storage, and its refusals in words.
+"""Accounts to read Google Cloud Storage with, and its refusals as errors.
 
 Anonymous first: a public bucket needs nobody's credentials, and Google's own client fails without
 any. The first refusal brings in the environment's credentials, and they are used from there on.
@@ -32,7 +32,7 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who asks: Google's client for facts, and a session for bytes."""
+    """An account: Google's client for metadata, and a session for the bytes of objects."""
 
     who: str
     client: storage.Client
@@ -40,7 +40,7 @@ class Account:
 
 
 class Access:
-    """The account to ask as: anonymous until that is refused. Threads may share it."""
+    """The account in use: anonymous until that is refused. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
         from google.auth.credentials import AnonymousCredentials
@@ -55,14 +55,9 @@ class Access:
         Raises:
             FetchError: in words, with the account that asked.
         """
-        response: list[T] = []
-        retrying.until_done(
-            lambda: response.append(self.once(url, action)),
-            done=lambda: 0,
-            retry=self.settings.retry,
-            what=url,
+        return retrying.until_done(
+            lambda: self.once(url, action), done=lambda: 0, retry=self.settings.retry, what=url
         )
-        return response[0]
 
     def once(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried once for each account there is.
@@ -147,8 +142,8 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
     except (api.Unauthorized, api.Forbidden):
         raise
     except auth.InvalidOperation:
-        # What becomes of a 401 when nobody's credentials can't be renewed.
-        raise api.Unauthorized("it wants credentials") from None
+        # How a 401 is reported for anonymous credentials, which can't be renewed.
+        raise api.Unauthorized("it needs credentials") from None
     except api.NotFound as error:
         raise FetchError(
             f"{url}: 404: {_said(error)}. No bucket or object of that name that {account.who} may "
@@ -161,14 +156,14 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
         raise FetchError(f"{url}: {error.code}: {_said(error)} ({account.who}).") from None
     except auth.RefreshError as error:
         raise FetchError(
-            f"{url}: the credentials of {account.who} are not taken: {error.args[0]}."
+            f"{url}: the credentials of {account.who} were refused: {error.args[0]}."
         ) from None
     except requests.TooManyRedirects as error:
         there = "" if error.response is None else error.response.headers.get("Location", "")
         raise FetchError(f"{url}: the server redirects to {there!r}; not followed.") from None
     except requests.JSONDecodeError as error:
         raise FetchError(
-            f"{url}: the server's answer is not one of Google Cloud Storage; it begins with "
+            f"{url}: the response is not one of Google Cloud Storage; it begins with "
             f"{error.doc[:60]!r}. Often that is a log-in or a proxy's page."
         ) from None
     except (auth.TransportError, requests.RequestException) as error:

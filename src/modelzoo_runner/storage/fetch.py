@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from modelzoo_runner.errors import FetchError, HashMismatch, did_you_mean
 from modelzoo_runner.storage import archive, buckets, cache, https, locations
+from modelzoo_runner.storage.buckets import Enough
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
 from modelzoo_runner.storage.locations import WebFile
@@ -23,8 +24,6 @@ from modelzoo_runner.storage.settings import Options, Settings, resolve_settings
 from modelzoo_runner.values.preset import RemoteFile
 
 log = logging.getLogger("modelzoo_runner")
-
-Enough = Callable[[Path], bool]
 
 ADVICE = (
     'Give the path of the file if you have it, or weights="random" to measure speed with the same '

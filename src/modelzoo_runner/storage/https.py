@@ -96,7 +96,7 @@ def attempt(
 ) -> None:
     """One request, from the byte the last one ended at if that can be.
 
-    `refuse` sees the answer first, and raises if it has better words for it.
+    `refuse` is called with the response first, and raises if it has a better message.
 
     Raises:
         Interrupted: another attempt may bring the rest.
@@ -129,7 +129,7 @@ def attempt(
         part.expect(info.size)
         for block in itertools.chain([first], blocks):
             part.write(block)
-    # Without a length an answer ends when the server hangs up, which it may do too early.
+    # Without a length a response ends when the connection is closed, which may be too early.
     whole = size if info.size is None else info.size
     if whole is not None and part.done != whole:
         raise Interrupted(f"{part.done:,} of {whole:,} bytes came")
@@ -139,7 +139,7 @@ def attempt(
 
 
 def body(response: requests.Response, retry: RetryPolicy) -> Iterator[bytes]:
-    """The bytes of an answer as they come, as long as they come at a useful rate.
+    """The bytes of a response as they come, as long as they come at a useful rate.
 
     What counts is the time in which they are waited for, not what is done with them.
 
@@ -166,14 +166,14 @@ def body(response: requests.Response, retry: RetryPolicy) -> Iterator[bytes]:
                     raise Interrupted(f"only {came:,} bytes came in {waited:.0f} s")
                 waited, came = 0.0, 0
     except urllib3.exceptions.HTTPError as error:
-        raise Interrupted(f"the answer broke off: {responses.cause(error)}") from None
+        raise Interrupted(f"the response broke off: {responses.cause(error)}") from None
 
 
 @contextmanager
 def request(
     session: requests.Session, method: str, url: str, headers: dict[str, str], retry: RetryPolicy
 ) -> Iterator[requests.Response]:
-    """The answer to a request, after the redirects that may be followed.
+    """The response to a request, after the redirects that may be followed.
 
     Raises:
         Interrupted: no response, or one that says to try again.
@@ -213,7 +213,7 @@ def request(
 def _next_hop(url: str, target: str) -> str:
     """Where a redirect leads, if it may be followed."""
     if not target:
-        raise FetchError(f"GET {url}: redirects to nowhere: the answer has no Location.")
+        raise FetchError(f"GET {url}: redirects to nowhere: the response has no Location.")
     there = urljoin(url, target)
     old, new = urlsplit(url), urlsplit(there)
     if new.scheme not in ("https", old.scheme):

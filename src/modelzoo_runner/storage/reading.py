@@ -23,7 +23,32 @@ MOST_BLOCKS = 8
 """What is held of a file: so many blocks of a MiB, and the one being used."""
 
 
-class ObjectReader(io.RawIOBase):
+class _BlockReader(io.RawIOBase):
+    """A file that comes in blocks, of which `_next_block` returns the next; none at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._block = memoryview(b"")
+
+    def _next_block(self) -> bytes:
+        raise NotImplementedError
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill some of `buffer`; 0 at the end."""
+        if not self._block:
+            self._block = memoryview(self._next_block())
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._block))
+        into[:count] = self._block[:count]
+        self._block = self._block[count:]
+        return count
+
+
+class ObjectReader(_BlockReader):
     """The bytes of an object at its generation, asked for again from where they broke off.
 
     At the end they are compared with the object's CRC-32C.
@@ -36,48 +61,30 @@ class ObjectReader(io.RawIOBase):
         self._stored = stored
         self._access = access
         self._blocks: Generator[bytes, None, None] | None = None
-        self._block = memoryview(b"")
         self._crc32c = google_crc32c.Checksum()
         self._position = 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
 
     def tell(self) -> int:
         """How many bytes were read."""
         return self._position - len(self._block)
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill some of `buffer`; 0 at the end."""
-        if not self._block and self._position < self._stored.size:
-            self._block = memoryview(self._next_block())
-            if self._position == self._stored.size:
-                self._compare()
-        into = memoryview(buffer).cast("B")
-        count = min(len(into), len(self._block))
-        into[:count] = self._block[:count]
-        self._block = self._block[count:]
-        return count
-
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._hang_up()
         super().close()
 
     def _next_block(self) -> bytes:
-        came: list[bytes] = []
-
-        def attempt() -> None:
-            came.append(self._access.once(self._stored.url, self._advance))
-
-        retrying.until_done(
-            attempt,
+        if self._position == self._stored.size:
+            return b""
+        block = retrying.until_done(
+            lambda: self._access.once(self._stored.url, self._advance),
             done=lambda: self._position,
             retry=self._access.settings.retry,
             what=self._stored.url,
         )
-        return came[0]
+        if self._position == self._stored.size:
+            self._compare()
+        return block
 
     def _advance(self, account: Account) -> bytes:
         try:
@@ -118,7 +125,7 @@ class ObjectReader(io.RawIOBase):
             )
 
 
-class ReadAhead(io.RawIOBase):
+class ReadAhead(_BlockReader):
     """The bytes of `file`, in order, which a thread of its own reads ahead.
 
     It begins with one block and goes further ahead with each that is used, so that a file whose
@@ -129,27 +136,11 @@ class ReadAhead(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file = file
-        self._block = memoryview(b"")
         self._ended = False
         self._ahead = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._coming: deque[Future[bytes]] = deque()
         self._go_ahead()
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill some of `buffer`; 0 at the end."""
-        if not self._block:
-            self._block = memoryview(self._coming.popleft().result())
-            self._go_ahead()
-        into = memoryview(buffer).cast("B")
-        count = min(len(into), len(self._block))
-        into[:count] = self._block[:count]
-        self._block = self._block[count:]
-        return count
 
     def close(self) -> None:
         """Stop reading, and close the file."""
@@ -159,12 +150,17 @@ class ReadAhead(io.RawIOBase):
             self._file.close()
         super().close()
 
+    def _next_block(self) -> bytes:
+        block = self._coming.popleft().result()
+        self._go_ahead()
+        return block
+
     def _go_ahead(self) -> None:
         self._ahead = min(MOST_BLOCKS, self._ahead + 1)
         while len(self._coming) < self._ahead:
-            self._coming.append(self._worker.submit(self._next_block))
+            self._coming.append(self._worker.submit(self._read_block))
 
-    def _next_block(self) -> bytes:
+    def _read_block(self) -> bytes:
         if self._ended:
             return b""
         try:

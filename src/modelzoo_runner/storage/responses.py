@@ -1,4 +1,4 @@
-"""What an http answer says: which file, how large, which version; or what went wrong, in words."""
+"""What an http response says of a file: its size and version; or what went wrong, in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What the headers of an answer say of the file.
+    """What the headers of a response say of the file.
 
     `version` is None unless the same version is sure to be the same bytes. `start` is the byte the
     body begins at.
@@ -48,7 +48,7 @@ def file_info(response: requests.Response) -> FileInfo:
 
 
 def raise_for_status(response: requests.Response, url: str) -> None:
-    """Raise unless the answer is a file, or the part of it that was asked for."""
+    """Raise unless the response is a file, or the part of it that was asked for."""
     status = response.status_code
     if status in (200, 206):
         return
@@ -64,7 +64,7 @@ def raise_for_status(response: requests.Response, url: str) -> None:
 
 
 def raise_if_retryable(response: requests.Response) -> None:
-    """Raise `Interrupted` if the answer is one of those that another try may change."""
+    """Raise `Interrupted` if the response is one of those that another try may change."""
     if response.status_code not in _LATER:
         return
     wait = retry_after(response)
@@ -74,13 +74,13 @@ def raise_if_retryable(response: requests.Response) -> None:
 
 
 def page_type(response: requests.Response) -> str | None:
-    """The content type of an answer that calls itself a web page or an XML message, else None."""
+    """The content type of a response that calls itself a web page or an XML message, else None."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind if kind in _PAGE_TYPES else None
 
 
 def refuse_page_type(response: requests.Response, url: str) -> None:
-    """Raise if the answer calls itself a web page or an XML message."""
+    """Raise if the response calls itself a web page or an XML message."""
     if (kind := page_type(response)) is not None:
         raise _not_a_file(url, kind, next(response.iter_content(200), b""))
 
@@ -118,7 +118,7 @@ def plain_text(text: str) -> str:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """The seconds an answer asks to wait, if it does."""
+    """The seconds a response asks to wait, if it does."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 

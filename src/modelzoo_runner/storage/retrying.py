@@ -1,4 +1,4 @@
-"""Trying again: when, how often, and after which wait."""
+"""The retry policy and the one retry loop."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from modelzoo_runner.errors import FetchError
 
 log = logging.getLogger("modelzoo_runner")
+
+T = TypeVar("T")
 
 _ENOUGH = 1 << 20
 
@@ -36,7 +39,7 @@ class RetryPolicy:
 
 
 class Interrupted(Exception):
-    """Something that another try may mend. `wait` is the wait the server asked for, in seconds."""
+    """A failure to try again after. `wait` is the wait the server asked for, in seconds."""
 
     def __init__(self, reason: str, *, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -44,9 +47,9 @@ class Interrupted(Exception):
 
 
 def until_done(
-    attempt: Callable[[], None], *, done: Callable[[], int], retry: RetryPolicy, what: str
-) -> None:
-    """Call `attempt` until it returns, waiting longer each time.
+    attempt: Callable[[], T], *, done: Callable[[], int], retry: RetryPolicy, what: str
+) -> T:
+    """What `attempt` returns, called until it does, after a longer wait each time.
 
     Only tries in a row that bring less than 1 MiB of `done()` count against `retry.attempts`:
     a large file over a bad line takes many, and each brings it nearer.

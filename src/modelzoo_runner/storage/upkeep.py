@@ -77,9 +77,8 @@ def clear_cache(
 ) -> Cleared:
     """Remove what is in the cache, graphs that were built here too, or the files of some locations.
 
-    A location that ends in `/` stands for all
-    that begin with it. With `hashes`, what the files were the first time is forgotten too, and
-    whatever comes next is taken as it is.
+    A location that ends in `/` stands for all that begin with it. With `hashes`, the pinned hashes
+    are removed too, and the next download is accepted whatever its hash.
 
     Raises:
         FetchError: a location has nothing in the cache; or files can't be removed.
@@ -137,10 +136,10 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class LocationStatus:
-    """What became of asking for one location of a preset.
+    """Whether the file of one location of a preset is available.
 
     `precision` is the graph's, with "preprocess_graph" after it where it is that graph's file.
-    `status` is the http status, None without an answer. `size` and `expected_size` are in bytes.
+    `status` is the http status, None without a response. `size` and `expected_size` are in bytes.
     `problem` says in words what is wrong, None if nothing is.
     """
 
@@ -161,7 +160,7 @@ class LocationStatus:
 def verify_locations(
     presets: Iterable[Preset], **options: Unpack[Options]
 ) -> tuple[LocationStatus, ...]:
-    """What each location of each preset answers: its status and the size of its file.
+    """What the server of each location of each preset says: its status and the size of its file.
 
     Raises:
         RequestError: offline, where nobody can be asked.

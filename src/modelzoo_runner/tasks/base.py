@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from modelzoo_runner.backends.base import ENCODED, Step, TensorSpec, load_entry
+from modelzoo_runner.backends.base import ENCODED, Step, TensorSpec, load_entry, show_shape
 from modelzoo_runner.data import batches as synthetic_batches
 from modelzoo_runner.data import paths
 from modelzoo_runner.data.paths import ReadablePath
@@ -290,6 +290,12 @@ def _encoded(plan: Plan) -> Iterator[Batch]:
 
 def _example_shape(plan: Plan, step: Step | TensorSpec) -> tuple[int, ...]:
     if plan.input_shape is not None:
+        wanted = (step.input_shape or (None, *plan.input_shape))[1:]
+        if len(wanted) != len(plan.input_shape):
+            raise RequestError(
+                f"input_shape={plan.input_shape}: the graph takes examples of the shape "
+                f"{show_shape(wanted)}; give all of its sizes, as input_shape=(224, 224, 3)"
+            )
         return plan.input_shape
     if plan.preprocess is not None:
         return (*plan.preprocess.size, 3)

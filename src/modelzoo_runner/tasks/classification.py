@@ -17,7 +17,7 @@ from modelzoo_runner.data import imagenet, labels
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.metrics import topk
 from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks import base, examine_classes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.values import atomic, codec
 from modelzoo_runner.values.plan import Plan
@@ -31,6 +31,8 @@ IMAGE = None
 HAS_ANNOTATIONS = False
 PUBLISHED_ON = ("ImageNet's validation set", 50_000)
 DATA_FORM = "ImageNet validation TFRecords (validation-*-of-*)"
+
+examine = examine_classes.examine
 
 SORTED = 0.8
 """The share of labels that aren't below the one before them, from which on examples are taken to be

@@ -17,8 +17,9 @@ from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.tasks import base
+from modelzoo_runner.tasks import base, examine_boxes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
+from modelzoo_runner.tasks.evidence import Examined
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.coco_instances import Id
 from modelzoo_runner.values.options import BoxFormat
@@ -70,6 +71,12 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
             dataset=None if is_all else base.part_of(plan, _describe(plan, images)),
             warnings=images.warnings,
         )
+
+
+def examine(plan: Plan, location: str, step: Step, prepare: Step | None) -> Examined:
+    """What the first images show: see `examine_boxes`."""
+    with open_source(plan, location, prepare) as source:
+        return examine_boxes.examine(plan, step, source)
 
 
 def dataset(plan: Plan, location: str) -> DatasetInfo:
@@ -158,12 +165,7 @@ class Detection:
 
     def _seen(self) -> Annotations:
         # After an interrupt that isn't all of them; what wasn't looked at can't have been missed.
-        truth = coco.restricted(self._truth, self._sizes)
-        images = [
-            {**image, "height": self._sizes[image["id"]][0], "width": self._sizes[image["id"]][1]}
-            for image in truth["images"]
-        ]
-        return {**truth, "images": images}
+        return coco.with_sizes(self._truth, self._sizes)
 
 
 def _form(plan: Plan) -> BoxFormat:

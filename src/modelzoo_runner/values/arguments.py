@@ -41,6 +41,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "seed": "of synthetic input and of random weights.",
         "predictions": "a file to write: a CSV line for each example, or detections as COCO has "
         "them.",
+        "images": "how many images to look at, from all over the data.",
+        "doctor": "look at a few images first, as `doctor` does: an error found there ends the run "
+        "before it begins, doubts are warnings of the result.",
         "offline": "never use the network.",
     },
     "Graph": {

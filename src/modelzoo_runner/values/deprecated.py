@@ -1,13 +1,14 @@
-"""Former names of arguments, accepted for one release with a warning."""
+"""Names of arguments: former ones, accepted for one release, and misspelt ones, refused."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from modelzoo_runner.errors import RequestError
+from modelzoo_runner.errors import RequestError, did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,10 +39,21 @@ def with_new_names(given: Mapping[str, Any], *, stacklevel: int = 2) -> dict[str
 
 
 def accepts_former_names(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which takes arguments under their former names too (see `RENAMED`)."""
+    """The function, which takes arguments under their former names too (see `RENAMED`).
+
+    A name that it doesn't have is a `RequestError` with the near ones.
+    """
+    parameters = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return function(*args, **with_new_names(kwargs, stacklevel=2))
+        given = with_new_names(kwargs, stacklevel=2)
+        for name in given:
+            if name not in parameters:
+                raise RequestError(
+                    f"{name}={given[name]!r}: {function.__name__}() has no such argument. "
+                    + did_you_mean(name, parameters, otherwise="Its arguments")
+                )
+        return function(*args, **given)
 
     return call

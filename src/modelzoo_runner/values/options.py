@@ -7,8 +7,9 @@ A group lists each of its options once: `Request` and `Plan` inherit them, so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["benchmark", "accuracy"]
@@ -31,6 +32,9 @@ BoxFormat = Literal[
 ]
 """How boxes are given: shares of the image's sides or its pixels; two corners, or a corner or the
 center (`cx`, `cy`) and the size."""
+
+LabelMap = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, int]
+"""A label map as a caller gives it: a `.pbtxt`, names in the order of the classes, or a mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ class Placement(CpuOptions):
 
     `cpus` are logical CPU ids (empty: leave the process where it is), `numa_nodes` the NUMA nodes
     its memory should come from (empty: no policy), `env` the variables to set for the run.
-    `allocator` is the malloc to preload into a child. `why` says who decided each field,
-    `warnings` what was asked and can't be had although the run can go on.
+    `allocator` is the malloc to preload into a child. `why` says what decided each field,
+    `warnings` what was asked for and isn't possible, although the run can go on.
     """
 
     cpus: tuple[int, ...] = ()

@@ -68,11 +68,12 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """How an encoded image becomes a classifier's input: float32 RGB, [height, width, 3].
+    """How an encoded image becomes a classifier's input: float32, [height, width, 3].
 
     Decode; if `unit_range`, divide by 255; then either resize the shorter side to `resize_to` and
     cut the centre of `size` out (`resize="shorter_side"`), or cut the central `central_fraction`
-    out and resize that to `size` (`resize="central_fraction"`); then `(x - mean) * scale`.
+    out and resize that to `size` (`resize="central_fraction"`); then `(x - mean) * scale`,
+    the mean in the order RGB; then the channels are put in `channel_order`.
     `rounding` is how the longer side becomes a whole number of pixels: the originals differ.
     """
 
@@ -84,6 +85,7 @@ class Preprocess:
     unit_range: bool = False
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 1.0
+    channel_order: Literal["RGB", "BGR"] = "RGB"
     fancy_upscaling: bool = False
     dct_method: Literal["INTEGER_FAST", "INTEGER_ACCURATE"] = "INTEGER_FAST"
 

@@ -263,6 +263,8 @@ def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
     ids = [_index(each) for each in value] if isinstance(value, Collection) else [None]
     if not ids or any(each is None or each < 0 for each in ids):
         raise RequestError(f"{name}={value!r}: give ids, or text as '0-3,8'")
+    if len(set(ids)) < len(ids):
+        raise RequestError(f"{name}={value!r}: names a CPU twice; give each id once")
     return tuple(each for each in ids if each is not None)
 
 

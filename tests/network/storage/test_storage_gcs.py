@@ -438,7 +438,7 @@ def test_an_answer_of_something_else_than_google(
     page = stub_server.status(200, b"<html>Please log in", Content_Type="text/html")
     bucket.stub.at(bucket.about, page)
     assert message(bucket.url, fast_retry) == (
-        f"{bucket.url}: the server's answer is not one of Google Cloud Storage; it begins with "
+        f"{bucket.url}: the response is not one of Google Cloud Storage; it begins with "
         "'<html>Please log in'. Often that is a log-in or a proxy's page."
     )
     assert bucket.stub.count(bucket.about) == 1
@@ -458,7 +458,7 @@ def test_what_can_not_stand_in(endpoint: str) -> None:
     ("code", "words"),
     [
         # Google's library keeps the words of a 401 to itself.
-        (401, "it wants credentials"),
+        (401, "it needs credentials"),
         (403, "Anonymous caller does not have storage.objects.get access"),
     ],
 )
@@ -571,7 +571,7 @@ def test_credentials_that_are_no_longer_taken(
 ) -> None:
     bucket.stub.at(bucket.about, stub_server.status(401))
     bucket.stub.at("/token", stub_server.status(400, b'{"error": "invalid_grant"}'))
-    assert f"{bucket.url}: the credentials of {account} are not taken: " in message(
+    assert f"{bucket.url}: the credentials of {account} were refused: " in message(
         bucket.url, fast_retry
     )
 

@@ -182,10 +182,9 @@ def test_a_body_that_is_always_cut_ends(
 ) -> None:
     url = web.at("/m.pb", cut(CONTENT, 1000, etag=None))
     words = message(url, fast_retry)
-    assert words == (
-        f"GET {url}: the answer broke off: IncompleteRead(1000 bytes read, 3144728 more expected), "
-        "after 3 tries."
-    )
+    assert words.startswith(f"GET {url}: ")
+    for phrase in ("broke off", "1000 bytes read, 3144728 more expected", "after 3 tries"):
+        assert phrase in words
     assert left(cache_folder) == []
 
 

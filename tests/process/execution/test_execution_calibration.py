@@ -1,4 +1,4 @@
-"""What a plan calibrates with, and quantising its graph in this process."""
+"""What a plan calibrates with, and quantizing its graph in this process."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_size_that_nobody_knows_is_asked_for() -> None:
         next(calibration.batches(plan(limit=1, preprocess=None), taken))
 
 
-def test_a_plans_graph_is_quantised_into_a_file(tmp_path: Path) -> None:
+def test_a_plans_graph_is_quantized_into_a_file(tmp_path: Path) -> None:
     graph = tiny.classifier(tmp_path / "graph.pb")
     asked = plan(limit=2, preprocess=SMALL)
     file = dataclasses.replace(

@@ -63,24 +63,23 @@ def in_fresh_process(code: str, *arguments: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_first_run_is_here_a_second_with_the_same_threads_too_and_one_with_others_is_not(
-    graph: Path,
-) -> None:
+def test_runs_are_here_until_their_threads_or_variables_are_others(graph: Path) -> None:
     code = """
 runs = [benchmark(GRAPH, steps=3, num_intra_threads=n, num_inter_threads=1) for n in (1, 1, 2)]
+off = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+runs += [benchmark(GRAPH, steps=3, num_intra_threads=1, num_inter_threads=1, env=off)]
 answer = [
-    (run.observed.host, run.observed.host_reason, run.observed.threads["intra_found"])
+    (run.observed.host, run.observed.host_reason, run.observed.threads["intra_found"],
+     run.observed.machine["software"]["onednn"]["enabled"])
     for run in runs
-]
+] + [os.environ.get("TF_ENABLE_ONEDNN_OPTS")]
 """
-    first, second, third = in_fresh_process(code, graph)
+    first, second, third, other, after = in_fresh_process(code, graph)
     assert first[0] == second[0] == "process" and first[2] == second[2] == 1
-    assert third == [
-        "child",
-        "TensorFlow's thread pools were made here with 1 inter-op and 1 intra-op threads, not with "
-        "1 and 2",
-        2,
-    ]
+    assert third[0] == "child" and third[2] == 2
+    assert "made here with 1 inter-op and 1 intra-op threads, not with 1 and 2" in third[1]
+    assert other[0] == "child" and "TF_ENABLE_ONEDNN_OPTS" in other[1] and other[3] is False
+    assert after == os.environ["TF_ENABLE_ONEDNN_OPTS"]
 
 
 def test_pools_that_somebody_else_made_are_not_trusted(graph: Path) -> None:
@@ -164,18 +163,6 @@ answer = [hosts, before, held()]
     assert before == after
 
 
-def test_a_variable_that_has_been_read_makes_a_child(graph: Path) -> None:
-    code = """
-first = benchmark(GRAPH, steps=3)
-run = benchmark(GRAPH, steps=3, env={"TF_ENABLE_ONEDNN_OPTS": "0"})
-answer = [run.observed.host, run.observed.host_reason, os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
-          run.observed.machine["software"]["onednn"]["enabled"]]
-"""
-    host, reason, after, enabled = in_fresh_process(code, graph)
-    assert host == "child" and "TF_ENABLE_ONEDNN_OPTS" in reason
-    assert after == os.environ["TF_ENABLE_ONEDNN_OPTS"] and enabled is False
-
-
 def test_isolation_none_refuses_instead_of_pretending(fake: Path) -> None:
     code = """
 benchmark(GRAPH, steps=3, num_intra_threads=1)
@@ -206,6 +193,9 @@ counted = []
 for attempt in range(3):
     run = benchmark(GRAPH, steps=40, num_intra_threads={threads}, num_inter_threads=1)
     counted.append(run.observed.interference)
+    # One attempt is enough, unless others took the CPUs.
+    if counted[-1]["cpu_seconds"] > 0.8 * {threads} * counted[-1]["wall_seconds"]:
+        break
 answer = [run.observed.host, run.observed.threads["intra_found"], counted]
 """
     host, found, counted = in_fresh_process(code, busy_graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import control_groups
 import fake_backend
 import pytest
 import tiny
@@ -29,6 +32,7 @@ from modelzoo_runner import (
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import allocator, memory, processor
 
+Children = Callable[[], list[int]]
 CORES = len(machine().cores())
 needs_two_cores = pytest.mark.skipif(CORES < 2, reason="this process may use one core only")
 
@@ -55,14 +59,10 @@ def state() -> tuple[Any, ...]:
     return os.sched_getaffinity(0), dict(os.environ), policy
 
 
-def children() -> list[int]:
-    """The processes that this one has started and that are still there."""
-    found = Path("/proc/self/task").glob("*/children")
-    return [int(each) for path in found for each in path.read_text().split()]
-
-
 @needs_two_cores
-def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> None:
+def test_two_instances_on_cores_of_their_own(
+    graph: Path, tmp_path: Path, children: Children
+) -> None:
     before = state()
     result = benchmark(graph, steps=10, min_seconds=1, instances=2, num_cores=2)
     assert state() == before and not children()
@@ -90,7 +90,9 @@ def test_two_instances_on_cores_of_their_own(graph: Path, tmp_path: Path) -> Non
 
 
 @needs_two_cores
-def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(fake: Path) -> None:
+def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(
+    fake: Path, children: Children
+) -> None:
     def kill() -> None:
         while len(children()) < 2:
             time.sleep(0.05)
@@ -101,7 +103,6 @@ def test_an_instance_that_is_killed_ends_the_run_with_its_last_words(fake: Path)
     with pytest.raises(WorkerError, match=r"^instance \d of 2, on CPUs \d+, was killed by SIGKILL"):
         benchmark(fake, steps=10**9, instances=2)
     killer.join()
-    assert not children()
 
 
 @needs_two_cores
@@ -116,7 +117,7 @@ def test_ctrl_c_gives_what_all_had_measured_and_ends_all(fake: Path) -> None:
     with pytest.raises(Interrupted) as raised:
         benchmark(fake, steps=10**9, instances="core", num_cores=2, progress=interrupt)
     result = raised.value.result
-    assert state() == before and not children()
+    assert state() == before
     assert result.interrupted and isinstance(result, BenchmarkResult)
     assert len(result.instances) == 2 and result.throughput > 0
 
@@ -125,7 +126,6 @@ def test_ctrl_c_gives_what_all_had_measured_and_ends_all(fake: Path) -> None:
 def test_a_timeout_ends_all_instances(fake: Path) -> None:
     with pytest.raises(WorkerError, match=r"^timeout=1\.0: the run had not ended by then"):
         benchmark(fake, steps=10**9, instances=2, timeout=1)
-    assert not children()
 
 
 @needs_two_cores
@@ -133,7 +133,6 @@ def test_an_error_of_one_instance_is_raised_as_its_class(fakes: None, tmp_path: 
     fixed = fake_backend.write(tmp_path / "fixed.fake", batch=2)
     with pytest.raises(RequestError, match="batch size of 2"):
         benchmark(fixed, batch_size=3, steps=3, instances=2)
-    assert not children()
 
 
 @pytest.mark.parametrize(
@@ -210,8 +209,8 @@ def test_a_run_uses_the_cores_it_was_given(busy_graph: Path, cores: int) -> None
 
 
 @pytest.mark.skipif(shutil.which("numactl") is None, reason="no program numactl here")
-def test_numactl_puts_a_child_in_place_as_we_do(graph: Path) -> None:
-    result = benchmark(graph, steps=5, num_cores=1, binding="numactl")
+def test_numactl_puts_a_child_in_place_as_we_do(fake: Path) -> None:
+    result = benchmark(fake, steps=5, num_cores=1, binding="numactl")
     (cpu,) = result.plan.placement.cpus
     found = result.observed.threads["found"].values()
     assert {tuple(each["cpus"]) for each in found} == {(str(cpu),)}
@@ -219,9 +218,9 @@ def test_numactl_puts_a_child_in_place_as_we_do(graph: Path) -> None:
 
 
 @pytest.mark.skipif(not allocator.available(), reason="neither tcmalloc nor jemalloc here")
-def test_another_malloc_is_preloaded_and_recorded(graph: Path) -> None:
+def test_another_malloc_is_preloaded_and_recorded(fake: Path) -> None:
     name = allocator.available()[0]
-    result = benchmark(graph, steps=5, allocator=name)  # type: ignore[arg-type]
+    result = benchmark(fake, steps=5, allocator=name)  # type: ignore[arg-type]
     assert result.observed.machine["process"]["allocator"] == name
     assert result.observed.host == "child"
 
@@ -235,3 +234,49 @@ def test_bfloat16_runs_or_says_what_the_processor_lacks(graph: Path) -> None:
     result = benchmark(graph, precision="bfloat16", steps=3)
     said = processor.bfloat16_warnings(flags)
     assert len(result.step_seconds) == 3 and set(said) <= set(result.warnings)
+
+
+LIMITED = """
+import json, sys
+from pathlib import Path
+
+group = Path(sys.argv[1])
+limit = next(each for each in map(group.joinpath, LIMITS) if each.exists())
+limit.write_text(str(300 * 2**20))
+(group / "cgroup.procs").write_text("0")
+
+from modelzoo_runner import RunnerError, benchmark
+
+said = []
+for asked in ({"batch_size": 4096, "isolation": "child"}, {"batch_size": 1, "instances": 2}):
+    try:
+        benchmark(sys.argv[2], steps=3, **asked)
+    except RunnerError as error:
+        said.append(f"{type(error).__name__}: {error}")
+print(json.dumps(said))
+"""
+
+
+def test_where_memory_really_runs_out(tmp_path: Path) -> None:
+    """Writes to the control groups: runs where that is allowed."""
+    names = ("memory.limit_in_bytes", "memory.max")
+    graph = tiny.classifier(tmp_path / "graph.pb", size=(224, 224))
+    with control_groups.made("memory", *names) as group:
+        done = subprocess.run(
+            [sys.executable, "-c", f"LIMITS = {names}\n{LIMITED}", group, graph],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    control_groups.skip_if_refused(done.stderr)
+    assert done.returncode == 0, done.stderr
+    killed, refused = json.loads(done.stdout)
+    assert killed.startswith(
+        "WorkerError: the child process that ran the plan was killed by SIGKILL, as the system "
+        "does when memory runs out (largest child so far: 0."
+    )
+    assert " of 0.3 GiB allowed). batch_size=4096: try 2048. " in killed
+    assert refused.startswith(
+        "BindingError: instances: 2 of them need at least 0.4 GiB of memory (0.2 GiB each), and "
+    )
+    assert refused.endswith("available here: ask for 1 or fewer, or use a smaller batch_size")

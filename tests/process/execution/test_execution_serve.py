@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import fake_backend
@@ -48,9 +49,12 @@ def test_two_are_measured_in_turn(tmp_path: Path) -> None:
 
 
 def test_another_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its modules are its own; here they are named as a user would.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(each for each in sys.path if each))
-    with serve.opened(plan_for(tmp_path / "a.fake"), python=sys.executable) as server:
+    monkeypatch.setenv("PYTHONPATH", "/of/this/interpreter")
+    plan = plan_for(tmp_path / "a.fake")
+    # Its modules are its own, or those that the plan says.
+    path = {"PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    plan = replace(plan, placement=replace(plan.placement, env=path))
+    with serve.opened(plan, python=sys.executable) as server:
         assert len(server.measure(steps=2).step_seconds) == 2
     with (
         pytest.raises(RequestError, match=r"python='/no/python': can't be run"),

@@ -209,6 +209,7 @@ def test_every_option_of_the_panels_is_one() -> None:
     verbs = (
         *(modelzoo_runner.benchmark, modelzoo_runner.accuracy, modelzoo_runner.sweep),
         *(modelzoo_runner.calibration_batches, modelzoo_runner.int8_report),
+        modelzoo_runner.doctor,
     )
     known = {name for verb in verbs for name in inspect.signature(verb).parameters}
     assert {name for names in options.GROUPS.values() for name in names} <= known

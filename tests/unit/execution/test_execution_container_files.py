@@ -85,3 +85,9 @@ def test_links_to_elsewhere_are_refused(folder: Path) -> None:
             f"{link}: a link to {folder}/graphs/a.pb, which is outside of the folder that the "
             "container gets. Give the folder that the files themselves are in"
         )
+
+
+def test_a_folder_that_is_a_link_itself_is_fine(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "coco/val2017")
+    asked = plan(weights=folder / "graphs/a.pb", data_location=folder / "link")
+    assert folder / "link" in container.needed(asked)

@@ -10,7 +10,7 @@ import pytest
 from results_made import PLAN, benchmark_result, observed
 
 from modelzoo_runner.errors import Interrupted, WorkerError
-from modelzoo_runner.execution import host, processes
+from modelzoo_runner.execution import processes
 from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values.plan import Plan
 
@@ -23,89 +23,73 @@ def single(seconds: float, verdict: str = "valid", **changes: Any) -> BenchmarkR
     return benchmark_result((seconds,) * 2, observed=found, **changes)
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-    """The plans that were run; each gives the next result or raises it."""
-    return []
+class Giving:
+    """Runs one plan after the other: gives the next result, or raises it."""
 
+    def __init__(self, *found: BenchmarkResult | BaseException) -> None:
+        self.coming: Iterator[BenchmarkResult | BaseException] = iter(found)
+        self.asked: list[Plan] = []
 
-def give(
-    monkeypatch: pytest.MonkeyPatch, asked: list[Plan], *found: BenchmarkResult | BaseException
-) -> None:
-    coming: Iterator[BenchmarkResult | BaseException] = iter(found)
-
-    def run(plan: Plan, *, progress: Any = None) -> BenchmarkResult:
-        asked.append(plan)
-        each = next(coming)
+    def __call__(self, plan: Plan) -> BenchmarkResult:
+        self.asked.append(plan)
+        each = next(self.coming)
         if isinstance(each, BaseException):
             raise each
         return dataclasses.replace(each, plan=plan)
 
-    monkeypatch.setattr(host, "run", run)
 
-
-def test_each_is_kept_and_the_steps_are_those_of_all(
-    monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
-) -> None:
+def test_each_is_kept_and_the_steps_are_those_of_all() -> None:
     first, second = (single(each, warnings=("w",)) for each in (0.1, 0.2))
-    give(monkeypatch, asked, first, second, single(0.4))
-    found = processes.run(THREE)
+    run_one = Giving(first, second, single(0.4))
+    found = processes.run(THREE, run_one)
     assert found.step_seconds == (0.1, 0.1, 0.2, 0.2, 0.4, 0.4) and found.examples == 24
     assert [each.step_seconds[0] for each in found.processes] == [0.1, 0.2, 0.4]
     assert found.throughput == pytest.approx(20) and found.warnings == ("w",)
     assert found.plan == THREE and found.observed.host_reason == "processes=3"
-    assert [each.isolation for each in asked] == ["child"] * 3
-    assert [each.processes for each in asked] == [1] * 3
+    assert [each.isolation for each in run_one.asked] == ["child"] * 3
+    assert [each.processes for each in run_one.asked] == [1] * 3
 
 
-def test_the_verdict_is_the_worst_with_the_causes_of_each(
-    monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
-) -> None:
-    give(monkeypatch, asked, single(0.1), single(0.2, "invalid"), single(0.4, "noisy"))
-    found = processes.run(THREE)
+def test_the_verdict_is_the_worst_with_the_causes_of_each() -> None:
+    run_one = Giving(single(0.1), single(0.2, "invalid"), single(0.4, "noisy"))
+    found = processes.run(THREE, run_one)
     assert found.verdict == "invalid"
     assert found.causes == ("process 2: because of 0.2", "process 3: because of 0.4")
 
 
-def test_progress_counts_processes(monkeypatch: pytest.MonkeyPatch, asked: list[Plan]) -> None:
-    give(monkeypatch, asked, single(0.1), single(0.1), single(0.1))
+def test_progress_counts_processes() -> None:
+    run_one = Giving(single(0.1), single(0.1), single(0.1))
     told: list[Any] = []
-    processes.run(THREE, progress=lambda *said: told.append(said))
+    processes.run(THREE, run_one, progress=lambda *said: told.append(said))
     assert told == [("processes", number, 3) for number in range(3)]
 
 
 @pytest.mark.parametrize("with_steps", [True, False])
-def test_an_interrupt_keeps_what_was_done(
-    with_steps: bool, monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
-) -> None:
+def test_an_interrupt_keeps_what_was_done(with_steps: bool) -> None:
     partial = single(0.2, interrupted=True)
     error = Interrupted(partial) if with_steps else KeyboardInterrupt()
-    give(monkeypatch, asked, single(0.1), error)
+    run_one = Giving(single(0.1), error)
     with pytest.raises(Interrupted) as caught:
-        processes.run(THREE)
+        processes.run(THREE, run_one)
     assert caught.value.result.interrupted
     assert len(caught.value.result.processes) == (2 if with_steps else 1)
 
 
-def test_an_interrupt_before_anything_is_one(
-    monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
-) -> None:
-    give(monkeypatch, asked, KeyboardInterrupt())
+def test_an_interrupt_before_anything_is_one() -> None:
+    run_one = Giving(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt) as caught:
-        processes.run(THREE)
+        processes.run(THREE, run_one)
     assert not isinstance(caught.value, Interrupted)
 
 
-def test_an_error_of_one_ends_all(monkeypatch: pytest.MonkeyPatch, asked: list[Plan]) -> None:
-    give(monkeypatch, asked, single(0.1), WorkerError("died"))
+def test_an_error_of_one_ends_all() -> None:
+    run_one = Giving(single(0.1), WorkerError("died"))
     with pytest.raises(WorkerError, match="died"):
-        processes.run(THREE)
-    assert len(asked) == 2
+        processes.run(THREE, run_one)
+    assert len(run_one.asked) == 2
 
 
-def test_several_instances_are_no_matter_of_isolation(
-    monkeypatch: pytest.MonkeyPatch, asked: list[Plan]
-) -> None:
-    give(monkeypatch, asked, *[single(0.1)] * 3)
-    processes.run(dataclasses.replace(THREE, instances=(PLAN.placement,)))
-    assert [each.isolation for each in asked] == ["auto"] * 3
+def test_several_instances_are_no_matter_of_isolation() -> None:
+    run_one = Giving(*[single(0.1)] * 3)
+    processes.run(dataclasses.replace(THREE, instances=(PLAN.placement,)), run_one)
+    assert [each.isolation for each in run_one.asked] == ["auto"] * 3

@@ -28,29 +28,29 @@ def test_reads_ids_and_ranges(text, cpus):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "CPU list '': it is empty; write ids and ranges, as in '0-3,8'"),
-        (" \n", "CPU list '': it is empty; write ids and ranges, as in '0-3,8'"),
+        ("", "cpus='': it is empty; write ids and ranges, as in '0-3,8'"),
+        (" \n", "cpus='': it is empty; write ids and ranges, as in '0-3,8'"),
         (
             "0-",
-            "CPU list '0-': '0-' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
+            "cpus='0-': '0-' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
         ),
         (
             "3-1",
-            "CPU list '3-1': the range '3-1' ends before it begins; write '1-3'",
+            "cpus='3-1': the range '3-1' ends before it begins; write '1-3'",
         ),
         (
             "1,,2",
-            "CPU list '1,,2': '' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
+            "cpus='1,,2': '' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
         ),
         (
             "-1",
-            "CPU list '-1': '-1' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
+            "cpus='-1': '-1' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
         ),
-        ("0-99999999999", "CPU list '0-99999999999': '0-99999999999' goes beyond id 65535"),
-        ("65536", "CPU list '65536': '65536' goes beyond id 65535"),
+        ("0-99999999999", "cpus='0-99999999999': '0-99999999999' goes beyond id 65535"),
+        ("65536", "cpus='65536': '65536' goes beyond id 65535"),
         (
             "٣",  # a digit to str.isdigit(), and to no kernel
-            "CPU list '٣': '٣' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
+            "cpus='٣': '٣' is neither an id nor a range; write ids and ranges, as in '0-3,8'",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_any_text_is_a_list_or_an_error_that_says_so(text):
     try:
         cpus = parse_cpu_list(text)
     except RequestError as error:
-        assert str(error).startswith("CPU list ")
+        assert str(error).startswith("cpus=")
     else:
         assert cpus == tuple(sorted(set(cpus)))
         assert cpus

@@ -219,7 +219,7 @@ IMPOSSIBLE = [
     (
         {"cpus": "3-1"},
         RequestError,
-        "CPU list '3-1': the range '3-1' ends before it begins; write '1-3'",
+        "cpus='3-1': the range '3-1' ends before it begins; write '1-3'",
     ),
     (
         {"socket_id": -2},

@@ -10,6 +10,7 @@ import pytest
 
 from modelzoo_runner import accuracy, benchmark
 from modelzoo_runner.errors import DataRequired, RequestError
+from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.values import preset
 
@@ -114,3 +115,20 @@ def test_where_predictions_cannot_go_is_said_before_anything_is_fetched(
     with pytest.raises(RequestError) as raised:
         accuracy("resnet50", data_location=tmp_path / "data", predictions=nowhere, **more)
     assert f"predictions={str(nowhere)!r}: can't be written" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "task"),
+    [
+        ({}, "classification"),
+        ({"data_location": "/images"}, "detection"),
+        ({"label_map": "/labels.pbtxt"}, "detection"),
+        ({"preprocess_graph": "/prepare.pb"}, "detection"),
+    ],
+)
+def test_a_bare_graph_is_planned_as_a_detector_where_a_classifier_could_not_be(
+    asked: dict[str, Any], task: str
+) -> None:
+    found, request = planner.preset_for("mine.pb", Request(kind="benchmark", **asked))
+    assert found.task == task
+    assert check(request, found).weights == "mine.pb"

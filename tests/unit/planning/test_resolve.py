@@ -146,7 +146,6 @@ def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
 
 def test_a_run_in_a_container() -> None:
     assert plan(docker_image="mine:1").docker_image == Image(name="mine:1")
-    assert plan(docker_image="").docker_image is None
     with pytest.raises(RequestError, match="docker_image='mine:1'"):
         plan(docker_image="mine:1", isolation="none")
 

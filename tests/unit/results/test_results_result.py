@@ -214,8 +214,10 @@ class TestChecks:
         assert list(checks.of_timing([0.1] * 10)) == []
 
     def test_synthetic_input(self) -> None:
-        assert "synthetic input" in next(checks.of_plan(PLAN))
-        assert list(checks.of_plan(dataclasses.replace(PLAN, data_location="/d"))) == []
+        latency = dataclasses.replace(PLAN, batch_size=1)
+        assert "synthetic input" in next(checks.of_plan(latency))
+        assert list(checks.of_plan(dataclasses.replace(latency, data_location="/d"))) == []
+        assert any("single examples" in each for each in checks.of_plan(PLAN))
 
     def test_load(self) -> None:
         (said,) = checks.of_machine({"load_average_before": [1.0, 0, 0]}, 2)

@@ -14,7 +14,7 @@ from modelzoo_runner.values.arguments import GROUPS, documented
 from modelzoo_runner.values.options import RunOptions, run_options
 from modelzoo_runner.values.plan import Plan
 
-NOT_IN_A_REQUEST = {"model", "offline", "progress", "client", "checkpoint"}
+NOT_IN_A_REQUEST = {"model", "offline", "progress", "client", "checkpoint", "doctor"}
 
 
 def parameters(function: Any) -> list[str]:

@@ -59,3 +59,8 @@ def test_none_of_a_few(value: object) -> None:
         validate.word("verbose", value, ("true", "false"))
 
     assert f"verbose={value!r}: " in str(caught.value) and "true or false" in str(caught.value)
+
+
+def test_a_cpu_named_twice_is_refused():
+    with pytest.raises(RequestError, match=r"cpus=\[0, 0\].*twice"):
+        validate.cpu_list("cpus", [0, 0])

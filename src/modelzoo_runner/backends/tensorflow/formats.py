@@ -22,7 +22,7 @@ class Format:
 
 _UNPACK = "Unpack it and give the .pb inside."
 _FREEZE = (
-    "benchmark() and accuracy() freeze it (of a SavedModel give the folder); the path of the "
+    "benchmark() and accuracy() freeze it (of a SavedModel give the folder): the path of the "
     "frozen graph is result.plan.graph.path."
 )
 SAVED_MODEL = Format("a SavedModel", _FREEZE)
@@ -77,9 +77,9 @@ def recognize(data: bytes, name: str = "") -> Format | None:
 
     The data part of a checkpoint is bare numbers, so it is told from the file's `name`.
 
-    >>> foreign(b"\x1f\x8b\x08").name
+    >>> recognize(b"\x1f\x8b\x08").name
     'a gzip archive'
-    >>> foreign(b"node { name: 'x' op: 'Placeholder' }") is None
+    >>> recognize(b"node { name: 'x' op: 'Placeholder' }") is None
     True
     """
     # A frozen graph starts with a node, whose name may look like anybody's signature.

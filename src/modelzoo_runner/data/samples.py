@@ -1,0 +1,146 @@
+"""A few labelled images from all over a data set, still encoded; and images there twice."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.data import images, labels, records
+from modelzoo_runner.data.examples import Features
+from modelzoo_runner.data.imagenet import KEYS, ImageNetShards
+from modelzoo_runner.data.preprocess import eagerly, image_function
+from modelzoo_runner.errors import DataError
+from modelzoo_runner.values.preset import Preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Labelled images: `truth` is the class index 0..999 of each, int64 [n]."""
+
+    encoded: tuple[bytes, ...]
+    truth: np.ndarray[Any, Any]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """One image of a data set: its name, what it is labelled as, and the hash of its bytes."""
+
+    name: str
+    label: Any
+    digest: bytes
+
+
+def spread(imagenet: ImageNetShards, count: int) -> Samples:
+    """At most `count` images at equal distances: a data set may be sorted by its labels.
+
+    Raises:
+        DataError: a record is broken, or a label can't be right.
+    """
+    sizes = [records.count(path) for path in imagenet.files]
+    total = sum(sizes)
+    count = min(count, total)
+    places = iter([number * total // count for number in range(count)])
+    found, begin, place = [], 0, next(places, None)
+    for path, size in zip(imagenet.files, sizes, strict=True):
+        while place is not None and place < begin + size:
+            with closing(records.read_records(path, first=place - begin)) as rest:
+                found.append(Features(next(rest), f"{path}: record {place - begin}"))
+            place = next(places, None)
+        begin += size
+    return _labelled(imagenet, found)
+
+
+def first(imagenet: ImageNetShards, count: int) -> Samples:
+    """The first `count` images: of a bucket, others would have to be counted from its beginning.
+
+    Raises:
+        DataError: as `spread`.
+    """
+    with closing(_features(imagenet)) as found:
+        return _labelled(imagenet, list(itertools.islice(found, count)))
+
+
+def labelled(imagenet: ImageNetShards) -> Iterator[Labelled]:
+    """All images of a data set, in the order of its files.
+
+    Raises:
+        DataError: while iterating: a record is broken.
+    """
+    keys = KEYS[imagenet.variant]
+    for features in _features(imagenet):
+        yield Labelled(
+            name=features.optional(keys.filename, "bytes") or features.where,
+            label=features.value(keys.label, "int64"),
+            digest=digest(features.encoded(keys.encoded)),
+        )
+
+
+def digest(data: bytes) -> bytes:
+    """A hash of an image's bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def twins(found: Iterable[Labelled]) -> list[list[Labelled]]:
+    """The groups of images that have the same bytes."""
+    groups: dict[bytes, list[Labelled]] = {}
+    for each in found:
+        groups.setdefault(each.digest, []).append(each)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def prepared(samples: Samples, recipe: Preprocess, *, threads: int) -> np.ndarray[Any, Any]:
+    """The images as a recipe makes them, float32 [n, height, width, 3].
+
+    Raises:
+        DataError: an image can't be decoded.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    function = image_function(recipe)
+
+    def one(named: tuple[str, bytes]) -> Any:
+        name, data = named
+        try:
+            with eagerly():
+                return function(tf.constant(data)).numpy()
+        except tf.errors.InvalidArgumentError:
+            said = images.problem(data, function) or "the image can't be decoded"
+            raise DataError(f"{name}: {said}.") from None
+
+    with ThreadPoolExecutor(threads) as pool:
+        made = pool.map(one, zip(samples.names, samples.encoded, strict=True))
+        return np.stack(list(made))
+
+
+def _features(imagenet: ImageNetShards) -> Generator[Features]:
+    for path in imagenet.files:
+        with closing(records.read_records(path)) as found:
+            for number, record in enumerate(found):
+                yield Features(record, f"{path}: record {number}")
+
+
+def _labelled(imagenet: ImageNetShards, found: list[Features]) -> Samples:
+    keys = KEYS[imagenet.variant]
+    names = [each.optional(keys.filename, "bytes") or "" for each in found]
+    stored = [keys.synset and each.optional(keys.synset, "bytes") for each in found]
+    synsets = [s or labels.synset_in(name) for s, name in zip(stored, names, strict=True)]
+    given = [each.value(keys.label, "int64") for each in found]
+    try:
+        truth = labels.label_rule(imagenet.variant, given, synsets=synsets, names=names)
+    except labels.LabelError as error:
+        raise DataError(f"{found[error.position].where}: {error}.") from None
+    return Samples(
+        encoded=tuple(each.encoded(keys.encoded) for each in found),
+        truth=truth,
+        names=tuple(name or each.where for name, each in zip(names, found, strict=True)),
+    )

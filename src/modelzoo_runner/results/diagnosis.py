@@ -1,0 +1,174 @@
+"""What `doctor` found: findings with their evidence and remedy, and what the options score."""
+
+from __future__ import annotations
+
+import html as markup
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import saved, table
+from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.values import codec
+
+KIND = "diagnosis"
+WIDTH = 100
+
+Level = Literal["error", "doubt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, or may be.
+
+    `name` is a word for programs (`label_offset`, `channel_order`, ...). An `error` makes the score
+    of a run meaningless; a `doubt` doesn't, or can't be proved by so few images. `evidence` has the
+    numbers, `remedy` what to do, with the argument that does it.
+    """
+
+    name: str
+    level: Level
+    what: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to run the model, what it scores by name, as fractions, and on how many images.
+
+    `is_asked` marks the way that a run would take.
+    """
+
+    name: str
+    scores: Mapping[str, float]
+    images: int
+    is_asked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Diagnosis(Exportable):
+    """What a look at a few images found. `str()` of it is a page to read.
+
+    `checks` say what was looked at, `seconds` how long it took.
+    """
+
+    model: str
+    precision: str
+    data_location: str
+    images: int
+    findings: tuple[Finding, ...]
+    candidates: tuple[Candidate, ...]
+    checks: tuple[str, ...] = ()
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that make the score of a run meaningless."""
+        return tuple(each for each in self.findings if each.level == "error")
+
+    @property
+    def doubts(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return tuple(each for each in self.findings if each.level == "doubt")
+
+    def __str__(self) -> str:
+        lines = [self._title(), self._verdict()]
+        for each in self.findings:
+            lines += ["", _wrapped(f"{each.level}: ", each.what)]
+            lines += [
+                _wrapped("  evidence: ", each.evidence),
+                _wrapped("  remedy:   ", each.remedy),
+            ]
+        if self.candidates:
+            lines += ["", *table.columns([self._header(), *self._rows()])]
+        lines += ["", *(_wrapped("looked at: ", each) for each in self.checks)]
+        lines += [_wrapped("warning: ", each) for each in self.warnings]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        found = "".join(
+            f"<li><b>{markup.escape(each.level)}</b>: {markup.escape(each.what)}<br>"
+            f"evidence: {markup.escape(each.evidence)}<br>"
+            f"remedy: {markup.escape(each.remedy)}</li>"
+            for each in self.findings
+        )
+        said = "".join(f"<li>{markup.escape(each)}</li>" for each in (*self.checks, *self.warnings))
+        scores = table.html_table(self._header(), self._rows()) if self.candidates else ""
+        title = markup.escape(f"{self._title()}: {self._verdict()}")
+        return f"<p>{title}</p><ul>{found}</ul>{scores}<ul>{said}</ul>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The diagnosis as plain dicts, lists and scalars."""
+        return {"schema": saved.SCHEMA, "kind": KIND, **codec.to_dict(self)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each candidate, with a column for each score."""
+        return [
+            {"candidate": each.name, "asked": each.is_asked, "images": each.images, **each.scores}
+            for each in self.candidates
+        ]
+
+    def _title(self) -> str:
+        return (
+            f"{self.model} {self.precision} on {self.images} images of {self.data_location}, "
+            f"{table.seconds(self.seconds)}"
+        )
+
+    def _verdict(self) -> str:
+        if not self.findings:
+            return "nothing is wrong, as far as these images show"
+        counts = ((len(self.errors), "error"), (len(self.doubts), "doubt"))
+        return ", ".join(f"{n} {word}{'s' * (n > 1)}" for n, word in counts if n)
+
+    def _header(self) -> tuple[str, ...]:
+        names = dict.fromkeys(name for each in self.candidates for name in each.scores)
+        return ("what is run", *names, "images")
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        names = self._header()[1:-1]
+        for each in self.candidates:
+            said = each.name + (" (asked)" if each.is_asked else "")
+            scores = (f"{each.scores[name]:.3f}" if name in each.scores else "" for name in names)
+            yield (said, *scores, str(each.images))
+
+
+def from_dict(record: Mapping[str, Any]) -> Diagnosis:
+    """The diagnosis that `Diagnosis.to_dict` recorded.
+
+    Raises:
+        ResultError: an unknown schema version, or something else.
+    """
+    body = saved.current(record)
+    schema, kind = body.pop("schema"), body.pop("kind", None)
+    if kind != KIND:
+        raise ResultError(f"kind={kind!r}, schema={schema}: not a diagnosis")
+    try:
+        return codec.from_dict(body, Diagnosis)
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None
+
+
+def load(path: str | Path) -> Diagnosis:
+    """The diagnosis that `save` wrote.
+
+    Raises:
+        ResultError: the file can't be read or is something else.
+    """
+    return saved.read(path, from_dict)
+
+
+def _wrapped(begin: str, text: str) -> str:
+    return textwrap.fill(
+        begin + text,
+        WIDTH,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

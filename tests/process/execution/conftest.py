@@ -1,0 +1,28 @@
+"""No run leaves a process behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _all() -> set[int]:
+    found = Path("/proc/self/task").glob("*/children")
+    return {int(each) for path in found for each in path.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def children() -> Iterator[Callable[[], list[int]]]:
+    """The processes that this one has started in the test and that are still there.
+
+    Zombies count. There are none when the test ends.
+    """
+    before = _all()
+
+    def found() -> list[int]:
+        return sorted(_all() - before)
+
+    yield found
+    assert found() == []
