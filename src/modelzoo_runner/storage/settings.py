@@ -69,7 +69,11 @@ def resolve_settings(
 
 
 def cache_folder(folder: Path | str | None = None) -> Path:
-    """The folder that fetched files are kept in; it need not exist yet."""
+    """The folder that fetched files are kept in; it need not exist yet.
+
+    Raises:
+        RequestError: nobody says where, and there is no home folder.
+    """
     chosen = folder or os.environ.get("MODELZOO_RUNNER_CACHE")
     if chosen:
         try:
@@ -78,7 +82,13 @@ def cache_folder(folder: Path | str | None = None) -> Path:
             raise RequestError(f"{str(chosen)!r}: no home folder to put the cache in.") from None
     import platformdirs
 
-    return platformdirs.user_cache_path("modelzoo_runner")
+    try:
+        return platformdirs.user_cache_path("modelzoo_runner")
+    except RuntimeError:
+        raise RequestError(
+            "there is no home folder to put the cache in: HOME isn't set, and this user is in no "
+            "passwd file. Set MODELZOO_RUNNER_CACHE to a folder"
+        ) from None
 
 
 def _switch(name: str) -> bool:

@@ -118,7 +118,7 @@ def _frozen(
                 saver = meta.saver_def
                 session.run(saver.restore_op_name, {saver.filename_tensor_name: str(variables)})
             feeds = {
-                name: _random_batch(graph.get_tensor_by_name(tensor), name)
+                name: _random_batch(graph.get_tensor_by_name(tensor), name, model)
                 for name, tensor in signature.inputs.items()
             }
             fed = {signature.inputs[name]: value for name, value in feeds.items()}
@@ -131,11 +131,8 @@ def _frozen(
             constant = _with_named_outputs(constant, signature)
             outputs = [f"{name}:0" for name in signature.outputs]
         frozen = _without_control_inputs(_inlined(constant))
-        structure.check(frozen)
         difference = _compare(made, _run(frozen, outputs, fed), model)
     except (tf.errors.OpError, ValueError, KeyError) as error:
-        if isinstance(error, GraphError):
-            raise GraphError(f"{model.path}: {error}") from None
         raise GraphError(
             f"{model.path}: this {model.kind} can't be frozen here (TensorFlow {tf.__version__}): "
             f"{failures.first_line(error)}. Freeze it where it was made, with "
@@ -267,7 +264,7 @@ def _compare(expected: Sequence[Array], found: Sequence[Array], model: ModelFile
     return furthest
 
 
-def _random_batch(tensor: tf.Tensor, name: str) -> Array:
+def _random_batch(tensor: tf.Tensor, name: str, model: ModelFiles) -> Array:
     """Values that the tensor takes: text inputs get JPEG images, and truth values are False.
 
     Raises:
@@ -289,4 +286,6 @@ def _random_batch(tensor: tf.Tensor, name: str) -> Array:
         return rng.integers(0, 2, shape).astype(dtype.as_numpy_dtype)
     if dtype.is_floating:
         return rng.uniform(0, 1, shape).astype(dtype.as_numpy_dtype)
-    raise GraphError(f"input {name!r} is of type {dtype.name}, which can't be fed here")
+    raise GraphError(
+        f"{model.path}: input {name!r} is of type {dtype.name}, which can't be fed here"
+    )
