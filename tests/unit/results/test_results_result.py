@@ -214,8 +214,9 @@ class TestChecks:
         assert list(checks.of_timing([0.1] * 10)) == []
 
     def test_synthetic_input(self) -> None:
-        assert "synthetic input" in next(checks.of_plan(PLAN))
-        assert list(checks.of_plan(dataclasses.replace(PLAN, data_location="/d"))) == []
+        assert any("synthetic input" in said for said in checks.of_plan(PLAN))
+        on_data = dataclasses.replace(PLAN, data_location="/d")
+        assert not any("synthetic input" in said for said in checks.of_plan(on_data))
 
     def test_load(self) -> None:
         (said,) = checks.of_machine({"load_average_before": [1.0, 0, 0]}, 2)
