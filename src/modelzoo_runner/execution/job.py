@@ -7,6 +7,7 @@ This is the in-process runner: whether this process can honour the plan is asked
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,11 +87,12 @@ class Warmed:
     def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
         """What so many steps take, or as many as fill so many seconds.
 
-        A step before them finds the caches as another process left them, and isn't counted.
+        A step before them finds the caches as another process left them, and isn't counted. In it
+        the threads are dealt to the CPUs anew, so that no process keeps the better ones.
         """
-        return loop.run(
-            self.step, self.batches, warmup_steps=1, steps=steps or 1, min_seconds=seconds
-        )
+        with binding.dealt_anew(random.randrange(1024)):
+            loop.run(self.step, self.batches, steps=1)
+        return loop.run(self.step, self.batches, steps=steps or 1, min_seconds=seconds)
 
 
 @contextlib.contextmanager

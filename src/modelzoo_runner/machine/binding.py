@@ -101,6 +101,25 @@ def bound(placement: Placement) -> Iterator[Binding]:
             _in_use.release()
 
 
+@contextlib.contextmanager
+def dealt_anew(first: int) -> Iterator[None]:
+    """Deal this process's threads to the CPUs they may use, one by one from the `first` on; in the
+    end each may use all of them again.
+
+    On a busy machine the scheduler leaves threads where they ran last. Which process has the better
+    CPUs then stays so for seconds, unless they are dealt anew.
+    """
+    before = {number: os.sched_getaffinity(number) for number in _thread_ids()}
+    for place, (number, allowed) in enumerate(before.items(), first):
+        cpus = sorted(allowed)
+        with contextlib.suppress(OSError):  # a thread that ended in between
+            os.sched_setaffinity(number, {cpus[place % len(cpus)]})
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
 def read_back(placement: Placement) -> ReadBack:
     """Each thread of this process with its CPUs and memory policy, compared with the placement."""
     threads = tuple(_threads())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelzoo_runner.errors import BindingError, MissingDependency
+from modelzoo_runner.machine import binding
 from modelzoo_runner.machine.binding import (
     Binding,
     ReadBack,
@@ -234,3 +235,22 @@ def test_no_numactl(monkeypatch, tmp_path):
         "numactl (Debian, Ubuntu: apt-get install numactl), or leave binding= away: the default "
         "needs no program"
     )
+
+
+def test_threads_are_dealt_to_the_cpus_in_turn_and_may_use_all_of_them_afterwards() -> None:
+    usable = os.sched_getaffinity(0)
+    ended = threading.Event()
+    threads = [threading.Thread(target=ended.wait) for _ in range(4)]
+    for each in threads:
+        each.start()
+    try:
+        numbers = [each.native_id or 0 for each in threads]
+        with binding.dealt_anew(1):
+            dealt = [os.sched_getaffinity(number) for number in numbers]
+        assert all(len(cpus) == 1 and cpus <= usable for cpus in dealt)
+        assert set.union(*dealt) == usable or len(usable) > len(numbers)
+        assert [os.sched_getaffinity(number) for number in numbers] == [usable] * 4
+    finally:
+        ended.set()
+        for each in threads:
+            each.join()
