@@ -35,7 +35,7 @@ def test_detection_tensors_make_a_graph_a_detector_also_when_they_are_named(
 
 def test_what_is_named_stays(tmp_path: Path) -> None:
     path = tiny.classifier(tmp_path / "graph.pb")
-    outputs = {"scores": "Softmax:0"}
+    outputs = {"scores": "matmul:0"}
     assert plan_for(path, outputs=outputs).graph.outputs == outputs
     assert plan_for(path).graph.outputs == {"scores": "scores:0"}
     assert plan_for(path).task == "classification"
