@@ -14,8 +14,9 @@ from modelzoo_runner.results.ratio import Ratio
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
-MIN_EFFECT = 0.02
-"""The smallest difference in speed that `compare` claims by default: 2 %."""
+MIN_EFFECT = 0.05
+"""The smallest difference in speed that `compare` claims by default: 5 %. A machine's own speed can
+change by some percent in the minutes between two results, which no spread within them shows."""
 
 MEASURE_AGAIN = (
     "measure both with processes=5 (--processes 5), or measure them in turns with ab_test() "
