@@ -18,5 +18,5 @@ def test_a_plan_travels_as_a_line() -> None:
 
 def test_a_plan_of_another_version_is_told_from_a_broken_worker() -> None:
     line = json.dumps({**json.loads(protocol.plan_line(PLAN)), "colour": "red"})
-    with pytest.raises(WorkerError, match="doesn't know such a plan.*'colour'.*same version"):
+    with pytest.raises(WorkerError, match=r"doesn't know such a plan.*'colour'.*same version"):
         protocol.read_plan(line)
