@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from typing import IO, Any
 
+from modelzoo_runner._version import __version__
+from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
@@ -61,5 +63,15 @@ def plan_line(plan: Plan) -> str:
 
 
 def read_plan(line: str) -> Plan:
-    """The plan of such a line."""
-    return codec.from_dict(json.loads(line), Plan)
+    """The plan of such a line.
+
+    Raises:
+        WorkerError: a plan of another version of this library.
+    """
+    try:
+        return codec.from_dict(json.loads(line), Plan)
+    except codec.CodecError as error:
+        raise WorkerError(
+            f"modelzoo_runner {__version__} doesn't know such a plan: {error}. Install the same "
+            "version in both environments"
+        ) from None

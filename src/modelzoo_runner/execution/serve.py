@@ -70,18 +70,20 @@ def opened(
     with launch.started(plan, protocol.SERVE, python=python) as child:
         child.name = name or child.name
         ready = listen.last_message(child, None)
-        if ready.get("protocol") != protocol.VERSION:
+        try:
+            if ready.get("protocol") != protocol.VERSION:
+                raise codec.CodecError((f"it speaks protocol {ready.get('protocol')}",))
+            found = codec.from_dict(ready["plan"], Plan)
+            observed = codec.from_dict(ready["observed"], Observed)
+        except codec.CodecError as error:
             raise WorkerError(
                 f"python={str(python)!r}: its modelzoo_runner {ready.get('version')} can't be "
-                f"measured by this one, {__version__}: install a version nearer to this one there"
-            )
+                f"measured by this one, {__version__}: {error}. Install a version nearer to this "
+                "one there"
+            ) from None
         yield Server(
-            plan=codec.from_dict(ready["plan"], Plan),
-            observed=replace(
-                codec.from_dict(ready["observed"], Observed),
-                host="child",
-                host_reason="measured in turns with others",
-            ),
+            plan=found,
+            observed=replace(observed, host="child", host_reason="measured in turns with others"),
             warnings=tuple(ready["warnings"]),
             child=child,
         )

@@ -50,7 +50,9 @@ def test_single_processes_are_inconclusive_and_it_says_what_to_do() -> None:
 
 def test_a_single_process_against_several_borrows_their_spread() -> None:
     assert compare(BEFORE, benchmark_result([0.05] * 50)).verdict == "faster"
-    assert compare(BEFORE, benchmark_result([0.105] * 50)).verdict == "inconclusive"
+    assert compare(BEFORE, benchmark_result([0.1005] * 50), min_effect=0.02).verdict == (
+        "inconclusive"
+    )
 
 
 def test_the_same_within_the_smallest_effect_that_matters() -> None:
