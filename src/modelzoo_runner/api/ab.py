@@ -54,7 +54,7 @@ def ab_test(
 ) -> ABResult:
     """Which of two or more ways to run a model is faster, from measuring them in turns.
 
-    Each side is opened once in a child process, warmed up, and measured for 0.15 s at a time while
+    Each side is opened once in a child process, warmed up, and measured for 0.1 s at a time while
     the others sleep, all sides in a random order in each round. What slows the machine down for a
     while so slows all of them, and drops out of the ratio. See `docs/comparing.md`.
 

@@ -23,9 +23,9 @@ LOOKS = (16, 23, 32, 45, 64, 91, 128, 181)
 """After how many rounds the intervals are looked at. Fixed beforehand, so that looking often costs
 no more than `ratio.split_confidence` says; each is 1.4 times the one before."""
 
-TURN_SECONDS = 0.15
+TURN_SECONDS = 0.1
 """How long a side is measured in a round: so short that what disturbs one side disturbs the other
-too, and some ten times as long as it takes to change sides."""
+too, and some thirty times as long as it takes to change sides."""
 
 RESTLESS = 0.25
 """Standard deviation of the log ratios from which on the machine is called busy. Alone on two CPUs
