@@ -88,7 +88,7 @@ def ab(
     side: Annotated[list[str], Parameter(metavar="ARGUMENTS", negative_iterable=())],
     rounds: int | None = None,
     min_effect: gates.Share = 0.01,
-    max_seconds: float = 60.0,
+    max_seconds: float = 120.0,
     offline: bool = False,
     fail_if_slower: gates.SlowerLimit = None,
     json: options.Json = None,
@@ -104,14 +104,15 @@ def ab(
         side: what one side has of its own, as "precision=int8 num_intra_threads=2"; give it twice
             or more, the reference first. Also python=PATH for another environment, name=NAME,
             env.NAME=VALUE, or the file of a saved result, whose plan it is.
-        rounds: how often each side is measured; by default as often as is needed.
+        rounds: how often all sides are opened in fresh processes and measured; by default as often
+            as is needed.
         min_effect: the smallest difference in speed that matters.
         max_seconds: when measuring ends at the latest.
         offline: never touch the network.
         fail_if_slower: exit with 3 where a side is slower than the first by more than this, and
             with 4 where that can't be told.
         json: save the result, with every round, to this file; - for standard output.
-        csv: save a row for each turn to this file; - for standard output.
+        csv: save a row for each side and round to this file; - for standard output.
         html: save a page with a picture of the rounds to this file; - for standard output.
     """
     if len(side) < 2:

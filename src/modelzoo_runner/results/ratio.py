@@ -105,9 +105,9 @@ def of_rounds(
         looks: how often at most the interval is looked at before the measuring ends.
         comparisons: how many intervals there are that should all hold.
     """
-    mean, interval = stats.trimmed_interval(log_ratios, split_confidence(looks, comparisons))
+    interval = stats.trimmed_interval(log_ratios, split_confidence(looks, comparisons))
     return Ratio(
-        value=math.exp(mean),
+        value=math.exp(stats.trimmed_mean(log_ratios)),
         interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
         min_effect=min_effect,
     )

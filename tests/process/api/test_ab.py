@@ -15,13 +15,14 @@ SMALL = {"model": "mobilenet_v1", "weights": "random", "batch_size": 1, "warmup_
 
 
 def test_a_larger_batch_is_measured_against_a_smaller_one(tmp_path: Path) -> None:
-    found = ab_test({}, {"batch_size": 4, "name": "four"}, rounds=3, **SMALL)
+    found = ab_test({}, {"batch_size": 4, "name": "four"}, rounds=2, **SMALL)
     assert [each.name for each in found.sides] == ["a", "four"]
-    assert len(found.rounds) == 3 and found.ratio > 0
+    assert len(found.rounds) == 2 and found.ratio > 0
     assert found.differences() == {"batch_size": (1, 4)}
     for each in found.rounds:
-        assert sorted(each.order) == [0, 1]
-        assert all(sum(steps) > 0.09 for steps in each.step_seconds)
+        assert len(each.turns) > 3
+        for turn in each.turns:
+            assert sorted(turn.order) == [0, 1] and all(turn.step_seconds)
     assert found.sides[0].observed.host == "child"
     assert found.sides[0].observed.machine["software"]["tensorflow"]["version"]
     assert ABResult.load(found.save(tmp_path / "ab.json")) == found
