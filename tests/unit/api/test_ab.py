@@ -82,7 +82,7 @@ def test_it_ends_at_the_first_look_that_decides() -> None:
 
 
 def test_what_is_the_same_takes_longer_and_is_decided_too() -> None:
-    found = measured(Made(), Made())
+    found = measured(Made(within=0.002), Made(within=0.002))
     assert (found.verdict, found.stopped) == ("same", "decided")
     assert len(found.rounds) in in_turns.LOOKS and len(found.rounds) > 3
 
