@@ -35,8 +35,6 @@ from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
-"""The names of a graph's classes, in any of the forms that `accuracy` takes."""
-
 
 @accepts_former_names
 @documented()
