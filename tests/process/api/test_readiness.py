@@ -149,7 +149,7 @@ def _report(instruction_set: str | None, **how: Any) -> Int8Report:
         ("avx512_core_amx", "avx512_core_amx, which has VNNI"),
         (
             "avx2",
-            "avx2: without VNNI (avx512_vnni or avx_vnni) int8 gains less, and weights that "
+            "avx2, without VNNI (avx512_vnni or avx_vnni): int8 gains less, and accuracy is lost "
             "unless the weights were quantized for it",
         ),
     ],
