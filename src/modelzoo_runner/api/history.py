@@ -57,7 +57,7 @@ class History:
     Raises:
         ResultError: from its methods: the file is something else, or can't be read or written.
 
-    Example:
+    Examples:
         >>> history = History("history.db")  # doctest: +SKIP
         >>> history.add(benchmark("resnet50", processes=5), label="main@1f2e3d")  # doctest: +SKIP
         >>> for change in history.regressions():  # doctest: +SKIP

@@ -127,7 +127,7 @@ def int8_report(
         GraphError: a graph can't be read or run, or a tensor isn't there.
         FetchError, DataError: the images aren't available or can't be read.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import int8_report
         >>> print(int8_report("int8.pb", fp32="fp32.pb", model="resnet50"))  # doctest: +SKIP
     """

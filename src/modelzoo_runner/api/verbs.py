@@ -93,7 +93,7 @@ def benchmark(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import benchmark
         >>> result = benchmark("resnet50", weights="random", batch_size=1)  # doctest: +SKIP
         >>> result.throughput  # doctest: +SKIP
@@ -171,7 +171,7 @@ def accuracy(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import accuracy
         >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
         {'top1': 37150, 'top5': 45940}
@@ -235,7 +235,7 @@ def machine() -> Topology:
     Raises:
         BindingError: this process may not run on any CPU that is there.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import machine
         >>> len(machine().usable) >= 1
         True

@@ -26,11 +26,10 @@ KIND = "sweep"
 class Failure:
     """A run that failed: its arguments as given, and the error's class and message.
 
-    >>> failure = Failure(
-    ...     asked={"verb": "benchmark", "model": "rfcn"}, error="FetchError", message="no network"
-    ... )
-    >>> print(failure)
-    benchmark rfcn: FetchError: no network
+    Examples:
+        >>> asked = {"verb": "benchmark", "model": "rfcn"}
+        >>> print(Failure(asked=asked, error="FetchError", message="no network"))
+        benchmark rfcn: FetchError: no network
     """
 
     asked: Mapping[str, Any]
