@@ -189,9 +189,9 @@ def _steps(
         now = f"warmup_steps={warmup} steps={steps - warmup}"
         notes.append(Note(f"{name}={steps}", now, why))
         steps -= warmup
-    elif name == "number_of_steps":
+    elif steps is not None and warmup is None and (model == "rfcn" or name != "steps"):
         why = "the original averaged its first, slow steps in; here warm-up steps come before"
-        notes.append(Note(f"number_of_steps={steps}", f"steps={steps}", why))
+        notes.append(Note(f"{name}={steps}", f"steps={steps}", why))
     decided = {"warmup_steps": warmup, "steps": steps}
     return {each: value for each, value in decided.items() if value is not None}, notes
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy.model_args import Note
+from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.planning.resolve import STEPS, WARMUP_STEPS
 from modelzoo_runner.values import preset as presets
 from modelzoo_runner.values.options import Kind
@@ -146,10 +147,10 @@ def fill(
         variables: those set before the command that nothing in it overrules.
     """
     since = release_of(release)
-    preset = next((each for each in presets.every() if each.name == model), None)
-    key = (model, given["precision"])
-    if preset is None or given["precision"] not in preset.run:
+    key = (model, graph_precision(given["precision"]))
+    if key not in CLASSIFIERS and key not in DETECTORS:
         return {}, []
+    preset = presets.find(model)
     found, notes = _threads(key, given, since)
     for first, end in ABSENT.get(model, ()):
         if first <= since < end:
@@ -160,7 +161,7 @@ def fill(
             why = f"the original's script overwrote it with {by}"
             notes.append(Note(f"{name}={variables[name]}", "is kept", why))
     if verb == "accuracy":
-        more, said = _accuracy(preset, CLASSIFIERS.get(key), given)
+        more, said = _accuracy(preset, key, given)
     else:
         more, said = _benchmark(preset, key, given, since)
     return {**found, **more}, [*notes, *said]
@@ -233,20 +234,21 @@ def _benchmark(
 
 
 def _accuracy(
-    preset: Preset, defaults: Defaults | None, given: Mapping[str, Any]
+    preset: Preset, key: tuple[str, str], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
+    defaults = CLASSIFIERS.get(key)
     if defaults is None:
         why = "the original's scoring of detectors mostly ran unbound, with TensorFlow's own counts"
         now = "as in a benchmark; a score doesn't depend on them"
         return {}, [Note("socket, threads and OMP_NUM_THREADS", now, why)]
     if "batch_size" in given:
         return {}, []
-    if given["precision"] == "fp32" and defaults.batch_size == 128:
+    if key[1] == "fp32" and defaults.batch_size == 128:
         why = "the original left the last, short batch out: it scored 49,920 of 50,000 images"
         return {"batch_size": 128}, [
             Note("batch_size isn't given", "batch_size=128, and every image counts", why)
         ]
-    own = preset.run[given["precision"]]["accuracy"].batch_size
+    own = preset.run[key[1]]["accuracy"].batch_size
     return {}, [Note("batch_size isn't given", str(own), "the score doesn't depend on it")]
 
 
@@ -254,7 +256,7 @@ def _steps(
     preset: Preset, defaults: Defaults, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
     goal = "latency" if given.get("goal") == "latency" else "throughput"
-    own = preset.run[given["precision"]][goal]
+    own = preset.run[graph_precision(given["precision"])][goal]
     here = (
         WARMUP_STEPS if own.warmup_steps is None else own.warmup_steps,
         STEPS if own.steps is None else own.steps,

@@ -427,7 +427,7 @@ def test_a_long_script_takes_time_as_its_length() -> None:
         return time.process_time() - began
 
     seconds(5)
-    assert seconds(200) < 12 * max(seconds(50), 0.02)  # a square would be 16
+    assert seconds(80) < 12 * max(seconds(20), 0.02)  # a square would be 16
 
 
 def test_a_variable_that_the_original_overwrote_is_kept_and_it_says_so() -> None:
