@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
-    from modelzoo_runner.legacy.run import run
+    from modelzoo_runner.legacy.pipeline import run
     from modelzoo_runner.planning.recommended import BestKnown, best_known
     from modelzoo_runner.results.ab import ABResult
     from modelzoo_runner.results.compare import compare
@@ -105,7 +105,7 @@ _MODULES = {
     "models": "api.verbs",
     "quantize": "int8.quantize",
     "report": "api.report",
-    "run": "legacy.run",
+    "run": "legacy.pipeline",
     "score_detections": "api.detections",
     "sweep": "api.sweep",
 }
