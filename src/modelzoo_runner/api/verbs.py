@@ -219,7 +219,7 @@ def _run(plan: Plan, context: Context) -> Result:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import host
 
-    return host.run(plan, progress=context.progress)
+    return host.run(plan, context)
 
 
 def models() -> dict[str, Preset]:
