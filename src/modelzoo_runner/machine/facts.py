@@ -18,7 +18,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.machine import allocator, cgroup, environment, onednn, processor, topology
+from modelzoo_runner.machine import (
+    allocator,
+    cgroup,
+    environment,
+    onednn,
+    processor,
+    runtime_log,
+    topology,
+)
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Topology
 
@@ -120,7 +128,9 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
         "threads": _thread_counts(),
         "env": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(RECORDED)
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(RECORDED) and name != runtime_log.LEVEL
         },
     }
 
