@@ -17,10 +17,10 @@ assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
 """
 
 
-def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if "LOG_LEVEL" not in name}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**environment, **env},
         capture_output=True,
         text=True,
@@ -60,9 +60,7 @@ with runtime_log.held_back():
     except ImportError: pass
 """
     for argument, said in (("", "somebody else\n"), ("fail", "I0000")):
-        done = subprocess.run(
-            [sys.executable, "-c", code, argument], capture_output=True, text=True, check=True
-        )
+        done = run(code, argument)
         assert done.stderr.startswith(said) and done.stderr.endswith("somebody else\n")
 
 
