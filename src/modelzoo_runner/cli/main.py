@@ -26,6 +26,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "accuracy": ("run:accuracy", "Score a model on labelled data."),
         "doctor": ("run:doctor", "Look for mistakes on a few images before a long run."),
         "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),
+        "translate": (
+            "run:translate",
+            "Translate an old launch_benchmark.py command, or a script of them.",
+        ),
         "sweep": ("run:sweep", "Do many runs and print one table."),
     },
     "Results": {

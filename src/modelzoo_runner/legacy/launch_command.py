@@ -124,7 +124,7 @@ def _translate(command: shell.Command, around: list[Note], release: str) -> Call
     given, extra = options.parse(words)
     is_accuracy = given["accuracy_only"]
     notes = options.notes(given, release)
-    call = pipeline.translate(
+    call = pipeline.from_parameters(
         Parameters(
             **{name: given[name] for name in DEFAULTS if name in given},
             benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",

@@ -18,7 +18,7 @@ from typing import Any, cast, get_args
 
 from modelzoo_runner.api import verbs as api
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.legacy import model_args
+from modelzoo_runner.legacy import model_args, originals
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.values import preset as presets
@@ -163,6 +163,9 @@ def _log(what: str, done: int, total: int | None) -> None:
 def translate(given: Parameters) -> Call:
     """The call of `benchmark` or `accuracy` that the parameters ask for.
 
+    Where they leave something open, the model's preset decides, and a note names what the original
+    took.
+
     Raises:
         RequestError: naming the parameter, its value and what is allowed.
 
@@ -173,6 +176,13 @@ def translate(given: Parameters) -> Call:
     modelzoo-runner benchmark resnet50 --precision fp32 --goal latency --batch-size 1
     --socket-id 0
     """
+    call = from_parameters(given)
+    notes = originals.left_to_preset(call.verb, call.model, call.arguments)
+    return dataclasses.replace(call, notes=(*call.notes, *notes))
+
+
+def from_parameters(given: Parameters) -> Call:
+    """The same without notes on what the parameters leave open."""
     validate.word("mode", given.mode, ("inference",))
     precision = validate.word("precision", given.precision, PRECISIONS)
     verb = validate.word("benchmark_or_accuracy", given.benchmark_or_accuracy, get_args(Kind))
