@@ -84,7 +84,7 @@ def ab_test(
         Interrupted: Ctrl-C while measuring; holds the result of the rounds so far.
         RunnerError: what opening or measuring a side raises.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import ab_test
         >>> ab_test({"precision": "fp32"}, {"precision": "int8"},
         ...     model="resnet50", batch_size=1).verdict  # doctest: +SKIP

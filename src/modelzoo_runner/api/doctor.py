@@ -69,7 +69,7 @@ def doctor(
         GraphError, DataError: they can't be run or read.
         WorkerError: a child process died.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import doctor
         >>> print(doctor("resnet50", data_location="imagenet"))  # doctest: +SKIP
     """

@@ -35,8 +35,6 @@ from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
-"""The names of a graph's classes, in any of the forms that `accuracy` takes."""
-
 
 @accepts_former_names
 @documented()
@@ -95,7 +93,7 @@ def benchmark(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import benchmark
         >>> result = benchmark("resnet50", weights="random", batch_size=1)  # doctest: +SKIP
         >>> result.throughput  # doctest: +SKIP
@@ -173,7 +171,7 @@ def accuracy(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import accuracy
         >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
         {'top1': 37150, 'top5': 45940}
@@ -221,7 +219,7 @@ def _run(plan: Plan, context: Context) -> Result:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import host
 
-    return host.run(plan, progress=context.progress)
+    return host.run(plan, context)
 
 
 def models() -> dict[str, Preset]:
@@ -237,7 +235,7 @@ def machine() -> Topology:
     Raises:
         BindingError: this process may not run on any CPU that is there.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import machine
         >>> len(machine().usable) >= 1
         True

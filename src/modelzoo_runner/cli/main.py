@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Results": {
         "show": ("results:show", "Print saved results."),
+        "report": ("results:report", "Write saved results as one HTML page."),
         "compare": ("compare:compare", "Compare two saved results or sweeps."),
         "compare-predictions": (
             "compare:compare_predictions",
@@ -111,7 +112,7 @@ def _failed(error: Exception) -> int:
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    app = _app()
+    app = build_app()
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -124,7 +125,8 @@ def _do(arguments: list[str]) -> int:
     return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE
 
 
-def _app() -> App:
+def build_app() -> App:
+    """The command with all its subcommands."""
     from cyclopts import App, Group
 
     import modelzoo_runner

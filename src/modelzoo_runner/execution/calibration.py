@@ -13,8 +13,8 @@ from modelzoo_runner.int8 import quantize
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def batches(plan: Plan, fed: TensorSpec) -> Iterator[NDArray[Any]]:
                 return
 
 
-def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
+def run(plan: Plan, out: Path, context: Context = QUIET) -> None:
     """Write the plan's float32 graph in int8 to `out`, calibrated with its inputs.
 
     It is done in this process, on the plan's CPUs and with its threads.
@@ -63,7 +63,7 @@ def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
             input=input,
             outputs=plan.graph.outputs,
             allow_unsafe_ops=plan.allow_unsafe_ops,
-            progress=progress,
+            progress=context.progress,
         )
         with atomic.writing(out) as file:
             file.write(int8.SerializeToString(deterministic=True))

@@ -32,8 +32,8 @@ from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import images
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
-from modelzoo_runner.values.progress import Progress
 
 OUTSIDE = "/outside-of-the-container"
 
@@ -53,7 +53,7 @@ SECONDS_TO_END = 10.0
 """How long the docker command may take to end once its container is removed."""
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
+def run(plan: Plan, context: Context) -> Result:
     """The result of the plan, run in a container of its image.
 
     Raises:
@@ -67,7 +67,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         raise ValueError("the plan names no docker_image")
     with _predictions(plan, image) as own, _started(own, image) as child:
         try:
-            return _as_here(listen.to(child, progress), plan)
+            return _as_here(listen.to(child, context), plan)
         except Interrupted as interrupted:
             raise Interrupted(_as_here(interrupted.result, plan)) from None
 

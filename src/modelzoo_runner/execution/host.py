@@ -17,11 +17,11 @@ from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.machine import binding
 from modelzoo_runner.results.parts import Host
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Guarded, Progress
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
+def run(plan: Plan, context: Context = QUIET) -> Result:
     """The result of the plan, run where it can be honoured; `observed.host_reason` says why there.
 
     Raises:
@@ -31,14 +31,12 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
     if plan.processes > 1:
         from modelzoo_runner.execution import processes
 
-        return processes.run(plan, lambda one: run(one, progress=progress), progress=progress)
-    with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
+        return processes.run(plan, lambda one: run(one, context), context)
+    with contextlib.closing(runs(iter((plan,)), context)) as results:
         return next(results)
 
 
-def runs(
-    plans: Iterator[Plan], *, progress: Progress | None = None
-) -> Generator[Result, None, None]:
+def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, had with one opened graph.
 
     Each plan is asked for when the result before has been taken; see `job.runs`.
@@ -55,36 +53,36 @@ def runs(
         )
     if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
-    told = None if progress is None else Guarded(progress)
+    context = context.guarded()
     try:
-        with contextlib.closing(_runs(plan, plans, obstacle, told)) as results:
+        with contextlib.closing(_runs(plan, plans, obstacle, context)) as results:
             for result in results:
-                yield _hosted(result, obstacle, told)
+                yield _hosted(result, obstacle, context)
     except Interrupted as interrupted:
-        raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
+        raise Interrupted(_hosted(interrupted.result, obstacle, context)) from None
 
 
 def _runs(
-    plan: Plan, further: Iterator[Plan], obstacle: str | None, progress: Progress | None
+    plan: Plan, further: Iterator[Plan], obstacle: str | None, context: Context
 ) -> Generator[Result, None, None]:
     plans = itertools.chain((plan,), further)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        yield from job.runs(plans, progress=progress)
+        yield from job.runs(plans, context)
     elif plan.docker_image is not None:
         from modelzoo_runner.execution import container
 
         for each in plans:
-            yield container.run(each, progress=progress)
+            yield container.run(each, context)
     elif plan.instances:
         from modelzoo_runner.execution import instances
 
-        yield instances.run(plan, progress=progress)
+        yield instances.run(plan, context)
     else:
         from modelzoo_runner.execution import launch
 
-        yield from launch.runs(plans, progress=progress)
+        yield from launch.runs(plans, context)
 
 
 def why_not_here(plan: Plan) -> str | None:
@@ -103,7 +101,7 @@ def why_not_here(plan: Plan) -> str | None:
     return binding.too_late(placement) or base.find(plan.runtime).blocker(placement)
 
 
-def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
+def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
     """The result with where it was had and why, and with what went wrong on the way here."""
     host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
@@ -111,5 +109,6 @@ def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Resul
         host=host if result.plan.docker_image is None else "container",
         host_reason=obstacle or "this process can honour the plan",
     )
-    problems = () if told is None or told.problem is None else (told.problem,)
-    return dataclasses.replace(result, observed=observed, warnings=result.warnings + problems)
+    return dataclasses.replace(
+        result, observed=observed, warnings=(*result.warnings, *context.problems)
+    )

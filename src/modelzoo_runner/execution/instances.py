@@ -25,8 +25,8 @@ from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_START = 0.05
 """From the word to the first step: time for all instances to hear it."""
@@ -46,7 +46,7 @@ BATCHES = 4
 """Of synthetic input, ready in memory before the first step."""
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
+def run(plan: Plan, context: Context) -> BenchmarkResult:
     """One result of all of the plan's instances.
 
     Raises:
@@ -65,11 +65,11 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
                 children.append(stack.enter_context(launch.started(own, protocol.INSTANCE)))
-            _gather(children, ("ready", *LAST), {}, deadline, None)
+            _gather(children, ("ready", *LAST), {}, deadline, QUIET)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
                 child.tell(repr(start))
-            _gather(children, LAST, answers, deadline, progress)
+            _gather(children, LAST, answers, deadline, context)
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
@@ -114,7 +114,7 @@ def _gather(
     wanted: Collection[str],
     found: dict[int, Message],
     deadline: float | None,
-    progress: Progress | None,
+    context: Context,
 ) -> None:
     """Put the next of the `wanted` messages of each child into `found`, if it has none there.
 
@@ -132,8 +132,8 @@ def _gather(
             for key, _ in ready:
                 number = key.data
                 for message in _messages(children, number):
-                    if "progress" in message and number == 0 and progress is not None:
-                        progress(*message["progress"])
+                    if "progress" in message and number == 0:
+                        context.tell(*message["progress"])
                     if any(name in message for name in wanted):
                         found[number] = message
                         waiting.unregister(key.fd)
@@ -159,7 +159,7 @@ def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
         if child.process.poll() is None:
             child.interrupt()
     try:
-        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, None)
+        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, QUIET)
     except (TimeoutError, RunnerError):
         raise KeyboardInterrupt from None
 

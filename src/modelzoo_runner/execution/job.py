@@ -25,15 +25,12 @@ from modelzoo_runner.results.result import BenchmarkResult, Result
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress, throttled
 
 
 def run(
-    plan: Plan,
-    *,
-    progress: Progress | None = None,
-    barrier: Callable[[], None] | None = None,
+    plan: Plan, context: Context = QUIET, *, barrier: Callable[[], None] | None = None
 ) -> Result:
     """Do one run and return what was observed.
 
@@ -47,15 +44,12 @@ def run(
         Interrupted: Ctrl-C came while steps were measured; it holds the result so far.
         RunnerError: the graph, the data or the machine doesn't allow the run.
     """
-    with contextlib.closing(runs(iter((plan,)), progress=progress, barrier=barrier)) as results:
+    with contextlib.closing(runs(iter((plan,)), context, barrier=barrier)) as results:
         return next(results)
 
 
 def runs(
-    plans: Iterator[Plan],
-    *,
-    progress: Progress | None = None,
-    barrier: Callable[[], None] | None = None,
+    plans: Iterator[Plan], context: Context = QUIET, *, barrier: Callable[[], None] | None = None
 ) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, had with one opened graph.
 
@@ -68,10 +62,10 @@ def runs(
     plan = next(plans)
     start = Start()
     with _opened(plan, start) as (opened, threads, warnings):
-        yield _measured(opened, start, threads, warnings, progress, barrier)
+        yield _measured(opened, start, threads, warnings, context, barrier)
         for other in plans:
             opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
-            yield _measured(opened, Start(), threads, warnings, progress, barrier)
+            yield _measured(opened, Start(), threads, warnings, context, barrier)
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ def _measured(
     start: Start,
     threads: Mapping[str, Any],
     warnings: tuple[str, ...],
-    progress: Progress | None,
+    context: Context,
     barrier: Callable[[], None] | None,
 ) -> Result:
     """The result of the opened plan's examples."""
@@ -149,7 +143,7 @@ def _measured(
         if plan.kind == "accuracy":
             scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
         watch = interference.Watch(plan.placement.cpus)
-        timings = _timed(opened, source, scorer, watch, progress, barrier)
+        timings = _timed(opened, source, scorer, watch, context, barrier)
         counters = watch.stop()
         outcome.require_steps(plan, timings)
         found = binding.read_back(plan.placement)
@@ -172,12 +166,12 @@ def _timed(
     source: Source,
     scorer: Scorer | None,
     watch: interference.Watch,
-    progress: Progress | None,
+    context: Context,
     barrier: Callable[[], None] | None,
 ) -> Timings:
     """What the loop measures, watched for what disturbs it."""
     plan = opened.plan
-    report = _reporter(plan, source.examples, progress)
+    report = _reporter(plan, source.examples, context)
 
     def on_measure() -> None:
         if barrier is not None:
@@ -186,7 +180,8 @@ def _timed(
 
     def on_step(steps: int, examples: int) -> None:
         watch.step()
-        report(steps, examples)
+        if report is not None:
+            report(steps, examples)
 
     return loop.run(
         opened.step,
@@ -212,15 +207,13 @@ def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callabl
 
 
 def _reporter(
-    plan: Plan, examples: int | None, progress: Progress | None
-) -> Callable[[int, int], None]:
-    if progress is None:
-        return lambda *_: None
+    plan: Plan, examples: int | None, context: Context
+) -> Callable[[int, int], None] | None:
+    """Reports the number of steps or of examples that are done; `None` where nobody is told."""
     if plan.kind == "accuracy":
         start, stop = plan.examples or (0, plan.limit)
         known = [each for each in (examples, stop) if each is not None]
-        total = min(known) - start if known else None
-        tell = throttled(progress, "examples", total)
-        return lambda _, done: tell(done)
-    tell = throttled(progress, "steps", plan.steps)
-    return lambda done, _: tell(done)
+        of_examples = context.counter("examples", min(known) - start if known else None)
+        return None if of_examples is None else lambda _, done: of_examples(done)
+    of_steps = context.counter("steps", plan.steps)
+    return None if of_steps is None else lambda done, _: of_steps(done)

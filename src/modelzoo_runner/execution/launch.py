@@ -20,16 +20,12 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution import listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import allocator, binding
-from modelzoo_runner.results import diagnosis
-from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 
-def runs(
-    plans: Iterator[Plan], *, progress: Progress | None = None
-) -> Generator[Result, None, None]:
+def runs(plans: Iterator[Plan], context: Context) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, run in one child process.
 
     Each plan is asked for when the result before has been taken. The child is gone when the
@@ -41,45 +37,22 @@ def runs(
         RunnerError: what the child raised, as the same class.
     """
     with started(next(plans), protocol.RUN) as child:
-        yield listen.to(child, progress)
+        yield listen.to(child, context)
         for plan in plans:
             tell_plan(child, plan)
-            yield listen.to(child, progress)
+            yield listen.to(child, context)
 
 
-def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
-    """Have a child process write the plan's graph in int8 to `out`: see `calibration.run`.
-
-    Raises:
-        WorkerError: the child died.
-        RunnerError: what the child raised, as the same class.
-    """
-    with started(plan, protocol.QUANTIZE, str(out)) as child:
-        child.name = "the child process that quantized the graph"
-        listen.last_message(child, progress)
-
-
-def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
-    """Have a child process write the plan's model as a frozen graph: see `freezing.run`.
+def write(plan: Plan, subcommand: str, out: Path, context: Context = QUIET) -> None:
+    """Have a child process write a graph to `out`: `protocol.QUANTIZE` or `protocol.FREEZE`.
 
     Raises:
         WorkerError: the child died.
         RunnerError: what the child raised, as the same class.
     """
-    with started(plan, protocol.FREEZE, str(out)) as child:
-        child.name = "the child process that froze the model"
-        listen.last_message(child, progress)
-
-
-def diagnose(plan: Plan) -> Diagnosis:
-    """Have a child process look at a few of the plan's images: see `doctor.here`.
-
-    Raises:
-        WorkerError: the child died.
-        RunnerError: what the child raised, as the same class.
-    """
-    with started(plan, protocol.DIAGNOSE) as child:
-        return diagnosis.from_dict(listen.last_message(child, None)["diagnosis"])
+    with started(plan, subcommand, str(out)) as child:
+        child.name = f"the child process that had to {subcommand} the graph"
+        listen.last_message(child, context)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:

@@ -22,8 +22,8 @@ from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_STOP = 20.0
 """How long a child that was asked to stop may take to hand over what it has."""
@@ -106,7 +106,7 @@ class Child:
         return f"largest child so far: {peak:.1f} GiB{within}"
 
 
-def to(child: Child, progress: Progress | None) -> Result:
+def to(child: Child, context: Context = QUIET) -> Result:
     """The child's result; progress is passed on.
 
     Raises:
@@ -114,7 +114,7 @@ def to(child: Child, progress: Progress | None) -> Result:
         WorkerError: the child died, or took longer than the plan's `timeout` seconds.
         RunnerError: what the child raised, as the same class.
     """
-    result = read(_last_message(child, progress))
+    result = read(_last_message(child, context))
     if result.interrupted:
         raise Interrupted(result)
     return result
@@ -126,13 +126,13 @@ def read(answer: Message) -> Result:
     return results.from_dict(answer["result"])
 
 
-def last_message(child: Child, progress: Progress | None) -> Message:
+def last_message(child: Child, context: Context = QUIET) -> Message:
     """The child's answer to what it was asked, or the error in it raised.
 
     Raises:
         WorkerError, RunnerError: as `to` does.
     """
-    answer = _last_message(child, progress)
+    answer = _last_message(child, context)
     _raise_error(answer)
     return answer
 
@@ -144,11 +144,11 @@ def _raise_error(answer: Message) -> None:
         raise KeyboardInterrupt
 
 
-def _last_message(child: Child, progress: Progress | None) -> Message:
+def _last_message(child: Child, context: Context) -> Message:
     plan = child.plan
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     try:
-        answer = _answer(child, deadline, progress)
+        answer = _answer(child, deadline, context)
     except KeyboardInterrupt:
         answer = _stop(child)
     except TimeoutError:
@@ -178,7 +178,7 @@ def smaller_batch(plan: Plan) -> str:
     return f"batch_size={plan.batch_size}: try {max(1, plan.batch_size // 2)}"
 
 
-def _answer(child: Child, deadline: float | None, progress: Progress | None) -> Message | None:
+def _answer(child: Child, deadline: float | None, context: Context) -> Message | None:
     """The child's last message, or `None` if it ended without one."""
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -190,15 +190,14 @@ def _answer(child: Child, deadline: float | None, progress: Progress | None) -> 
         for message in messages:
             if "progress" not in message:
                 return message
-            if progress is not None:
-                progress(*message["progress"])
+            context.tell(*message["progress"])
 
 
 def _stop(child: Child) -> Message:
     """Ask the child to stop and hand over what it has; it is ended if it doesn't."""
     child.interrupt()
     try:
-        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, None)
+        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, QUIET)
     except TimeoutError:
         answer = None
     return answer if answer is not None else {"interrupted": True}

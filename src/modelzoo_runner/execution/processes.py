@@ -13,15 +13,13 @@ from typing import Any
 from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SEVERITY = (None, "valid", "noisy", "invalid")
 
 
-def run(
-    plan: Plan, run_one: Callable[[Plan], Any], *, progress: Progress | None = None
-) -> BenchmarkResult:
+def run(plan: Plan, run_one: Callable[[Plan], Any], context: Context = QUIET) -> BenchmarkResult:
     """One result of `plan.processes` processes; `plan.timeout` is of each.
 
     `run_one` is what runs a plan in one process.
@@ -34,8 +32,7 @@ def run(
     done: list[Any] = []
     try:
         for number in range(plan.processes):
-            if progress is not None:
-                progress("processes", number, plan.processes)
+            context.tell("processes", number, plan.processes)
             done.append(run_one(one))
     except Interrupted as interrupted:
         raise Interrupted(joined(plan, [*done, interrupted.result])) from None

@@ -69,7 +69,7 @@ def quantize(
         GraphError: the graph can't be read, a tensor isn't there, or there is nothing that can be
             int8, with the reasons.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import calibration_batches, quantize
         >>> images = calibration_batches("mobilenet_v1", "imagenet")  # doctest: +SKIP
         >>> int8 = quantize("mobilenet_v1.pb", images)  # doctest: +SKIP

@@ -148,7 +148,7 @@ def run(
         RequestError: naming the parameter, its value and what is allowed.
         RunnerError: as `benchmark` and `accuracy` do.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import run
         >>> run(model_name="resnet50", batch_size="128", socket_id="0")  # doctest: +SKIP
     """

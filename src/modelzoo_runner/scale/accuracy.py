@@ -32,7 +32,6 @@ from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import MASKS, Preset
-from modelzoo_runner.values.progress import Guarded, Progress
 
 
 class Executor(Protocol):
@@ -48,7 +47,7 @@ class Executor(Protocol):
     def workers(self) -> int: ...
 
     def results(
-        self, ranges: Sequence[Range], progress: Progress
+        self, ranges: Sequence[Range], context: Context
     ) -> AbstractContextManager[Iterator[PartResult]]:
         """The parts as they get done; on leaving, the others are cancelled."""
 
@@ -77,18 +76,17 @@ def run(
     """
     request = check(request, preset).with_absolute_paths()
     _can_be_in_parts(request, client)
-    told = Guarded(context.tell)
-    context = Context(offline=context.offline, progress=told)
+    context = context.guarded()
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(_executor(preset, request, client, context))
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(executor, request)))
-        return _run(executor, kept, request.predictions, told)
+        return _run(executor, kept, request.predictions, context)
 
 
 def _run(
-    executor: Executor, kept: Checkpoint | None, predictions: str | None, told: Guarded
+    executor: Executor, kept: Checkpoint | None, predictions: str | None, context: Context
 ) -> AccuracyResult:
     dataset = executor.dataset
     done = [] if kept is None else list(_kept(kept, dataset))
@@ -104,24 +102,23 @@ def _run(
         """What a part that is under way tells."""
         if name == "examples":
             number, total = count + number, dataset.examples
-        told(name, number, total)
+        context.tell(name, number, total)
 
     def result(found: Sequence[PartResult], *, interrupted: bool = False) -> AccuracyResult:
         merged = parts.merged(found, predictions=predictions, interrupted=interrupted)
-        problems = () if kept is None else kept.problems
-        said = problems if told.problem is None else (*problems, told.problem)
-        warnings = tuple(dict.fromkeys((*merged.warnings, *said)))
+        problems = (*(() if kept is None else kept.problems), *context.problems)
+        warnings = tuple(dict.fromkeys((*merged.warnings, *problems)))
         return dataclasses.replace(merged, warnings=warnings)
 
-    told("examples", count, dataset.examples)
+    context.tell("examples", count, dataset.examples)
     try:
-        with executor.results(left, inside) as results:
+        with executor.results(left, dataclasses.replace(context, progress=inside)) as results:
             for part in results:
                 if kept is not None:
                     kept.add(parts.name(parts.range_of(part)), part.to_dict())
                 done.append(part)
                 count += part.examples
-                told("examples", count, dataset.examples)
+                context.tell("examples", count, dataset.examples)
     except Interrupted as interrupted:
         raise Interrupted(result([*done, interrupted.result], interrupted=True)) from None
     except KeyboardInterrupt:
@@ -163,7 +160,7 @@ def _executor(
         return contextlib.nullcontext(LocalExecutor.of(preset, request, context))
     from modelzoo_runner.scale import cluster_executor
 
-    return cluster_executor.opened(client, preset, request, offline=context.offline)
+    return cluster_executor.opened(client, preset, request, context)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,14 +178,12 @@ class LocalExecutor:
         return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
 
     @contextlib.contextmanager
-    def results(
-        self, ranges: Sequence[Range], progress: Progress
-    ) -> Iterator[Iterator[PartResult]]:
+    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         if not ranges:
             yield iter(())
             return
         plans = (dataclasses.replace(self.plan, examples=each) for each in ranges)
-        with contextlib.closing(host.runs(plans, progress=progress)) as results:
+        with contextlib.closing(host.runs(plans, context)) as results:
             yield cast(Iterator[PartResult], results)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,14 @@ from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
 from modelzoo_runner.scale.cluster_worker import Answer, Job, Prepared
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
 
 
 @contextlib.contextmanager
 def opened(
-    client: Any, preset: Preset, request: Request, *, offline: bool
+    client: Any, preset: Preset, request: Request, context: Context
 ) -> Iterator[ClusterExecutor]:
     """The workers of a client, for the parts of an accuracy run (see `accuracy.Executor`).
 
@@ -35,7 +36,9 @@ def opened(
     """
     _check_request(request)
     with joined(client) as cluster:
-        job = Job(preset=preset, request=request, offline=offline)
+        job = Job(
+            preset=preset, request=request, context=dataclasses.replace(context, progress=None)
+        )
         calls = dict.fromkeys(cluster.addresses, (job,))
         own = {address: address for address in calls}
         with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
@@ -77,9 +80,7 @@ class ClusterExecutor:
         return len(self.cluster.addresses)
 
     @contextlib.contextmanager
-    def results(
-        self, ranges: Sequence[Range], progress: Progress
-    ) -> Iterator[Iterator[PartResult]]:
+    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         """The parts as they get done, by whichever worker."""
         calls = {parts.name(each): (self.job, each) for each in ranges}
         with self.cluster.doing(cluster_worker.part, calls) as answers:

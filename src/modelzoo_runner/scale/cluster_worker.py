@@ -63,11 +63,11 @@ class WorkerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An accuracy run, as each worker comes to a plan of its own for it."""
+    """An accuracy run, as each worker makes a plan of its own for it; `context` tells nobody."""
 
     preset: Preset
     request: Request
-    offline: bool
+    context: Context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,7 @@ class _Member:
             plan = dataclasses.replace(self._plan(job, cpus), examples=examples)
             with contextlib.ExitStack() as after_an_error:
                 after_an_error.callback(self._drop)
-                result = cast(PartResult, listen.to(self._child_for(plan), None))
+                result = cast(PartResult, listen.to(self._child_for(plan)))
                 after_an_error.pop_all()
             self._told = time.monotonic()
         host = "a worker of a cluster runs each part in a child process"
@@ -239,7 +239,7 @@ class _Member:
         if cpus not in self._plans:
             request = dataclasses.replace(job.request, cpus=cpus, isolation="child")
             with _without_variables_of_dask():
-                self._plans[cpus] = planner.plan(job.preset, request, Context(offline=job.offline))
+                self._plans[cpus] = planner.plan(job.preset, request, job.context)
         return self._plans[cpus]
 
     def _child_for(self, plan: Plan) -> Child:

@@ -17,6 +17,7 @@ from modelzoo_runner.execution import calibration
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.values import preset
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preprocess
 
@@ -97,7 +98,7 @@ def test_a_plans_graph_is_quantized_into_a_file(tmp_path: Path) -> None:
     calibration.run(
         dataclasses.replace(asked, graph=file),
         tmp_path / "int8.pb",
-        progress=lambda *said: told.append(said),
+        Context(progress=lambda *said: told.append(said)),
     )
     assert inspect_graph(tmp_path / "int8.pb").layers.int8 == 1
     assert told == [("calibration batches", 1, 2), ("calibration batches", 2, 2)]

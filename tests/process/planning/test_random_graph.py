@@ -73,7 +73,7 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(catalog, "build", refuse)
-    monkeypatch.setattr(launch, "quantize", refuse)
+    monkeypatch.setattr(launch, "write", refuse)
 
 
 def test_building_leaves_the_choice_of_threads_to_the_run(first_run: dict[str, Any]) -> None:
@@ -133,11 +133,11 @@ def test_other_weights_or_other_inputs_are_another_graph(
 ) -> None:
     wanted: list[Path] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         wanted.append(out)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
+    monkeypatch.setattr(launch, "write", write)
     path, _ = random_graph.kept(other, MOBILENET)
     assert wanted == [path]
     assert path != random_graph.kept(plan(precision="int8"), MOBILENET)[0]
@@ -147,11 +147,11 @@ def test_other_weights_or_other_inputs_are_another_graph(
 def test_the_child_gets_the_plan_with_made_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Plan] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         asked.append(plan)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
+    monkeypatch.setattr(launch, "write", write)
     wanted = plan(precision="int8", seed=7, data_location="somewhere", timeout=5.0, batch_size=64)
     random_graph.kept(wanted, MOBILENET)
     (given,) = asked
