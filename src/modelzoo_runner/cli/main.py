@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),
         "translate": (
             "run:translate",
-            "Translate an old launch_benchmark.py command, or a script of them.",
+            "Translate old launch_benchmark.py commands.",
         ),
         "sweep": ("run:sweep", "Do many runs and print one table."),
     },

@@ -185,7 +185,7 @@ def translate(
     run: bool = False,
     json: options.Json = None,
 ) -> None:
-    """Translate an old launch_benchmark.py command, or a script of them.
+    """Translate old launch_benchmark.py commands.
 
     Args:
         command: the command in quotes, or the path of a shell script (.sh).
