@@ -18,7 +18,6 @@ import pytest
 import modelzoo_runner
 from modelzoo_runner.errors import MissingDependency, RequestError
 from modelzoo_runner.legacy import kubeflow, pipeline
-from modelzoo_runner.legacy.pipeline import Parameters
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
@@ -67,7 +66,7 @@ def test_the_ten_parameters_of_old_with_their_defaults(inference: Any) -> None:
         "docker_image": PINNED,
     }
     assert len(asked) == 10
-    assert pipeline.translate(Parameters(**kubeflow.DEFAULTS)) == pipeline.translate(Parameters())
+    assert pipeline.translate(**kubeflow.DEFAULTS) == pipeline.translate()
 
 
 def test_every_parameter_reaches_the_step(inference: Any) -> None:
@@ -206,7 +205,7 @@ def test_what_is_recommended_with_data() -> None:
         "/imagenet"
     }
     for run in runs:
-        assert pipeline.translate(Parameters(**run))
+        assert pipeline.translate(**run)
 
 
 def test_a_pipeline_is_written_as_yaml(kfp: Any, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Tell whether two accuracy runs really differ.",
         ),
         "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
-        "history": ("history:history", "Keep results over time and find regressions."),
+        "history": ("results:history", "Keep results over time and find regressions."),
     },
     "Graphs": {
         "inspect": ("graphs:inspect", "Describe a frozen graph on one page."),
@@ -54,8 +54,8 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "cache": ("storage:cache", "Look after the files that were fetched."),
     },
     "What there is": {
-        "models": ("info:models", "List the models."),
-        "machine": ("info:machine", "Show the CPUs here and which of them may be used."),
+        "models": ("run:models", "List the models."),
+        "machine": ("run:machine", "Show the CPUs here and which of them may be used."),
     },
 }
 """Panel of the help page -> command -> module in this room with the name in it; the first line of

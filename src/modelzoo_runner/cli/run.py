@@ -1,4 +1,4 @@
-"""The commands that run models."""
+"""The commands that run models, and those that say which models and CPUs there are."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _calls(
     chosen = {} if weights is None else {"weights": weights}
     found = []
     for each in recommended(model, given.get("precision"), **data):
-        call = pipeline.translate(pipeline.Parameters(**{**given, **each}))
+        call = pipeline.translate(**{**given, **each})
         found.append(dataclasses.replace(call, arguments={**call.arguments, **chosen}))
     return found
 
@@ -223,3 +223,38 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
         console.print(table)
     where = "" if is_one else f"# line {call.line}\n"
     return f"{where}{call}\n{call.shell()}\n{printed.get().rstrip()}"
+
+
+def models(*, verify: bool = False) -> None:
+    """List the models.
+
+    Args:
+        verify: ask every location of every model instead.
+    """
+    if verify:
+        from modelzoo_runner.cli import storage
+
+        storage.verify_models()
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("model", "precisions", "batches"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what it is")
+    for preset in modelzoo_runner.models().values():
+        runs = [each for runs in preset.run.values() for each in runs.values()]
+        batches = sorted({run.batch_size for run in runs}, reverse=True)
+        table.add_row(
+            preset.name,
+            " ".join(preset.precisions),
+            " ".join(str(each) for each in batches),
+            preset.description,
+        )
+    Console().print(table)
+
+
+def machine() -> None:
+    """Show the CPUs here and which of them may be used."""
+    print(modelzoo_runner.machine())

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelzoo_runner.api.report import report as write_report
 from modelzoo_runner.errors import ContainerError, MissingDependency, RequestError
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.planning.recommended import recommended
-from modelzoo_runner.results import saved
 from modelzoo_runner.results.result import AccuracyResult, Result
 from modelzoo_runner.storage import images
 from modelzoo_runner.values.context import Context
@@ -215,8 +215,7 @@ def run_step(given: Mapping[str, str], result: str, report: str) -> dict[str, fl
     said = _writable(given.get("data_location", ""))
     found = dataclasses.replace(found, warnings=(*found.warnings, *said))
     found.save(result)
-    page = f"<!doctype html><meta charset=utf-8><title>{found.plan.model}</title>"
-    saved.write_text(page + found._repr_html_(), report)
+    write_report(found, report, title=f"{found.plan.model} {found.plan.precision}")
     return figures(found)
 
 

@@ -75,7 +75,7 @@ ENTRIES = Path(__file__).parents[1] / "legacy" / "launch_entries.txt"
 
 
 def test_the_shell_line_is_the_call() -> None:
-    app = cli._app()
+    app = cli.build_app()
     lines = [each.split("|") for each in ENTRIES.read_text().splitlines() if "|" in each]
     commands = [each[2] for each in lines if "refused" not in each[3] and "-m" in each[2]]
     for each in [*commands, "-m resnet50 -p fp32 -b 1 -g 'my graph.pb' --tcmalloc-l=-1"]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.legacy import model_args, pipeline
-from modelzoo_runner.legacy.pipeline import DEFAULTS, Parameters, run
+from modelzoo_runner.legacy.pipeline import DEFAULTS, run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
 from modelzoo_runner.planning.request import Request, check
@@ -71,7 +71,7 @@ needs_readme = pytest.mark.skipif(
 
 
 def translate(**given: Any) -> pipeline.Call:
-    return pipeline.translate(Parameters(**given))
+    return pipeline.translate(**given)
 
 
 def planned(call: pipeline.Call) -> Plan:
@@ -356,7 +356,7 @@ def test_the_batch_size_of_ssd_mobilenet_is_ignored_as_it_was_and_it_says_so() -
     ],
 )
 def test_a_changed_meaning_is_said(given: dict[str, str], was: str, why: str) -> None:
-    (note,) = pipeline.from_parameters(Parameters(**given)).notes
+    (note,) = pipeline.from_parameters(**given).notes
     assert note.was == was and why in note.why
     assert str(note).startswith(f"{was}: {note.now}; ")
 
