@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modelzoo_runner.backends.tensorflow import geometry, kernels, onednn
+from modelzoo_runner.backends.tensorflow import geometry, kernels
 from modelzoo_runner.backends.tensorflow.opdef import stated
 from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.int8.analysis import Analysis, analyze
 from modelzoo_runner.int8.find import find
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,9 @@ from graphs_made import (
 )
 
 from modelzoo_runner.backends.base import TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.session import Step, input_spec, open_step
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import onednn
 
 
 def opened(graph_def: object = None, output: str = "scores:0", **options: object) -> Step:

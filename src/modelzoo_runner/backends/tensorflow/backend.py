@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 NAME = "tensorflow"
-SUFFIXES = (".pb", ".pbtxt")
+SUFFIXES = (".pb", ".pbtxt", ".keras", ".h5", ".hdf5", ".meta", ".index")
 
 READ_WHEN_LOADED = ("DNNL_", "EIGEN_", "ITEX_", "MKL_", "ONEDNN_", "TF_", "XLA_")
 """Prefixes of the variables that TensorFlow or oneDNN read when they are loaded or first used, and

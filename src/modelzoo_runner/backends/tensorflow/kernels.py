@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow import geometry, onednn, opdef
+from modelzoo_runner.backends.tensorflow import geometry, opdef
 from modelzoo_runner.backends.tensorflow.crashes import check_crashes
 from modelzoo_runner.backends.tensorflow.structure import bodies
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
@@ -22,6 +21,7 @@ from modelzoo_runner.backends.tensorflow.simplify import (
     remove_pass_through,
 )
 from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import failures, onednn, thread_pools
+from modelzoo_runner.backends.tensorflow import failures, thread_pools
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     import numpy as np
