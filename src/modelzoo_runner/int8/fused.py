@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.opdef import stated
@@ -77,26 +76,18 @@ class FusedLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassThrough:
-    """A pass-through op (pooling, concatenation): quantized in and out, with one encoding."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Findings:
     """What can be int8 in a graph, by output tensor.
 
-    `float_reasons` says by node why a layer can't be int8; `positive` are tensors that are never
-    negative because of the op that makes them.
+    `pass_through` has the inputs of each pooling and concatenation that is quantized in and out,
+    with one encoding. `float_reasons` says by node why a layer can't be int8; `positive` are
+    tensors that are never negative because of the op that makes them.
     """
 
-    layers: Mapping[str, FusedLayer]
-    pass_through: Mapping[str, PassThrough]
-    float_reasons: Mapping[str, str]
-    positive: frozenset[str]
+    layers: dict[str, FusedLayer] = field(default_factory=dict)
+    pass_through: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    float_reasons: dict[str, str] = field(default_factory=dict)
+    positive: set[str] = field(default_factory=set)
 
     def is_int8(self, tensor: str) -> bool:
         """Whether a tensor will be quantized; a matrix product's result isn't."""

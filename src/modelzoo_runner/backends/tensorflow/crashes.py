@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import opdef
-from modelzoo_runner.backends.tensorflow.structure import bodies, source
+from modelzoo_runner.backends.tensorflow.structure import bodies, reachable, source
 from modelzoo_runner.backends.tensorflow.tensors import upstream
 from modelzoo_runner.errors import GraphError
 
@@ -47,7 +47,7 @@ def check_crashes(graph_def: GraphDef, *, outputs: Iterable[str] = ()) -> None:
     for where, body, _ in bodies(graph_def):
         convolutions = [node for node in body if node.op.startswith(_CONVOLUTIONS)]
         nodes = {node.name: node for node in body}
-        consumers = _consumers(body) if convolutions else {}
+        consumers = _consumers(body) if convolutions else defaultdict[str, set[str]](set)
         for node in convolutions:
             label = f"node {node.name!r}{where} ({node.op})"
             _check_filter(node, nodes, label)
@@ -86,7 +86,7 @@ def _not_free(
     summand: str,
     node: NodeDef,
     nodes: Nodes,
-    consumers: Mapping[str, set[str]],
+    consumers: defaultdict[str, set[str]],
     fetched: set[str],
 ) -> str | None:
     """Why the memory of a tensor can't be written over when `node` runs, or nothing."""
@@ -96,14 +96,10 @@ def _not_free(
     op = nodes[owner].op if owner in nodes else "an argument"
     if not op.startswith(_OWNING):
         return f"is in memory of {owner!r} ({op})"
-    sharing, users = {owner}, set[str]()
-    waiting = [owner]
-    while waiting:
-        for user in consumers.get(waiting.pop(), ()):
-            if nodes[user].op in _SHARING and user not in sharing:
-                sharing.add(user)
-                waiting.append(user)
-            users.add(user)
+    sharing = reachable(
+        [owner], lambda name: (user for user in consumers[name] if nodes[user].op in _SHARING)
+    )
+    users = {user for name in sharing for user in consumers[name]}
     if sharing & fetched:
         return "is fetched as an output"
     if source(node.input[0]) in sharing:
@@ -112,9 +108,9 @@ def _not_free(
     return f"{late[0]!r} may need later" if late else None
 
 
-def _consumers(body: Iterable[NodeDef]) -> dict[str, set[str]]:
+def _consumers(body: Iterable[NodeDef]) -> defaultdict[str, set[str]]:
     """For each node those that take its first output, which is the data."""
-    found: dict[str, set[str]] = defaultdict(set)
+    found: defaultdict[str, set[str]] = defaultdict(set)
     for node in body:
         for tensor in node.input:
             if not tensor.startswith("^") and tensor.partition(":")[2] in ("", "0"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -76,6 +76,18 @@ def predecessors(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
         if node.op in ("Merge", "RefMerge"):
             before[node.name] = [name for name in before[node.name] if name not in back_edges]
     return before
+
+
+def reachable(starts: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+    """The starts, what follows each of them, what follows those, and so on."""
+    found: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += following(name)
+    return found
 
 
 def _check_frozen(graph_def: GraphDef) -> None:
