@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from modelzoo_runner.backends.tensorflow import geometry, kernels
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.session import imported, open_step
 from modelzoo_runner.int8.analysis import Analysis, analyze
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.machine import onednn
@@ -123,9 +123,8 @@ def _places_in_a_step(
     import tensorflow as tf
 
     counted = [node.name for node in found if node.name not in analysis.in_control_flow]
-    graph = tf.Graph()
+    graph = imported(analysis.graph_def)
     with graph.as_default():
-        tf.import_graph_def(analysis.graph_def, name="")
         shapes = [tf.shape(graph.get_tensor_by_name(f"{name}:0")).name for name in counted]
     places: dict[str, float | None] = {node.name: None for node in found}
     if counted:

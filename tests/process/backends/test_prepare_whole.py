@@ -19,9 +19,10 @@ from graphs_made import (
 )
 
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.machine import onednn
 
 TOLERANCE = 1e-5

@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
-from modelzoo_runner.backends.tensorflow import feeding, kernels, prepare, session, thread_pools
+from modelzoo_runner.backends.tensorflow import (
+    feeding,
+    kernels,
+    prepare,
+    session,
+    tensors,
+    thread_pools,
+)
 from modelzoo_runner.backends.tensorflow import load as loading
 from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
@@ -85,15 +92,15 @@ class Model:
         self, outputs: Mapping[str, str] | None = None
     ) -> tuple[str, Mapping[str, str]]:
         """The input and the outputs (role: tensor) of a graph that nobody described."""
-        return loading.guess_tensors(self.graph_def, outputs)
+        return tensors.guess_tensors(self.graph_def, outputs)
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
         """Those of the outputs whose node the graph has."""
-        return loading.present_outputs(self.graph_def, outputs)
+        return tensors.present_outputs(self.graph_def, outputs)
 
     def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
         """Nothing, if the graph can be fed and fetched there."""
-        loading.check_tensors(self.graph_def, input, outputs)
+        tensors.check_tensors(self.graph_def, input, outputs)
 
     def with_feeds(self, feeds: Mapping[str, Any]) -> Model:
         """The graph with constants in place of these inputs."""

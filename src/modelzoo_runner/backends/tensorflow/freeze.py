@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from modelzoo_runner.backends.tensorflow import failures, keras_models, signatures, structure
+from modelzoo_runner.backends.tensorflow import keras_models, signatures, structure
 from modelzoo_runner.backends.tensorflow.model_files import ModelFiles
+from modelzoo_runner.backends.tensorflow.session import first_line, imported
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders, subgraph
 from modelzoo_runner.data.batches import encoded_images
 from modelzoo_runner.errors import GraphError, RequestError
@@ -135,7 +136,7 @@ def _frozen(
     except (tf.errors.OpError, ValueError, KeyError) as error:
         raise GraphError(
             f"{model.path}: this {model.kind} can't be frozen here (TensorFlow {tf.__version__}): "
-            f"{failures.first_line(error)}. Freeze it where it was made, with "
+            f"{first_line(error)}. Freeze it where it was made, with "
             "tf.compat.v1.graph_util.convert_variables_to_constants, and give the .pb"
         ) from None
     return Frozen(graph_def=frozen, signature=signature.name, difference=difference), feeds, made
@@ -147,11 +148,7 @@ def _has(variables: Path) -> bool:
 
 def _with_named_outputs(graph_def: GraphDef, signature: signatures.Signature) -> GraphDef:
     """With an Identity for each output that has the signature's name for it."""
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
+    graph = imported(graph_def)
     named = type(graph_def)()
     named.CopyFrom(graph_def)
     names = {node.name for node in graph_def.node}
@@ -185,9 +182,7 @@ def _inlined(graph_def: GraphDef) -> GraphDef:
     for function in graph_def.library.function:
         # Names another implementation of the function, which keeps it from being inlined.
         function.attr.pop("api_implements", None)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
+    graph = imported(graph_def)
     meta = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=graph)
     fetched = [*ends(graph_def), *placeholders(graph_def)]
     meta.collection_def["train_op"].node_list.value.extend(f"{name}:0" for name in fetched)
@@ -226,12 +221,7 @@ def _session(graph: tf.Graph) -> tf.compat.v1.Session:
 
 
 def _run(graph_def: GraphDef, outputs: Sequence[str], fed: Mapping[str, Array]) -> list[Array]:
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
-    with _session(graph) as session:
+    with _session(imported(graph_def)) as session:
         found: list[Array] = session.run(list(outputs), dict(fed))
     return found
 

@@ -14,8 +14,8 @@ from modelzoo_runner.backends.base import show_shape
 from modelzoo_runner.backends.tensorflow import geometry, load
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.simplify import fold_constants, remove_pass_through
-from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
+from modelzoo_runner.backends.tensorflow.prepare import fold_constants, remove_pass_through
+from modelzoo_runner.backends.tensorflow.tensors import ends, guess_tensors, placeholders
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values.deprecated import accepts_former_names
 
@@ -135,7 +135,7 @@ def _input(node: NodeDef) -> TensorCard:
 def _outputs(graph_def: GraphDef) -> tuple[TensorCard, ...]:
     """The outputs as `guess_tensors` has them, or all candidates where it can't tell."""
     try:
-        names: Iterable[str] = load.guess_tensors(graph_def)[1].values()
+        names: Iterable[str] = guess_tensors(graph_def)[1].values()
     except GraphError:
         names = [f"{name}:0" for name in ends(graph_def)]
     return tuple(map(TensorCard, names))
@@ -161,36 +161,22 @@ def _layers(graph_def: GraphDef) -> LayerCount:
     fold_constants(draft)
     nodes = draft.nodes
     sizes = geometry.sizes(nodes)
-    layers = int8 = 0
-    work: int | None = 0
-    int8_work: int | None = 0
+    work: list[int | None] = []
+    int8_work: list[int | None] = []
     for node in nodes.values():
         is_convolution = geometry.is_convolution(node.op)
-        if not is_convolution and "MatMul" not in node.op:
-            continue
         weights = geometry.filter_shape(node, nodes)
-        if weights is None:
+        if weights is None or not (is_convolution or "MatMul" in node.op):
             continue
-        places = sizes[node.name][1:3] if is_convolution else (1, 1)
-        counted = _product((*weights, *places))
-        is_int8 = "Quantized" in node.op
-        layers, int8 = layers + 1, int8 + is_int8
-        work = _plus(work, counted)
-        int8_work = _plus(int8_work, counted) if is_int8 else int8_work
-    return LayerCount(layers, int8, work, int8_work if work is not None else None)
-
-
-def _product(factors: Iterable[object]) -> int | None:
-    product = 1
-    for factor in factors:
-        if not isinstance(factor, int):
-            return None
-        product *= factor
-    return product
-
-
-def _plus(total: int | None, number: int | None) -> int | None:
-    return None if total is None or number is None else total + number
+        factors = (*weights, *(sizes[node.name][1:3] if is_convolution else ()))
+        known = [factor for factor in factors if isinstance(factor, int)]
+        work.append(math.prod(known) if len(known) == len(factors) else None)
+        if "Quantized" in node.op:
+            int8_work.append(work[-1])
+    if None in work:
+        return LayerCount(len(work), len(int8_work), None, None)
+    done, int8_done = (sum(filter(None, each)) for each in (work, int8_work))
+    return LayerCount(len(work), len(int8_work), done, int8_done)
 
 
 def _describe(tensor: TensorCard) -> str:
