@@ -67,7 +67,7 @@ class Step(Protocol):
         """
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Free the memory."""
 
 
 class Model(Protocol):
@@ -80,12 +80,12 @@ class Model(Protocol):
     def guess_tensors(
         self, outputs: Mapping[str, str] | None = None
     ) -> tuple[str, Mapping[str, str]]:
-        """The input and the outputs (role: tensor) of a model that nobody described.
+        """The input and the outputs (role: tensor) of a model without a description.
 
-        `outputs` are those that somebody did name.
+        `outputs` are those that are known.
 
         Raises:
-            GraphError: there is no one answer.
+            GraphError: there are no candidates, or several.
         """
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +131,7 @@ class Backend(Protocol):
     SUFFIXES: tuple[str, ...]
 
     def blocker(self, placement: Placement) -> str | None:
-        """Why this process can't honour the placement any more, in words; `None` if it can.
+        """Why this process can't honor the placement any more; `None` if it can.
 
         For example thread pools of other sizes, or variables that the runtime has read already.
         """

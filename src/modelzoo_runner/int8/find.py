@@ -112,16 +112,16 @@ class _Walk:
         plain &= stated(node, "padding").s in (b"SAME", b"VALID")
         wide = node.op == "AvgPool" and window[1] * window[2] > _WIDEST_AVERAGE
         if plain and not wide:
-            self._carry(node, inputs)
+            self._add_pass_through(node, inputs)
 
     def _concatenate(self, node: NodeDef, inputs: list[str]) -> None:
         *parts, _ = inputs
         axis = self.analysis.draft.constant(node.input[len(parts)])
         # Shifted integers of several ranges can't share one tensor.
         if axis is not None and int(axis) in (3, -1) and self.findings.positive.issuperset(parts):
-            self._carry(node, parts)
+            self._add_pass_through(node, parts)
 
-    def _carry(self, node: NodeDef, inputs: list[str]) -> None:
+    def _add_pass_through(self, node: NodeDef, inputs: list[str]) -> None:
         if all(map(self.findings.is_int8, inputs)):
             self.findings.pass_through[node.name] = tuple(inputs)
             if self.findings.positive.issuperset(inputs):

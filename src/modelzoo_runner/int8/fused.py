@@ -122,7 +122,7 @@ def _matrix_product(node: NodeDef, weights: NDArray[Any]) -> FusedLayer:
         raise NotQuantizable("its input is transposed")
     if stated(node, "transpose_b").b:
         weights = weights.T
-    return _layer(node, canonical(node.input[0]), weights, weights.shape[1])
+    return _layer(node, canonical(node.input[0]), weights)
 
 
 def _convolution(node: NodeDef, weights: NDArray[Any], analysis: Analysis) -> FusedLayer:
@@ -141,42 +141,32 @@ def _convolution(node: NodeDef, weights: NDArray[Any], analysis: Analysis) -> Fu
     dilations = tuple(stated(node, "dilations").list.i)[1:3] or (1, 1)
     pads: Pair | None = ()
     if padding == "EXPLICIT":
-        pads = tuple(stated(node, "explicit_paddings").list.i)[2:6]
+        pads, padding = tuple(stated(node, "explicit_paddings").list.i)[2:6], "VALID"
         if depthwise:
             raise NotQuantizable("its padding is explicit, and int8 has SAME and VALID only")
     elif padding == "SAME":
         pads = _same(image[1:3], weights.shape[:2], strides, dilations)
-    elif not depthwise:
-        pads = _pad_before(node, analysis)
-        if pads:
-            tensor = canonical(analysis.nodes[source(tensor)].input[0])
-    return _layer(
-        node,
-        tensor,
-        weights,
-        weights.shape[2 if depthwise else 3],
-        strides=strides,
-        dilations=dilations,
-        padding="SAME" if padding == "SAME" else "VALID",
-        pads=pads,
-    )
+    elif not depthwise and (pads := _pad_before(node, analysis)):
+        tensor = canonical(analysis.nodes[source(tensor)].input[0])
+    how = {"strides": strides, "dilations": dilations, "padding": padding, "pads": pads}
+    return _layer(node, tensor, weights, **how)
 
 
-def _layer(
-    node: NodeDef, tensor: str, weights: NDArray[Any], channels: int, **how: Any
-) -> FusedLayer:
+def _layer(node: NodeDef, tensor: str, weights: NDArray[Any], **how: Any) -> FusedLayer:
     import numpy as np
 
-    return FusedLayer(
-        name=node.name,
+    name, bias = node.name, np.zeros(1, np.float32)
+    layer = FusedLayer(
+        name=name,
         op=node.op,
         input=tensor,
-        output=node.name,
-        nodes=(node.name,),
+        output=name,
+        nodes=(name,),
         weights=weights,
-        bias=np.zeros(channels, np.float32),
+        bias=bias,
         **how,
     )
+    return replace(layer, bias=np.zeros(layer.channels, np.float32))
 
 
 def _same(image: tuple[Any, ...], kernel: Pair, strides: Pair, dilations: Pair) -> Pair | None:

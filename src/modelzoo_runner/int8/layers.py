@@ -93,16 +93,7 @@ def _state(node: NodeDef, why: Mapping[str, str]) -> tuple[State, str]:
 def _applications(found: Sequence[NodeDef], analysis: Analysis) -> dict[str, float | None]:
     """How often each layer's weights are applied to one example, as far as the graph tells."""
     sizes = geometry.sizes({name: _stating(node) for name, node in analysis.nodes.items()})
-    places: dict[str, float | None] = {}
-    for node in found:
-        height, width = sizes[node.name][1:3]
-        if not geometry.is_convolution(node.op):
-            places[node.name] = 1
-        elif isinstance(height, int) and isinstance(width, int):
-            places[node.name] = height * width
-        else:
-            places[node.name] = None
-    return places
+    return {node.name: geometry.layer_places(node, sizes[node.name]) for node in found}
 
 
 def _stating(node: NodeDef) -> NodeDef:

@@ -34,15 +34,15 @@ keep. By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG
 
 
 def blocker(placement: Placement) -> str | None:
-    """Why this process can't honour the placement any more, or `None`."""
+    """Why this process can't honor the placement any more, or `None`."""
     too_late = variables_read(placement.env, os.environ)
     if too_late:
         return f"this process has read {', '.join(too_late)} already"
-    if thread_pools.lost():
+    if thread_pools.lost_in_fork():
         return "this process was forked from one that had TensorFlow's threads, and has none"
-    if not thread_pools.made():
+    if not thread_pools.initialized():
         return None
-    have = thread_pools.known()
+    have = thread_pools.configured()
     if have is None:
         return "TensorFlow's thread pools were made here before, by other code"
     asked = (placement.inter_threads, placement.intra_threads)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 LARGEST_FILE = 2**31 - 1
-"""Bytes: protobuf can't carry a larger message."""
+"""Bytes: protobuf has no larger messages."""
 
 LARGEST_TEXT = 2**26
 """Bytes: protobuf's text form is read at about a megabyte a second."""

@@ -45,7 +45,8 @@ class Step:
         import tensorflow as tf
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-        fed = graph.get_tensor_by_name(input)
+        # With the outputs: a name that isn't there raises here, before a session is made.
+        fed, *_ = map(graph.get_tensor_by_name, (input, *outputs))
         spec = _spec(fed)
         self._takes_one = fed.shape.rank == 0
         self.input_dtype = spec.input_dtype
@@ -77,7 +78,7 @@ class Step:
             raise explain_error(error, batch.shape) from None
 
     def close(self) -> None:
-        """Gives back the session's memory. A closed step can't be called."""
+        """Free the session's memory. A closed step can't be called."""
         # The handle gives itself back to the session, so it has to go first.
         self._run = None
         self._session.close()
@@ -132,7 +133,7 @@ def open_step(
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-    if thread_pools.lost():
+    if thread_pools.lost_in_fork():
         raise RequestError(
             "this process was forked from one that had TensorFlow's threads, and has none, so a "
             "session would wait for them forever: start it as a fresh process (multiprocessing's "
@@ -187,7 +188,7 @@ def dtype_and_shape(graph_def: GraphDef, name: str) -> tuple[tf.DType, tf.Tensor
 def _tensor(graph_def: GraphDef, name: str) -> tf.Tensor:
     (node,) = (node for node in graph_def.node if node.name == source(name))
     if not node.input:
-        # A placeholder tells by itself; a whole graph would take its memory three times over.
+        # A placeholder says by itself; importing the graph would take three times its memory.
         graph_def = type(graph_def)(node=[node], versions=graph_def.versions)
     return imported(graph_def).get_tensor_by_name(name)
 

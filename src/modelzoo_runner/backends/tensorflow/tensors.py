@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DETECTION_ROLES = ("num_detections", "detection_boxes", "detection_scores", "detection_classes")
 """What the exports of the TensorFlow Object Detection API call their outputs."""
 
-# Operations at the end of a branch that nobody fetches.
+# Operations whose output is never a result.
 _NO_RESULT = frozenset(("Assert", "Const", "HostConst", "NoOp", "Placeholder"))
 
 
