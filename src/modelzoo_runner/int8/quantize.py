@@ -55,7 +55,7 @@ def quantize(
         input: the tensor that they are fed to; found in the graph if it isn't named.
         outputs: role -> tensor that will be fetched; found in the graph if they aren't named.
         per_channel: whether each output channel's weights have a scale of their own.
-        ranges: how the range of a tensor is told from its values: from the smallest and the largest
+        ranges: how the range of a tensor follows from its values: from the smallest and the largest
             ("minmax"), without the outermost 0.01 % ("percentile"), or clipped where the most
             information is kept ("entropy").
         exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
