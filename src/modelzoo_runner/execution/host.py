@@ -1,7 +1,7 @@
 """Here, in a child or in a container? Asked before a run, answered in the result.
 
 A runtime may fix its thread pools with its first use in a process, and reads its variables once.
-What this process can still honour runs here; anything else runs in a fresh child. A container is
+What this process can still honor runs here; anything else runs in a fresh child. A container is
 only where one was asked for.
 """
 
@@ -22,10 +22,10 @@ from modelzoo_runner.values.plan import Plan
 
 
 def run(plan: Plan, context: Context = QUIET) -> Result:
-    """The result of the plan, run where it can be honoured; `observed.host_reason` says why there.
+    """The result of the plan, run where it can be honored; `observed.host_reason` says why there.
 
     Raises:
-        BindingError: `isolation="none"`, and this process can't honour the plan any more.
+        BindingError: `isolation="none"`, and this process can't honor the plan any more.
         RunnerError: what the run itself raises.
     """
     if plan.processes > 1:
@@ -48,7 +48,7 @@ def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, N
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
-            f'isolation="none": this process can\'t honour the plan: {obstacle}. '
+            f'isolation="none": this process can\'t honor the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
     if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
@@ -86,7 +86,7 @@ def _runs(
 
 
 def why_not_here(plan: Plan) -> str | None:
-    """What keeps this process from honouring the plan, or `None`."""
+    """What keeps this process from honoring the plan, or `None`."""
     placement = plan.placement
     if plan.docker_image is not None:
         return f"docker_image={plan.docker_image.name!r}"
@@ -107,7 +107,7 @@ def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
     observed = dataclasses.replace(
         result.observed,
         host=host if result.plan.docker_image is None else "container",
-        host_reason=obstacle or "this process can honour the plan",
+        host_reason=obstacle or "this process can honor the plan",
     )
     return dataclasses.replace(
         result, observed=observed, warnings=(*result.warnings, *context.problems)

@@ -1,7 +1,7 @@
 """One plan from start to end, in this process.
 
 The order of the steps and what each hands to the next; how a step is done is known to its room.
-This is the in-process runner: whether this process can honour the plan is asked before (`host`).
+This is the in-process runner: whether this process can honor the plan is asked before (`host`).
 """
 
 from __future__ import annotations

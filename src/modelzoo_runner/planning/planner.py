@@ -24,7 +24,7 @@ def plan(preset: Preset, request: Request, context: Context) -> Plan:
 
     Raises:
         RequestError: an argument that can't be; nothing has been fetched.
-        BindingError: this machine can't honour it.
+        BindingError: this machine can't honor it.
         FetchError, GraphError: its files aren't available.
     """
     from modelzoo_runner.planning import localize
@@ -86,8 +86,8 @@ def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Place
     """The placement of a run, and that of each of its instances if it has several.
 
     Raises:
-        RequestError: an argument that no machine could honour.
-        BindingError: one that this machine, or this process's part of it, can't honour.
+        RequestError: an argument that no machine could honor.
+        BindingError: one that this machine, or this process's part of it, can't honor.
     """
     from modelzoo_runner.machine import allocator, placement, processor, splitting, topology
 

@@ -166,7 +166,7 @@ def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(protocol, "MODULE", "no_such_module")
     asked = plan(precision="int8", seed=3)
     with pytest.raises(
-        WorkerError, match=r"quantized the graph ended with exit code 1(.|\n)*No mod"
+        WorkerError, match=r"quantize the graph ended with exit code 1(.|\n)*No mod"
     ):
         random_graph.kept(asked, MOBILENET)
     cache = Path(os.environ["MODELZOO_RUNNER_CACHE"])

@@ -27,7 +27,7 @@ keep. By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG
 
 
 def blocker(placement: Placement) -> str | None:
-    """Why this process can't honour the placement any more, or `None`."""
+    """Why this process can't honor the placement any more, or `None`."""
     too_late = variables_read(placement.env, os.environ)
     if too_late:
         return f"this process has read {', '.join(too_late)} already"
