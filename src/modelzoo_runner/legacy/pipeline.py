@@ -129,7 +129,7 @@ def _batch_size(
 
 
 def _image(value: str | None) -> tuple[str | None, list[str]]:
-    image = validate.image_name(value)
+    image = validate.image_name(value or None)
     if image is None:
         return None, []
     repository = re.split("[:@]", image.rsplit("/", 1)[-1])[0]
