@@ -9,7 +9,7 @@ from typing import Any
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning.resolve import STEPS, WARMUP_STEPS
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 

@@ -16,8 +16,7 @@ from typing import Any, cast, get_args
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args
 from modelzoo_runner.legacy.parameters import Parameters
-from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import presets, validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 

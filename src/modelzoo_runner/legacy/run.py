@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.api import verbs as api
+from modelzoo_runner.api import verbs
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
@@ -58,7 +58,7 @@ def run(
     """
     given = dict(locals())  # the ten parameters, before there are other local variables
     call = pipeline.translate(Parameters(**given))
-    verb = api.benchmark if call.verb == "benchmark" else api.accuracy
+    verb = verbs.benchmark if call.verb == "benchmark" else verbs.accuracy
     result: BenchmarkResult | AccuracyResult = verb(
         call.model, **call.arguments, progress=_log if call.verbose else None
     )

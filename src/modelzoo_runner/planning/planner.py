@@ -11,7 +11,7 @@ from pathlib import Path
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.planning.request import DETECTORS_ONLY, Request, check, graph_precision
 from modelzoo_runner.planning.resolve import resolve
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Graph, Preset, Task, Threads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Run
 
 

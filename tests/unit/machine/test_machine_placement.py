@@ -8,7 +8,7 @@ from machine_trees import MACHINES, ZOO, regular, write
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine.placement import choose
 from modelzoo_runner.machine.topology import read
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Threads
 
 
@@ -54,7 +54,7 @@ SCRIPTS = {
 @pytest.mark.parametrize(("model", "precision"), SCRIPTS)
 def test_the_scripts_rule_row_by_row(zoo, model, precision):
     on_socket, on_machine, omp, omp_accuracy, omp_four = SCRIPTS[model, precision]
-    threads = preset.find(model).threads.get(precision, Threads())
+    threads = presets.find(model).threads.get(precision, Threads())
     for wish, counts, turn in (({"socket_id": 0}, on_socket, 0), ({}, on_machine, 1)):
         placed = choose(zoo, threads, **wish)
         assert (placed.inter_threads, placed.intra_threads) == counts

@@ -12,12 +12,12 @@ from modelzoo_runner import accuracy, benchmark
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 
 
 def checked(**asked: Any) -> Request:
     asked.setdefault("kind", "benchmark")
-    return check(Request(**asked), preset.find("resnet50"))
+    return check(Request(**asked), presets.find("resnet50"))
 
 
 COUNT = "whole number of at least {}"
