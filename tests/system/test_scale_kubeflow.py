@@ -15,7 +15,7 @@ import pytest
 import modelzoo_runner
 from modelzoo_runner.errors import MissingDependency, RequestError
 from modelzoo_runner.legacy import kubeflow, pipeline
-from modelzoo_runner.legacy.parameters import Parameters
+from modelzoo_runner.legacy.pipeline import Parameters
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Results": {
         "show": ("results:show", "Print saved results."),
+        "report": ("results:report", "Write saved results as one HTML page."),
         "compare": ("compare:compare", "Compare two saved results or sweeps."),
         "compare-predictions": (
             "compare:compare_predictions",

@@ -12,8 +12,6 @@ from modelzoo_runner.api import calls
 from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.legacy import pipeline
-from modelzoo_runner.legacy import run as original
-from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.planning.recommended import recommended
 
 ALL = "all"
@@ -111,7 +109,7 @@ def sweep(
     gates.check(found, fail_on)
 
 
-@options.like(original.run)
+@options.like(pipeline.run)
 def run(
     *,
     json: options.Json = None,
@@ -138,7 +136,7 @@ def run(
         if value is not None:
             instead = '--extra-model-args "weights=..."' if name == "weights" else "--data-location"
             raise RequestError(f"{name}: goes with --best-known; of a single run it is {instead}")
-    output.run(lambda _: original.run(**given), json)
+    output.run(lambda _: pipeline.run(**given), json)
 
 
 def _runs(
@@ -155,6 +153,6 @@ def _runs(
     chosen = {} if weights is None else {"weights": weights}
     found = []
     for each in recommended(model, given.get("precision"), **data):
-        call = pipeline.translate(Parameters(**{**given, **each}))
+        call = pipeline.translate(pipeline.Parameters(**{**given, **each}))
         found.append({"verb": call.verb, "model": call.model, **call.arguments, **chosen})
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import MissingDependency, RequestError
-from modelzoo_runner.legacy import parameters
+from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
 
@@ -24,7 +24,7 @@ __all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipelin
 IMAGE = "modelzoo-runner:latest"
 
 DEFAULTS: Mapping[str, Any] = {
-    name: default for name, default in parameters.DEFAULTS.items() if name != "docker_image"
+    name: default for name, default in pipeline.DEFAULTS.items() if name != "docker_image"
 }
 """The parameters of a step and their defaults: all but the image, which is the pod's."""
 

@@ -40,16 +40,14 @@ def test_unknown_parameter_names_the_near_ones():
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "0"])
 def test_a_seed_is_an_integer_from_0(seed):
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="seed="):
         catalog.build("mobilenet_v1", seed=seed)
-    assert str(caught.value) == f"seed={seed!r}: a seed is an integer from 0"
 
 
 @pytest.mark.parametrize("topology", CLASSIFIERS)
 def test_there_is_a_class(topology):
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="classes="):
         catalog.build(topology, classes=0)
-    assert str(caught.value) == "classes=0: it has to be at least 1"
 
 
 @pytest.mark.parametrize("topology", ["mobilenet_v1", "ssd_mobilenet_v1"])

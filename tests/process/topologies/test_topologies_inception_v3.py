@@ -98,9 +98,8 @@ def _layers_in_order(keras, graph_def):
 
 
 def test_image_has_a_least_size():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="image_size="):
         catalog.build("inception_v3", image_size=74)
-    assert str(caught.value) == "image_size=74: this topology needs at least 75 pixels"
 
 
 @pytest.mark.parametrize(

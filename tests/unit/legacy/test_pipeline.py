@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.legacy import model_args, pipeline
-from modelzoo_runner.legacy.parameters import DEFAULTS, Parameters
-from modelzoo_runner.legacy.run import run
+from modelzoo_runner.legacy.pipeline import DEFAULTS, Parameters, run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
 from modelzoo_runner.planning.request import Request, check
@@ -150,7 +149,7 @@ def test_a_block_whose_data_may_be_blank(block: Block) -> None:
 
     assert "data_location" not in call.arguments
     assert planned(call).data_location is None
-    assert call.notes[0].startswith("data_location is empty: the input is synthetic")
+    assert call.notes[0].was == "data_location is empty" and "synthetic" in call.notes[0].now
 
 
 @needs_readme
@@ -310,59 +309,36 @@ def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None
     call = translate(docker_image=image)
 
     assert "docker_image" not in call.arguments
-    assert call.notes[-1] == (
-        f"docker_image={image}: holds what the original's scripts needed and not this library, so "
-        "the run doesn't happen in it."
-    )
+    assert call.notes[-1].was == f"docker_image={image}"
+    assert "not run in it" in call.notes[-1].now and "not this library" in call.notes[-1].why
 
 
 def test_the_batch_size_of_ssd_mobilenet_is_ignored_as_it_was_and_it_says_so() -> None:
     call = translate(model_name="ssd-mobilenet", batch_size="64")
 
     assert call.arguments["batch_size"] == 1
-    assert any(note.startswith("batch_size=64: ") and "1.5.0" in note for note in call.notes)
+    assert any(note.was == "batch_size=64" and "1.5.0" in note.why for note in call.notes)
 
 
 @pytest.mark.parametrize(
-    ("given", "note"),
+    ("given", "was", "why"),
     [
+        ({"model_name": "inception_resnet_v2"}, "data_location is empty", "fed zeros"),
+        ({"model_name": "mobilenet_v1"}, "data_location is empty", "dummy data"),
+        ({"model_name": "rfcn"}, "data_location is empty", "needed images"),
+        ({"model_name": "inceptionv4", "data_location": "/data"}, "data_location", "ignored"),
+        ({"model_name": "resnet50", "data_location": "/data"}, "data_location", "wait for data"),
         (
-            {"model_name": "inception_resnet_v2"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range; the original fed zeros.",
-        ),
-        (
-            {"model_name": "mobilenet_v1"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range.",
-        ),
-        (
-            {"model_name": "rfcn"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range; the original needed images.",
-        ),
-        (
-            {"model_name": "inceptionv4", "data_location": "/data"},
-            "data_location: step times are of inference alone, the wait for data is told apart; "
-            "the original's benchmark of inceptionv4 ignored its data.",
-        ),
-        (
-            {"model_name": "resnet50", "data_location": "/data"},
-            "data_location: step times are of inference alone, the wait for data is told apart.",
-        ),
-        (
-            {
-                "model_name": "rfcn",
-                "data_location": "/data",
-                "benchmark_or_accuracy": "accuracy",
-            },
-            "COCO scores are by the official rules (areas in pixels, crowds, every image); the "
-            "original's were not, and legacy_scores has them as it counted.",
+            {"model_name": "rfcn", "data_location": "/data", "benchmark_or_accuracy": "accuracy"},
+            "COCO scores",
+            "legacy_scores",
         ),
     ],
 )
-def test_a_changed_meaning_is_said(given: dict[str, str], note: str) -> None:
-    assert translate(**given).notes == (note,)
+def test_a_changed_meaning_is_said(given: dict[str, str], was: str, why: str) -> None:
+    (note,) = translate(**given).notes
+    assert note.was == was and why in note.why
+    assert str(note).startswith(f"{was}: {note.now}; ")
 
 
 def test_the_accuracy_of_a_classifier_means_what_it_did() -> None:

@@ -118,11 +118,9 @@ THREADS = {
     ("mobilenet_v1", "fp32"): preset.Threads(inter_threads=2),
     ("mobilenet_v1", "int8"): INT8,
     ("faster_rcnn", "fp32"): DEFAULT,
-    ("faster_rcnn", "int8"): preset.Threads(
-        inter_threads=2, omp_from_accuracy="cores", allocator="tcmalloc"
-    ),
+    ("faster_rcnn", "int8"): preset.Threads(inter_threads=2, allocator="tcmalloc"),
     ("rfcn", "fp32"): DEFAULT,
-    ("rfcn", "int8"): preset.Threads(omp_from="cores", allocator="tcmalloc"),
+    ("rfcn", "int8"): INT8,
     ("ssd-mobilenet", "fp32"): preset.Threads(inter_threads=2),
     ("ssd-mobilenet", "int8"): preset.Threads(
         inter_threads=2, omp_from_accuracy="logical_cpus", allocator="tcmalloc"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.backends.tensorflow.topologies.weights import Array, Variables
 
 Tensor = Any
+Graph = Any
 GraphDef = Any
 Kernel = int | tuple[int, int]
 Padding = Literal["SAME", "VALID", "SYMMETRIC"]
