@@ -1,8 +1,8 @@
-"""Here, in a child or in a container? Asked before a run, answered in the result.
+"""Choose where a plan runs: in this process, in a child process or in a container.
 
-A runtime may fix its thread pools with its first use in a process, and reads its variables once.
-What this process can still honor runs here; anything else runs in a fresh child. A container is
-only where one was asked for.
+A runtime may size its thread pools once per process and reads its variables once. A plan that this
+process can still honor runs here, any other one in a fresh child process. A container is used only
+if one was asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modelzoo_runner.values.plan import Plan
 
 
 def run(plan: Plan, context: Context = QUIET) -> Result:
-    """The result of the plan, run where it can be honored; `observed.host_reason` says why there.
+    """The result of the plan; `observed.host_reason` says why it ran where it did.
 
     Raises:
         BindingError: `isolation="none"`, and this process can't honor the plan any more.
@@ -37,12 +37,9 @@ def run(plan: Plan, context: Context = QUIET) -> Result:
 
 
 def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, None, None]:
-    """The results of plans that differ only in their `examples`, had with one opened graph.
+    """The results of plans that differ only in their `examples`, with the graph opened once.
 
-    Each plan is asked for when the result before has been taken; see `job.runs`.
-
-    Raises:
-        BindingError, RunnerError: as `run` does.
+    Each plan is taken when the result before has been. Raises what `run` does.
     """
     plan = next(plans)
     obstacle = why_not_here(plan)
@@ -86,7 +83,7 @@ def _runs(
 
 
 def why_not_here(plan: Plan) -> str | None:
-    """What keeps this process from honoring the plan, or `None`."""
+    """Why this process can't honor the plan, or `None`."""
     placement = plan.placement
     if plan.docker_image is not None:
         return f"docker_image={plan.docker_image.name!r}"
@@ -102,7 +99,7 @@ def why_not_here(plan: Plan) -> str | None:
 
 
 def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
-    """The result with where it was had and why, and with what went wrong on the way here."""
+    """The result with where it ran and why, and the problems of the progress callback."""
     host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,

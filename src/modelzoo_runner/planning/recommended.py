@@ -1,4 +1,4 @@
-"""The runs that are recommended for each model, as its preset has them."""
+"""The recommended runs of each model, from its preset."""
 
 from __future__ import annotations
 
