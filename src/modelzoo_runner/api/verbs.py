@@ -17,8 +17,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic, validate
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import atomic, presets, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
