@@ -116,6 +116,8 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "control_group_cpus": None if here.cpuset is None else format_cpu_list(here.cpuset),
         "quota_cpus": here.quota,
         "memory_limit_bytes": cgroup.memory_limit(root),
+        # Not getrusage()'s, which a child inherits from the process that started it.
+        "peak_memory_bytes": _memory(root, "VmHWM", "proc/self/status"),
         "allocator": allocator.loaded(environment.mapped_files()),
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
         "threads": _thread_counts(),
@@ -193,8 +195,8 @@ def _id(root: Path) -> str:
     return hmac.new(b"modelzoo_runner", secret.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _memory(root: Path, field: str) -> int | None:
-    match = re.search(rf"^{field}:\s*(\d+) kB$", _text(root, "proc/meminfo"), re.MULTILINE)
+def _memory(root: Path, field: str, file: str = "proc/meminfo") -> int | None:
+    match = re.search(rf"^{field}:\s*(\d+) kB$", _text(root, file), re.MULTILINE)
     return int(match[1]) * 1024 if match else None
 
 
