@@ -52,7 +52,9 @@ class Way:
         outputs = self.agreement.get("outputs", {}).values()
         if not outputs or any("largest_difference" not in each for each in outputs):
             return None
-        return max(each["largest_difference"] / (each["largest_value"] or 1.0) for each in outputs)
+        return max(
+            float(each["largest_difference"]) / (each["largest_value"] or 1.0) for each in outputs
+        )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

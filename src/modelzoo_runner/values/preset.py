@@ -161,7 +161,10 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 
-_SUFFIXES = (".pb", ".pbtxt", ".toml", ".keras", ".h5", ".hdf5", ".tflite", ".meta", ".index")
+_SUFFIXES = (
+    *(".pb", ".pbtxt", ".toml", ".keras", ".h5", ".hdf5", ".tflite", ".meta", ".index"),
+    *(".onnx", ".xml"),
+)
 
 
 def is_path(model: str | os.PathLike[str]) -> bool:
