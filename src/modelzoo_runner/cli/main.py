@@ -112,6 +112,8 @@ def _failed(error: Exception) -> int:
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    from modelzoo_runner.machine import runtime_log
+
     app = build_app()
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
@@ -119,7 +121,8 @@ def _do(arguments: list[str]) -> int:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
         print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
         return BAD_REQUEST
-    command(*bound.args, **bound.kwargs)
+    with runtime_log.held_back():
+        command(*bound.args, **bound.kwargs)
     # Without a command there is its help page, but nothing has been done.
     is_help = command.__name__ == "help_print"
     return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE

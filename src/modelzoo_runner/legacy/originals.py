@@ -11,7 +11,7 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.planning.resolve import STEPS, WARMUP_STEPS
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 

@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from modelzoo_runner.api import verbs as api
+from modelzoo_runner.api import verbs
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args, originals
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
-from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import presets, validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
@@ -76,7 +75,7 @@ class Call:
         Raises:
             RunnerError: as `benchmark` and `accuracy` do.
         """
-        verb = api.benchmark if self.verb == "benchmark" else api.accuracy
+        verb = verbs.benchmark if self.verb == "benchmark" else verbs.accuracy
         if progress is None and self.verbose:
             progress = _log
         found: BenchmarkResult | AccuracyResult = verb(
@@ -239,7 +238,7 @@ def _batch_size(
 
 
 def _image(value: str | None) -> tuple[str | None, list[Note]]:
-    image = validate.image_name(value)
+    image = validate.image_name(value or None)
     if image is None:
         return None, []
     repository = re.split("[:@]", image.rsplit("/", 1)[-1])[0]

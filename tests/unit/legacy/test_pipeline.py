@@ -18,7 +18,7 @@ from modelzoo_runner.legacy.pipeline import DEFAULTS, run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 
 README = Path(__file__).parents[4] / "shared" / "reference" / "pipeline-readme.md"
@@ -76,7 +76,7 @@ def translate(**given: Any) -> pipeline.Call:
 
 def planned(call: pipeline.Call) -> Plan:
     """The plan that a call comes to, on a machine of 28 cores."""
-    found = preset.find(call.model)
+    found = presets.find(call.model)
     request = check(Request(kind=call.verb, **call.arguments), found)
     return resolve.resolve(found, request, Placement(inter_threads=1, intra_threads=28))
 
@@ -475,7 +475,7 @@ def test_a_detector_takes_one_image_at_a_time(model: str) -> None:
         {},
         optional={
             "data_location": st.text(),
-            "model_name": st.sampled_from(preset.names()) | st.text(),
+            "model_name": st.sampled_from(presets.names()) | st.text(),
             "precision": st.sampled_from(["fp32", "int8"]) | st.text(),
             "batch_size": st.integers().map(str) | st.text() | st.integers(),
             "socket_id": st.integers().map(str) | st.text() | st.integers(),
@@ -500,7 +500,7 @@ def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, A
 
 
 def test_known_arguments_belong_to_known_models() -> None:
-    assert set(model_args.BY_MODEL) <= set(preset.names())
+    assert set(model_args.BY_MODEL) <= set(presets.names())
 
 
 def test_run_takes_the_ten_parameters_with_their_defaults() -> None:
