@@ -222,7 +222,10 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
     with console.capture() as printed:
         console.print(table)
     where = "" if is_one else f"# line {call.line}\n"
-    return f"{where}{call}\n{call.shell()}\n{printed.get().rstrip()}"
+    lines = (line.rstrip() for line in printed.get().splitlines())
+    if not call.notes:
+        lines = iter(["Nothing means another thing than it did."])
+    return "\n".join((f"{where}{call}", call.shell(), *filter(None, lines)))
 
 
 def models(*, verify: bool = False) -> None:
