@@ -62,6 +62,7 @@ TRANSLATED = (
     Option("--disable-tcmalloc", "1.4", "allocator"),
     Option("--tcmalloc-large-alloc-report-threshold", "1.4", "env"),
     Option("--num-instances", "1.6", "instances"),
+    Option("--mpi_num_processes", "1.6", "instances"),
     Option("--numa-cores-per-instance", "2.4", 'cores_per_instance, or instances="socket"'),
     Option("--synthetic-data", AFTER_2_4, "no data_location"),
 )
@@ -78,14 +79,13 @@ NO_EFFECT = (
     Option("-ppn --num-processes-per-node", "1.5", "it was for training", "1.6"),
     Option("-ts --num-train-steps", "1.5", "it was for training"),
     Option("--noinstall", "1.6", "nothing is installed"),
+    Option("--mpi_num_processes_per_socket", "1.6", "instances= divides the cores equally"),
     Option("--optimized-softmax", "2.4", "it was for models that aren't here"),
     Option("--experimental-gelu", "2.4", "it was for models that aren't here"),
     Option("--weight-sharing", AFTER_2_4, "each instance is a process, with weights of its own"),
 )
 REFUSED = (
     Option("-bb --backbone-model", "1.6", "no model here has a choice; give a graph as weights="),
-    Option("--mpi_num_processes", "1.6", "use instances=, processes on cores of their own"),
-    Option("--mpi_num_processes_per_socket", "1.6", 'use instances=, such as "socket"'),
     Option("--mpi_hostnames", "1.8", "use client= of accuracy or sweep, for several machines"),
     Option("--tf-serving-version", "1.8", "nothing is served here"),
     Option("--gpu", AFTER_2_4, "runs are on CPUs only"),
@@ -201,7 +201,7 @@ def _instances(
     given: Mapping[str, Any], is_accuracy: bool, notes: list[Note]
 ) -> dict[str, int | str]:
     found: dict[str, int | str] = {}
-    for name in ("numa_cores_per_instance", "num_instances"):
+    for name in ("numa_cores_per_instance", "num_instances", "mpi_num_processes"):
         value = given[name]
         if value is None:
             continue
@@ -216,4 +216,7 @@ def _instances(
             found["cores_per_instance"] = count
         elif count > 1:
             found["instances"] = count
+            if name == "mpi_num_processes":
+                why = "they are processes on cores of their own, and nothing is sent between them"
+                notes.append(Note(f"{name}={value}", f"instances={count}", why))
     return found
