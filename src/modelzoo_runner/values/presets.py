@@ -33,10 +33,8 @@ def is_path(model: str | os.PathLike[str]) -> bool:
     (False, True, True)
     """
     path = Path(model)
-    return path.suffix in _SUFFIXES or os.sep in str(model) or _is_saved_model(path)
-
-
-def _is_saved_model(path: Path) -> bool:
+    if path.suffix in _SUFFIXES or os.sep in str(model):
+        return True
     return any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt"))
 
 
