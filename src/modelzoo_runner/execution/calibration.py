@@ -51,10 +51,10 @@ def run(plan: Plan, out: Path, context: Context = QUIET) -> None:
     backend = backends.find(plan.runtime)
     with environment.variables(plan.placement.env), binding.bound(plan.placement):
         backend.set_threads(plan.placement)
-        model: Any = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
         input = plan.graph.input or model.guess_tensors()[0]
         int8 = quantize.quantize(
-            model.graph_def,
+            plan.graph.path,
             batches(plan, model.input_spec(input)),
             input=input,
             outputs=plan.graph.outputs,

@@ -167,6 +167,22 @@ def fill(
     return {**found, **more}, [*notes, *said]
 
 
+def left_to_preset(verb: Kind, model: str, given: Mapping[str, Any]) -> list[Note]:
+    """What the original pipeline, of release 1.3, decided otherwise where the preset decides here.
+
+    Args:
+        verb: of the call.
+        model: the model's name, or a path, of which nothing is known.
+        given: the arguments of the call.
+    """
+    found, notes = fill(verb, model, given, "1.3", {})
+    taken = ("num_inter_threads isn't given", "batch_size isn't given", "steps isn't given")
+    return [
+        Note(f"{name} isn't given", "as recommended for the model", f"the original took {value}")
+        for name, value in found.items()
+    ] + [note for note in notes if not (found and note.was in taken)]
+
+
 def _threads(
     key: tuple[str, str], given: Mapping[str, Any], since: tuple[int, int]
 ) -> tuple[dict[str, Any], list[Note]]:

@@ -26,6 +26,7 @@ from modelzoo_runner.machine import (
     files,
     onednn,
     processor,
+    runtime_log,
     topology,
 )
 from modelzoo_runner.machine.cpulist import format_cpu_list
@@ -128,7 +129,9 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
         "threads": dict(sorted(Counter(each.name for each in binding.threads()).items())),
         "env": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(RECORDED)
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(RECORDED) and name != runtime_log.LEVEL
         },
     }
 

@@ -23,7 +23,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 
-_SUFFIXES = (".pb", ".pbtxt", ".toml", ".keras", ".h5", ".hdf5", ".tflite", ".meta", ".index")
+_SUFFIXES = (
+    ".pb",
+    ".pbtxt",
+    ".toml",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".tflite",
+    ".onnx",
+    ".meta",
+    ".index",
+)
 
 
 def is_path(model: str | os.PathLike[str]) -> bool:
@@ -35,7 +46,9 @@ def is_path(model: str | os.PathLike[str]) -> bool:
     path = Path(model)
     if path.suffix in _SUFFIXES or os.sep in str(model):
         return True
-    return any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt"))
+    # A file of another runtime, or a SavedModel.
+    parts = ("saved_model.pb", "saved_model.pbtxt")
+    return bool(path.suffix and path.is_file()) or any((path / name).is_file() for name in parts)
 
 
 def find(name: str, *, argument: str = "model") -> Preset:

@@ -206,4 +206,4 @@ def test_a_detector_of_encoded_images(tmp_path: Path) -> None:
 
 
 def test_all_of_these_were_in_this_process() -> None:
-    assert thread_pools.made()
+    assert thread_pools.initialized()
