@@ -1,8 +1,8 @@
-"""Here, in a child or in a container? Asked before a run, answered in the result.
+"""Choose where a plan runs: in this process, in a child process or in a container.
 
-A runtime may fix its thread pools with its first use in a process, and reads its variables once.
-What this process can still honour runs here; anything else runs in a fresh child. A container is
-only where one was asked for.
+A runtime may size its thread pools once per process and reads its variables once. A plan that this
+process can still honor runs here, any other one in a fresh child process. A container is used only
+if one was asked for.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from modelzoo_runner.values.plan import Plan
 
 
 def run(plan: Plan, context: Context = QUIET) -> Result:
-    """The result of the plan, run where it can be honoured; `observed.host_reason` says why there.
+    """The result of the plan; `observed.host_reason` says why it ran where it did.
 
     Raises:
-        BindingError: `isolation="none"`, and this process can't honour the plan any more.
+        BindingError: `isolation="none"`, and this process can't honor the plan any more.
         RunnerError: what the run itself raises.
     """
     if plan.processes > 1:
@@ -37,18 +37,15 @@ def run(plan: Plan, context: Context = QUIET) -> Result:
 
 
 def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, None, None]:
-    """The results of plans that differ only in their `examples`, had with one opened graph.
+    """The results of plans that differ only in their `examples`, with the graph opened once.
 
-    Each plan is asked for when the result before has been taken; see `job.runs`.
-
-    Raises:
-        BindingError, RunnerError: as `run` does.
+    Each plan is taken when the result before has been. Raises what `run` does.
     """
     plan = next(plans)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
-            f'isolation="none": this process can\'t honour the plan: {obstacle}. '
+            f'isolation="none": this process can\'t honor the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
     if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
@@ -86,7 +83,7 @@ def _runs(
 
 
 def why_not_here(plan: Plan) -> str | None:
-    """What keeps this process from honouring the plan, or `None`."""
+    """Why this process can't honor the plan, or `None`."""
     placement = plan.placement
     if plan.docker_image is not None:
         return f"docker_image={plan.docker_image.name!r}"
@@ -102,12 +99,12 @@ def why_not_here(plan: Plan) -> str | None:
 
 
 def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
-    """The result with where it was had and why, and with what went wrong on the way here."""
+    """The result with where it ran and why, and the problems of the progress callback."""
     host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
         host=host if result.plan.docker_image is None else "container",
-        host_reason=obstacle or "this process can honour the plan",
+        host_reason=obstacle or "this process can honor the plan",
     )
     return dataclasses.replace(
         result, observed=observed, warnings=(*result.warnings, *context.problems)

@@ -1,7 +1,4 @@
-"""The worker's entry point: plans come in on standard input, messages go out on a private pipe.
-
-See `protocol` for what is said. Nothing that a runtime or anybody else prints gets in between.
-"""
+"""The worker's entry point: plans come on standard input, messages go out (see `protocol`)."""
 
 from __future__ import annotations
 
@@ -114,7 +111,7 @@ def _end_with_standard_input() -> None:
 
 
 def _with_what_the_image_has(plan: Plan) -> Plan:
-    """The plan without a malloc that was only the preset's wish and isn't in the image."""
+    """The plan without a malloc that only the preset asks for and the image doesn't have."""
     placement = plan.placement
     wish = placement.why.get("allocator", "")
     malloc = placement.allocator

@@ -16,7 +16,7 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import options, originals, pipeline, shell
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.legacy.options import SCRIPT
-from modelzoo_runner.legacy.pipeline import DEFAULTS, Call, Parameters
+from modelzoo_runner.legacy.pipeline import DEFAULTS, Call
 
 MOST_WORDS = 1000
 """More aren't read as one command: argparse takes time as the square of their number."""
@@ -124,12 +124,10 @@ def _translate(command: shell.Command, around: list[Note], release: str) -> Call
     given, extra = options.parse(words)
     is_accuracy = given["accuracy_only"]
     notes = options.notes(given, release)
-    call = pipeline.translate(
-        Parameters(
-            **{name: given[name] for name in DEFAULTS if name in given},
-            benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",
-            extra_model_args=extra,
-        )
+    call = pipeline.from_parameters(
+        **{name: given[name] for name in DEFAULTS if name in given},
+        benchmark_or_accuracy="accuracy" if is_accuracy else "benchmark",
+        extra_model_args=extra,
     )
     arguments, more = options.arguments(given, is_accuracy)
     variables = {**command.env, **variables}

@@ -11,7 +11,7 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.planning.resolve import STEPS, WARMUP_STEPS
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 
@@ -165,6 +165,22 @@ def fill(
     else:
         more, said = _benchmark(preset, key, given, since)
     return {**found, **more}, [*notes, *said]
+
+
+def left_to_preset(verb: Kind, model: str, given: Mapping[str, Any]) -> list[Note]:
+    """What the original pipeline, of release 1.3, decided otherwise where the preset decides here.
+
+    Args:
+        verb: of the call.
+        model: the model's name, or a path, of which nothing is known.
+        given: the arguments of the call.
+    """
+    found, notes = fill(verb, model, given, "1.3", {})
+    taken = ("num_inter_threads isn't given", "batch_size isn't given", "steps isn't given")
+    return [
+        Note(f"{name} isn't given", "as recommended for the model", f"the original took {value}")
+        for name, value in found.items()
+    ] + [note for note in notes if not (found and note.was in taken)]
 
 
 def _threads(

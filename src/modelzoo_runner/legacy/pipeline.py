@@ -6,6 +6,7 @@ Notes say where a meaning changed. `translate` runs and fetches nothing.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import logging
 import os
@@ -16,13 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from modelzoo_runner.api import verbs as api
+from modelzoo_runner.api import verbs
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.legacy import model_args
+from modelzoo_runner.legacy import model_args, originals
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
-from modelzoo_runner.values import preset as presets
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import presets, validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
@@ -31,33 +31,6 @@ logger = logging.getLogger("modelzoo_runner")
 
 PRECISIONS = ("fp32", "int8", "bfloat16")
 """The original's choices. Which of them a model has, its preset says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameters:
-    """The original's ten parameters as given, in its order; `run` says what each means.
-
-    Each may be text, as a pipeline passes it. The defaults are the original's, except that the
-    batch size is the model's own (the original's 128 for its default model) and that no container
-    is used.
-    """
-
-    data_location: str | Path | None = ""
-    model_name: str | Path = "resnet50"
-    precision: str = "int8"
-    mode: str = "inference"
-    batch_size: str | int | None = "-1"
-    socket_id: str | int | None = "0"
-    verbose: str | bool = "true"
-    benchmark_or_accuracy: str = "benchmark"
-    extra_model_args: str | Mapping[str, Any] = ""
-    docker_image: str | None = ""
-
-
-DEFAULTS: Mapping[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(Parameters)
-}
-"""Their names and defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +75,7 @@ class Call:
         Raises:
             RunnerError: as `benchmark` and `accuracy` do.
         """
-        verb = api.benchmark if self.verb == "benchmark" else api.accuracy
+        verb = verbs.benchmark if self.verb == "benchmark" else verbs.accuracy
         if progress is None and self.verbose:
             progress = _log
         found: BenchmarkResult | AccuracyResult = verb(
@@ -152,50 +125,69 @@ def run(
         >>> from modelzoo_runner import run
         >>> run(model_name="resnet50", batch_size="128", socket_id="0")  # doctest: +SKIP
     """
-    given = dict(locals())  # the ten parameters, before there are other local variables
-    return translate(Parameters(**given)).run()
+    return translate(**locals()).run()
+
+
+DEFAULTS: Mapping[str, Any] = {
+    name: each.default for name, each in inspect.signature(run).parameters.items()
+}
+"""The ten parameters in the original's order. Their defaults are the original's, except that the
+batch size is the model's own (the original's 128 for its default model) and that no container is
+used.
+"""
 
 
 def _log(what: str, done: int, total: int | None) -> None:
     logger.info("%s: %d of %s", what, done, "?" if total is None else total)
 
 
-def translate(given: Parameters) -> Call:
-    """The call of `benchmark` or `accuracy` that the parameters ask for.
+def translate(**given: Any) -> Call:
+    """The call of `benchmark` or `accuracy` that the parameters of `run` ask for.
+
+    Where they leave something open, the model's preset decides, and a note names what the original
+    took.
 
     Raises:
         RequestError: naming the parameter, its value and what is allowed.
 
-    >>> call = translate(Parameters(model_name="resnet50", precision="fp32", batch_size="1"))
+    >>> call = translate(model_name="resnet50", precision="fp32", batch_size="1")
     >>> print(call)
     benchmark("resnet50", precision="fp32", goal="latency", batch_size=1, socket_id=0)
     >>> print(call.shell())  # doctest: +NORMALIZE_WHITESPACE
     modelzoo-runner benchmark resnet50 --precision fp32 --goal latency --batch-size 1
     --socket-id 0
     """
-    validate.word("mode", given.mode, ("inference",))
-    precision = validate.word("precision", given.precision, PRECISIONS)
-    verb = validate.word("benchmark_or_accuracy", given.benchmark_or_accuracy, get_args(Kind))
+    call = from_parameters(**given)
+    notes = originals.left_to_preset(call.verb, call.model, call.arguments)
+    return dataclasses.replace(call, notes=(*call.notes, *notes))
+
+
+def from_parameters(**given: Any) -> Call:
+    """The same without notes on what the parameters leave open."""
+    given = {**DEFAULTS, **given}
+    validate.word("mode", given["mode"], ("inference",))
+    precision = validate.word("precision", given["precision"], PRECISIONS)
+    verb = validate.word("benchmark_or_accuracy", given["benchmark_or_accuracy"], get_args(Kind))
     is_benchmark = verb == "benchmark"
-    model = str(given.model_name)
+    model = str(given["model_name"])
     preset = _preset(model)
     extra, extra_notes = model_args.translate(
-        model_args.parse(given.extra_model_args),
+        model_args.parse(given["extra_model_args"]),
         model=model,
         precision=precision,
         preset=preset,
         benchmark=is_benchmark,
     )
-    location = _location(given.data_location)
-    batch, batch_notes = _batch_size(given.batch_size, model, preset)
-    image, image_notes = _image(given.docker_image)
+    location = _location(given["data_location"])
+    batch, batch_notes = _batch_size(given["batch_size"], model, preset)
+    image, image_notes = _image(given["docker_image"])
     arguments = {
         "precision": precision,
         "goal": "latency" if is_benchmark and batch == 1 else None,
         "data_location": location,
         "batch_size": batch,
         "socket_id": validate.count_or_unset(
-            "socket_id", given.socket_id, 0, unset="the whole machine"
+            "socket_id", given["socket_id"], 0, unset="the whole machine"
         ),
         "docker_image": image,
         **extra,
@@ -204,7 +196,7 @@ def translate(given: Parameters) -> Call:
         verb=cast(Kind, verb),
         model=model,
         arguments={name: value for name, value in arguments.items() if value is not None},
-        verbose=validate.word("verbose", given.verbose, ("true", "false")) == "true",
+        verbose=validate.word("verbose", given["verbose"], ("true", "false")) == "true",
         notes=(
             *_data_notes(model, preset, is_benchmark, location),
             *batch_notes,
@@ -246,7 +238,7 @@ def _batch_size(
 
 
 def _image(value: str | None) -> tuple[str | None, list[Note]]:
-    image = validate.image_name(value)
+    image = validate.image_name(value or None)
     if image is None:
         return None, []
     repository = re.split("[:@]", image.rsplit("/", 1)[-1])[0]

@@ -1,9 +1,8 @@
-"""A preset's network with seeded weights as a file: built here once, in float32 or quantized.
+"""A preset's network with seeded random weights: built once, in float32 or int8, and cached.
 
-A graph's folder in the cache is named after the versions of what makes it: another topology,
-quantizer or TensorFlow makes another graph. The int8 graph is made by a child process, because
-calibrating runs the network: it fixes the size of TensorFlow's thread pools, which the run after it
-wants to choose itself.
+The cache folder is named after the versions of what makes the graph. A child process makes the
+int8 graph: calibrating runs the network, which sizes TensorFlow's thread pools, and the run after
+it has to choose that itself.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def kept(plan: Plan, preset: Preset, context: Context = QUIET) -> tuple[Path, st
 
     Raises:
         RequestError: the preset names no network.
-        FetchError: it can't be kept in the cache.
+        FetchError: it can't be cached.
         WorkerError: the child that quantizes it died.
     """
     if preset.topology is None:
@@ -98,7 +97,7 @@ def _quantized(plan: Plan, topology: str, context: Context) -> tuple[Path, str]:
 
 
 def folder(*made_of: str) -> Path:
-    """Where the graphs are kept that these versions make, with this TensorFlow."""
+    """The cache folder of graphs made by these versions and this TensorFlow."""
     from modelzoo_runner.machine import facts
     from modelzoo_runner.storage import built, settings
 

@@ -1,7 +1,6 @@
-"""An accuracy run in parts: here one after another, or on the workers of a cluster.
+"""An accuracy run in parts: one after another here, or on the workers of a cluster.
 
-Parts that are done can be kept, so that another call does what is missing. What a part is and how
-parts become one result is known to `parts`; how they are kept, to `checkpoint`.
+A checkpoint keeps the parts that are done, so that another call does the missing ones.
 """
 
 from __future__ import annotations
@@ -66,12 +65,12 @@ def run(
         preset: the model.
         request: what is asked for.
         client: whose workers do the parts; `None`: this machine does.
-        checkpoint: the folder that keeps what is done.
-        context: whether the network may be used, and who is told of the examples that are done.
+        checkpoint: the folder that keeps the parts that are done.
+        context: whether the network may be used, and who is told of progress.
 
     Raises:
-        Interrupted: Ctrl-C; it holds the result of what is done.
-        RequestError: an argument can't be, or the checkpoint is of another run.
+        Interrupted: Ctrl-C; holds the result of what is done.
+        RequestError: an argument is invalid, or the checkpoint is of another run.
         RunnerError: as `accuracy`.
     """
     request = check(request, preset).with_absolute_paths()
@@ -129,7 +128,7 @@ def _run(
 
 
 def _kept(kept: Checkpoint, dataset: DatasetInfo) -> Iterator[PartResult]:
-    """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
+    """The parts in a checkpoint; what isn't part of this run is a problem of the checkpoint."""
     at = 0
     for name, record in kept.entries().items():
         try:
@@ -188,7 +187,7 @@ class LocalExecutor:
 
 
 def _identity(executor: Executor, request: Request) -> dict[str, Any]:
-    """All that must be the same for a part to be one of this run."""
+    """What must be the same for a part to belong to this run."""
     plan = codec.to_dict(executor.plan)
     env = {key: value for key, value in plan["placement"]["env"].items() if key not in _SPEED}
     matters = {key: value for key, value in plan.items() if key not in NO_MATTER | _WHERE}
@@ -220,7 +219,7 @@ _SPEED = {"OMP_NUM_THREADS"}
 
 
 def _without_place(value: Any) -> Any:
-    """A file is what is in it, not where it is."""
+    """Files are compared by content, not by path."""
     if isinstance(value, dict) and value.get("sha256"):
         return {key: each for key, each in value.items() if key not in ("path", "source")}
     return value

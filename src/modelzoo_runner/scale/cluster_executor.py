@@ -1,4 +1,4 @@
-"""The parts of an accuracy run on the workers of a Dask cluster, all with the same files."""
+"""Run the parts of an accuracy run on Dask workers that all have the same files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def opened(
 ) -> Iterator[ClusterExecutor]:
     """The workers of a client, for the parts of an accuracy run (see `accuracy.Executor`).
 
-    Each fetches the files for itself; a local path is looked for on each.
+    Each fetches the files itself; a local path is looked for on each.
 
     Raises:
         RequestError, BindingError: as `joined`; or the request says where to run.
@@ -87,7 +87,7 @@ class ClusterExecutor:
             yield (self._checked(answer) for _, answer in answers)
 
     def check(self, worker: str, plan: Plan, dataset: DatasetInfo) -> None:
-        """See that a worker has the same graph and data as the first one."""
+        """Raise if a worker has another graph or other data than the first one."""
         mine, others = _files(plan, dataset), _files(self.plan, self.dataset)
         for what, own in mine.items():
             if own != others[what]:
@@ -103,7 +103,7 @@ class ClusterExecutor:
 
 
 def _files(plan: Plan, dataset: DatasetInfo) -> dict[str, object]:
-    """What identifies the files of a run by their content."""
+    """What identifies the files of a run by content."""
     prepare = plan.preprocess_graph
     return {
         "graph": plan.graph.sha256,
@@ -119,7 +119,7 @@ def _value(answer: Answer) -> Any:
 
 
 def _check_request(request: Request) -> None:
-    """Refuse arguments that say where a worker runs: a child on its share of its node's cores."""
+    """Refuse arguments that say where a worker runs, which is on its share of its node."""
     for name in ("socket_id", "numa_node", "cpus"):
         value = getattr(request, name)
         if value not in (None, -1):

@@ -10,10 +10,10 @@ import pytest
 import tiny
 
 from modelzoo_runner import Int8Report, int8_report, quantize
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.int8.compare import Compared
 from modelzoo_runner.int8.layers import Layer
+from modelzoo_runner.machine import onednn
 
 pytestmark = pytest.mark.usefixtures("same_pools")
 

@@ -19,11 +19,11 @@ from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch, protocol
 from modelzoo_runner.planning import random_graph, resolve
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preset
 
-MOBILENET = preset.find("mobilenet_v1")
+MOBILENET = presets.find("mobilenet_v1")
 PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_OPTS": "1"})
 
 
@@ -166,7 +166,7 @@ def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(protocol, "MODULE", "no_such_module")
     asked = plan(precision="int8", seed=3)
     with pytest.raises(
-        WorkerError, match=r"quantized the graph ended with exit code 1(.|\n)*No mod"
+        WorkerError, match=r"quantize the graph ended with exit code 1(.|\n)*No mod"
     ):
         random_graph.kept(asked, MOBILENET)
     cache = Path(os.environ["MODELZOO_RUNNER_CACHE"])
@@ -183,7 +183,7 @@ def test_a_preset_without_a_topology() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", tuple(preset.every()), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", tuple(presets.every()), ids=lambda model: model.name)
 def test_every_model_in_int8_does_what_it_does_in_float32(model: Preset) -> None:
     """Detections are as many, and random scores are much the same."""
     from modelzoo_runner.backends.tensorflow.load import read_graph

@@ -17,7 +17,7 @@ from modelzoo_runner.legacy.launch_command import from_launch_command
 from modelzoo_runner.legacy.pipeline import Call
 from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.planning.resolve import resolve
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 
 RESNET50 = (
@@ -103,7 +103,7 @@ def one(command: Any, **given: Any) -> Call:
 
 
 def planned(call: Call) -> Plan:
-    found = preset.find(call.model)
+    found = presets.find(call.model)
     request = check(Request(kind=call.verb, **call.arguments), found)
     return resolve(found, request, Placement(inter_threads=1, intra_threads=28))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 
 
 def translate(
@@ -21,7 +21,7 @@ def translate(
         model_args.parse(text),
         model=model,
         precision=precision,
-        preset=preset.find(model),
+        preset=presets.find(model),
         benchmark=benchmark,
     )
 
@@ -119,14 +119,14 @@ def test_steps_are_measured_steps(
     "key",
     [
         (found.name, precision)
-        for found in preset.every()
+        for found in presets.every()
         for precision in found.precisions
         if found.run[precision]["throughput"].steps is not None
     ],
 )
 def test_the_presets_count_steps_in_the_same_way(key: tuple[str, str]) -> None:
     model, precision = key
-    run = preset.find(model).run[precision]["throughput"]
+    run = presets.find(model).run[precision]["throughput"]
     assert run.steps is not None
     inside = model_args.WARMUP_INSIDE.get(key) and run.warmup_steps
     said = f"steps={run.steps + (inside or 0)}"
@@ -159,7 +159,7 @@ def test_a_block_time_is_a_variable() -> None:
 
 
 @pytest.mark.parametrize("weights", ["random", "pretrained", "my/graph.pb"])
-@pytest.mark.parametrize("model", preset.names())
+@pytest.mark.parametrize("model", presets.names())
 def test_every_model_takes_weights(model: str, weights: str) -> None:
     assert translate(f"weights={weights}", model)[0] == {"weights": weights}
 

@@ -16,7 +16,7 @@ from modelzoo_runner.machine import allocator, topology
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.planning.resolve import resolve
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 
 ENTRIES = Path(__file__).with_name("launch_entries.txt")
 

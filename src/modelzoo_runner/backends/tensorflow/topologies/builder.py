@@ -2,7 +2,7 @@
 
 A layer here is what a frozen training export holds: each weight a Const behind an Identity `read`,
 then the convolution, the batch norm and the activation as nodes of their own. Nothing is folded:
-that is the work of the load-time optimisation.
+that is the work of the load-time optimization.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def preprocess(shorter_side: int, longer_side: int) -> Tensor:
 
 
 def propose(layers: Layers, image: Tensor, x: Tensor, count: int) -> Tensor:
-    """Boxes [count, 4] worth a look, best first; where there are fewer, zeros fill up.
+    """Boxes [count, 4] proposed by the first stage, best first, padded with zeros to `count`.
 
     A 3x3 convolution over the features `x` of the preprocessed `image`, then a box and an
     objectness for each of 12 anchors a cell. All of them go into the suppression of overlaps: of
@@ -166,7 +166,7 @@ def propose(layers: Layers, image: Tensor, x: Tensor, count: int) -> Tensor:
 def second_stage(proposals: Tensor, encodings: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     """The boxes [1, count, classes, 4] and scores [1, count, classes] of each class.
 
-    A proposal without an area, as those that fill up are, scores nothing.
+    A proposal without an area, as the padding has none, scores 0.
 
     Args:
         proposals: boxes [count, 4].
