@@ -2,7 +2,7 @@
 
     python inference.py inference.yaml
 
-Upload the file in Kubeflow's UI: it asks for the parameters of old when a run is started.
+Upload the file in Kubeflow's UI: it asks for the ten parameters when a run is started.
 """
 
 import sys

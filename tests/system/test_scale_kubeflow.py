@@ -58,7 +58,7 @@ def inference(kfp: Any, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]
     return compiled(kubeflow.inference_pipeline(POD), tmp_path / "inference.yaml")
 
 
-def test_the_ten_parameters_of_old_with_their_defaults(inference: Any) -> None:
+def test_the_ten_parameters_with_their_defaults(inference: Any) -> None:
     asked = inference[0]["root"]["inputDefinitions"]["parameters"]
 
     assert {name: said["defaultValue"] for name, said in asked.items()} == {

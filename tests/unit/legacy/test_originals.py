@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -107,8 +109,14 @@ def ran(call: Call) -> dict[str, str]:
     }
 
 
+READ_ONCE = functools.cache(presets.read)
+FOUND_ONCE = functools.cache(metadata.entry_points)  # there are hundreds of plans
+
+
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "read", READ_ONCE)
+    monkeypatch.setattr(metadata, "entry_points", FOUND_ONCE)
     monkeypatch.setattr(topology, "read", lambda *_, **__: MACHINE)
     monkeypatch.setattr(allocator, "available", lambda: {"tcmalloc": "libtcmalloc.so"})
     for name in ("OMP_NUM_THREADS", "KMP_BLOCKTIME"):

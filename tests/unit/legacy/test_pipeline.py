@@ -176,7 +176,7 @@ def test_the_recommended_runs_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("known", best_known(), ids=str)
-def test_a_recommended_run_can_be_asked_for_with_the_parameters_of_old(known: Any) -> None:
+def test_a_recommended_run_can_be_asked_for_with_the_ten_parameters(known: Any) -> None:
     call = translate(**known.parameters, data_location="/data")
     plan = planned(call)
 
