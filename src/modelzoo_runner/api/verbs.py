@@ -11,14 +11,13 @@ from typing import Any, Literal, cast
 # and loading it later would put the room in the function's place.
 from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.machine import topology
+from modelzoo_runner.machine import runtime_log, topology
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic, validate
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import atomic, presets, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
@@ -36,6 +35,7 @@ from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented()
 def benchmark(
@@ -105,6 +105,7 @@ def benchmark(
     return cast(BenchmarkResult, _run(planner.plan(preset, request, context), context))
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented(
     data_location="the labelled data, here or at gs://.",
@@ -219,7 +220,7 @@ def _run(plan: Plan, context: Context) -> Result:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import host
 
-    return host.run(plan, progress=context.progress)
+    return host.run(plan, context)
 
 
 def models() -> dict[str, Preset]:

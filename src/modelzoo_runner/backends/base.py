@@ -131,7 +131,7 @@ class Backend(Protocol):
     SUFFIXES: tuple[str, ...]
 
     def blocker(self, placement: Placement) -> str | None:
-        """Why this process can't honor the placement any more; `None` if it can.
+        """Why this process can't honor the placement any more, in words; `None` if it can.
 
         For example thread pools of other sizes, or variables that the runtime has read already.
         """

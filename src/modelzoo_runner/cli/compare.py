@@ -16,8 +16,9 @@ from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results import compare as results
 from modelzoo_runner.results.comparison import SweepComparison
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.result import BenchmarkResult, Result
-from modelzoo_runner.results.sweep import SweepResult, load_any
+from modelzoo_runner.results.sweep import SweepResult
 
 
 def compare(
@@ -43,7 +44,7 @@ def compare(
         json: save the comparison to this file; - for standard output.
         csv: save it as CSV to this file; - for standard output.
     """
-    pair: list[Any] = [load_any(path) for path in (reference, changed)]
+    pair: list[Any] = [modelzoo_runner.load(path, Exportable) for path in (reference, changed)]
     found = modelzoo_runner.compare(*pair, min_effect=min_effect)
     output.show(found, json, csv)
     each = found.comparisons if isinstance(found, SweepComparison) else (found,)

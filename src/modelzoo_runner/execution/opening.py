@@ -1,8 +1,4 @@
-"""A plan's graph, from its file to a step: read, checked, compiled by the plan's runtime.
-
-With it, where a plan has one, the graph that prepares a detector's images. What is done with the
-steps is not known here.
-"""
+"""Open a plan's graph: read, check and compile it; also the one that prepares its images."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ TRIAL_SIDE = 32
 
 @dataclass
 class Start:
-    """When a run began, how busy the machine was, and how many seconds each part of it took."""
+    """When a run began, the load average then, and how many seconds each part of the setup took."""
 
     at: str = field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -36,7 +32,7 @@ class Start:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how long the block takes."""
+        """Record how long the block takes."""
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
@@ -44,7 +40,7 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A graph that is ready to run: the plan with its tensors found, and what became of it."""
+    """A graph that is ready to run: the plan with its tensors filled in, and the graph's card."""
 
     plan: Plan
     step: Step
@@ -54,7 +50,7 @@ class Opened:
 
 @contextlib.contextmanager
 def opened(plan: Plan, start: Start) -> Iterator[Opened]:
-    """The plan's graph, ready to run; `start` is told how long each part of that took.
+    """The plan's graph, ready to run; `start` records how long each part took.
 
     Raises:
         GraphError: the graph can't be run here.
@@ -82,10 +78,7 @@ def opened(plan: Plan, start: Start) -> Iterator[Opened]:
 
 
 def with_own_facts(plan: Plan, model: Model) -> Plan:
-    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
-
-    And with the optional outputs that it has.
-    """
+    """The plan with the graph's own tensors where none are named, and its optional outputs."""
     present = model.present_outputs(plan.graph.optional)
     named = replace(plan.graph, outputs={**plan.graph.outputs, **present}, optional={})
     precision = plan.precision
@@ -102,13 +95,13 @@ def with_own_facts(plan: Plan, model: Model) -> Plan:
 
 @contextlib.contextmanager
 def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
-    """The plan with the preprocessing graph's tensors found, and its step; `None` without one.
+    """The plan with the preprocessing graph's tensors filled in, and its step; `None` without one.
 
     The step takes one image, uint8 [1, height, width, 3], and gives one row of what `fed` takes. It
-    can be called from several threads at once. It runs as it is, without optimization.
+    can be called by several threads at once, and isn't optimized.
 
     Raises:
-        GraphError: the graph can't be run, or what it makes isn't what `fed` takes.
+        GraphError: the graph can't be run, or its output isn't what `fed` takes.
     """
     if plan.preprocess_graph is None:
         yield plan, None
@@ -132,7 +125,7 @@ def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
 
 
 def _with_tensors(file: GraphFile, model: Model) -> GraphFile:
-    """The file with the graph's own tensors where no preset names any."""
+    """The file with the graph's own tensors, where no preset names them."""
     if file.outputs:
         return file
     try:
@@ -149,7 +142,7 @@ def _with_tensors(file: GraphFile, model: Model) -> GraphFile:
 
 
 def _try(file: GraphFile, step: Step, graph: GraphFile, fed: Step) -> None:
-    """Prepare a black image, to see before the run that the two graphs fit."""
+    """Prepare a black image, to check before the run that the two graphs fit."""
     import numpy as np
 
     sides = (step.input_shape or (None,) * 4)[1:-1]

@@ -1,4 +1,4 @@
-"""From what was timed and seen to a result. Nothing is run here."""
+"""Make a result of timings and observations."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ from modelzoo_runner.values.plan import Plan
 
 
 def observed_of(opened: Opened, start: Start, threads: Mapping[str, Any]) -> Observed:
-    """What was seen of the machine and the graph, as JSON will have it.
-
-    So a result is equal to its saved self.
-    """
+    """What was observed of the machine and the graph, as the values JSON has."""
     machine = {**facts.collect(), "load_average_before": start.load_average}
     runtime = backends.find(opened.plan.runtime).facts()
     machine["software"] = {**machine["software"], "runtime": runtime}
@@ -51,7 +48,7 @@ def instance_record(result: Result, timings: Timings) -> InstanceRecord:
 
 
 def require_steps(plan: Plan, timings: Timings) -> None:
-    """There is no result without a measured step."""
+    """Raise if no step was measured."""
     if timings.step_seconds:
         return
     if timings.interrupted:
@@ -66,7 +63,7 @@ def require_steps(plan: Plan, timings: Timings) -> None:
 def result_of(
     plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, source: Source
 ) -> Result:
-    """The result of the kind that the plan asks for, with what makes it doubtful as warnings."""
+    """The result of the plan's kind, with its warnings."""
     measured = len(timings.step_seconds)
     cpus = len(plan.placement.cpus) or 1
     common: dict[str, Any] = {
@@ -120,7 +117,7 @@ def result_of(
 
 
 def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
-    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    """The warning of `stop_when="decided"`: it ended the run, or why it could not."""
     if available is None:
         yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
     elif scorer.in_order_of_labels():

@@ -43,7 +43,7 @@ class Server:
             raise ValueError("measure(): give either seconds= or steps=")
         asked = {"seconds": seconds} if steps is None else {"steps": steps}
         self.child.tell(json.dumps(asked))
-        answer = listen.last_message(self.child, None)
+        answer = listen.last_message(self.child)
         timings = codec.from_dict(answer["measured"], Timings)
         if timings.interrupted:
             raise KeyboardInterrupt
@@ -89,7 +89,7 @@ def opened(
 
 def _ready(program: Program, child: Child) -> Server:
     """The child as a server, as soon as it is warm."""
-    ready = listen.last_message(child, None)
+    ready = listen.last_message(child)
     try:
         if ready.get("protocol") != protocol.VERSION:
             raise codec.CodecError((f"it speaks protocol {ready.get('protocol')}",))

@@ -14,6 +14,7 @@ from modelzoo_runner.int8.analysis import analyze
 from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.int8.rewrite import rewrite
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 
+@runtime_log.held_back()
 @accepts_former_names
 def quantize(
     graph: GraphDef | str | os.PathLike[str],

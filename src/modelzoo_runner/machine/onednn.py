@@ -1,7 +1,7 @@
-"""Which oneDNN TensorFlow computes with, and which instruction set that takes here.
+"""Which oneDNN TensorFlow uses, and which instruction set oneDNN dispatches to on this processor.
 
-Concluded from headers and flags, in no time. To hear it from oneDNN itself, with every operation it
-runs, call with `env={"ONEDNN_VERBOSE": "1"}`.
+Derived from headers and flags. oneDNN itself prints it, with every operation that it runs, with
+`env={"ONEDNN_VERBOSE": "1"}`.
 """
 
 from __future__ import annotations

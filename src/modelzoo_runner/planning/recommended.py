@@ -1,11 +1,11 @@
-"""The runs that are recommended for each model, as its preset has them."""
+"""The recommended runs of each model, from its preset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Run
 
 

@@ -74,8 +74,7 @@ class ABResult(Exportable):
     """Two or more sides, measured in turns; the first is the reference of all comparisons.
 
     `looks` is how often at most the intervals were looked at, on which their width depends, and
-    `stopped` why the measuring ended. `str()` is text, `html()` a page with a picture of the
-    rounds.
+    `stopped` why the measuring ended. `str()` is text, `plot()` draws the rounds.
     """
 
     sides: tuple[Side, ...]
@@ -202,14 +201,20 @@ class ABResult(Exportable):
 
         return ab_report.text(self)
 
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of each round's ratio, for each comparison; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.rounds(self, axis)
+
     def _repr_html_(self) -> str:
         from modelzoo_runner.results import ab_report
 
         return ab_report.html(self)
-
-    def html(self) -> str:
-        """The result as HTML with a picture of the rounds, to be shown or saved as a page."""
-        return self._repr_html_()
 
 
 def from_dict(record: Mapping[str, Any]) -> ABResult:

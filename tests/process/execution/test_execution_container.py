@@ -296,7 +296,12 @@ def test_how_a_container_ended(code: int, raised: type, how: str, tmp_path: Path
     plan: Any = SimpleNamespace(batch_size=4)
     with (tmp_path / "said").open("w+b") as said:
         death = Contained(
-            plan=plan, process=ended, answers=0, said=said, image=IMAGE, name=container.CALLED
+            plan=plan,
+            process=ended,
+            answers=0,
+            said=said,
+            image=IMAGE,
+            name="the container that ran the plan",
         ).death()
     assert type(death) is raised and str(death).startswith(how)
 

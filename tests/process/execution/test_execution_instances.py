@@ -149,14 +149,12 @@ def test_an_error_of_one_instance_is_raised_as_its_class(fakes: None, tmp_path: 
         (
             {"instances": 1, "isolation": "none"},
             RequestError,
-            'isolation="none": with instances=1 each instance is a process on CPUs of its own; '
-            'use isolation="auto" or "child"',
+            'isolation="none": instances=1 needs a process of its own',
         ),
         (
             {"cores_per_instance": 1, "binding": "none"},
             RequestError,
-            'binding="none": with cores_per_instance=1 each instance is a process on CPUs of its '
-            'own; use binding="sched_setaffinity" or "numactl"',
+            'binding="none": cores_per_instance=1 needs a process of its own',
         ),
     ],
 )

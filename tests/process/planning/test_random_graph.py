@@ -19,11 +19,11 @@ from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch, protocol
 from modelzoo_runner.planning import random_graph, resolve
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preset
 
-MOBILENET = preset.find("mobilenet_v1")
+MOBILENET = presets.find("mobilenet_v1")
 PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_OPTS": "1"})
 
 
@@ -73,7 +73,7 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(catalog, "build", refuse)
-    monkeypatch.setattr(launch, "quantize", refuse)
+    monkeypatch.setattr(launch, "write", refuse)
 
 
 def test_building_leaves_the_choice_of_threads_to_the_run(first_run: dict[str, Any]) -> None:
@@ -133,11 +133,11 @@ def test_other_weights_or_other_inputs_are_another_graph(
 ) -> None:
     wanted: list[Path] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         wanted.append(out)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
+    monkeypatch.setattr(launch, "write", write)
     path, _ = random_graph.kept(other, MOBILENET)
     assert wanted == [path]
     assert path != random_graph.kept(plan(precision="int8"), MOBILENET)[0]
@@ -147,11 +147,11 @@ def test_other_weights_or_other_inputs_are_another_graph(
 def test_the_child_gets_the_plan_with_made_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Plan] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         asked.append(plan)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
+    monkeypatch.setattr(launch, "write", write)
     wanted = plan(precision="int8", seed=7, data_location="somewhere", timeout=5.0, batch_size=64)
     random_graph.kept(wanted, MOBILENET)
     (given,) = asked
@@ -166,7 +166,7 @@ def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(protocol, "MODULE", "no_such_module")
     asked = plan(precision="int8", seed=3)
     with pytest.raises(
-        WorkerError, match=r"quantized the graph ended with exit code 1(.|\n)*No mod"
+        WorkerError, match=r"quantize the graph ended with exit code 1(.|\n)*No mod"
     ):
         random_graph.kept(asked, MOBILENET)
     cache = Path(os.environ["MODELZOO_RUNNER_CACHE"])
@@ -183,7 +183,7 @@ def test_a_preset_without_a_topology() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", tuple(preset.every()), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", tuple(presets.every()), ids=lambda model: model.name)
 def test_every_model_in_int8_does_what_it_does_in_float32(model: Preset) -> None:
     """Detections are as many, and random scores are much the same."""
     from modelzoo_runner.backends.tensorflow.load import read_graph

@@ -17,6 +17,7 @@ from modelzoo_runner.backends.tensorflow.opdef import stated
 from modelzoo_runner.backends.tensorflow.prepare import fold_constants, remove_pass_through
 from modelzoo_runner.backends.tensorflow.tensors import ends, guess_tensors, placeholders
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class GraphCard:
         return "\n".join([*page, f"  and {rest} more"] if rest > 0 else page)
 
 
+@runtime_log.held_back()
 @accepts_former_names
 def inspect_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) -> GraphCard:
     """The card of a frozen graph. Nothing of the graph is run.
