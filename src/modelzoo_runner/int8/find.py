@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.tensors import upstream
 from modelzoo_runner.int8.analysis import Analysis, canonical
 from modelzoo_runner.int8.fused import (
@@ -108,7 +108,7 @@ class _Walk:
 
     def _pool(self, node: NodeDef, inputs: list[str]) -> None:
         window = list(stated(node, "ksize").list.i)
-        plain = window[0] == window[3] == 1 and stated(node, "data_format").s in (b"", b"NHWC")
+        plain = window[0] == window[3] == 1 and data_format(node) == "NHWC"
         plain &= stated(node, "padding").s in (b"SAME", b"VALID")
         wide = node.op == "AvgPool" and window[1] * window[2] > _WIDEST_AVERAGE
         if plain and not wide:

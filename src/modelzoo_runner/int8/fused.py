@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.int8.analysis import Analysis, canonical
 
@@ -128,9 +128,8 @@ def _matrix_product(node: NodeDef, weights: NDArray[Any]) -> FusedLayer:
 def _convolution(node: NodeDef, weights: NDArray[Any], analysis: Analysis) -> FusedLayer:
     """With a Pad node before it fused."""
     depthwise = node.op == "DepthwiseConv2dNative"
-    data_format = stated(node, "data_format").s.decode() or "NHWC"
-    if data_format != "NHWC":
-        raise NotQuantizable(f"its data format is {data_format}, and int8 has NHWC only")
+    if data_format(node) != "NHWC":
+        raise NotQuantizable(f"its data format is {data_format(node)}, and int8 has NHWC only")
     if depthwise and weights.shape[3] != 1:
         raise NotQuantizable("it has more than one output channel for each input channel")
     image = analysis.sizes[source(node.input[0])]

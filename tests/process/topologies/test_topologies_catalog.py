@@ -22,20 +22,13 @@ def test_names_are_sorted():
 
 
 def test_unknown_topology_names_the_near_ones():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"topology='inception_v5'.*'inception_v4'"):
         catalog.build("inception_v5")
-    assert str(caught.value) == (
-        "topology='inception_v5': no such topology. Did you mean 'inception_v4' or "
-        "'inception_v3' or 'inception_resnet_v2'?"
-    )
 
 
 def test_unknown_parameter_names_the_near_ones():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"clases=10.*'classes'"):
         catalog.build("resnet_v1_50", clases=10)
-    assert str(caught.value) == (
-        "clases=10: resnet_v1_50 has no such parameter. Did you mean 'classes'?"
-    )
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "0"])

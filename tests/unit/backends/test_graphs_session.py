@@ -138,12 +138,11 @@ def test_another_batch_size_than_a_fixed_one_is_refused() -> None:
     import tensorflow as tf
 
     graph_def = made(lambda: tf.nn.relu(placeholder(4, 3), name="output"))
-    with opened(graph_def, "output:0") as step, pytest.raises(RequestError) as error:
+    with (
+        opened(graph_def, "output:0") as step,
+        pytest.raises(RequestError, match=r"batch: .*\[4, 3\], not \[8, 3\].*batch size of 4"),
+    ):
         step(np.zeros((8, 3), "f4"))
-    assert str(error.value) == (
-        "batch: the graph takes the shape [4, 3], not [8, 3]. This graph is made for a batch size "
-        "of 4"
-    )
 
 
 def test_a_graph_may_leave_the_rank_open() -> None:
@@ -175,10 +174,7 @@ def test_what_fails_while_running_is_one_sentence() -> None:
             step(np.zeros((2, 4), "f4"))
         # And the step can go on.
         assert step(np.zeros((3, 3), "f4"))[0].shape == (3, 3)
-    assert str(error.value) == (
-        "TensorFlow can't run the graph: Input to reshape is a tensor with 8 values, but the "
-        "requested shape has 9"
-    )
+    assert "8 values, but the requested shape has 9" in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__
 

@@ -9,7 +9,7 @@ import pytest
 
 from modelzoo_runner import Preset, accuracy, benchmark, load
 from modelzoo_runner.backends import base as backends
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.preset import ROLES, Graph
 
@@ -46,19 +46,9 @@ def test_another_distributions_are_found_by_their_entry_points(
     monkeypatch.delitem(tasks.TASKS, "mean")
     assert backends.find("fake").NAME == "fake"
     assert backends.name_for("model.fake") == "fake"
+    assert backends.name_for("model.onnx") == "onnxruntime"
     assert backends.name_for("model.pb") == backends.name_for("folder") == "tensorflow"
     assert tasks.find("mean").DATA_FORM == "text files of numbers"
-
-
-def test_a_file_that_no_installed_runtime_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("model.onnx").write_bytes(
-        b"\x08\x08\x12\x07pytorch\x3a\x04\x0a\x02\x0a\x00\x42\x02\x10\x0d"
-    )
-    with pytest.raises(GraphError, match=r"model\.onnx.*ONNX.*No installed runtime"):
-        benchmark("model.onnx", steps=1, isolation="none")
 
 
 def test_what_there_is_not_is_an_error_with_the_near_names() -> None:

@@ -30,8 +30,8 @@ _META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no
 CHECKPOINT = Format("a checkpoint, which has weights and no frozen graph", _FREEZE)
 _ONNX = Format(
     "an ONNX model",
-    "No installed runtime reads it: install one (a package with an entry point in the group "
-    "modelzoo_runner.backends), or give the .pb it was made from.",
+    "benchmark() and accuracy() run it with a runtime that reads ONNX if its name ends in .onnx; "
+    "for TensorFlow give the .pb it was made from.",
 )
 _TFLITE = Format(
     "a TensorFlow Lite model",

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def filter_shape(node: NodeDef, nodes: Nodes) -> tuple[int, ...] | None:
 
 def _window(node: NodeDef, image: Size, kernel: Sequence[int], *, channels: Length) -> Size | None:
     """The size after a sliding window, by the operation's own formula."""
-    if stated(node, "data_format").s not in (b"", b"NHWC"):
+    if data_format(node) != "NHWC":
         return None
     strides = list(stated(node, "strides").list.i)
     dilations = list(stated(node, "dilations").list.i) or [1] * 4

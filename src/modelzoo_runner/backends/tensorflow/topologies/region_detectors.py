@@ -16,7 +16,6 @@ from modelzoo_runner.backends.tensorflow.topologies.builder import (
     GraphDef,
     Layers,
     Tensor,
-    constant,
     positive,
 )
 
@@ -158,7 +157,7 @@ def propose(layers: Layers, image: Tensor, x: Tensor, count: int) -> Tensor:
             score_threshold=0.0,
             name="NonMaxSuppression",
         )
-        found = boxes.clip(tf.gather(found, kept))
+        found = tf.clip_by_value(tf.gather(found, kept), 0.0, 1.0)
         found = tf.pad(found, [[0, count - tf.shape(kept)[0]], [0, 0]])
         return tf.ensure_shape(found, [count, 4], name="proposals")
 
@@ -199,12 +198,12 @@ def _anchors(grid: Tensor, image: Tensor) -> Tensor:
     """The anchors on a `grid` of (height, width) cells, cut at the borders of `image`: [-1, 4]."""
     import tensorflow as tf
 
-    half = constant(cell() / 2, "half")
+    half = tf.constant(cell() / 2, name="half")
     y, x = tf.meshgrid(tf.range(grid[0]), tf.range(grid[1]), indexing="ij")
     centers = tf.cast(tf.reshape(tf.stack([y, x], axis=-1) * STRIDE, [-1, 1, 2]), tf.float32)
     corners = tf.concat([centers - half, centers + half], axis=-1)
     sides = tf.tile(tf.cast(image, tf.float32), [2])
-    return boxes.as_anchors(boxes.clip(tf.reshape(corners / sides, [-1, 4])))
+    return boxes.as_anchors(tf.clip_by_value(tf.reshape(corners / sides, [-1, 4]), 0.0, 1.0))
 
 
 def _predict_by_crops(
