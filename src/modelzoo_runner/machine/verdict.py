@@ -132,14 +132,15 @@ def _fatal(counters: Counters) -> Iterator[str]:
         yield f"the machine was suspended for {counters.slept_seconds:.1f} s: measure again"
     if counters.cpus_lost:
         yield (
-            f"CPU {format_cpu_list(counters.cpus_lost)} became unavailable to this process "
-            "during the run: find out what changes its CPU set or takes CPUs offline, and measure again"
+            f"CPU {format_cpu_list(counters.cpus_lost)} became unavailable to this process during "
+            "the run: find out what changes its CPU set or takes CPUs offline, and measure again"
         )
     throttled = counters.throttled_seconds or 0.0
     if throttled > THROTTLED * counters.wall_seconds:
         yield (
             f"the CPU quota throttled the run for {throttled:.1f} s of "
-            f"{counters.wall_seconds:.1f}: use fewer threads (num_cores=), or raise the control group's quota"
+            f"{counters.wall_seconds:.1f}: use fewer threads (num_cores=), or raise the quota of "
+            "the control group"
         )
     if _share(counters.others_seconds, counters) > MANY_OTHERS:
         yield _others(counters)
