@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import GraphError, RequestError, nearest
-from modelzoo_runner.planning import frozen, random_graph
+from modelzoo_runner.planning import converted, frozen, random_graph
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Plan
@@ -33,13 +34,16 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
         from modelzoo_runner.storage import images
 
         image = images.local(image.name, context)
+    # Other runtimes' int8 is made of the float32 graph.
+    is_converted = base.converts(plan.runtime)
+    of_graph = dataclasses.replace(plan, precision="fp32") if is_converted else plan
     here = dataclasses.replace(
         plan,
         docker_image=image,
-        graph=_graph(plan, preset, context),
+        graph=_graph(of_graph, preset, context),
         preprocess_graph=_preprocess_graph(plan, preset, context),
     )
-    return with_data(here, context)
+    return converted.kept(with_data(here, context), context)
 
 
 def with_data(plan: Plan, context: Context) -> Plan:
