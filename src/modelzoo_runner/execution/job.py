@@ -73,7 +73,7 @@ class Warmed:
         One step before them isn't counted: it finds the caches as another process left them. During
         it each thread is pinned to a CPU in turn, so that no process keeps the less busy ones.
         """
-        with binding.dealt_anew(random.randrange(1024)):
+        with binding.pinned_in_turn(random.randrange(1024)):
             loop.run(self.step, self.batches, steps=1)
         return loop.run(self.step, self.batches, steps=steps or 1, min_seconds=seconds)
 
