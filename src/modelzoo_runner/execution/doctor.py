@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from modelzoo_runner.backends import base as backends
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.execution import host, opening
-from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.results import diagnosis
 from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.tasks import base as tasks
@@ -39,21 +37,17 @@ def run(plan: Plan) -> Diagnosis:
 def here(plan: Plan) -> Diagnosis:
     """Examine the images in this process, with the plan's CPUs and threads."""
     began = time.monotonic()
-    backend = backends.find(plan.runtime)
-    with environment.variables(plan.placement.env), binding.bound(plan.placement) as bound:
-        backend.import_runtime()
-        backend.set_threads(plan.placement)
-        with opening.opened(plan, opening.Start()) as opened:
-            plan = opened.plan
-            examine = getattr(tasks.find(plan.task), "examine", None)
-            if examine is None:
-                raise RequestError(f"task={plan.task!r}: there is nothing to look at in it")
-            found = examine(plan, plan.data_location or "", opened.step, opened.prepare)
+    with opening.opened(plan) as opened:
+        plan = opened.plan
+        examine = getattr(tasks.find(plan.task), "examine", None)
+        if examine is None:
+            raise RequestError(f"task={plan.task!r}: there is nothing to look at in it")
+        found = examine(plan, plan.data_location or "", opened.step, opened.prepare)
     shared = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
     return Diagnosis(
         model=plan.model,
         precision=plan.precision,
         data_location=plan.data_location or "",
         seconds=round(time.monotonic() - began, 3),
-        **{**shared, "warnings": (*found.warnings, *bound.warnings)},
+        **{**shared, "warnings": (*found.warnings, *opened.warnings)},
     )

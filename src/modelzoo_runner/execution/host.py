@@ -92,7 +92,7 @@ def why_not_here(plan: Plan) -> str | None:
     if plan.timeout is not None:
         return "timeout= needs a process that can be ended"
     if placement.allocator != "system":
-        return f"{placement.allocator} has to be loaded before anything else is"
+        return f"{placement.allocator} has to be preloaded when a process starts"
     if placement.binding == "numactl":
         return "numactl starts a process of its own"
     return binding.too_late(placement) or base.find(plan.runtime).blocker(placement)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelzoo_runner.backends import base as backends
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.execution import loop, opening, outcome
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
-from modelzoo_runner.machine import binding, environment, interference, verdict
+from modelzoo_runner.machine import binding, interference, verdict
 from modelzoo_runner.results import gates
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import BenchmarkResult, Result
@@ -51,12 +50,11 @@ def runs(
     when the generator ends or is closed. Raises what `run` does; no results follow.
     """
     plan = next(plans)
-    start = Start()
-    with _opened(plan, start) as (opened, threads, warnings):
-        yield _measured(opened, start, threads, warnings, context, barrier)
+    with opening.opened(plan) as opened:
+        yield _measured(opened, context, barrier)
         for other in plans:
-            opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
-            yield _measured(opened, Start(), threads, warnings, context, barrier)
+            own = replace(opened.plan, examples=other.examples)
+            yield _measured(replace(opened, plan=own, start=Start()), context, barrier)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Warmed:
         One step before them isn't counted: it finds the caches as another process left them. During
         it each thread is pinned to a CPU in turn, so that no process keeps the less busy ones.
         """
-        with binding.dealt_anew(random.randrange(1024)):
+        with binding.pinned_in_turn(random.randrange(1024)):
             loop.run(self.step, self.batches, steps=1)
         return loop.run(self.step, self.batches, steps=steps or 1, min_seconds=seconds)
 
@@ -83,9 +81,8 @@ class Warmed:
 @contextlib.contextmanager
 def warmed(plan: Plan) -> Iterator[Warmed]:
     """The plan's graph, opened and warmed up, to be measured on request."""
-    start = Start()
     with (
-        _opened(plan, start) as (opened, threads, warnings),
+        opening.opened(plan) as opened,
         tasks.open_source(opened.plan, opened.step, opened.prepare) as source,
     ):
         if plan.warmup_steps:
@@ -95,33 +92,12 @@ def warmed(plan: Plan) -> Iterator[Warmed]:
             plan=opened.plan,
             step=opened.step,
             batches=source.batches,
-            observed=outcome.observed_of(opened, start, {**threads, "found": found.summary()}),
-            warnings=(*source.warnings, *warnings, *found.warnings),
+            observed=outcome.observed_of(opened, found),
+            warnings=(*source.warnings, *opened.warnings, *found.warnings),
         )
 
 
-@contextlib.contextmanager
-def _opened(
-    plan: Plan, start: Start
-) -> Iterator[tuple[Opened, Mapping[str, Any], tuple[str, ...]]]:
-    """The opened graph, the runtime's threads, and warnings; this process is bound meanwhile."""
-    backend = backends.find(plan.runtime)
-    with environment.variables(plan.placement.env), binding.bound(plan.placement) as bound:
-        with start.timed("import"):
-            backend.import_runtime()
-        threads = backend.set_threads(plan.placement)
-        with opening.opened(plan, start) as opened:
-            yield opened, threads, bound.warnings
-
-
-def _measured(
-    opened: Opened,
-    start: Start,
-    threads: Mapping[str, Any],
-    warnings: tuple[str, ...],
-    context: Context,
-    barrier: Callable[[], None] | None,
-) -> Result:
+def _measured(opened: Opened, context: Context, barrier: Callable[[], None] | None) -> Result:
     """The result of the opened plan's examples."""
     plan = opened.plan
     with contextlib.ExitStack() as stack:
@@ -134,12 +110,18 @@ def _measured(
         counters = watch.stop()
         outcome.require_steps(plan, timings)
         found = binding.read_back(plan.placement)
-        observed = outcome.observed_of(opened, start, {**threads, "found": found.summary()})
+        observed = outcome.observed_of(opened, found)
         judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
         observed = replace(observed, interference=codec.to_dict(judged))
         result = outcome.result_of(plan, observed, timings, scorer, source)
     notes = opened.card.get("notes", ())
-    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings, *notes)
+    warnings = (
+        *result.warnings,
+        *source.warnings,
+        *opened.warnings,
+        *found.warnings,
+        *notes,
+    )
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
         result = replace(result, instances=(outcome.instance_record(result, timings),))

@@ -158,7 +158,7 @@ def too_long(plan: Plan) -> str:
 def stderr_tail(said: bytes) -> str:
     """The end of what a child said on standard error, as a sentence of an error."""
     lines = said.decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
-    return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
+    return "Its standard error ended with:\n" + "\n".join(lines) if lines else "It printed nothing."
 
 
 def _answer(child: Child, deadline: float | None, context: Context) -> Message | None:

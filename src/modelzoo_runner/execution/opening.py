@@ -13,6 +13,7 @@ from typing import Any
 from modelzoo_runner.backends import base
 from modelzoo_runner.backends.base import Model, Step, show_shape
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import GraphFile, Plan
 
@@ -40,41 +41,65 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A graph that is ready to run: the plan with its tensors filled in, and the graph's card."""
+    """A graph that is ready to run, in a process that is bound.
+
+    `plan` has the graph's tensors; `card` is what was done to the graph, `threads` the runtime's
+    thread counts, `warnings` those of binding.
+    """
 
     plan: Plan
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
+    threads: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    start: Start
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, start: Start) -> Iterator[Opened]:
-    """The plan's graph, ready to run; `start` records how long each part took.
+def opened(plan: Plan) -> Iterator[Opened]:
+    """The plan's graph, ready to run; this process has the plan's CPUs and variables meanwhile.
 
     Raises:
+        BindingError: this process can't be bound as planned.
         GraphError: the graph can't be run here.
     """
+    start = Start()
     backend = base.find(plan.runtime)
-    with start.timed("read"):
-        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
-    if plan.feeds:
-        model = model.with_feeds(plan.feeds)
-    plan = with_own_facts(plan, model)
-    input, outputs = plan.graph.input or "", plan.graph.outputs
-    model.check_tensors(input, outputs)
-    compiled = backend.compile(
-        model,
-        input=input,
-        outputs=list(outputs.values()),
-        placement=plan.placement,
-        precision=plan.precision,
-        optimize=plan.optimize,
-        timed=start.timed,
-    )
-    plan = replace(plan, encoded_input=compiled.step.input_dtype == base.ENCODED)
-    with contextlib.closing(compiled.step) as step, _preprocessor(plan, step) as (plan, prepare):
-        yield Opened(plan=plan, step=step, prepare=prepare, card=compiled.card)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment.variables(plan.placement.env))
+        bound = stack.enter_context(binding.bound(plan.placement))
+        with start.timed("import"):
+            backend.import_runtime()
+        threads = backend.set_threads(plan.placement)
+        with start.timed("read"):
+            model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+        if plan.feeds:
+            model = model.with_feeds(plan.feeds)
+        plan = with_own_facts(plan, model)
+        input, outputs = plan.graph.input or "", plan.graph.outputs
+        model.check_tensors(input, outputs)
+        compiled = backend.compile(
+            model,
+            input=input,
+            outputs=list(outputs.values()),
+            placement=plan.placement,
+            precision=plan.precision,
+            optimize=plan.optimize,
+            timed=start.timed,
+        )
+        step = stack.enter_context(contextlib.closing(compiled.step))
+        plan = replace(plan, encoded_input=step.input_dtype == base.ENCODED)
+        plan, prepare = stack.enter_context(_preprocessor(plan, step))
+        yield Opened(
+            plan=plan,
+            step=step,
+            prepare=prepare,
+            card=compiled.card,
+            threads=threads,
+            warnings=bound.warnings,
+            start=start,
+        )
 
 
 def with_own_facts(plan: Plan, model: Model) -> Plan:

@@ -102,7 +102,7 @@ def bound(placement: Placement) -> Iterator[Binding]:
 
 
 @contextlib.contextmanager
-def dealt_anew(first: int) -> Iterator[None]:
+def pinned_in_turn(first: int) -> Iterator[None]:
     """Pin each thread of this process to one of its CPUs, in turn from the `first` on; on leaving,
     each may use all of its CPUs again.
 

@@ -238,9 +238,9 @@ def _warnings(
     busy = min(threads[1], cpus)
     if topology.quota is not None and topology.quota < busy:
         yield (
-            f"a control group gives this process {topology.quota:g} CPUs of time and {busy} "
-            f"thread{' wants one' if busy == 1 else 's want one each'}: the run will be throttled, "
-            "and its slow steps say nothing about the model"
+            f"the CPU quota of this process is {topology.quota:g} CPUs, for {busy} busy "
+            f"thread{'' if busy == 1 else 's'}: the run will be throttled, and its slow steps say "
+            "nothing about the model"
         )
     if omp_in_process == omp and omp != str(threads[1]):
         yield (

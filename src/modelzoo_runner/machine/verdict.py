@@ -129,17 +129,18 @@ def _window(index: int, counters: Counters) -> Window:
 
 def _fatal(counters: Counters) -> Iterator[str]:
     if counters.slept_seconds > SLEPT_SECONDS:
-        yield f"the machine slept for {counters.slept_seconds:.1f} s: measure again"
+        yield f"the machine was suspended for {counters.slept_seconds:.1f} s: measure again"
     if counters.cpus_lost:
         yield (
-            f"CPU {format_cpu_list(counters.cpus_lost)} was taken from this process during the "
-            "run: see who changes CPU sets or takes CPUs offline here, and measure again"
+            f"CPU {format_cpu_list(counters.cpus_lost)} became unavailable to this process during "
+            "the run: find out what changes its CPU set or takes CPUs offline, and measure again"
         )
     throttled = counters.throttled_seconds or 0.0
     if throttled > THROTTLED * counters.wall_seconds:
         yield (
-            f"a CPU quota held the run up for {throttled:.1f} s of {counters.wall_seconds:.1f}: "
-            "use fewer threads (num_cores=), or raise the control group's quota"
+            f"the CPU quota throttled the run for {throttled:.1f} s of "
+            f"{counters.wall_seconds:.1f}: use fewer threads (num_cores=), or raise the quota of "
+            "the control group"
         )
     if _share(counters.others_seconds, counters) > MANY_OTHERS:
         yield _others(counters)
@@ -151,7 +152,7 @@ def _noise(counters: Counters) -> Iterator[str]:
     throttled = counters.throttled_seconds or 0.0
     if counters.throttled_periods and throttled <= THROTTLED * counters.wall_seconds:
         yield (
-            f"a CPU quota held the run up in {counters.throttled_periods} periods: use fewer "
+            f"the CPU quota throttled the run in {counters.throttled_periods} periods: use fewer "
             "threads (num_cores=), or raise the control group's quota"
         )
     if OTHERS < _share(counters.others_seconds, counters) <= MANY_OTHERS:

@@ -18,7 +18,7 @@ from modelzoo_runner.values.plan import GraphFile, Plan
 from modelzoo_runner.values.preset import Graph
 
 
-def kept(plan: Plan, path: Path, known: Graph, context: Context) -> GraphFile | None:
+def cached(plan: Plan, path: Path, known: Graph, context: Context) -> GraphFile | None:
     """The frozen graph of the model at a path; `None` if there is no model to freeze there.
 
     The tensors of the preset's own graph (`known`) aren't those of a frozen model.

@@ -72,7 +72,7 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
     if plan.signature is not None and plan.graph.source != "path":
         raise _no_signature(plan, f"weights={plan.graph.source!r}")
     if plan.graph.source == "random":
-        built, sha256 = random_graph.kept(plan, preset, context)
+        built, sha256 = random_graph.cached(plan, preset, context)
         return dataclasses.replace(plan.graph, path=str(built), sha256=sha256)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, context)
@@ -81,7 +81,7 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
             hint = f"Did you mean {near[0]!r}?" if near else "Give 'pretrained', 'random' or a path"
             raise RequestError(f"weights={plan.graph.path!r}: there is no such file. {hint}")
         known = preset.graph[graph_precision(plan.precision)]
-        graph = frozen.kept(plan, path, known, context)
+        graph = frozen.cached(plan, path, known, context)
         if graph is not None:
             return graph
         if plan.signature is not None:

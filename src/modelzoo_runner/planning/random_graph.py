@@ -29,7 +29,7 @@ QUANTIZER_VERSION = 1
 """Raised with every change after which quantizing the same graph gives another one."""
 
 
-def kept(plan: Plan, preset: Preset, context: Context = QUIET) -> tuple[Path, str]:
+def cached(plan: Plan, preset: Preset, context: Context = QUIET) -> tuple[Path, str]:
     """The file of the preset's network with the weights of `plan.seed`, and its SHA-256.
 
     Raises:

@@ -79,7 +79,10 @@ def run(
     with contextlib.ExitStack() as stack:
         executor: Executor
         if client is None:
-            executor = LocalExecutor.of(preset, request, context)
+            plan = planner.plan(preset, request, context)
+            executor = LocalExecutor(
+                plan=plan, dataset=tasks.dataset(plan), versions=facts.versions()
+            )
         else:
             from modelzoo_runner.scale import cluster_executor
 
@@ -167,11 +170,6 @@ class LocalExecutor:
     dataset: DatasetInfo
     versions: Mapping[str, str | None]
     workers: int = 1
-
-    @classmethod
-    def of(cls, preset: Preset, request: Request, context: Context) -> LocalExecutor:
-        plan = planner.plan(preset, request, context)
-        return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
 
     @contextlib.contextmanager
     def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:

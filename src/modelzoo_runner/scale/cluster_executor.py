@@ -14,7 +14,7 @@ from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
-from modelzoo_runner.scale.cluster_worker import Answer, Job, Prepared
+from modelzoo_runner.scale.cluster_worker import Answer, Job
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
@@ -44,7 +44,15 @@ def opened(
         with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
             found = {answer.worker: _value(answer) for _, answer in answers}
         worker, first = next(iter(found.items()))
-        executor = ClusterExecutor(cluster=cluster, job=job, first=worker, found=first)
+        executor = ClusterExecutor(
+            cluster=cluster,
+            job=job,
+            first=worker,
+            plan=first.plan,
+            dataset=first.dataset,
+            versions=cluster.group.versions,
+            workers=len(cluster.addresses),
+        )
         for other, seen in found.items():
             executor.check(other, seen.plan, seen.dataset)
         yield executor
@@ -52,32 +60,15 @@ def opened(
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterExecutor:
-    """Runs the parts on workers; all must have the files that the worker `first` has (`found`)."""
+    """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`."""
 
     cluster: Cluster
     job: Job
     first: str
-    found: Prepared
-
-    @property
-    def plan(self) -> Plan:
-        """Of all the examples, as the first worker would run them."""
-        return self.found.plan
-
-    @property
-    def dataset(self) -> DatasetInfo:
-        """The data, as all workers see it."""
-        return self.found.dataset
-
-    @property
-    def versions(self) -> Mapping[str, str | None]:
-        """Those of all workers."""
-        return self.cluster.group.versions
-
-    @property
-    def workers(self) -> int:
-        """How many there were at the start."""
-        return len(self.cluster.addresses)
+    plan: Plan
+    dataset: DatasetInfo
+    versions: Mapping[str, str | None]
+    workers: int
 
     @contextlib.contextmanager
     def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:

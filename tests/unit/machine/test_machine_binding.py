@@ -235,7 +235,7 @@ def test_threads_are_dealt_to_the_cpus_in_turn_and_may_use_all_of_them_afterward
         each.start()
     try:
         numbers = [each.native_id or 0 for each in threads]
-        with binding.dealt_anew(1):
+        with binding.pinned_in_turn(1):
             dealt = [os.sched_getaffinity(number) for number in numbers]
         assert all(len(cpus) == 1 and cpus <= usable for cpus in dealt)
         assert set.union(*dealt) == usable or len(usable) > len(numbers)

@@ -50,8 +50,8 @@ def test_what_can_not_be_read_is_not_held_against_a_run():
 
 
 CAUSES = [
-    ({"slept_seconds": 30.0}, "invalid", "slept for 30.0 s"),
-    ({"cpus_lost": (2, 3)}, "invalid", "CPU 2-3 was taken"),
+    ({"slept_seconds": 30.0}, "invalid", "suspended for 30.0 s"),
+    ({"cpus_lost": (2, 3)}, "invalid", "CPU 2-3 became unavailable"),
     ({"throttled_periods": 40, "throttled_seconds": 2.0}, "invalid", "quota .* 2.0 s of 10.0"),
     ({"throttled_periods": 1, "throttled_seconds": 0.05}, "noisy", "quota .* in 1 periods"),
     ({"others_seconds": 12.0}, "invalid", "other processes took 30%"),
