@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.paired import PairedComparison, compare_predictions
     from modelzoo_runner.api.report import report
+    from modelzoo_runner.api.runtimes import runtimes
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.results.draw import draw_detections
     from modelzoo_runner.results.load import load
     from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
+    from modelzoo_runner.results.runtimes import RuntimesResult
     from modelzoo_runner.results.sweep import Failure, SweepResult
     from modelzoo_runner.values.plan import Plan
     from modelzoo_runner.values.preset import Preset
@@ -81,6 +83,7 @@ _MODULES = {
     "RequestError": "errors",
     "ResultError": "errors",
     "RunnerError": "errors",
+    "RuntimesResult": "results.runtimes",
     "SweepComparison": "results.comparison",
     "SweepResult": "results.sweep",
     "UnknownModel": "errors",
@@ -106,6 +109,7 @@ _MODULES = {
     "quantize": "int8.quantize",
     "report": "api.report",
     "run": "legacy.pipeline",
+    "runtimes": "api.runtimes",
     "score_detections": "api.detections",
     "sweep": "api.sweep",
 }
@@ -142,6 +146,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "RuntimesResult",
     "SweepComparison",
     "SweepResult",
     "UnknownModel",
@@ -168,6 +173,7 @@ __all__ = [
     "quantize",
     "report",
     "run",
+    "runtimes",
     "score_detections",
     "sweep",
 ]

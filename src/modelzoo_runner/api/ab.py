@@ -96,7 +96,7 @@ def ab_test(
     budget = validate.seconds("max_seconds", max_seconds)
     context = Context(offline=offline, progress=progress)
     asked = [
-        _side(each, shared, "abcdefghijklmnopqrstuvwxyz"[number % 26], context)
+        side_of(each, shared, "abcdefghijklmnopqrstuvwxyz"[number % 26], context)
         for number, each in enumerate((a, b, *others))
     ]
     names = [name for name, _, _ in asked]
@@ -120,7 +120,7 @@ def ab_test(
     )
 
 
-def _side(
+def side_of(
     asked: Asked, shared: Mapping[str, Any], name: str, context: Context
 ) -> tuple[str, Plan, str | None]:
     """The name, the plan and the interpreter of a side."""

@@ -31,7 +31,11 @@ DEFAULT = "tensorflow"
 ENCODED = "object"
 """The `input_dtype` of a model that takes encoded images: an array of bytes."""
 
-BACKENDS: dict[str, str] = {DEFAULT: "modelzoo_runner.backends.tensorflow.backend"}
+BACKENDS: dict[str, str] = {
+    DEFAULT: "modelzoo_runner.backends.tensorflow.backend",
+    "onnxruntime": "modelzoo_runner.backends.onnxruntime",
+    "openvino": "modelzoo_runner.backends.openvino",
+}
 """The module of each runtime. It is imported when it is first asked for."""
 
 GROUP = "modelzoo_runner.backends"
@@ -177,6 +181,44 @@ class Backend(Protocol):
 
     def facts(self) -> Mapping[str, Any]:
         """What a result records as `machine.software.runtime`: `name` and `version` at least."""
+
+
+class Converter(Protocol):
+    """What a runtime has besides, if frozen graphs are converted for it.
+
+    `READS` are the suffixes that need no conversion, `CONVERTED` is that of the file it makes,
+    `PACKAGES` are needed to run it, and `CONVERTERS` to convert, by precision.
+    """
+
+    READS: tuple[str, ...]
+    CONVERTED: str
+    PACKAGES: tuple[str, ...]
+    CONVERTERS: Mapping[str, tuple[str, ...]]
+
+    def convert(
+        self,
+        graph_def: Any,
+        out: Path,
+        *,
+        input: str,
+        outputs: Sequence[str],
+        calibration: Sequence[Array] | None,
+    ) -> None:
+        """Write the frozen graph in the runtime's format, in int8 if there is `calibration`.
+
+        Raises:
+            GraphError: it can't be converted.
+        """
+
+
+def converts(name: str) -> bool:
+    """Whether frozen graphs are converted for the runtime of that name."""
+    return hasattr(find(name), "convert")
+
+
+def converter(name: str) -> Converter:
+    """The runtime of that name, one for which `converts` holds."""
+    return cast(Converter, find(name))
 
 
 def find(name: str) -> Backend:

@@ -139,6 +139,46 @@ def ab(
     gates.check_speed([(name, each, True) for name, each in ratios], fail_if_slower)
 
 
+@options.like(
+    modelzoo_runner.runtimes,
+    modelzoo_runner.benchmark,
+    leave_out=(*api.NOT_OF_A_SIDE, "progress", "runtime", "precision", "shared"),
+)
+def runtimes(
+    model: str,
+    /,
+    *,
+    runtimes: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    precisions: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    offline: bool = False,
+    json: options.Json = None,
+    csv: options.Json = None,
+    html: options.Json = None,
+    **given: Any,
+) -> None:
+    """Measure a model in each runtime and precision.
+
+    Args:
+        runtimes: tensorflow, onnxruntime or openvino; give it once for each. The first is the
+            reference.
+        precisions: fp32, int8 or bfloat16; give it once for each.
+        offline: never touch the network.
+        json: save the result, with every round, to this file; - for standard output.
+        csv: save a row for each runtime and precision to this file; - for standard output.
+        html: save the table as a page to this file; - for standard output.
+    """
+    chosen = {"runtimes": runtimes, "precisions": precisions}
+    given |= {name: value for name, value in chosen.items() if value is not None}
+    output.run(
+        lambda progress: modelzoo_runner.runtimes(
+            model, offline=offline, progress=progress, **given
+        ),
+        json,
+        csv=csv,
+        html=html,
+    )
+
+
 def _side(text: str) -> Any:
     """A side from its text: a mapping of arguments, or a saved result.
 

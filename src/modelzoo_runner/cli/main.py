@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Tell whether two accuracy runs really differ.",
         ),
         "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
+        "runtimes": ("compare:runtimes", "Measure a model in each runtime and precision."),
         "history": ("results:history", "Keep results over time and find regressions."),
     },
     "Graphs": {

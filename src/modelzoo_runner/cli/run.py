@@ -215,14 +215,17 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    found = [str(call) if is_one else f"# line {call.line}\n{call}", call.shell()]
+    if not call.notes:
+        return "\n".join((*found, "Nothing means another thing than it did."))
     table = Table("was", "is", "why", box=box.SIMPLE_HEAD)
     for note in call.notes:
         table.add_row(Text(note.was), Text(note.now), Text(note.why))
     console = Console(width=100)
     with console.capture() as printed:
         console.print(table)
-    where = "" if is_one else f"# line {call.line}\n"
-    return f"{where}{call}\n{call.shell()}\n{printed.get().rstrip()}"
+    lines = (line.rstrip() for line in printed.get().splitlines())
+    return "\n".join((*found, *filter(None, lines)))
 
 
 def models(*, verify: bool = False) -> None:

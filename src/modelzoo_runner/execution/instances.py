@@ -170,7 +170,10 @@ def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:
     first: BenchmarkResult = results[0]
     records: tuple[InstanceRecord, ...] = tuple(each.instances[0] for each in results)
     window = several.overlap(records)
-    counted = [] if window is None else _in_order(records, window)
+    counted = [
+        (record, step) for record in records for step in (record.within(window) if window else ())
+    ]
+    counted.sort(key=lambda each: each[0].step_starts[each[1]])
     interrupted = any(each.interrupted for each in results)
     if not counted:
         if interrupted:
@@ -202,14 +205,6 @@ def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:
         interrupted=interrupted,
         instances=records,
     )
-
-
-def _in_order(
-    records: Sequence[InstanceRecord], window: tuple[float, float]
-) -> list[tuple[InstanceRecord, int]]:
-    """The steps of all instances within the window, in the order they began."""
-    found = [(record, step) for record in records for step in record.within(window)]
-    return sorted(found, key=lambda each: each[0].step_starts[each[1]])
 
 
 def _interference(records: Sequence[InstanceRecord]) -> dict[str, Any]:

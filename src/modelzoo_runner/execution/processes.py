@@ -26,7 +26,8 @@ def run(plan: Plan, run_one: Callable[[Plan], Any], context: Context = QUIET) ->
         Interrupted: Ctrl-C; holds what the processes had measured by then.
         RunnerError: what one of the processes raised.
     """
-    one = replace(plan, processes=1, isolation="auto" if _is_child(plan) else "child")
+    own_processes = bool(plan.instances) or plan.docker_image is not None  # whatever isolation says
+    one = replace(plan, processes=1, isolation="auto" if own_processes else "child")
     done: list[Any] = []
     try:
         for number in range(plan.processes):
@@ -39,11 +40,6 @@ def run(plan: Plan, run_one: Callable[[Plan], Any], context: Context = QUIET) ->
             raise
         raise Interrupted(replace(joined(plan, done), interrupted=True)) from None
     return joined(plan, done)
-
-
-def _is_child(plan: Plan) -> bool:
-    """Whether the run is in processes of its own anyway, whatever `isolation` says."""
-    return bool(plan.instances) or plan.docker_image is not None
 
 
 def joined(plan: Plan, results: Sequence[BenchmarkResult]) -> BenchmarkResult:

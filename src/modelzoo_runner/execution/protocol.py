@@ -36,6 +36,10 @@ QUANTIZE = "quantize"
 
 FREEZE = "freeze"
 """Write the plan's model as a frozen graph to the path that follows."""
+
+CONVERT = "convert"
+"""Write the plan's graph in its runtime's format to the path that follows."""
+
 DIAGNOSE = "diagnose"
 """Look at a plan's graph on a few of its images."""
 

@@ -142,6 +142,13 @@ def _freeze(asked: argparse.Namespace, answers: IO[str], context: Context) -> No
     send(answers, done=True)
 
 
+def _convert(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
+    from modelzoo_runner.execution import converting
+
+    converting.run(next(_plans()), asked.out)
+    send(answers, done=True)
+
+
 def _diagnose(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import doctor
 
@@ -177,6 +184,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.CONTAINED: _contained,
     protocol.QUANTIZE: _quantize,
     protocol.FREEZE: _freeze,
+    protocol.CONVERT: _convert,
     protocol.DIAGNOSE: _diagnose,
     protocol.SERVE: _serve,
 }

@@ -21,7 +21,7 @@ AFTER_2_4 = "2.5"
 
 
 class Option(NamedTuple):
-    """An option of the launcher: its flags, the first release that had it, and what it is here.
+    """An option of the launcher: its flags, from and up to which release, and what it is here.
 
     It stands in one of the tables `TRANSLATED`, `NO_EFFECT` and `REFUSED`.
     """
@@ -29,6 +29,7 @@ class Option(NamedTuple):
     flags: str
     since: str
     here: str
+    until: str = ""
 
     @property
     def name(self) -> str:
@@ -37,7 +38,7 @@ class Option(NamedTuple):
 
 SWITCHES = {
     *("benchmark_only", "accuracy_only", "verbose", "output_results", "debug"),
-    *("synthetic_data", "weight_sharing", "gpu", "onednn_graph"),
+    *("synthetic_data", "weight_sharing", "gpu"),
 }
 """The options without a value."""
 
@@ -61,6 +62,7 @@ TRANSLATED = (
     Option("--disable-tcmalloc", "1.4", "allocator"),
     Option("--tcmalloc-large-alloc-report-threshold", "1.4", "env"),
     Option("--num-instances", "1.6", "instances"),
+    Option("--mpi_num_processes", "1.6", "instances"),
     Option("--numa-cores-per-instance", "2.4", 'cores_per_instance, or instances="socket"'),
     Option("--synthetic-data", AFTER_2_4, "no data_location"),
 )
@@ -73,16 +75,17 @@ NO_EFFECT = (
     Option("--debug", "1.3", "there is no script to look into"),
     Option("--volume", "1.4", "a container gets the folders that it needs"),
     Option("--shm-size", "1.5", "a container needs no more than its default"),
-    Option("-np --num-processes", "1.5", "it was for training"),
-    Option("-ppn --num-processes-per-node", "1.5", "it was for training"),
+    Option("-np --num-processes", "1.5", "it was for training", "1.6"),
+    Option("-ppn --num-processes-per-node", "1.5", "it was for training", "1.6"),
     Option("-ts --num-train-steps", "1.5", "it was for training"),
     Option("--noinstall", "1.6", "nothing is installed"),
+    Option("--mpi_num_processes_per_socket", "1.6", "instances= divides the cores equally"),
+    Option("--optimized-softmax", "2.4", "it was for models that aren't here"),
+    Option("--experimental-gelu", "2.4", "it was for models that aren't here"),
     Option("--weight-sharing", AFTER_2_4, "each instance is a process, with weights of its own"),
 )
 REFUSED = (
-    Option("--backbone-model", "1.6", "no model here has a choice; give a graph as weights="),
-    Option("--mpi_num_processes", "1.6", "use instances=, processes on cores of their own"),
-    Option("--mpi_num_processes_per_socket", "1.6", 'use instances=, such as "socket"'),
+    Option("-bb --backbone-model", "1.6", "no model here has a choice; give a graph as weights="),
     Option("--mpi_hostnames", "1.8", "use client= of accuracy or sweep, for several machines"),
     Option("--tf-serving-version", "1.8", "nothing is served here"),
     Option("--gpu", AFTER_2_4, "runs are on CPUs only"),
@@ -104,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     for option in OPTIONS:
         if option.name in SWITCHES:
             parser.add_argument(*option.flags.split(), action="store_true")
+        elif option.name == "onednn_graph":
+            parser.add_argument(*option.flags.split(), nargs="?", const="True")
         else:
             needed = option.name in ("model_name", "precision")
             parser.add_argument(*option.flags.split(), required=needed)
@@ -135,14 +140,15 @@ def notes(given: Mapping[str, Any], release: str) -> list[Note]:
     found = []
     for option in OPTIONS:
         value = given[option.name]
-        if value in (None, False):
+        if value in (None, False) or (option.name, value) == ("onednn_graph", "False"):
             continue
         was = f"{option.name}={value}"
         if option in REFUSED:
             raise RequestError(f"{was}: an option of a later release: {option.here}")
         if option in NO_EFFECT:
             if not (option.name == "output_dir" and given["output_results"]):
-                found.append(Note(was, "of no effect", option.here))
+                went = f" and went with release {option.until}" if option.until else ""
+                found.append(Note(was, "of no effect", f"{option.here}{went}"))
         elif originals.release_of(option.since) > originals.release_of(release):
             came = "after release 2.4" if option.since == AFTER_2_4 else f"with {option.since}"
             now = f"taken, with the defaults of release {release}"
@@ -195,7 +201,7 @@ def _instances(
     given: Mapping[str, Any], is_accuracy: bool, notes: list[Note]
 ) -> dict[str, int | str]:
     found: dict[str, int | str] = {}
-    for name in ("numa_cores_per_instance", "num_instances"):
+    for name in ("numa_cores_per_instance", "num_instances", "mpi_num_processes"):
         value = given[name]
         if value is None:
             continue
@@ -210,4 +216,7 @@ def _instances(
             found["cores_per_instance"] = count
         elif count > 1:
             found["instances"] = count
+            if name == "mpi_num_processes":
+                why = "they are processes on cores of their own, and nothing is sent between them"
+                notes.append(Note(f"{name}={value}", f"instances={count}", why))
     return found

@@ -125,6 +125,8 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "control_group_cpus": None if here.cpuset is None else format_cpu_list(here.cpuset),
         "quota_cpus": here.quota,
         "memory_limit_bytes": cgroup.memory_limit(root),
+        # Not getrusage()'s, which a child inherits from the process that started it.
+        "peak_memory_bytes": files.memory_bytes(root / "proc/self/status", "VmHWM"),
         "allocator": allocator.loaded(environment.mapped_files()),
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
         "threads": dict(sorted(Counter(each.name for each in binding.threads()).items())),

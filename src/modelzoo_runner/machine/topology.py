@@ -119,8 +119,11 @@ class Topology:
         return {cpu.id: cpu for cpu in self.cpus}
 
     def __str__(self) -> str:
-        """The machine as a table and a picture."""
-        return _draw(self)
+        """A table of what there is, a picture of where it is, and the notes."""
+        rows = list(_table(self))
+        widest = max(len(name) for name, _ in rows)
+        lines = [f"{name:<{widest}}  {value}" for name, value in rows]
+        return "\n".join([*lines, "", *_picture(self), *self.notes])
 
 
 def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> Topology:
@@ -148,11 +151,13 @@ def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> 
     nodes = _memory_nodes(root / "sys/devices/system/node")
     node_of = {cpu: node.id for node in nodes for cpu in node.cpus}
     limits = cgroup.limits(root)
+    status = files.text(root / "proc/self/status")
+    allowed = re.search(r"^Mems_allowed_list:\s*(\S+)$", status, re.MULTILINE)
     found = Topology(
         cpus=tuple(_cpu(folder, cpu, node_of.get(cpu)) for cpu in online),
         offline=tuple(sorted(set(files.ids(folder / "present")) - set(online))),
         memory_nodes=nodes,
-        memory_nodes_allowed=_allowed_nodes(root) or limits.memory_nodes,
+        memory_nodes_allowed=parse_cpu_list(allowed[1]) if allowed else limits.memory_nodes,
         affinity=tuple(sorted(online if affinity is None else affinity)),
         cpuset=limits.cpus,
         quota=limits.quota,
@@ -180,25 +185,20 @@ def _cpu(folder: Path, id: int, node: int | None) -> Cpu:
 
 def _memory_nodes(folder: Path) -> tuple[MemoryNode, ...]:
     ids = files.ids(folder / "online") or _numbered(folder, "node")
+    distances = {id: files.text(folder / f"node{id}/distance").split() for id in ids}
     return tuple(
         MemoryNode(
             id=id,
             cpus=files.ids(folder / f"node{id}/cpulist"),
             memory_bytes=files.memory_bytes(folder / f"node{id}/meminfo", "MemTotal"),
-            distances=_distances(folder / f"node{id}/distance", ids),
+            distances=(
+                tuple(zip(ids, map(int, distances[id]), strict=True))
+                if len(distances[id]) == len(ids)
+                else ()
+            ),
         )
         for id in ids
     )
-
-
-def _distances(path: Path, ids: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    numbers = [int(each) for each in files.text(path).split() if each.isdigit()]
-    return tuple(zip(ids, numbers, strict=True)) if len(numbers) == len(ids) else ()
-
-
-def _allowed_nodes(root: Path) -> tuple[int, ...]:
-    match = re.search(r"^Mems_allowed_list:\s*(\S+)$", files.text(root / "proc/self/status"), re.M)
-    return parse_cpu_list(match[1]) if match else ()
 
 
 def _cpu_folders(folder: Path) -> tuple[int, ...]:
@@ -215,24 +215,13 @@ def _numbered(folder: Path, name: str) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in matches if match))
 
 
-def _draw(topology: Topology) -> str:
-    """A table of what there is, a picture of where it is, and the notes."""
-    rows = list(_table(topology))
-    widest = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{widest}}  {value}" for name, value in rows]
-    return "\n".join([*lines, "", *_picture(topology), *topology.notes])
-
-
 def _table(topology: Topology) -> Iterator[tuple[str, str]]:
     all_cpus = [cpu.id for cpu in topology.cpus]
     cores = topology.cores(all_cpus)
     sizes = sorted({len(core) for core in cores})
     each = f"{' or '.join(map(str, sizes))} CPU{'' if sizes == [1] else 's'} each"
     yield "sockets", f"{len(topology.sockets)} ({format_cpu_list(topology.sockets)})"
-    yield (
-        "physical cores",
-        f"{len(cores)} of {each}",
-    )
+    yield "physical cores", f"{len(cores)} of {each}"
     yield "NUMA nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
     yield "CPUs online", f"{len(all_cpus)} ({format_cpu_list(all_cpus)})"
     if topology.offline:
@@ -248,13 +237,9 @@ def _table(topology: Topology) -> Iterator[tuple[str, str]]:
 
 
 def _node(node: MemoryNode) -> str:
-    return f"{node.id} ({_memory(node)}{'' if node.cpus else ', no CPUs'})"
-
-
-def _memory(node: MemoryNode) -> str:
-    if node.memory_bytes is None:
-        return "memory unknown"
-    return f"{node.memory_bytes / 2**30:.0f} GiB" if node.memory_bytes else "no memory"
+    size = "memory unknown" if node.memory_bytes is None else "no memory"
+    size = f"{node.memory_bytes / 2**30:.0f} GiB" if node.memory_bytes else size
+    return f"{node.id} ({size}{'' if node.cpus else ', no CPUs'})"
 
 
 def _picture(topology: Topology) -> Iterator[str]:

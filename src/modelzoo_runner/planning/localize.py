@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import GraphError, RequestError, nearest
-from modelzoo_runner.planning import frozen, random_graph
+from modelzoo_runner.planning import converted, frozen, random_graph
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.values.context import Context
-from modelzoo_runner.values.plan import GraphFile, Image, Plan
+from modelzoo_runner.values.plan import GraphFile, Plan
 from modelzoo_runner.values.preset import Preset
 
 
@@ -28,14 +29,21 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
     """
     if plan.stream:
         _require_network(plan, context)
-    image = None if plan.docker_image is None else _image(plan.docker_image, context)
+    image = plan.docker_image
+    if image is not None:
+        from modelzoo_runner.storage import images
+
+        image = images.local(image.name, context)
+    # Other runtimes' int8 is made of the float32 graph.
+    is_converted = base.converts(plan.runtime)
+    of_graph = dataclasses.replace(plan, precision="fp32") if is_converted else plan
     here = dataclasses.replace(
         plan,
         docker_image=image,
-        graph=_graph(plan, preset, context),
+        graph=_graph(of_graph, preset, context),
         preprocess_graph=_preprocess_graph(plan, preset, context),
     )
-    return with_data(here, context)
+    return converted.kept(with_data(here, context), context)
 
 
 def with_data(plan: Plan, context: Context) -> Plan:
@@ -49,19 +57,14 @@ def with_data(plan: Plan, context: Context) -> Plan:
         for location in (plan.data_location, plan.annotations)
     )
     # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
-    in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
+    is_remote = plan.data_location is not None and "://" in plan.data_location
+    in_part = plan.limit is not None and is_remote and not plan.stream
     return dataclasses.replace(
         plan,
         data_location=data,
         annotations=annotations,
         allow_partial=plan.allow_partial or in_part,
     )
-
-
-def _image(image: Image, context: Context) -> Image:
-    from modelzoo_runner.storage import images
-
-    return images.local(image.name, context)
 
 
 def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
@@ -167,10 +170,6 @@ def _holds(limit: int) -> Callable[[Path], bool]:
         return len(counts) >= in_turn and sum(counts[: len(counts) - in_turn + 1]) >= limit
 
     return enough
-
-
-def _is_remote(location: str | None) -> bool:
-    return location is not None and "://" in location
 
 
 def _sha256(path: Path) -> str:

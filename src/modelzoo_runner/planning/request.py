@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
 from modelzoo_runner.metrics import coco_evaluation
+from modelzoo_runner.planning import converted
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
@@ -70,6 +72,7 @@ class Request(RunOptions, CpuOptions):
     allocator: Allocator | None = None
     docker_image: str | None = None
     label_offset: int | None = None
+    runtime: str | None = None
 
     @classmethod
     def of(cls, kind: Kind, arguments: Mapping[str, Any]) -> Request:
@@ -131,14 +134,22 @@ def check(request: Request, preset: Preset) -> Request:
     _check_processes(request)
     _check_gates(request, preset)
     _check_stream(request)
+    converted.check(request)
     return request
 
 
 def preset_graph(preset: Preset, request: Request) -> Graph:
-    """The graph to run. A random int8 graph is made of the float32 one and has its tensors."""
-    if request.weights == "random" and "fp32" in preset.graph:
+    """The graph to run. An int8 graph that is made of the float32 one has its tensors."""
+    if _makes_int8(request) and "fp32" in preset.graph:
         return preset.graph["fp32"]
     return preset.graph[graph_precision(request.precision)]
+
+
+def _makes_int8(request: Request) -> bool:
+    """Whether an int8 graph is made here: of random weights, or by another runtime's quantizer."""
+    if request.weights == "random":
+        return True
+    return base.converts(request.runtime or base.name_for(request.weights))
 
 
 def graph_precision(precision: str) -> str:
@@ -253,7 +264,7 @@ def _derived_precisions(preset: Preset, request: Request) -> tuple[str, ...]:
     """The precisions made from the float32 graph, where the preset has no graph of them."""
     if "fp32" not in preset.graph:
         return ()
-    made = ("bfloat16", "int8") if request.weights == "random" else ("bfloat16",)
+    made = ("bfloat16", "int8") if _makes_int8(request) else ("bfloat16",)
     return tuple(each for each in made if each not in preset.graph)
 
 

@@ -71,7 +71,7 @@ def resolve(
         docker_image=Image(name=request.docker_image) if request.docker_image else None,
         published=graph.published,
         release=graph.release,
-        runtime=base.name_for(request.weights),
+        runtime=request.runtime or base.name_for(request.weights),
         why={**why, **{f"placement.{key}": said for key, said in placement.why.items()}},
     )
 

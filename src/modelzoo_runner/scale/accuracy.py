@@ -77,7 +77,14 @@ def run(
     _can_be_in_parts(request, client)
     context = context.guarded()
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(_executor(preset, request, client, context))
+        executor: Executor
+        if client is None:
+            executor = LocalExecutor.of(preset, request, context)
+        else:
+            from modelzoo_runner.scale import cluster_executor
+
+            on_workers = cluster_executor.opened(client, preset, request, context)
+            executor = stack.enter_context(on_workers)
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(executor, request)))
@@ -152,16 +159,6 @@ def _is_part(part: Result, name: str, dataset: DatasetInfo) -> TypeGuard[PartRes
     return part.examples == stop - start and parts.name((start, stop)) == name
 
 
-def _executor(
-    preset: Preset, request: Request, client: Any | None, context: Context
-) -> AbstractContextManager[Executor]:
-    if client is None:
-        return contextlib.nullcontext(LocalExecutor.of(preset, request, context))
-    from modelzoo_runner.scale import cluster_executor
-
-    return cluster_executor.opened(client, preset, request, context)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LocalExecutor:
     """This machine, one part after another with one opened graph."""
@@ -198,7 +195,8 @@ def _identity(executor: Executor, request: Request) -> dict[str, Any]:
         **{key: _without_place(value) for key, value in matters.items()},
         "env": env,
         # Of masks, unlike all else that predictions= writes, nothing is kept unless it is asked.
-        "masks": executor.plan.predictions is not None and _has_masks(executor.plan),
+        "masks": executor.plan.predictions is not None
+        and MASKS in {**executor.plan.graph.outputs, **executor.plan.graph.optional},
         "data_location": request.data_location,
         "annotations": request.annotations,
         "data": {
@@ -206,10 +204,6 @@ def _identity(executor: Executor, request: Request) -> dict[str, Any]:
             "fingerprint": executor.dataset.fingerprint,
         },
     }
-
-
-def _has_masks(plan: Plan) -> bool:
-    return MASKS in {**plan.graph.outputs, **plan.graph.optional}
 
 
 _WHERE = {"placement", "instances", "examples"}

@@ -24,6 +24,7 @@ _RUN = "run.json"
 _LOCK = ".lock"
 _ENTRY = re.compile(r"(?P<name>[\w-]+)\.done")
 _HALF_WRITTEN = re.compile(r"\.(run\.json|[\w-]+\.done)\.\w+")
+_OURS = re.compile(f"{_ENTRY.pattern}|{_HALF_WRITTEN.pattern}")
 
 
 class Checkpoint:
@@ -48,7 +49,7 @@ class Checkpoint:
 
     def refuse(self, name: str, why: str) -> None:
         """Record why an entry can't be used."""
-        said = f"checkpoint: {self._path(name)}: {why}; what it was of was done again"
+        said = f"checkpoint: {self._path(name)}: {why}; done again"
         self.problems = (*self.problems, said)
 
     def add(self, name: str, record: Mapping[str, Any]) -> None:
@@ -84,9 +85,7 @@ def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{asked}: is a file; give a folder, new or of the same run")
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if each.name not in (_RUN, _LOCK) and not _ENTRY.fullmatch(each.name):
-            if _HALF_WRITTEN.fullmatch(each.name):
-                continue
+        if each.name not in (_RUN, _LOCK) and not _OURS.fullmatch(each.name):
             raise RequestError(
                 f"{asked}: is no checkpoint, it holds {each.name!r}; give a folder, new or of the "
                 "same run"

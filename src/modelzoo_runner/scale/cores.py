@@ -32,7 +32,9 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.lstat().st_uid != os.getuid():
                 raise PermissionError(1, "the folder is another user's")
-            while (cpus := _first(folder, sets, stack)) is None:
+            while (
+                cpus := next((each for each in sets if _took(folder, each, stack)), None)
+            ) is None:
                 time.sleep(SECONDS_BETWEEN)
         except OSError as error:
             raise BindingError(
@@ -40,12 +42,6 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
                 "another folder"
             ) from None
         yield cpus
-
-
-def _first(
-    folder: Path, sets: Sequence[tuple[int, ...]], stack: contextlib.ExitStack
-) -> tuple[int, ...] | None:
-    return next((cpus for cpus in sets if _took(folder, cpus, stack)), None)
 
 
 def _took(folder: Path, cpus: tuple[int, ...], stack: contextlib.ExitStack) -> bool:

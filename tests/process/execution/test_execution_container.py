@@ -385,7 +385,7 @@ def test_images_that_do_not_do(engine: StubEngine, model: Path, tmp_path: Path) 
         engine.add(IMAGE, image)
         said = refused(model=model)
         assert said.startswith(f"docker_image='{IMAGE}': a container of it can't be started")
-        assert f"has to have python and modelzoo_runner {__version__}" in said
+        assert f"needs python and modelzoo_runner {__version__}" in said
         assert f"docker build -t {IMAGE} ." in said
         return said
 

@@ -55,7 +55,7 @@ def test_a_command_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
         "modelzoo-runner benchmark resnet50 --precision int8 --batch-size 128 --warmup-steps 50 "
         "--steps 450"
     )
-    assert table[1].split() == ["was", "is", "why"]
+    assert table[0].split() == ["was", "is", "why"]
     rows = "\n".join(table)
     for said in ("`cd /models`", "steps=500", "warmup_steps=50 steps=450", "the original counted"):
         assert said in rows
@@ -68,6 +68,20 @@ def test_a_script_is_translated(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if line.startswith("#")] == ["# line 1", "# line 3"]
     assert sum('allocator="system"' in line for line in said) == 2
+
+
+def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[3] / "docs" / "migrating.md"
+    block = page.read_text(encoding="utf-8").split("```console\n$ ")[1].split("```")[0]
+    command, _, shown = block.partition("\n")
+    assert cli.main(shlex.split(command)[1:]) == cli.DONE
+    assert capsys.readouterr().out == shown
+
+
+def test_where_nothing_differs_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "python launch_benchmark.py -m resnet50 -p fp32 -b 100 --accuracy-only -d /data"
+    assert cli.main(["translate", line]) == cli.DONE
+    assert capsys.readouterr().out.splitlines()[2:] == ["Nothing means another thing than it did."]
 
 
 # What the shell line says is the same call: held for every command by release.

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError, UnknownModel
+from modelzoo_runner.legacy import options
 from modelzoo_runner.legacy.launch_command import from_launch_command
 from modelzoo_runner.legacy.pipeline import Call
 from modelzoo_runner.planning.request import Request, check
@@ -186,6 +187,8 @@ def test_an_argument_of_the_model_overrules_a_variable_as_it_did() -> None:
         ("-- NOINSTALL=True", ["NOINSTALL=True"]),
         ("--noinstall True", ["noinstall=True"]),
         ("--weight-sharing", ["weight_sharing", "process"]),
+        ("--mpi_num_processes 4", ["mpi_num_processes=4", "instances=4"]),
+        ("--mpi_num_processes_per_socket 2", ["mpi_num_processes_per_socket=2"]),
         ("| tee log", ["tee log"]),
         ("> log.txt 2>&1", ["log.txt"]),
     ],
@@ -289,7 +292,10 @@ def test_steps_that_the_original_dropped_are_told(key: tuple[str, str]) -> None:
         ("--numa-cores-per-instance=socket", {"instances": "socket"}),
         ("--num-instances 2", {"instances": 2}),
         ("--num-instances 1", {}),
+        ("--mpi_num_processes 4 --mpi_num_processes_per_socket 2", {"instances": 4}),
+        ("--mpi_num_processes 1", {}),
         ("--synthetic-data", {}),
+        ("--onednn-graph=False", {}),
         ("--tcmalloc-large-alloc-report-threshold -1",
          {"env": {"TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD": "-1"}}),
     ],
@@ -303,12 +309,11 @@ def test_options_of_later_releases(options: str, arguments: dict[str, Any]) -> N
     ("options", "keys"),
     [
         ("--gpu", ["gpu", "CPU"]),
-        ("--mpi_num_processes 2", ["mpi_num_processes=2", "instances="]),
-        ("--mpi_num_processes_per_socket 2", ["instances="]),
         ("--mpi_hostnames a,b", ["client="]),
         ("--backbone-model vgg", ["backbone_model=vgg", "weights="]),
         ("--tf-serving-version 2", ["tf_serving_version"]),
         ("--onednn-graph", ["onednn_graph", "optimize="]),
+        ("--onednn-graph=True", ["onednn_graph=True"]),
         ("--synthetic-data -d /data", ["synthetic_data", "data_location"]),
         ("-p fp16", ["fp16", "bfloat16"]),
         ("-p bfloat32", ["bfloat32", "later release"]),
@@ -441,6 +446,14 @@ def test_an_option_that_came_after_the_release_is_named() -> None:
     command = f"{RESNET50} --numa-cores-per-instance 4"
     assert any("2.4" in note.why for note in one(command, release="1.8.1").notes)
     assert not any("came" in note.why for note in one(command, release="2.4.0").notes)
+
+
+def test_the_page_has_every_option() -> None:
+    page = Path(__file__).parents[3] / "docs" / "migrating.md"
+    rows = [line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()]
+    said = {row[0].removeprefix("| "): row[2].removesuffix(" |") for row in rows if len(row) == 3}
+    for option in options.OPTIONS:
+        assert said[", ".join(f"`{flag}`" for flag in option.flags.split())] == option.here
 
 
 def test_coco_areas_are_the_official_ones_and_it_says_so() -> None:
