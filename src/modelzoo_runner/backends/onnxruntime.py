@@ -63,7 +63,7 @@ def load(path: str, *, allow_unsafe_ops: bool) -> Model:
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except Exception as error:  # noqa: BLE001 - protobuf's errors have no common class
-        said = own_files.first_line(error)
+        said = own_files.reason(error)
         raise GraphError(f"{path}: can't be read as ONNX: {said}") from None
     weights = {each.name for each in graph.initializer}
     dequantized = {
@@ -121,7 +121,7 @@ def compile(
         try:
             session = ort.InferenceSession(model.path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - its errors have no common class
-            said = own_files.first_line(error)
+            said = own_files.reason(error)
             raise GraphError(f"{model.path}: ONNX Runtime can't run it: {said}") from None
     names = list(outputs)
 
@@ -161,7 +161,7 @@ def convert(
             if calibration is not None:
                 _quantize(float32, out, input, calibration)
         except Exception as error:  # noqa: BLE001 - nor have those of the converters
-            said = own_files.first_line(error)
+            said = own_files.reason(error)
             raise GraphError(f"the graph can't be converted to ONNX: {said}") from None
 
 

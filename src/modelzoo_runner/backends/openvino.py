@@ -67,7 +67,7 @@ def load(path: str, *, allow_unsafe_ops: bool) -> Model:
     try:
         native = ov.Core().read_model(path)
     except Exception as error:  # noqa: BLE001 - its errors are RuntimeErrors and others
-        said = own_files.first_line(error)
+        said = own_files.reason(error)
         raise GraphError(f"{path}: OpenVINO can't read it: {said}") from None
     return Model(
         path=path,
@@ -121,7 +121,7 @@ def compile(
         try:
             native = core.compile_model(model.native, "CPU", asked)
         except Exception as error:  # noqa: BLE001 - its errors are RuntimeErrors and others
-            said = own_files.first_line(error)
+            said = own_files.reason(error)
             raise GraphError(f"{model.path}: OpenVINO can't run it: {said}") from None
     _cpus = _cpus or frozenset(os.sched_getaffinity(0))
     int8_layers = _int8_layers(native)
@@ -185,7 +185,7 @@ def convert(
                 port.get_tensor().add_names({name})
             ov.save_model(model, out, compress_to_fp16=False)
         except Exception as error:  # noqa: BLE001 - nor have those of the converters
-            said = own_files.first_line(error)
+            said = own_files.reason(error)
             raise GraphError(f"the graph can't be converted for OpenVINO: {said}") from None
 
 

@@ -125,7 +125,7 @@ class Step:
         try:
             return self._run(batch)
         except Exception as error:  # noqa: BLE001 - the runtimes raise plain RuntimeErrors and more
-            raise GraphError(f"{self._runtime} can't run the model: {first_line(error)}") from None
+            raise GraphError(f"{self._runtime} can't run the model: {reason(error)}") from None
 
     def close(self) -> None:
         """Give back the memory."""
@@ -163,7 +163,8 @@ def thread_notes(placement: Placement, runtime: str) -> list[str]:
     ]
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, without its trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return max(lines[:6], key=len, default=type(error).__name__)[:400]
+def reason(error: Exception) -> str:
+    """What an error says, on one line, without places in source code and links."""
+    lines = (line.strip() for line in str(error).splitlines())
+    kept = [line for line in lines if line and "://" not in line and not line.startswith("Check ")]
+    return " ".join(kept)[:400] or type(error).__name__

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from modelzoo_runner.data import paths
 from modelzoo_runner.data.paths import ReadablePath
@@ -24,26 +22,8 @@ def read_annotations(path: ReadablePath | str, *, with_masks: bool = False) -> A
             something or has the id of another; says which.
     """
     path = paths.of(path)
-    return coco_instances.validated(read_json(path), str(path), with_masks=with_masks)
-
-
-def read_json(path: ReadablePath) -> Any:
-    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
-
-    Raises:
-        DataError: it can't be read, is cut short or isn't JSON.
-    """
-    try:
-        text = path.read_bytes()
-        return json.loads(text)
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    except RecursionError:
-        raise DataError(f"{path}: not JSON of data: it is nested too deeply.") from None
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not JSON, or cut short at {len(text)} bytes: {error}. Get the file again."
-        ) from None
+    content = coco_instances.read_json(path)
+    return coco_instances.validated(content, str(path), with_masks=with_masks)
 
 
 def restricted(annotations: Annotations, image_ids: Iterable[Id]) -> Annotations:

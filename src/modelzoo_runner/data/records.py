@@ -14,7 +14,7 @@ import functools
 import os
 import struct
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -39,10 +39,12 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_records(path: ReadablePath | str, *, first: int = 0) -> Generator[bytes, None, None]:
+def read_records(
+    path: ReadablePath | str, *, first: int = 0, only: Container[int] | None = None
+) -> Generator[bytes, None, None]:
     """The records of a file, in order, each checked against both of its checksums.
 
-    The `first` so many of them are passed over without being read.
+    Those before number `first`, and those whose number isn't in `only`, are skipped unread.
 
     Raises:
         DataError: naming file, record and byte where the file is broken: an empty, truncated or
@@ -50,7 +52,7 @@ def read_records(path: ReadablePath | str, *, first: int = 0) -> Generator[bytes
     """
     with _opened(path) as (file, size):
         for number, entry in enumerate(_entries(path, file, size)):
-            if number < first:
+            if number < first or (only is not None and number not in only):
                 _pass_over(file, entry)
                 continue
             record = file.read(entry.length)

@@ -48,13 +48,14 @@ def spread(imagenet: ImageNetShards, count: int) -> Samples:
     sizes = [records.count(path) for path in imagenet.files]
     total = sum(sizes)
     count = min(count, total)
-    places = iter([number * total // count for number in range(count)])
-    found, begin, place = [], 0, next(places, None)
+    places = [number * total // count for number in range(count)]
+    found, begin = [], 0
     for path, size in zip(imagenet.files, sizes, strict=True):
-        while place is not None and place < begin + size:
-            with closing(records.read_records(path, first=place - begin)) as rest:
-                found.append(Features(next(rest), f"{path}: record {place - begin}"))
-            place = next(places, None)
+        own = [place - begin for place in places if begin <= place < begin + size]
+        if own:
+            with closing(records.read_records(path, only=frozenset(own))) as read:
+                for number, record in zip(own, read, strict=False):
+                    found.append(Features(record, f"{path}: record {number}"))
         begin += size
     return _labelled(imagenet, found)
 

@@ -7,11 +7,10 @@ counts, the best 100 detections of an image and category.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics import coco_masks
@@ -24,9 +23,6 @@ from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, read_truth, siz
 from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.coco_instances import Annotations
 from modelzoo_runner.values.options import BoxFormat
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["CocoScores", "IouType", "resolved", "score_detections"]
 
@@ -124,17 +120,13 @@ def score_detections(
         sizes_by_id(annotations)  # which says where there is none
         boxes = boxes / np.tile(truth.sizes[images], 2)
         truth = as_legacy(truth)
-    places = {category: place for place, category in enumerate(truth.names)}
-    categories = np.array([places.get(each, -1) for each in detections.category_ids], np.int64)
-    known = categories >= 0
-    masks = _masks(detections, annotations) if with_masks else None
     precision, recall = evaluate(
         truth,
-        images[known],
-        categories[known],
-        boxes[known],
-        detections.scores[known],
-        None if masks is None else list(itertools.compress(masks, known)),
+        images,
+        truth.category_places(detections.category_ids),
+        boxes,
+        detections.scores,
+        _masks(detections, annotations) if with_masks else None,
     )
     crowds = int(np.count_nonzero(truth.crowd))
     return CocoScores(

@@ -50,6 +50,11 @@ class LabelOptions:
     label_offset: int | None = None
     category_names: Mapping[str, str] | None = None
 
+    @property
+    def say_numbering(self) -> bool:
+        """Whether they say how classes are numbered."""
+        return self.label_map is not None or self.label_offset is not None
+
 
 def normal(name: str) -> str:
     """A name as it is compared: `Hot_dog` is `hot dog`.

@@ -19,7 +19,7 @@ from modelzoo_runner.errors import DataError, ResultError
 from modelzoo_runner.metrics import coco_boxes, coco_masks
 from modelzoo_runner.metrics.coco_masks import Segmentation
 from modelzoo_runner.values import atomic
-from modelzoo_runner.values.coco_instances import Id, identifier
+from modelzoo_runner.values.coco_instances import Id, identifier, read_json
 from modelzoo_runner.values.options import BoxFormat
 
 if TYPE_CHECKING:
@@ -104,13 +104,7 @@ def load_detections(path: Path | str) -> Detections:
         DataError: the file can't be read, isn't a JSON list, or an entry lacks something.
     """
     path = Path(path).expanduser()
-    try:
-        records = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON, or cut short: {error}") from None
-    return from_records(records, where=str(path))
+    return from_records(read_json(path), where=str(path))
 
 
 def from_records(

@@ -5,6 +5,7 @@ The arithmetic is hotcoco's, which gives what pycocotools gives.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +40,21 @@ def evaluate(
     Args:
         truth: the ground truth; its masks are needed for those of the detections.
         images: int64 [n], the place of each detection's image in `truth.image_ids`.
-        categories: int64 [n], the place of its category in `truth.names`.
+        categories: int64 [n], the place of its category in `truth.names`; detections of -1, no
+            category, are ignored, as COCO does.
         boxes: float64 [n, 4], as x, y, width, height.
         scores: float64 [n].
         masks: n of them, to be compared with those of the truth in place of the boxes.
     """
     import hotcoco
     import numpy as np
+
+    known = categories >= 0
+    images, categories, boxes, scores = (
+        each[known] for each in (images, categories, boxes, scores)
+    )
+    if masks is not None:
+        masks = list(itertools.compress(masks, known))
 
     # Ids count from 1: to pycocotools, and so to all that follows it, 0 means "no match".
     expected = hotcoco.COCO.from_arrays(

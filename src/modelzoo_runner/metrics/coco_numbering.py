@@ -76,7 +76,7 @@ def decided(
     numberings, agree = _compared(classes, categories, matches, options)
     names = renamed(categories, options.category_names)
     best = _likeliest(agree)
-    if options.label_map is not None or options.label_offset is not None:
+    if options.say_numbering:
         return _as_given(numberings, agree, matches)
     rivals = [
         place
@@ -107,8 +107,7 @@ def likeliest(
 ) -> Numbering:
     """What `decided` would take if it could be told."""
     numberings, agree = _compared(classes, categories, matches, options)
-    is_given = options.label_map is not None or options.label_offset is not None
-    return numberings[0 if is_given else _likeliest(agree)]
+    return numberings[0 if options.say_numbering else _likeliest(agree)]
 
 
 def _compared(

@@ -158,16 +158,8 @@ def _score_of(
     numbering: Numbering,
 ) -> float:
     """The AP where boxes and classes are read in this way."""
-    import numpy as np
-
-    places = {category: place for place, category in enumerate(truth.names)}
-    read = (numbering.categories.get(each) for each in detections.category_ids)
-    categories = np.array([-1 if each is None else places[each] for each in read], np.int64)
-    known = categories >= 0
-    tables = evaluate(
-        truth, images[known], categories[known], boxes[known], detections.scores[known]
-    )
-    return summary(*tables)["AP"]
+    categories = truth.category_places(map(numbering.categories.get, detections.category_ids))
+    return summary(*evaluate(truth, images, categories, boxes, detections.scores))["AP"]
 
 
 def image_places(detections: Detections, truth: Truth) -> np.ndarray:

@@ -45,6 +45,13 @@ class Truth:
     masks: tuple[Segmentation, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def category_places(self, ids: Iterable[Id | None]) -> np.ndarray:
+        """The place of each category in `names`, int64; -1 for what is no category."""
+        import numpy as np
+
+        places = {category: place for place, category in enumerate(self.names)}
+        return np.array([-1 if each is None else places.get(each, -1) for each in ids], np.int64)
+
 
 def read_truth(annotations: Annotations, *, with_masks: bool = False) -> Truth:
     """The columns of a validated COCO dict.

@@ -41,6 +41,10 @@ def check(request: Request) -> None:
     for argument in ("docker_image", "preprocess_graph"):
         if getattr(request, argument):
             raise RequestError(f"{argument}: only with TensorFlow, not with runtime={name!r}")
+    if name == "openvino" and request.allocator == "tcmalloc":
+        raise RequestError(
+            'allocator="tcmalloc": OpenVINO aborts in a process with it; leave it out'
+        )
     packages = converter.PACKAGES
     if Path(request.weights).suffix not in converter.READS:
         packages += converter.CONVERTERS[request.precision]
@@ -71,7 +75,11 @@ def kept(plan: Plan, context: Context) -> Plan:
     from modelzoo_runner.execution import launch, protocol
     from modelzoo_runner.storage import built
 
-    asked = dataclasses.replace(plan, instances=(), timeout=None, predictions=None)
+    # NNCF runs OpenVINO, which aborts in a process with tcmalloc.
+    placement = dataclasses.replace(plan.placement, allocator="system")
+    asked = dataclasses.replace(
+        plan, placement=placement, instances=(), timeout=None, predictions=None
+    )
 
     def convert(out: Path) -> None:
         what = f"converting {path.name} for {plan.runtime}"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.planning.request import DETECTORS_ONLY, Request, check, graph_precision
 from modelzoo_runner.planning.resolve import resolve
@@ -89,6 +90,9 @@ def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Place
 
     precision = graph_precision(request.precision)
     threads = preset.threads.get(precision, Threads())
+    if base.converts(request.runtime or base.name_for(request.weights)):
+        # What a preset recommends was found with TensorFlow; OpenVINO aborts with tcmalloc.
+        threads = dataclasses.replace(threads, allocator=None)
     here = topology.read()
     choose = functools.partial(
         placement.choose,

@@ -19,6 +19,7 @@ from modelzoo_runner.metrics import coco_boxes, coco_evidence
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections
+from modelzoo_runner.metrics.coco_resolve import image_places
 from modelzoo_runner.metrics.coco_truth import read_truth
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.tasks import evidence
@@ -113,7 +114,7 @@ def _readings(plan: Plan, found: Detections, truth: Any) -> tuple[list[Reading],
     ways = [("as a run would read them", asked, plan.box_format)]
     if plan.box_format is not None:
         ways.append(("boxes as the ground truth tells", asked, None))
-    if plan.label_map is not None or plan.label_offset is not None:
+    if asked.say_numbering:
         ways.append(("classes as the ground truth tells", told, plan.box_format))
     if len(ways) == 3:
         ways.append(("both as the ground truth tells", told, None))
@@ -147,9 +148,8 @@ def _found(read: Detections, truth: Any) -> np.ndarray:
     import numpy as np
 
     known = read_truth(coco_instances.validated(truth, "annotations"))
-    images = np.array([known.image_ids[each] for each in read.image_ids], np.int64)
-    places = {category: place for place, category in enumerate(known.names)}
-    own = np.array([places.get(each, -1) for each in read.category_ids], np.int64)
+    images = image_places(read, known)
+    own = known.category_places(read.category_ids)
     found = np.zeros(len(known.image_ids), np.int64)
     views = coco_evidence.views(images, read.scores, known)
     for row, categories in coco_evidence.matches(views, read.boxes):

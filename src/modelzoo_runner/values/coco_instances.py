@@ -6,12 +6,13 @@ float (`139`, `"000000000139"` and `139.0` are one id), or other text. Nothing i
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from modelzoo_runner.errors import DataError
 
@@ -25,6 +26,31 @@ Id: TypeAlias = int | str
 LISTS = ("images", "annotations", "categories")
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
+
+
+class Readable(Protocol):
+    """A file: the part of `pathlib.Path` that is needed to read it whole."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+def read_json(path: Readable) -> Any:
+    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+
+    Raises:
+        DataError: it can't be read, is cut short or isn't JSON.
+    """
+    try:
+        text = path.read_bytes()
+        return json.loads(text)
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise DataError(f"{path}: not JSON of data: it is nested too deeply.") from None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not JSON, or cut short at {len(text)} bytes: {error}. Get the file again."
+        ) from None
 
 
 def identifier(value: Any) -> Id:

@@ -70,7 +70,7 @@ def test_a_failing_runtime_is_a_graph_error_and_a_closed_step_a_request_error() 
         raise RuntimeError("Check 'x' failed at src/core.cpp:1:\nthe shapes don't match")
 
     step = own_files.Step(SPEC, run, "The runtime")
-    with pytest.raises(GraphError, match="The runtime can't run"):
+    with pytest.raises(GraphError, match="The runtime can't run the model: the shapes don't match"):
         step(np.zeros((1, 4), np.float32))
     step.close()
     with pytest.raises(RequestError, match="closed"):

@@ -114,6 +114,8 @@ def test_the_index_says_where_each_frame_begins(path: Path) -> None:
 @pytest.mark.parametrize("first", range(5))
 def test_the_first_records_can_be_passed_over(path: Path, first: int) -> None:
     assert list(read_records(path, first=first)) == list(read_records(path))[first:]
+    only = range(first, 9, 2)
+    assert list(read_records(path, only=only)) == list(read_records(path))[first:9:2]
 
 
 def test_the_byte_that_a_record_begins_at(path: Path) -> None:

@@ -23,6 +23,7 @@ def resolved(model: str = "resnet50", **given: Any) -> Plan:
         ({"runtime": "openvno"}, "openvino"),
         ({"runtime": "onnxruntime", "precision": "bfloat16"}, "fp32, int8"),
         ({"runtime": "openvino", "precision": "fp16"}, "precision"),
+        ({"runtime": "openvino", "allocator": "tcmalloc"}, "aborts"),
         ({"runtime": "openvino", "docker_image": "tensorflow/tensorflow"}, "docker_image"),
     ],
 )
@@ -36,6 +37,12 @@ def test_the_runtime_is_the_arguments_or_the_files() -> None:
     assert resolved().runtime == "tensorflow"
     assert resolved("m.onnx").runtime == "onnxruntime"
     assert resolved("m.pb").runtime == "tensorflow"
+
+
+def test_a_presets_malloc_is_tensorflows() -> None:
+    pytest.importorskip("nncf")
+    plan = resolved("resnet50", runtime="openvino", precision="int8")
+    assert plan.placement.allocator == "system"
 
 
 def test_another_runtimes_int8_has_the_float32_graphs_tensors() -> None:
