@@ -17,7 +17,7 @@ from modelzoo_runner.backends import base
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.execution.opening import Start
 from modelzoo_runner.values.plan import Placement
-from modelzoo_runner.values.preset import find
+from modelzoo_runner.values.presets import find
 
 PRECISIONS = [
     ("onnxruntime", "fp32"),
