@@ -31,7 +31,7 @@ from modelzoo_runner.data import imagenet
 from modelzoo_runner.data.pipeline import READY_BATCHES
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import RecordWriter
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import preset, presets
 
 Cost: TypeAlias = tuple[float, float]
 """CPU seconds, seconds; of one image."""
@@ -85,7 +85,7 @@ def contenders(encoded: list[bytes], folder: Path) -> dict[str, Callable[[], Cos
     }
     path = written(encoded, folder)
     for name in MODELS:
-        recipe = preset.find(name).preprocess
+        recipe = presets.find(name).preprocess
         if recipe is None:
             raise SystemExit(f"{name} has no [preprocess]")
         found[f"{name}, decode + preprocess"] = mapped(encoded, image_function(recipe))

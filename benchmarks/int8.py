@@ -99,7 +99,7 @@ def built(asked: argparse.Namespace) -> tuple[Graphs, Any, str, Mapping[str, str
         request = Request(kind="benchmark", weights="random", precision=precision)
         preset = models()[asked.random]
         plan = planner.resolved(preset, request)
-        graphs[precision] = load.read_graph(random_graph.kept(plan, preset)[0])
+        graphs[precision] = load.read_graph(random_graph.cached(plan, preset)[0])
     batch = next(
         calibration_batches(
             asked.random,

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import Step, open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.backends.tensorflow.topologies import catalog
 
 

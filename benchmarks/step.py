@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 
 Call = Callable[[np.ndarray], Any]
 GraphDef = Any

@@ -2,7 +2,7 @@
 
     python inference.py inference.yaml
 
-Upload the file in Kubeflow's UI: it asks for the parameters of old when a run is started.
+Upload the file in Kubeflow's UI: it asks for the ten parameters when a run is started.
 """
 
 import sys
@@ -11,11 +11,12 @@ from modelzoo_runner.legacy import kubeflow
 
 pipeline = kubeflow.inference_pipeline(
     kubeflow.Pod(
-        image="registry.example.org/modelzoo-runner:latest",
+        # The digest that `docker push` printed.
+        image="registry.example.org/modelzoo-runner@sha256:" + "0" * 64,
         cpu="24",
         memory="50G",
         node_selector={"node.kubernetes.io/instance-type": "cpu-large"},
-        volumes={"imagenet": "/root/imagenet_dataset", "coco": "/root/coco_dataset"},
+        data={"imagenet": "/root/imagenet_dataset", "coco": "/root/coco_dataset"},
     )
 )
 

@@ -15,10 +15,12 @@ runs = kubeflow.recommended(
 pipeline = kubeflow.sweep_pipeline(
     runs,
     kubeflow.Pod(
-        image="registry.example.org/modelzoo-runner:latest",
+        # The digest that `docker push` printed.
+        image="registry.example.org/modelzoo-runner@sha256:" + "0" * 64,
         cpu="24",
         memory="50G",
-        volumes={"imagenet": "/root/imagenet_dataset"},
+        data={"imagenet": "/root/imagenet_dataset"},
+        volumes={"cache": "/cache"},
     ),
 )
 

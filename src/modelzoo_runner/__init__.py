@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.paired import PairedComparison, compare_predictions
+    from modelzoo_runner.api.report import report
+    from modelzoo_runner.api.runtimes import runtimes
     from modelzoo_runner.api.sweep import sweep
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
@@ -41,14 +43,16 @@ if TYPE_CHECKING:
     )
     from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
-    from modelzoo_runner.legacy.run import run
+    from modelzoo_runner.legacy.pipeline import run
     from modelzoo_runner.planning.recommended import BestKnown, best_known
     from modelzoo_runner.results.ab import ABResult
     from modelzoo_runner.results.compare import compare
     from modelzoo_runner.results.comparison import Comparison, SweepComparison
     from modelzoo_runner.results.diagnosis import Diagnosis
     from modelzoo_runner.results.draw import draw_detections
-    from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, load
+    from modelzoo_runner.results.load import load
+    from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
+    from modelzoo_runner.results.runtimes import RuntimesResult
     from modelzoo_runner.results.sweep import Failure, SweepResult
     from modelzoo_runner.values.plan import Plan
     from modelzoo_runner.values.preset import Preset
@@ -79,6 +83,7 @@ _MODULES = {
     "RequestError": "errors",
     "ResultError": "errors",
     "RunnerError": "errors",
+    "RuntimesResult": "results.runtimes",
     "SweepComparison": "results.comparison",
     "SweepResult": "results.sweep",
     "UnknownModel": "errors",
@@ -98,11 +103,13 @@ _MODULES = {
     "from_launch_command": "legacy.launch_command",
     "inspect_graph": "backends.tensorflow.inspect",
     "int8_report": "api.int8_report",
-    "load": "results.result",
+    "load": "results.load",
     "machine": "api.verbs",
     "models": "api.verbs",
     "quantize": "int8.quantize",
-    "run": "legacy.run",
+    "report": "api.report",
+    "run": "legacy.pipeline",
+    "runtimes": "api.runtimes",
     "score_detections": "api.detections",
     "sweep": "api.sweep",
 }
@@ -139,6 +146,7 @@ __all__ = [
     "RequestError",
     "ResultError",
     "RunnerError",
+    "RuntimesResult",
     "SweepComparison",
     "SweepResult",
     "UnknownModel",
@@ -163,7 +171,9 @@ __all__ = [
     "machine",
     "models",
     "quantize",
+    "report",
     "run",
+    "runtimes",
     "score_detections",
     "sweep",
 ]

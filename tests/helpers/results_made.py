@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from modelzoo_runner.results.ab import ABResult, Round, Side
+from modelzoo_runner.results.ab import ABResult, Round, Side, Turn
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
@@ -102,7 +102,7 @@ def ab_result(
         steps = tuple(
             tuple([0.01 * effect * math.exp(chance.gauss(0, spread))] * 3) for effect in effects
         )
-        found.append(Round(order=tuple(order), step_seconds=steps))
+        found.append(Round(turns=(Turn(order=tuple(order), step_seconds=steps),)))
     values: dict[str, Any] = {
         "sides": sides,
         "rounds": tuple(found),

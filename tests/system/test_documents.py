@@ -35,7 +35,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(cache: Path) -> dict[str, str]:
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join((scripts, os.environ.get("PATH", "")))
-    return {**os.environ, "PATH": path, "MODELZOO_RUNNER_CACHE": str(cache), "COLUMNS": "100"}
+    return {
+        **os.environ,
+        "PATH": path,
+        "MODELZOO_RUNNER_CACHE": str(cache),
+        "COLUMNS": "100",
+        # The pages start TensorFlow dozens of times and use no Keras: see `quick_children`.
+        "TF_USE_LEGACY_KERAS": "1",
+    }
 
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.name)

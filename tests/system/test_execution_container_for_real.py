@@ -174,4 +174,4 @@ def test_images_that_do_not_do(graph: Path) -> None:
         with pytest.raises(ContainerError) as caught:
             benchmark(graph, docker_image=f"mine:{tag}", steps=1)
         assert said in str(caught.value)
-        assert f"has to have python and modelzoo_runner {__version__}" in str(caught.value)
+        assert f"needs python and modelzoo_runner {__version__}" in str(caught.value)

@@ -97,7 +97,7 @@ def test_of_random_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mod
     monkeypatch.setenv("MODELZOO_RUNNER_CACHE", str(tmp_path / "cache"))
     preset = models()[model]
     request = Request(kind="benchmark", weights="random", precision="int8")
-    path, _ = random_graph.kept(planner.resolved(preset, request), preset)
+    path, _ = random_graph.cached(planner.resolved(preset, request), preset)
     assert any("Quantized" in node.op for node in read_graph(path).node)
     (batch,) = calibration_batches(model, synthetic=True, examples=1, seed=5)
     same(*here_and_there(path, batch, tmp_path))

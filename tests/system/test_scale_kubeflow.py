@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +18,21 @@ import pytest
 import modelzoo_runner
 from modelzoo_runner.errors import MissingDependency, RequestError
 from modelzoo_runner.legacy import kubeflow, pipeline
-from modelzoo_runner.legacy.parameters import Parameters
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kubeflow"
 
+PINNED = "registry.example.org/runner@sha256:" + "0123456789abcdef" * 4
+
 POD = kubeflow.Pod(
-    image="registry.example.org/runner:1",
+    image=PINNED,
     cpu="8",
     memory="16G",
     node_selector={"kind": "large"},
-    volumes={"imagenet": "/data"},
+    data={"imagenet": "/data"},
+    volumes={"cache": "/cache"},
     secret="account",
 )
 
@@ -53,15 +58,15 @@ def inference(kfp: Any, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]
     return compiled(kubeflow.inference_pipeline(POD), tmp_path / "inference.yaml")
 
 
-def test_the_ten_parameters_of_old_with_their_defaults(inference: Any) -> None:
+def test_the_ten_parameters_with_their_defaults(inference: Any) -> None:
     asked = inference[0]["root"]["inputDefinitions"]["parameters"]
 
     assert {name: said["defaultValue"] for name, said in asked.items()} == {
         **kubeflow.DEFAULTS,
-        "docker_image": "registry.example.org/runner:1",
+        "docker_image": PINNED,
     }
     assert len(asked) == 10
-    assert pipeline.translate(Parameters(**kubeflow.DEFAULTS)) == pipeline.translate(Parameters())
+    assert pipeline.translate(**kubeflow.DEFAULTS) == pipeline.translate()
 
 
 def test_every_parameter_reaches_the_step(inference: Any) -> None:
@@ -92,12 +97,63 @@ def test_a_pod_has_what_it_asks_for_and_no_more(inference: Any) -> None:
     assert "pip install" not in json.dumps(container)
 
 
+def test_a_pod_has_the_cpus_of_a_placement(kfp: Any, tmp_path: Path) -> None:
+    placement = Placement(cpus=tuple(range(14)), inter_threads=1, intra_threads=14)
+    pod = dataclasses.replace(POD, cpu=None, placement=placement)
+    written, _ = compiled(kubeflow.inference_pipeline(pod), tmp_path / "p.yaml")
+    (found,) = written["deploymentSpec"]["executors"].values()
+    resources = found["container"]["resources"]
+    assert {resources["resourceCpuLimit"], resources["resourceCpuRequest"]} == {"14"}
+    unbound = Placement(inter_threads=1, intra_threads=3)
+    assert kubeflow.Pod(image=PINNED, placement=unbound).cpus == "3"
+    assert kubeflow.Pod(image=PINNED).cpus == "24"
+    with pytest.raises(RequestError, match="placement"):
+        kubeflow.Pod(placement=placement, cpu="2")
+
+
+def test_an_image_is_pinned_or_it_is_said(
+    kfp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = kubeflow.sweep_pipeline([{"precision": "fp32"}], POD)
+    assert "not pinned" not in compiled(made, tmp_path / "a.yaml")[0]["pipelineInfo"]["description"]
+
+    def command(answer: str) -> None:
+        """A `docker` command that answers an inspection."""
+        program = tmp_path / "docker"
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
+        program.chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    command(json.dumps([{"Id": "sha256:1", "RepoDigests": [PINNED]}]))
+    pod = dataclasses.replace(POD, image="runner:1")
+    written, _ = compiled(kubeflow.inference_pipeline(pod), tmp_path / "b.yaml")
+    asked = written["root"]["inputDefinitions"]["parameters"]
+    assert asked["docker_image"]["defaultValue"] == PINNED
+    command(json.dumps([{"Id": "sha256:1", "RepoDigests": []}]))
+    with pytest.warns(UserWarning, match=r"image='runner:1': .*sha256"):
+        made = kubeflow.inference_pipeline(pod)
+    assert "not pinned" in compiled(made, tmp_path / "c.yaml")[0]["pipelineInfo"]["description"]
+
+
+def test_data_that_could_be_written_to_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kubeflow._writable(str(tmp_path)) == []  # not in a pod
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (said,) = kubeflow._writable(str(tmp_path))
+    assert "ReadOnlyMany" in said
+    assert kubeflow._writable("") == kubeflow._writable("gs://bucket/data") == []
+    if os.statvfs("/sys").f_flag & os.ST_RDONLY:
+        assert kubeflow._writable("/sys") == []
+
+
 def test_where_a_pod_is_and_what_is_mounted(inference: Any) -> None:
     on = inference[1]["exec-run-model"]
 
     assert on["nodeSelector"] == {"labels": {"kind": "large"}}
     assert [(each["constant"], each["mountPath"]) for each in on["pvcMount"]] == [
-        ("imagenet", "/data")
+        ("imagenet", "/data"),
+        ("cache", "/cache"),
     ]
     assert [each["secretName"] for each in on["secretAsVolume"]] == ["account"]
 
@@ -113,6 +169,7 @@ def test_a_result_is_an_artifact_and_its_figures_are_metrics(inference: Any) -> 
 
     assert {name: each["artifactType"]["schemaTitle"] for name, each in artifacts.items()} == {
         "result": "system.Artifact",
+        "report": "system.HTML",
         "metrics": "system.Metrics",
     }
 
@@ -148,7 +205,12 @@ def test_what_is_recommended_with_data() -> None:
         "/imagenet"
     }
     for run in runs:
-        assert pipeline.translate(Parameters(**run))
+        assert pipeline.translate(**run)
+
+
+def test_a_pipeline_is_written_as_yaml(kfp: Any, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"path=.*\.yaml"):
+        kubeflow.write(kubeflow.inference_pipeline(POD), tmp_path / "pipeline.txt")
 
 
 def test_a_sweep_of_nothing() -> None:
@@ -166,7 +228,7 @@ def test_without_kfp_the_pip_line_is_said(monkeypatch: pytest.MonkeyPatch, absen
     monkeypatch.setitem(sys.modules, absent, None)
 
     with pytest.raises(MissingDependency, match=re.escape("modelzoo_runner[kubeflow]")):
-        kubeflow.inference_pipeline()
+        kubeflow.inference_pipeline(POD)
 
 
 PLAN = Plan(
@@ -256,6 +318,17 @@ def local(kfp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
+class Cells(HTMLParser):
+    """What stands in a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
     """A result's JSON without what differs from process to process and moment to moment."""
     kept = {name: value for name, value in record.items() if not name.endswith("_seconds")}
@@ -274,14 +347,18 @@ def test_a_local_run_leaves_the_result_of_a_direct_call(local: Path, graph: Path
         "extra_model_args": f"steps=4 warmup_steps=1 weights={graph}",
     }
 
-    kubeflow.inference_pipeline()(**asked)
+    kubeflow.inference_pipeline(POD)(**asked)
 
     (saved,) = local.glob("**/result")
+    (report,) = local.glob("**/report")
+    cells = Cells()
+    cells.feed(report.read_text(encoding="utf-8"))
     (metrics,) = (json.loads(path.read_text()) for path in local.glob("**/executor_output.json"))
     result = modelzoo_runner.load(saved)
     direct = modelzoo_runner.run(**asked)
     assert without_times(json.loads(saved.read_text())) == without_times(direct.to_dict())
     assert len(result.step_seconds) == len(direct.step_seconds) == 3
+    assert f"{result.throughput:.1f}" in " ".join(cells.found)
     (logged,) = metrics["artifacts"]["metrics"]["artifacts"]
     assert logged["metadata"] == pytest.approx(kubeflow.figures(result))
 
@@ -294,7 +371,7 @@ def test_a_local_sweep_leaves_a_result_for_each_run(local: Path, graph: Path) ->
         for batch in ("1", "2")
     ]
 
-    kubeflow.sweep_pipeline(runs)()
+    kubeflow.sweep_pipeline(runs, POD)()
 
     results = [modelzoo_runner.load(path) for path in local.glob("**/result")]
     assert sorted(result.plan.batch_size for result in results) == [1, 2]

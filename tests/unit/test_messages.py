@@ -15,6 +15,8 @@ from typing import Any
 import modelzoo_runner
 from modelzoo_runner import accuracy, benchmark, best_known, sweep
 from modelzoo_runner.errors import RunnerError
+from modelzoo_runner.machine import allocator, processor, selection, splitting
+from modelzoo_runner.machine.cpulist import parse_cpu_list
 
 GOLDEN = Path(__file__).with_name("messages.txt")
 
@@ -94,6 +96,12 @@ CALLS: tuple[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]], ...]
     (modelzoo_runner.quantize, ("fp32.pb", []), {"ranges": "mean"}),
     (modelzoo_runner.load, ("/nowhere/result.json",), {}),
     (modelzoo_runner.run, (), {"mode": "training"}),
+    (parse_cpu_list, ("0-",), {}),
+    (parse_cpu_list, ("0-99999",), {}),
+    (allocator.find, ("hoard",), {}),
+    (processor.bfloat16_warnings, (("avx2",),), {}),
+    (splitting.check, ("thread", None), {}),
+    (selection.identifier, ("numa_node", -2), {}),
     (modelzoo_runner.run, (), {"batch_size": "many"}),
 )
 

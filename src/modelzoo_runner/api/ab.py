@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.execution import in_turns
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.results.ab import ABResult, Side
+from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.context import Context
@@ -46,7 +46,7 @@ def ab_test(
     *others: Asked,
     rounds: int | None = None,
     min_effect: float = 0.01,
-    max_seconds: float = 60.0,
+    max_seconds: float = 120.0,
     seed: int = 0,
     offline: bool = False,
     progress: Progress | None = None,
@@ -54,9 +54,10 @@ def ab_test(
 ) -> ABResult:
     """Which of two or more ways to run a model is faster, from measuring them in turns.
 
-    Each side is opened once in a child process, warmed up, and measured for 0.1 s at a time while
-    the others sleep, all sides in a random order in each round. What slows the machine down for a
-    while so slows all of them, and drops out of the ratio. See `docs/comparing.md`.
+    In each round every side is opened in a fresh child process, and all of them are measured in
+    turns of some 10 ms, in random order, while the others sleep. What slows the machine down for a
+    while so slows all of them, and drops out of the ratio; that two processes of one program differ
+    is in the interval, which is over the rounds. See `docs/comparing.md`.
 
     Args:
         a: the reference: a mapping of `benchmark()`'s arguments, a model's name, a preset, a
@@ -65,11 +66,12 @@ def ab_test(
         b: what is compared with it.
         others: more sides, each compared with `a`; their intervals are wider, so that all of them
             hold together.
-        rounds: how many; by default as many as are needed, at most 181.
+        rounds: how many; by default as many as are needed, at most 16.
         min_effect: the smallest difference in throughput that matters, as a share: a side is called
             faster or slower only where it is so by more than this, and the same where it is not.
-        max_seconds: when measuring ends at the latest, whatever is known by then.
-        seed: of the order in the rounds.
+        max_seconds: when it ends at the latest, whatever is known by then; a round takes about 10 s
+            with a small model, most of it to open the sides.
+        seed: of the order of the turns.
         offline: never touch the network.
         progress: called with (what, done, total).
         **shared: arguments of `benchmark()` that all mappings share.
@@ -82,7 +84,7 @@ def ab_test(
         Interrupted: Ctrl-C while measuring; holds the result of the rounds so far.
         RunnerError: what opening or measuring a side raises.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import ab_test
         >>> ab_test({"precision": "fp32"}, {"precision": "int8"},
         ...     model="resnet50", batch_size=1).verdict  # doctest: +SKIP
@@ -94,38 +96,31 @@ def ab_test(
     budget = validate.seconds("max_seconds", max_seconds)
     context = Context(offline=offline, progress=progress)
     asked = [
-        _side(each, shared, "abcdefghijklmnopqrstuvwxyz"[number % 26], context)
+        side_of(each, shared, "abcdefghijklmnopqrstuvwxyz"[number % 26], context)
         for number, each in enumerate((a, b, *others))
     ]
     names = [name for name, _, _ in asked]
     if len(set(names)) < len(names):
         raise RequestError(f"name: the sides are called {', '.join(names)}; give each its own")
-    with contextlib.ExitStack() as stack:
-        sides = [stack.enter_context(_opened(plan, name, python)) for name, plan, python in asked]
-        return in_turns.measured(
-            sides,
-            [
-                Side(name=name, plan=side.plan, observed=side.observed, python=python)
-                for (name, _, python), side in zip(asked, sides, strict=True)
-            ],
-            rounds=rounds,
-            min_effect=effect or 0.0,
-            max_seconds=budget or 0.0,
-            seed=seed,
-            context=context,
-        )
-
-
-@contextlib.contextmanager
-def _opened(plan: Plan, name: str, python: str | None) -> Iterator[in_turns.Measurable]:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import serve
 
-    with serve.opened(plan, name=f"the child process of side {name}", python=python) as found:
-        yield found
+    programs = [
+        serve.Program(plan, name=f"the child process of side {name}", python=python)
+        for name, plan, python in asked
+    ]
+    return in_turns.measured(
+        functools.partial(serve.opened, programs),
+        [(name, python) for name, _, python in asked],
+        rounds=rounds,
+        min_effect=effect or 0.0,
+        max_seconds=budget or 0.0,
+        seed=seed,
+        context=context,
+    )
 
 
-def _side(
+def side_of(
     asked: Asked, shared: Mapping[str, Any], name: str, context: Context
 ) -> tuple[str, Plan, str | None]:
     """The name, the plan and the interpreter of a side."""

@@ -66,7 +66,7 @@ def calibration_batches(
         DataError: it isn't what it should be, or holds fewer examples; some of it while iterating.
         GraphError: a graph given as a path can't be read.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import calibration_batches
         >>> [batch.shape for batch in calibration_batches("resnet50", synthetic=True, examples=2)]
         [(1, 224, 224, 3), (1, 224, 224, 3)]

@@ -23,7 +23,7 @@ from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
 from modelzoo_runner.planning.request import PATHS, absolute
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.values import codec, preset
+from modelzoo_runner.values import codec, presets
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.plan import Plan
@@ -206,7 +206,7 @@ def _is_path(name: str, value: Any) -> bool:
     if not isinstance(value, (str, Path)) or not str(value) or "://" in str(value):
         return False
     if name == "model":
-        return preset.is_path(value)
+        return presets.is_path(value)
     return name in PATHS and str(value) not in ("pretrained", "random")
 
 

@@ -54,12 +54,13 @@ def score_detections(
         DataError: a file can't be read or isn't what it should be, a detection is of an image that
             isn't annotated, or it can't be told how boxes are given or classes numbered.
 
-    >>> found = [{"image_id": 1, "category_id": 18, "bbox": [0, 0, 50, 40], "score": 0.9}]
-    >>> dog = {"id": 1, "image_id": 1, "category_id": 18, "bbox": [0, 0, 50, 50], "area": 2500}
-    >>> truth = {"images": [{"id": 1}], "annotations": [{**dog, "iscrowd": 0}],
-    ...     "categories": [{"id": 18, "name": "dog"}]}
-    >>> round(score_detections(found, truth).scores["AP"], 2)
-    0.7
+    Examples:
+        >>> found = [{"image_id": 1, "category_id": 18, "bbox": [0, 0, 50, 40], "score": 0.9}]
+        >>> dog = {"id": 1, "image_id": 1, "category_id": 18, "bbox": [0, 0, 50, 50], "area": 2500}
+        >>> truth = {"images": [{"id": 1}], "annotations": [{**dog, "iscrowd": 0}],
+        ...     "categories": [{"id": 18, "name": "dog"}]}
+        >>> round(score_detections(found, truth).scores["AP"], 2)
+        0.7
     """
     labels = LabelOptions(
         label_map=label_maps.read(label_map),

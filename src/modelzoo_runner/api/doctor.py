@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
@@ -24,6 +25,7 @@ IMAGES = 128
 """So many images tell apart what differs by 20 hits; fewer find only what is grossly wrong."""
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented(data_location="the labelled data, here or at gs://.")
 def doctor(
@@ -69,7 +71,7 @@ def doctor(
         GraphError, DataError: they can't be run or read.
         WorkerError: a child process died.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import doctor
         >>> print(doctor("resnet50", data_location="imagenet"))  # doctest: +SKIP
     """

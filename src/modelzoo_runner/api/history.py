@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, ResultError
-from modelzoo_runner.results import changes, frames, table, trend
+from modelzoo_runner.results import changes, frames, markup, table, trend
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.changes import Change, Point
+from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.load import load
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.results.sweep import SweepResult, load_any
+from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Entry, Trend
 
 APPLICATION = 0x4D5A5248  # "MZRH"
@@ -45,7 +47,7 @@ MIN_EFFECT = 0.03
 HEADER = ("started", "label", "series", "verdict", "result")
 
 
-class History:
+class History(Exportable):
     """Results in one file, from the oldest to the newest by when they were started.
 
     The file is SQLite's, with the whole JSON of each result; it is made when something is first
@@ -57,7 +59,7 @@ class History:
     Raises:
         ResultError: from its methods: the file is something else, or can't be read or written.
 
-    Example:
+    Examples:
         >>> history = History("history.db")  # doctest: +SKIP
         >>> history.add(benchmark("resnet50", processes=5), label="main@1f2e3d")  # doctest: +SKIP
         >>> for change in history.regressions():  # doctest: +SKIP
@@ -80,13 +82,13 @@ class History:
         Raises:
             ResultError: it isn't a result, or the file can't be written.
         """
-        if isinstance(result, (str, Path)):
-            result = load_any(result)
-        found = result.results if isinstance(result, SweepResult) else (result,)
-        if not all(isinstance(each, (BenchmarkResult, AccuracyResult)) for each in found):
-            raise ResultError(f"{result!r}: should be a result of benchmark() or accuracy()")
+        given = load(result, Exportable) if isinstance(result, (str, Path)) else result
+        found = list(given.results) if isinstance(given, SweepResult) else [given]
+        runs = [each for each in found if isinstance(each, (BenchmarkResult, AccuracyResult))]
+        if len(runs) < len(found):
+            raise ResultError(f"{given!r}: should be a result of benchmark() or accuracy()")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        rows = [(*_row(each, label), now) for each in found]
+        rows = [(*_row(each, label), now) for each in runs]
         with self._opened(writing=True) as database, database:
             before = database.total_changes
             database.executemany(
@@ -112,12 +114,32 @@ class History:
 
     def table(self, model: str | None = None) -> str:
         """A line of text for each result."""
-        rows = []
+        return "\n".join(table.columns([HEADER, *self._lines(model)]))
+
+    def _lines(self, model: str | None = None) -> Iterator[tuple[str, ...]]:
         for each in self.entries(model):
             *_, verdict, figures = table.sweep_row(each.result)
             started = each.result.observed.started
-            rows.append((started, each.label, each.series, verdict, figures))
-        return "\n".join(table.columns([HEADER, *rows]))
+            yield (started, each.label, each.series, verdict, figures)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        changed = [str(change) for trend in self.trend() for change in trend.changes]
+        return markup.card(
+            markup.title(f"History {self.path.name}"),
+            markup.table(HEADER, self._lines()),
+            markup.notes(changed),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All results as plain dicts, lists and scalars."""
+        entries = [
+            {"label": each.label, "series": each.series, "result": each.result.to_dict()}
+            for each in self.entries()
+        ]
+        return {"kind": "history", "entries": entries}
 
     def trend(
         self, model: str | None = None, *, min_effect: float = MIN_EFFECT
@@ -173,7 +195,7 @@ class History:
             for each in self.entries(model)
         ]
 
-    def plot(self, model: str | None = None) -> Any:
+    def plot(self, model: str | None = None, axis: Any = None) -> Any:
         """A matplotlib figure: throughput over the results of each series, changes as lines.
 
         Raises:
@@ -183,7 +205,9 @@ class History:
         trends = self.trend(model)
         if not trends:
             raise ResultError(f"{self.path}: no benchmark results{f' of {model}' if model else ''}")
-        return trend.figure(trends)
+        from modelzoo_runner.results import plots
+
+        return plots.trends(trends, axis)
 
     @contextlib.contextmanager
     def _opened(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:

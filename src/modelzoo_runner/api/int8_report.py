@@ -13,6 +13,7 @@ from modelzoo_runner.api.calibration import calibration_batches
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.int8.compare import Compared, compare
 from modelzoo_runner.int8.layers import Layer, State, layers
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import validate
@@ -39,10 +40,10 @@ _SHOWN = 2
 class Int8Report:
     """What `int8_report` found. `str()` of it is a page to read.
 
-    `operations` counts the quantised operations that aren't layers: poolings and concatenations on
-    integers, and where values change between float32 and integers. `instruction_set` is what oneDNN
-    runs on this CPU, None if it runs none. `compared` is what was measured, None without a float32
-    graph or where the int8 one can't run; `fed` says with what.
+    `operations` counts the quantized operations that aren't layers: pooling and concatenation of
+    quantized tensors, and conversions between float32 and quantized tensors. `instruction_set` is
+    the one that oneDNN uses on this CPU, `None` if there is none. `compared` is what was measured,
+    `None` without a float32 graph or where the int8 graph can't run; `fed` names its input.
     """
 
     graph: str
@@ -76,7 +77,7 @@ class Int8Report:
             *(("", row) for row in _table(self)),
         ]
         counts = Counter(self.operations)
-        for label, wanted in (("on integers", False), ("conversions", True)):
+        for label, wanted in (("quantized", False), ("conversions", True)):
             shown = [
                 f"{op} {n}" for op, n in counts.most_common() if (op in _CONVERSIONS) == wanted
             ]
@@ -89,6 +90,7 @@ class Int8Report:
         return "\n".join(f"{label:<12} {text}" for label, text in rows)
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented(
     graph="the graph to look into, or the path of its file.",
@@ -127,7 +129,7 @@ def int8_report(
         GraphError: a graph can't be read or run, or a tensor isn't there.
         FetchError, DataError: the images aren't available or can't be read.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import int8_report
         >>> print(int8_report("int8.pb", fp32="fp32.pb", model="resnet50"))  # doctest: +SKIP
     """
@@ -237,11 +239,11 @@ def _work(members: Iterable[Layer]) -> int | None:
 
 def _here(instruction_set: str | None) -> str:
     if instruction_set is None:
-        return "no instruction set that oneDNN has int8 for"
+        return "oneDNN has no int8 kernels for this CPU"
     if instruction_set in WITHOUT_VNNI:
         return (
-            f"{instruction_set}: without VNNI (avx512_vnni or avx_vnni) int8 gains less, and "
-            "weights that weren't chosen for it lose accuracy"
+            f"{instruction_set}, without VNNI (avx512_vnni or avx_vnni): int8 gains less, and "
+            "accuracy is lost unless the weights were quantized for it"
         )
     return f"{instruction_set}, which has VNNI"
 

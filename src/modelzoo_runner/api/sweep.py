@@ -58,7 +58,7 @@ def sweep(
         BindingError: the client's workers can't do it; nothing has been run.
         Interrupted: Ctrl-C; its result holds the outcomes so far.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import best_known, sweep
         >>> print(sweep(best_known("resnet50")))  # doctest: +SKIP
         >>> grid = {"model": ["resnet50", "resnet101"], "batch_size": [1, 32]}

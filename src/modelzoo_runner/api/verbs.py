@@ -11,14 +11,13 @@ from typing import Any, Literal, cast
 # and loading it later would put the room in the function's place.
 from modelzoo_runner.data import label_map as label_maps
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.machine import topology
+from modelzoo_runner.machine import runtime_log, topology
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic, validate
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import atomic, presets, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
@@ -35,15 +34,15 @@ from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
 
-"""The names of a graph's classes, in any of the forms that `accuracy` takes."""
 
-
+@runtime_log.held_back()
 @accepts_former_names
 @documented()
 def benchmark(
     model: Model,
     *,
     precision: Precision = "fp32",
+    runtime: str | None = None,
     goal: Literal["throughput", "latency"] = "throughput",
     weights: str | Path = "pretrained",
     data_location: str | Path | None = None,
@@ -95,7 +94,7 @@ def benchmark(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C while measuring; holds the partial result.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import benchmark
         >>> result = benchmark("resnet50", weights="random", batch_size=1)  # doctest: +SKIP
         >>> result.throughput  # doctest: +SKIP
@@ -107,6 +106,7 @@ def benchmark(
     return cast(BenchmarkResult, _run(planner.plan(preset, request, context), context))
 
 
+@runtime_log.held_back()
 @accepts_former_names
 @documented(
     data_location="the labelled data, here or at gs://.",
@@ -120,6 +120,7 @@ def accuracy(
     data_location: str | Path | None = None,
     annotations: str | Path | None = None,
     precision: Precision = "fp32",
+    runtime: str | None = None,
     weights: str | Path = "pretrained",
     batch_size: int | None = None,
     limit: int | None = None,
@@ -173,7 +174,7 @@ def accuracy(
         WorkerError: a child process or a container died.
         Interrupted: Ctrl-C; holds the score of the examples that were done.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import accuracy
         >>> accuracy("resnet50", data_location="imagenet").counts  # doctest: +SKIP
         {'top1': 37150, 'top5': 45940}
@@ -221,7 +222,7 @@ def _run(plan: Plan, context: Context) -> Result:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import host
 
-    return host.run(plan, progress=context.progress)
+    return host.run(plan, context)
 
 
 def models() -> dict[str, Preset]:
@@ -237,7 +238,7 @@ def machine() -> Topology:
     Raises:
         BindingError: this process may not run on any CPU that is there.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import machine
         >>> len(machine().usable) >= 1
         True

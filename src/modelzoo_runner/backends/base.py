@@ -31,7 +31,11 @@ DEFAULT = "tensorflow"
 ENCODED = "object"
 """The `input_dtype` of a model that takes encoded images: an array of bytes."""
 
-BACKENDS: dict[str, str] = {DEFAULT: "modelzoo_runner.backends.tensorflow.backend"}
+BACKENDS: dict[str, str] = {
+    DEFAULT: "modelzoo_runner.backends.tensorflow.backend",
+    "onnxruntime": "modelzoo_runner.backends.onnxruntime",
+    "openvino": "modelzoo_runner.backends.openvino",
+}
 """The module of each runtime. It is imported when it is first asked for."""
 
 GROUP = "modelzoo_runner.backends"
@@ -67,7 +71,7 @@ class Step(Protocol):
         """
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Free the memory."""
 
 
 class Model(Protocol):
@@ -80,12 +84,12 @@ class Model(Protocol):
     def guess_tensors(
         self, outputs: Mapping[str, str] | None = None
     ) -> tuple[str, Mapping[str, str]]:
-        """The input and the outputs (role: tensor) of a model that nobody described.
+        """The input and the outputs (role: tensor) of a model without a description.
 
-        `outputs` are those that somebody did name.
+        `outputs` are those that are known.
 
         Raises:
-            GraphError: there is no one answer.
+            GraphError: there are no candidates, or several.
         """
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +135,7 @@ class Backend(Protocol):
     SUFFIXES: tuple[str, ...]
 
     def blocker(self, placement: Placement) -> str | None:
-        """Why this process can't honour the placement any more, in words; `None` if it can.
+        """Why this process can't honor the placement any more, in words; `None` if it can.
 
         For example thread pools of other sizes, or variables that the runtime has read already.
         """
@@ -179,6 +183,44 @@ class Backend(Protocol):
         """What a result records as `machine.software.runtime`: `name` and `version` at least."""
 
 
+class Converter(Protocol):
+    """What a runtime has besides, if frozen graphs are converted for it.
+
+    `READS` are the suffixes that need no conversion, `CONVERTED` is that of the file it makes,
+    `PACKAGES` are needed to run it, and `CONVERTERS` to convert, by precision.
+    """
+
+    READS: tuple[str, ...]
+    CONVERTED: str
+    PACKAGES: tuple[str, ...]
+    CONVERTERS: Mapping[str, tuple[str, ...]]
+
+    def convert(
+        self,
+        graph_def: Any,
+        out: Path,
+        *,
+        input: str,
+        outputs: Sequence[str],
+        calibration: Sequence[Array] | None,
+    ) -> None:
+        """Write the frozen graph in the runtime's format, in int8 if there is `calibration`.
+
+        Raises:
+            GraphError: it can't be converted.
+        """
+
+
+def converts(name: str) -> bool:
+    """Whether frozen graphs are converted for the runtime of that name."""
+    return hasattr(find(name), "convert")
+
+
+def converter(name: str) -> Converter:
+    """The runtime of that name, one for which `converts` holds."""
+    return cast(Converter, find(name))
+
+
 def find(name: str) -> Backend:
     """The runtime of that name.
 
@@ -187,12 +229,9 @@ def find(name: str) -> Backend:
     """
     module = load_entry(name, BACKENDS, GROUP)
     if module is None:
-        raise RequestError(f"runtime={name!r}: there is no such runtime. {_near(name)}")
+        near = did_you_mean(name, list(BACKENDS), otherwise="Runtimes")
+        raise RequestError(f"runtime={name!r}: there is no such runtime. {near}")
     return cast(Backend, module)
-
-
-def _near(name: str) -> str:
-    return did_you_mean(name, list(BACKENDS), otherwise="Runtimes")
 
 
 def load_entry(name: str, modules: Mapping[str, str], group: str) -> ModuleType | None:
@@ -207,11 +246,16 @@ def load_entry(name: str, modules: Mapping[str, str], group: str) -> ModuleType 
 def name_for(path: str) -> str:
     """The name of the runtime for a model's file, by the file's suffix.
 
-    What isn't known by its suffix is TensorFlow's, which looks into it and says what it is.
+    The runtimes of this library come first, then those of other distributions. What isn't known by
+    its suffix is TensorFlow's, which looks into the file and says what it is.
     """
     suffix = Path(path).suffix
-    others = (name for name in BACKENDS if name != DEFAULT)
-    return next((name for name in others if suffix in find(name).SUFFIXES), DEFAULT)
+    if suffix:
+        others = importlib.metadata.entry_points(group=GROUP).names
+        for name in dict.fromkeys((*BACKENDS, *sorted(others))):
+            if suffix in find(name).SUFFIXES:
+                return name
+    return DEFAULT
 
 
 def show_shape(shape: Sequence[int | None]) -> str:

@@ -16,8 +16,9 @@ from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results import compare as results
 from modelzoo_runner.results.comparison import SweepComparison
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.result import BenchmarkResult, Result
-from modelzoo_runner.results.sweep import SweepResult, load_any
+from modelzoo_runner.results.sweep import SweepResult
 
 
 def compare(
@@ -43,7 +44,7 @@ def compare(
         json: save the comparison to this file; - for standard output.
         csv: save it as CSV to this file; - for standard output.
     """
-    pair: list[Any] = [load_any(path) for path in (reference, changed)]
+    pair: list[Any] = [modelzoo_runner.load(path, Exportable) for path in (reference, changed)]
     found = modelzoo_runner.compare(*pair, min_effect=min_effect)
     output.show(found, json, csv)
     each = found.comparisons if isinstance(found, SweepComparison) else (found,)
@@ -88,7 +89,7 @@ def ab(
     side: Annotated[list[str], Parameter(metavar="ARGUMENTS", negative_iterable=())],
     rounds: int | None = None,
     min_effect: gates.Share = 0.01,
-    max_seconds: float = 60.0,
+    max_seconds: float = 120.0,
     offline: bool = False,
     fail_if_slower: gates.SlowerLimit = None,
     json: options.Json = None,
@@ -104,14 +105,15 @@ def ab(
         side: what one side has of its own, as "precision=int8 num_intra_threads=2"; give it twice
             or more, the reference first. Also python=PATH for another environment, name=NAME,
             env.NAME=VALUE, or the file of a saved result, whose plan it is.
-        rounds: how often each side is measured; by default as often as is needed.
+        rounds: how often all sides are opened in fresh processes and measured; by default as often
+            as is needed.
         min_effect: the smallest difference in speed that matters.
         max_seconds: when measuring ends at the latest.
         offline: never touch the network.
         fail_if_slower: exit with 3 where a side is slower than the first by more than this, and
             with 4 where that can't be told.
         json: save the result, with every round, to this file; - for standard output.
-        csv: save a row for each turn to this file; - for standard output.
+        csv: save a row for each side and round to this file; - for standard output.
         html: save a page with a picture of the rounds to this file; - for standard output.
     """
     if len(side) < 2:
@@ -135,6 +137,46 @@ def ab(
     names = (f"{each.name} against {found.sides[0].name}" for each in found.sides[1:])
     ratios = zip(names, found.comparisons, strict=True)
     gates.check_speed([(name, each, True) for name, each in ratios], fail_if_slower)
+
+
+@options.like(
+    modelzoo_runner.runtimes,
+    modelzoo_runner.benchmark,
+    leave_out=(*api.NOT_OF_A_SIDE, "progress", "runtime", "precision", "shared"),
+)
+def runtimes(
+    model: str,
+    /,
+    *,
+    runtimes: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    precisions: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    offline: bool = False,
+    json: options.Json = None,
+    csv: options.Json = None,
+    html: options.Json = None,
+    **given: Any,
+) -> None:
+    """Measure a model in each runtime and precision.
+
+    Args:
+        runtimes: tensorflow, onnxruntime or openvino; give it once for each. The first is the
+            reference.
+        precisions: fp32, int8 or bfloat16; give it once for each.
+        offline: never touch the network.
+        json: save the result, with every round, to this file; - for standard output.
+        csv: save a row for each runtime and precision to this file; - for standard output.
+        html: save the table as a page to this file; - for standard output.
+    """
+    chosen = {"runtimes": runtimes, "precisions": precisions}
+    given |= {name: value for name, value in chosen.items() if value is not None}
+    output.run(
+        lambda progress: modelzoo_runner.runtimes(
+            model, offline=offline, progress=progress, **given
+        ),
+        json,
+        csv=csv,
+        html=html,
+    )
 
 
 def _side(text: str) -> Any:

@@ -26,17 +26,23 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "accuracy": ("run:accuracy", "Score a model on labelled data."),
         "doctor": ("run:doctor", "Look for mistakes on a few images before a long run."),
         "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),
+        "translate": (
+            "run:translate",
+            "Translate old launch_benchmark.py commands.",
+        ),
         "sweep": ("run:sweep", "Do many runs and print one table."),
     },
     "Results": {
         "show": ("results:show", "Print saved results."),
+        "report": ("results:report", "Write saved results as one HTML page."),
         "compare": ("compare:compare", "Compare two saved results or sweeps."),
         "compare-predictions": (
             "compare:compare_predictions",
             "Tell whether two accuracy runs really differ.",
         ),
         "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
-        "history": ("history:history", "Keep results over time and find regressions."),
+        "runtimes": ("compare:runtimes", "Measure a model in each runtime and precision."),
+        "history": ("results:history", "Keep results over time and find regressions."),
     },
     "Graphs": {
         "inspect": ("graphs:inspect", "Describe a frozen graph on one page."),
@@ -49,8 +55,8 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "cache": ("storage:cache", "Look after the files that were fetched."),
     },
     "What there is": {
-        "models": ("info:models", "List the models."),
-        "machine": ("info:machine", "Show the CPUs here and which of them may be used."),
+        "models": ("run:models", "List the models."),
+        "machine": ("run:machine", "Show the CPUs here and which of them may be used."),
     },
 }
 """Panel of the help page -> command -> module in this room with the name in it; the first line of
@@ -107,20 +113,24 @@ def _failed(error: Exception) -> int:
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    app = _app()
+    from modelzoo_runner.machine import runtime_log
+
+    app = build_app()
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
         print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
         return BAD_REQUEST
-    command(*bound.args, **bound.kwargs)
+    with runtime_log.held_back():
+        command(*bound.args, **bound.kwargs)
     # Without a command there is its help page, but nothing has been done.
     is_help = command.__name__ == "help_print"
     return BAD_REQUEST if is_help and not {*arguments} & {*app.help_flags} else DONE
 
 
-def _app() -> App:
+def build_app() -> App:
+    """The command with all its subcommands."""
     from cyclopts import App, Group
 
     import modelzoo_runner

@@ -97,7 +97,11 @@ def write(text: str, path: str) -> None:
     if path == "-":
         saved.write_text(text, "/dev/stdout")
         return
-    where = saved.write_text(text, path)
+    saved_to(saved.write_text(text, path))
+
+
+def saved_to(where: object) -> None:
+    """Say so on standard error."""
     # Standard error may be closed; the file is what matters.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(f"saved to {where}", file=sys.stderr)

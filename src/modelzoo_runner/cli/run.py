@@ -1,8 +1,11 @@
-"""The commands that run models: `benchmark`, `accuracy`, `run` and `sweep`."""
+"""The commands that run models, and those that say which models and CPUs there are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -11,10 +14,11 @@ import modelzoo_runner
 from modelzoo_runner.api import calls
 from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import DataError, RequestError
-from modelzoo_runner.legacy import pipeline
-from modelzoo_runner.legacy import run as original
-from modelzoo_runner.legacy.parameters import Parameters
+from modelzoo_runner.legacy import originals, pipeline
 from modelzoo_runner.planning.recommended import recommended
+from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.sweep import SweepResult
+from modelzoo_runner.values.progress import Progress
 
 ALL = "all"
 
@@ -111,7 +115,7 @@ def sweep(
     gates.check(found, fail_on)
 
 
-@options.like(original.run)
+@options.like(pipeline.run)
 def run(
     *,
     json: options.Json = None,
@@ -131,19 +135,19 @@ def run(
         coco: data of the detectors; without it none is scored.
     """
     if best_known is not None:
-        runs = _runs(best_known, weights, given, imagenet=imagenet or "", coco=coco or "")
-        output.run(lambda progress: modelzoo_runner.sweep(runs, progress=progress), json)
+        calls = _calls(best_known, weights, given, imagenet=imagenet or "", coco=coco or "")
+        output.run(lambda progress: _sweep(calls, progress), json)
         return
     for name, value in (("weights", weights), ("imagenet", imagenet), ("coco", coco)):
         if value is not None:
             instead = '--extra-model-args "weights=..."' if name == "weights" else "--data-location"
             raise RequestError(f"{name}: goes with --best-known; of a single run it is {instead}")
-    output.run(lambda _: original.run(**given), json)
+    output.run(lambda _: pipeline.run(**given), json)
 
 
-def _runs(
+def _calls(
     best_known: str, weights: str | None, given: Mapping[str, Any], **data: str
-) -> list[dict[str, Any]]:
+) -> list[pipeline.Call]:
     """The recommended runs as calls of the verbs."""
     own = [name for name in OF_EACH_RUN if name in given]
     if own:
@@ -155,6 +159,105 @@ def _runs(
     chosen = {} if weights is None else {"weights": weights}
     found = []
     for each in recommended(model, given.get("precision"), **data):
-        call = pipeline.translate(Parameters(**{**given, **each}))
-        found.append({"verb": call.verb, "model": call.model, **call.arguments, **chosen})
+        call = pipeline.translate(**{**given, **each})
+        found.append(dataclasses.replace(call, arguments={**call.arguments, **chosen}))
     return found
+
+
+def _sweep(calls: Sequence[pipeline.Call], progress: Progress | None) -> SweepResult:
+    """The outcomes of the calls; the notes of each are warnings of its result."""
+    runs = [{"verb": each.verb, "model": each.model, **each.arguments} for each in calls]
+    found = modelzoo_runner.sweep(runs, progress=progress)
+    outcomes = tuple(
+        dataclasses.replace(each, warnings=(*map(str, call.notes), *each.warnings))
+        if isinstance(each, Result)
+        else each
+        for call, each in zip(calls, found, strict=False)
+    )
+    return dataclasses.replace(found, outcomes=outcomes)
+
+
+def translate(
+    command: str,
+    /,
+    *,
+    release: str = originals.NEWEST,
+    run: bool = False,
+    json: options.Json = None,
+) -> None:
+    """Translate old launch_benchmark.py commands.
+
+    Args:
+        command: the command in quotes, or the path of a shell script (.sh).
+        release: the release of the Model Zoo that it is of; its defaults are taken.
+        run: run it, too.
+        json: with --run and a single command: save the result to this file; - for standard output.
+    """
+    if json is not None and not run:
+        raise RequestError("json: goes with --run")
+    is_path = command.endswith(".sh") and "\n" not in command and " -" not in command
+    found = modelzoo_runner.from_launch_command(
+        Path(command) if is_path else command, release=release
+    )
+    calls = found if isinstance(found, list) else [found]
+    if json is not None and len(calls) > 1:
+        raise RequestError(f"json: goes with a single command, and there are {len(calls)}")
+    page = "\n\n".join(_page(call, is_one=len(calls) == 1) for call in calls)
+    output.print_page(page, sys.stderr if json == "-" else sys.stdout)
+    for call in calls if run else ():
+        output.run(call.run, json)
+
+
+def _page(call: pipeline.Call, *, is_one: bool) -> str:
+    """A call in Python and in shell, and its notes as a table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    found = [str(call) if is_one else f"# line {call.line}\n{call}", call.shell()]
+    if not call.notes:
+        return "\n".join((*found, "Nothing means another thing than it did."))
+    table = Table("was", "is", "why", box=box.SIMPLE_HEAD)
+    for note in call.notes:
+        table.add_row(Text(note.was), Text(note.now), Text(note.why))
+    console = Console(width=100)
+    with console.capture() as printed:
+        console.print(table)
+    lines = (line.rstrip() for line in printed.get().splitlines())
+    return "\n".join((*found, *filter(None, lines)))
+
+
+def models(*, verify: bool = False) -> None:
+    """List the models.
+
+    Args:
+        verify: ask every location of every model instead.
+    """
+    if verify:
+        from modelzoo_runner.cli import storage
+
+        storage.verify_models()
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("model", "precisions", "batches"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what it is")
+    for preset in modelzoo_runner.models().values():
+        runs = [each for runs in preset.run.values() for each in runs.values()]
+        batches = sorted({run.batch_size for run in runs}, reverse=True)
+        table.add_row(
+            preset.name,
+            " ".join(preset.precisions),
+            " ".join(str(each) for each in batches),
+            preset.description,
+        )
+    Console().print(table)
+
+
+def machine() -> None:
+    """Show the CPUs here and which of them may be used."""
+    print(modelzoo_runner.machine())

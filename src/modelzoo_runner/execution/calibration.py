@@ -1,4 +1,4 @@
-"""Calibration data, which is a plan's inputs without their labels; and quantizing with it here."""
+"""Calibration data (a plan's inputs without labels), and quantizing with it in this process."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from modelzoo_runner.int8 import quantize
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def batches(plan: Plan, fed: TensorSpec) -> Iterator[NDArray[Any]]:
-    """The first `plan.limit` examples of the plan's data, or so many made ones where it has none.
+    """The inputs of the first `plan.limit` examples; synthetic ones if the plan has no data.
 
     `fed` is what the graph takes.
 
     Raises:
         DataError: there are fewer, or the data can't be read.
-        RequestError: the graph leaves the shape of its input open, and so does the plan.
+        RequestError: the graph leaves its input shape open, and so does the plan.
     """
     left = plan.limit or 1
     with tasks.open_source(plan, fed) as given:
@@ -43,27 +43,23 @@ def batches(plan: Plan, fed: TensorSpec) -> Iterator[NDArray[Any]]:
                 return
 
 
-def run(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
+def run(plan: Plan, out: Path, context: Context = QUIET) -> None:
     """Write the plan's float32 graph in int8 to `out`, calibrated with its inputs.
 
     It is done in this process, on the plan's CPUs and with its threads.
-
-    Raises:
-        RunnerError: what reading, calibrating or quantizing raises.
-        OSError: `out` can't be written.
     """
     backend = backends.find(plan.runtime)
     with environment.variables(plan.placement.env), binding.bound(plan.placement):
         backend.set_threads(plan.placement)
-        model: Any = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
         input = plan.graph.input or model.guess_tensors()[0]
         int8 = quantize.quantize(
-            model.graph_def,
+            plan.graph.path,
             batches(plan, model.input_spec(input)),
             input=input,
             outputs=plan.graph.outputs,
             allow_unsafe_ops=plan.allow_unsafe_ops,
-            progress=progress,
+            progress=context.progress,
         )
         with atomic.writing(out) as file:
             file.write(int8.SerializeToString(deterministic=True))

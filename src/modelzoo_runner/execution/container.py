@@ -1,9 +1,9 @@
-"""Run a plan in a container: the worker of a child process, behind `docker run`.
+"""Run a plan in a container: the worker of a child process, started by `docker run`.
 
 The container gets the plan's CPUs, its variables and the files that it reads, and nothing else: no
-network, no capability, nothing to write to but its own `/tmp`. A file is below `OUTSIDE` there, at
-its own path: nothing of the image is covered, and every path that comes back is this machine's
-again once `OUTSIDE` is cut off. The worker is the image's own library, of this version.
+network, no capabilities, and only `/tmp` can be written. Files are mounted below `OUTSIDE` at their
+own paths, so they hide nothing of the image, and removing `OUTSIDE` from a path of the container
+gives the path here. The worker is the image's own copy of this version of the library.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.data import coco_find
-from modelzoo_runner.errors import ContainerError, DataError, Interrupted, RunnerError, WorkerError
+from modelzoo_runner.errors import ContainerError, DataError, Interrupted, RunnerError
 from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import cgroup
@@ -32,33 +32,31 @@ from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import images
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
-from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.plan import Image, Plan
 
 OUTSIDE = "/outside-of-the-container"
 
 NOBODY = 65534
-"""The user and the group of a container that root starts; anybody else's is as its user."""
+"""User and group of a container started by root; other users' containers run as themselves."""
 
 LABEL = "modelzoo_runner"
-"""By it a container can be found whose removal was prevented (`docker ps --filter label=...`)."""
-
-CALLED = "the container that ran the plan"
+"""Finds containers that couldn't be removed (`docker ps --filter label=modelzoo_runner`)."""
 
 TMP_SIZE = "1g"
 PROCESSES = 16_384
-"""How many processes and threads a container may have: far more than a run's, fewer than all."""
+"""The limit on processes and threads: far more than a run needs."""
 
 SECONDS_TO_END = 10.0
 """How long the docker command may take to end once its container is removed."""
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
+def run(plan: Plan, context: Context) -> Result:
     """The result of the plan, run in a container of its image.
 
     Raises:
         Interrupted: Ctrl-C; holds what had been measured by then.
-        ContainerError: there is no `docker` command, or the engine or the image can't run it.
+        ContainerError: there is no `docker` command, or it can't run the image.
         WorkerError: the container died, or took longer than `plan.timeout` seconds.
         RunnerError: what was raised in the container, as the same class.
     """
@@ -67,13 +65,13 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Result:
         raise ValueError("the plan names no docker_image")
     with _predictions(plan, image) as own, _started(own, image) as child:
         try:
-            return _as_here(listen.to(child, progress), plan)
+            return _as_here(listen.to(child, context), plan)
         except Interrupted as interrupted:
             raise Interrupted(_as_here(interrupted.result, plan)) from None
 
 
 def _as_here(result: Result, plan: Plan) -> Result:
-    """The result with the plan's values of this machine, where those inside were others."""
+    """The result with this machine's values of the plan instead of the container's."""
     own = replace(
         result.plan,
         placement=replace(result.plan.placement, numa_nodes=plan.placement.numa_nodes),
@@ -88,10 +86,7 @@ def _as_here(result: Result, plan: Plan) -> Result:
 
 @contextlib.contextmanager
 def _predictions(plan: Plan, image: Image) -> Iterator[Plan]:
-    """The plan with its predictions in a folder that a container may write to.
-
-    They are where they should be once the block ends.
-    """
+    """The plan with its predictions in a folder that the container can write; moved afterwards."""
     if plan.predictions is None:
         yield plan
         return
@@ -110,7 +105,7 @@ def _predictions(plan: Plan, image: Image) -> Iterator[Plan]:
 
 
 def _read(written: Path, image: Image) -> bytes:
-    """The bytes of a file that a container wrote, which may have made anything of that name."""
+    """The bytes of a file written by the container, which may have made anything of that name."""
     with contextlib.suppress(OSError):
         # Neither through a link to a file of this machine, nor waiting for who writes to a pipe.
         descriptor = os.open(written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -122,7 +117,7 @@ def _read(written: Path, image: Image) -> bytes:
 
 @dataclass
 class Contained(Child):
-    """The docker command, and behind it the worker in the container."""
+    """The docker command, and the worker in the container that it started."""
 
     image: str = ""
 
@@ -134,31 +129,31 @@ class Contained(Child):
         """The plan as the worker in the container gets it."""
         return as_inside(plan)
 
+    def killed_by(self, code: int) -> signal.Signals | None:
+        """The docker command ends with 128 + the signal that ended the worker."""
+        return signal.Signals(code - 128) if code > 128 else None
+
+    def peak(self) -> str:
+        """Not known: the engine doesn't tell."""
+        return ""
+
     def death(self) -> RunnerError:
         """How the container ended without an answer, and what to do about it."""
         code = self.process.wait()
-        if code in (1, 2, 125, 126, 127):
-            # What Python and its argparse, the engine and the system give as reasons.
-            return ContainerError(
-                f"docker_image={self.image!r}: a container of it can't be started, or its worker "
-                f"can't (exit code {code}). An image has to have python and modelzoo_runner "
-                f"{__version__}, as here: build it (docker build -t {self.image} . in this "
-                f"library's source). {self.stderr_tail()}"
-            )
-        if code <= 128:
-            return WorkerError(f"{self.name} ended with exit code {code}. {self.stderr_tail()}")
-        how = f"was killed by {signal.Signals(code - 128).name}"
-        if code - 128 == signal.SIGKILL:
-            limit = cgroup.memory_limit()
-            within = "" if limit is None else f" ({limit / 2**30:.1f} GiB allowed)"
-            how += f", as the system does when memory runs out{within}. "
-            how += listen.smaller_batch(self.plan)
-        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
+        if code not in (1, 2, 125, 126, 127):
+            return super().death()
+        # What Python and its argparse, the engine and the system give as reasons.
+        return ContainerError(
+            f"docker_image={self.image!r}: a container of it can't be started, or its worker can't "
+            f"(exit code {code}). An image needs python and modelzoo_runner {__version__}: "
+            f"build it (docker build -t {self.image} . in this library's source). "
+            f"{self.stderr_tail()}"
+        )
 
 
 @contextlib.contextmanager
 def _started(plan: Plan, image: Image) -> Iterator[Contained]:
-    """A container that has got the plan and begins with it; on leaving it is gone."""
+    """A container that was sent the plan; it is removed on leaving."""
     name = f"modelzoo_runner-{os.getpid()}-{os.urandom(4).hex()}"
     worker = ["-m", protocol.MODULE, "1", protocol.CONTAINED, "--library", __version__]
     command = [*_prefix(plan, name), "--entrypoint", "python", image.id or image.name, *worker]
@@ -176,7 +171,7 @@ def _started(plan: Plan, image: Image) -> Iterator[Contained]:
             process=process,
             answers=answers,
             said=said,
-            name=CALLED,
+            name="the container that ran the plan",
             image=image.name,
         )
         with launch.attended(child):
@@ -189,7 +184,7 @@ def _started(plan: Plan, image: Image) -> Iterator[Contained]:
 def _remove(name: str, image: Image, process: subprocess.Popen[bytes]) -> None:
     """Remove the container, also one that the engine is about to make; it removes those that end.
 
-    The docker command ends when its container is gone.
+    The docker command ends with its container.
     """
     deadline = time.monotonic() + SECONDS_TO_END
     while process.poll() is None and time.monotonic() < deadline:
@@ -200,7 +195,7 @@ def _remove(name: str, image: Image, process: subprocess.Popen[bytes]) -> None:
 
 
 def _prefix(plan: Plan, name: str) -> list[str]:
-    """The docker command with all that the container may, and gets."""
+    """The `docker run` command with all its options."""
     placement = plan.placement
     user = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
     limits = {
@@ -223,7 +218,7 @@ def _prefix(plan: Plan, name: str) -> list[str]:
 
 
 def _mount(path: Path) -> str:
-    """The file or folder of this machine as a mount, which is a line of CSV."""
+    """A file or folder of this machine as the value of `--mount`, which is a line of CSV."""
     line = io.StringIO()
     fields = ["type=bind", f"source={path}", f"target={OUTSIDE}{path}"]
     csv.writer(line, lineterminator="").writerow(fields)
@@ -231,24 +226,19 @@ def _mount(path: Path) -> str:
 
 
 def as_inside(plan: Plan) -> Plan:
-    """What the worker inside is to do: the same with its own paths, in a process of its choice."""
-
-    def moved(graph: GraphFile) -> GraphFile:
-        return replace(graph, path=OUTSIDE + graph.path)
-
-    def allowed(placement: Placement) -> Placement:
-        # Its memory comes from the nodes of the container, which may set no policy itself.
-        return replace(placement, numa_nodes=())
-
+    """The plan for the worker inside: with the paths there, in a process of its choice."""
+    prepare = plan.preprocess_graph
+    # The engine binds the memory of the container, which may set no policy itself.
+    instances = [replace(each, numa_nodes=()) for each in (plan.placement, *plan.instances)]
     return replace(
         plan,
-        graph=moved(plan.graph),
-        preprocess_graph=None if plan.preprocess_graph is None else moved(plan.preprocess_graph),
+        graph=replace(plan.graph, path=OUTSIDE + plan.graph.path),
+        preprocess_graph=prepare and replace(prepare, path=OUTSIDE + prepare.path),
         data_location=plan.data_location and OUTSIDE + plan.data_location,
         annotations=plan.annotations and OUTSIDE + plan.annotations,
         predictions=plan.predictions and OUTSIDE + plan.predictions,
-        placement=allowed(plan.placement),
-        instances=tuple(map(allowed, plan.instances)),
+        placement=instances[0],
+        instances=tuple(instances[1:]),
         isolation="auto",
         docker_image=None,
         timeout=None,
@@ -256,9 +246,9 @@ def as_inside(plan: Plan) -> Plan:
 
 
 def needed(plan: Plan) -> tuple[Path, ...]:
-    """The files and folders that the plan reads, none of them in another of them.
+    """The files and folders that the plan reads, none of them inside another.
 
-    What isn't there is left out: the run says so, in its own words.
+    Missing ones are left out: the run itself reports them.
 
     Raises:
         DataError: the data is links to what the container wouldn't have.

@@ -1,23 +1,20 @@
-"""A look at a plan's graph on a few of its images, in this process or in a child."""
+"""Examine a plan's graph on a few images, in this process or in a child process."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 
-from modelzoo_runner.backends import base as backends
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.execution import host, opening
-from modelzoo_runner.machine import binding, environment
+from modelzoo_runner.results import diagnosis
 from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import Plan
 
 
 def run(plan: Plan) -> Diagnosis:
-    """What the first `plan.limit` images, or so many from all over the data, show.
-
-    It runs where the plan would.
+    """Examine `plan.limit` images, where the plan would run.
 
     Raises:
         BindingError: `isolation="none"`, and this process can't honor the plan any more.
@@ -31,29 +28,26 @@ def run(plan: Plan) -> Diagnosis:
             f'isolation="none": this process can\'t honor the plan: {obstacle}. Use '
             'isolation="auto" to run it in a child process'
         )
-    from modelzoo_runner.execution import launch
+    from modelzoo_runner.execution import launch, listen, protocol
 
-    return launch.diagnose(plan)
+    with launch.started(plan, protocol.DIAGNOSE) as child:
+        return diagnosis.from_dict(listen.last_message(child)["diagnosis"])
 
 
 def here(plan: Plan) -> Diagnosis:
-    """The same in this process, with the plan's CPUs and threads."""
+    """Examine the images in this process, with the plan's CPUs and threads."""
     began = time.monotonic()
-    backend = backends.find(plan.runtime)
-    with environment.variables(plan.placement.env), binding.bound(plan.placement) as bound:
-        backend.import_runtime()
-        backend.set_threads(plan.placement)
-        with opening.opened(plan, opening.Start()) as opened:
-            plan = opened.plan
-            examine = getattr(tasks.find(plan.task), "examine", None)
-            if examine is None:
-                raise RequestError(f"task={plan.task!r}: there is nothing to look at in it")
-            found = examine(plan, plan.data_location or "", opened.step, opened.prepare)
+    with opening.opened(plan) as opened:
+        plan = opened.plan
+        examine = getattr(tasks.find(plan.task), "examine", None)
+        if examine is None:
+            raise RequestError(f"task={plan.task!r}: there is nothing to look at in it")
+        found = examine(plan, plan.data_location or "", opened.step, opened.prepare)
     shared = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
     return Diagnosis(
         model=plan.model,
         precision=plan.precision,
         data_location=plan.data_location or "",
         seconds=round(time.monotonic() - began, 3),
-        **{**shared, "warnings": (*found.warnings, *bound.warnings)},
+        **{**shared, "warnings": (*found.warnings, *opened.warnings)},
     )

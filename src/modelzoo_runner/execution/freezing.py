@@ -1,4 +1,4 @@
-"""Freeze a plan's model, in the process that calls this."""
+"""Freeze a plan's model in this process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from modelzoo_runner.values.plan import Plan
 def run(plan: Plan, out: Path) -> None:
     """Write the model at the plan's `graph.path` as a frozen graph to `out`.
 
-    What it was made from is written beside it, as `origin_file` says.
-
-    Raises:
-        GraphError, RequestError: as `freeze.freeze`.
-        OSError: `out` can't be written.
+    `origin_file(out)` then says what it was made from. Raises what `freeze.freeze` does.
     """
     model = model_files.recognize(Path(plan.graph.path))
     if model is None:
@@ -40,5 +36,5 @@ def run(plan: Plan, out: Path) -> None:
 
 
 def origin_file(path: Path) -> Path:
-    """Where it is written what a frozen graph was made from."""
+    """The file that says what a frozen graph was made from."""
     return path.with_name(f"{path.name}.json")

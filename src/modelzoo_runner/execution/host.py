@@ -1,8 +1,8 @@
-"""Here, in a child or in a container? Asked before a run, answered in the result.
+"""Choose where a plan runs: in this process, in a child process or in a container.
 
-A runtime may fix its thread pools with its first use in a process, and reads its variables once.
-What this process can still honour runs here; anything else runs in a fresh child. A container is
-only where one was asked for.
+A runtime may size its thread pools once per process and reads its variables once. A plan that this
+process can still honor runs here, any other one in a fresh child process. A container is used only
+if one was asked for.
 """
 
 from __future__ import annotations
@@ -17,78 +17,73 @@ from modelzoo_runner.errors import BindingError, Interrupted
 from modelzoo_runner.machine import binding
 from modelzoo_runner.results.parts import Host
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Guarded, Progress
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> Result:
-    """The result of the plan, run where it can be honoured; `observed.host_reason` says why there.
+def run(plan: Plan, context: Context = QUIET) -> Result:
+    """The result of the plan; `observed.host_reason` says why it ran where it did.
 
     Raises:
-        BindingError: `isolation="none"`, and this process can't honour the plan any more.
+        BindingError: `isolation="none"`, and this process can't honor the plan any more.
         RunnerError: what the run itself raises.
     """
     if plan.processes > 1:
         from modelzoo_runner.execution import processes
 
-        return processes.run(plan, lambda one: run(one, progress=progress), progress=progress)
-    with contextlib.closing(runs(iter((plan,)), progress=progress)) as results:
+        return processes.run(plan, lambda one: run(one, context), context)
+    with contextlib.closing(runs(iter((plan,)), context)) as results:
         return next(results)
 
 
-def runs(
-    plans: Iterator[Plan], *, progress: Progress | None = None
-) -> Generator[Result, None, None]:
-    """The results of plans that differ only in their `examples`, had with one opened graph.
+def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, None, None]:
+    """The results of plans that differ only in their `examples`, with the graph opened once.
 
-    Each plan is asked for when the result before has been taken; see `job.runs`.
-
-    Raises:
-        BindingError, RunnerError: as `run` does.
+    Each plan is taken when the result before has been. Raises what `run` does.
     """
     plan = next(plans)
     obstacle = why_not_here(plan)
     if plan.isolation == "none" and obstacle is not None:
         raise BindingError(
-            f'isolation="none": this process can\'t honour the plan: {obstacle}. '
+            f'isolation="none": this process can\'t honor the plan: {obstacle}. '
             'Use isolation="auto" to run it in a child process, or restart this process'
         )
     if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
-    told = None if progress is None else Guarded(progress)
+    context = context.guarded()
     try:
-        with contextlib.closing(_runs(plan, plans, obstacle, told)) as results:
+        with contextlib.closing(_runs(plan, plans, obstacle, context)) as results:
             for result in results:
-                yield _hosted(result, obstacle, told)
+                yield _hosted(result, obstacle, context)
     except Interrupted as interrupted:
-        raise Interrupted(_hosted(interrupted.result, obstacle, told)) from None
+        raise Interrupted(_hosted(interrupted.result, obstacle, context)) from None
 
 
 def _runs(
-    plan: Plan, further: Iterator[Plan], obstacle: str | None, progress: Progress | None
+    plan: Plan, further: Iterator[Plan], obstacle: str | None, context: Context
 ) -> Generator[Result, None, None]:
     plans = itertools.chain((plan,), further)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        yield from job.runs(plans, progress=progress)
+        yield from job.runs(plans, context)
     elif plan.docker_image is not None:
         from modelzoo_runner.execution import container
 
         for each in plans:
-            yield container.run(each, progress=progress)
+            yield container.run(each, context)
     elif plan.instances:
         from modelzoo_runner.execution import instances
 
-        yield instances.run(plan, progress=progress)
+        yield instances.run(plan, context)
     else:
         from modelzoo_runner.execution import launch
 
-        yield from launch.runs(plans, progress=progress)
+        yield from launch.runs(plans, context)
 
 
 def why_not_here(plan: Plan) -> str | None:
-    """What keeps this process from honouring the plan, or `None`."""
+    """Why this process can't honor the plan, or `None`."""
     placement = plan.placement
     if plan.docker_image is not None:
         return f"docker_image={plan.docker_image.name!r}"
@@ -97,19 +92,20 @@ def why_not_here(plan: Plan) -> str | None:
     if plan.timeout is not None:
         return "timeout= needs a process that can be ended"
     if placement.allocator != "system":
-        return f"{placement.allocator} has to be loaded before anything else is"
+        return f"{placement.allocator} has to be preloaded when a process starts"
     if placement.binding == "numactl":
         return "numactl starts a process of its own"
     return binding.too_late(placement) or base.find(plan.runtime).blocker(placement)
 
 
-def _hosted(result: Result, obstacle: str | None, told: Guarded | None) -> Result:
-    """The result with where it was had and why, and with what went wrong on the way here."""
+def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
+    """The result with where it ran and why, and the problems of the progress callback."""
     host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
         host=host if result.plan.docker_image is None else "container",
-        host_reason=obstacle or "this process can honour the plan",
+        host_reason=obstacle or "this process can honor the plan",
     )
-    problems = () if told is None or told.problem is None else (told.problem,)
-    return dataclasses.replace(result, observed=observed, warnings=result.warnings + problems)
+    return dataclasses.replace(
+        result, observed=observed, warnings=(*result.warnings, *context.problems)
+    )

@@ -1,6 +1,6 @@
-"""Measure open plans in turns, in rounds of random order, until something ends it.
+"""Measure several plans in turns, in rounds of fresh processes, until something ends it.
 
-How a plan is opened, and what one turn is, isn't known here (see `serve`).
+How plans are opened, and how a side is measured, isn't known here (see `serve`).
 """
 
 from __future__ import annotations
@@ -10,26 +10,35 @@ import datetime
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from modelzoo_runner.errors import Interrupted
-from modelzoo_runner.results.ab import ABResult, Round, Side, Stopped
+from modelzoo_runner.results.ab import ABResult, Round, Side, Stopped, Turn
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
-LOOKS = (16, 23, 32, 45, 64, 91, 128, 181)
+LOOKS = (3, 5, 8, 12, 16)
 """After how many rounds the intervals are looked at. Fixed beforehand, so that looking often costs
-no more than `ratio.split_confidence` says; each is 1.4 times the one before."""
+no more than `ratio.split_confidence` says."""
 
-TURN_SECONDS = 0.1
-"""How long a side is measured in a round: so short that what disturbs one side disturbs the other
-too, and some thirty times as long as it takes to change sides."""
+ROUND_SECONDS = 4.0
+"""How long the sides are measured in a round: about as long as it takes to open them."""
 
-RESTLESS = 0.25
-"""Standard deviation of the log ratios from which on the machine is called busy. Alone on two CPUs
-they spread by a few percent, and by some 15 % beside a process that is busy half of the time."""
+LEAST_TURNS = 3
+"""Turns of each side in a round, if steps are so long that `ROUND_SECONDS` are over before."""
+
+TURN_SECONDS = 0.01
+"""How long a side is measured at a time, a step at least. What disturbs a machine often lasts for
+some 0.1 s, and in turns much shorter than that it disturbs all sides alike: in the same time, turns
+of 0.01 s gave intervals a quarter as wide as turns of 0.1 s (mobilenet_v1 0.25 against itself on
+two CPUs)."""
+
+RESTLESS = 0.10
+"""Standard deviation of the rounds' log ratios from which on the machine is called busy. Alone on
+two CPUs it is some 2 %: processes of one program differ by as much."""
 
 
 class Timed(Protocol):
@@ -51,60 +60,89 @@ class Measurable(Protocol):
     def measure(self, *, seconds: float) -> Timed: ...
 
 
+Opened = Callable[[Sequence[int]], AbstractContextManager[Sequence[Measurable]]]
+"""Opens all sides in fresh processes, started in the order of their given numbers."""
+
+
 def measured(
-    contenders: Sequence[Measurable],
-    sides: Sequence[Side],
+    opened: Opened,
+    named: Sequence[tuple[str, str | None]],
     *,
     rounds: int | None,
     min_effect: float,
     max_seconds: float,
     seed: int,
     context: Context,
+    round_seconds: float = ROUND_SECONDS,
 ) -> ABResult:
-    """The result of measuring open sides in turns until something ends it."""
+    """The result of measuring the sides, given by name and interpreter, until something ends it."""
     chance = random.Random(seed)
     began = time.monotonic()
-    result = ABResult(
-        sides=tuple(sides),
-        rounds=(),
-        min_effect=min_effect,
-        looks=1 if rounds is not None else len(LOOKS),
-        stopped="interrupted",
-        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        seconds=0.0,
-        warnings=tuple(
-            dict.fromkeys(
-                f"{side.name}: {said}"
-                for side, each in zip(sides, contenders, strict=True)
-                for said in each.warnings
-            )
-        ),
-    )
-    most = rounds or LOOKS[-1]
-    done: list[Round] = []
-    stopped: Stopped | None = None
+    result: ABResult | None = None
     try:
-        while stopped is None:
-            done.append(_round(contenders, chance))
-            context.tell("rounds", len(done), most)
+        while True:
+            before = time.monotonic()
+            with opened(_order(len(named), chance)) as contenders:
+                if result is None:
+                    result = ABResult(
+                        sides=tuple(
+                            Side(name=name, plan=side.plan, observed=side.observed, python=python)
+                            for (name, python), side in zip(named, contenders, strict=True)
+                        ),
+                        rounds=(),
+                        min_effect=min_effect,
+                        looks=1 if rounds is not None else len(LOOKS),
+                        stopped="interrupted",
+                        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                        seconds=0.0,
+                    )
+                done = _round(contenders, chance, round_seconds)
+                said = tuple(_warnings(result.sides, contenders))
+            now = time.monotonic()
             result = dataclasses.replace(
-                result, rounds=tuple(done), seconds=time.monotonic() - began
+                result,
+                rounds=(*result.rounds, done),
+                seconds=now - began,
+                warnings=tuple(dict.fromkeys((*result.warnings, *said))),
             )
-            stopped = _reason_to_stop(result, rounds, max_seconds)
+            context.tell("rounds", len(result.rounds), rounds or LOOKS[-1])
+            stopped = _reason_to_stop(result, rounds, max_seconds - (now - before))
+            if stopped is not None:
+                said = (*result.warnings, *_restless(result))
+                return dataclasses.replace(result, stopped=stopped, warnings=said)
     except KeyboardInterrupt:
-        if not result.rounds:
+        if result is None or not result.rounds:
             raise
         raise Interrupted(result, after=f"{len(result.rounds)} rounds") from None
-    return dataclasses.replace(
-        result, stopped=stopped, warnings=(*result.warnings, *_restless(result))
-    )
+
+
+def _order(count: int, chance: random.Random) -> list[int]:
+    order = list(range(count))
+    chance.shuffle(order)
+    return order
+
+
+def _round(contenders: Sequence[Measurable], chance: random.Random, seconds: float) -> Round:
+    until = time.monotonic() + seconds
+    turns: list[Turn] = []
+    while len(turns) < LEAST_TURNS or time.monotonic() < until:
+        order = _order(len(contenders), chance)
+        found = {side: contenders[side].measure(seconds=TURN_SECONDS) for side in order}
+        steps = tuple(found[side].step_seconds for side in range(len(contenders)))
+        turns.append(Turn(order=tuple(order), step_seconds=steps))
+    return Round(turns=tuple(turns))
+
+
+def _warnings(sides: Sequence[Side], contenders: Sequence[Measurable]) -> Iterator[str]:
+    for side, each in zip(sides, contenders, strict=True):
+        yield from (f"{side.name}: {said}" for said in each.warnings)
 
 
 def _restless(result: ABResult) -> Iterator[str]:
     """Where the rounds differ so much that something else must be keeping the machine busy."""
     for number, side in enumerate(result.sides[1:], 1):
         ratios = result.log_ratios(number)
-        if len(ratios) > 1 and statistics.stdev(ratios) > RESTLESS:
+        if len(ratios) > 2 and statistics.stdev(ratios) > RESTLESS:
             yield (
                 f"{side.name}: the ratio changed by {statistics.stdev(ratios):.0%} from round to "
                 "round: something else keeps this machine busy. Without it the result comes sooner "
@@ -112,18 +150,11 @@ def _restless(result: ABResult) -> Iterator[str]:
             )
 
 
-def _round(contenders: Sequence[Measurable], chance: random.Random) -> Round:
-    order = list(range(len(contenders)))
-    chance.shuffle(order)
-    found = {
-        number: contenders[number].measure(seconds=TURN_SECONDS).step_seconds for number in order
-    }
-    steps = tuple(found[number] for number in range(len(contenders)))
-    return Round(order=tuple(order), step_seconds=steps)
+def _reason_to_stop(result: ABResult, rounds: int | None, seconds_left: float) -> Stopped | None:
+    """Why the measuring ends with this round; `None` where another one is due and has its time.
 
-
-def _reason_to_stop(result: ABResult, rounds: int | None, max_seconds: float) -> Stopped | None:
-    """Why the measuring ends with this round; `None` where it goes on."""
+    `seconds_left` is the budget without another round as long as the last one.
+    """
     count = len(result.rounds)
     if rounds is None and count in LOOKS:
         comparisons = result.comparisons
@@ -133,4 +164,4 @@ def _reason_to_stop(result: ABResult, rounds: int | None, max_seconds: float) ->
             return "narrow"
     if count >= (rounds or LOOKS[-1]):
         return "rounds"
-    return "time" if result.seconds >= max_seconds else None
+    return "time" if result.seconds > seconds_left else None

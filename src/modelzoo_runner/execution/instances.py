@@ -1,9 +1,9 @@
-"""Several processes that run one plan at once, each on CPUs of its own.
+"""Several instances of a plan at once, each a child process on CPUs of its own.
 
-They warm up, wait for each other, and begin to measure at the same moment. Only the time in which
-all of them measure counts: an instance that is alone for a while has the caches and the memory to
-itself. If one dies, the run ends. Whether memory is enough is asked before any is started: a
-machine without memory left stops answering before it ends a process.
+They warm up, wait for each other and start measuring at the same moment. Only the time in which all
+of them measure counts: alone, an instance has the caches and the memory bandwidth to itself. If one
+dies, the run ends. Memory is checked first: a machine that runs out of it stops responding before
+it ends a process.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 from modelzoo_runner.errors import BindingError, Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution import launch, listen, protocol
 from modelzoo_runner.execution.listen import Child
+from modelzoo_runner.execution.processes import worst
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results import instances as several
+from modelzoo_runner.results import result as results
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_START = 0.05
 """From the word to the first step: time for all instances to hear it."""
-
-SEVERITY = ("valid", "noisy", "invalid")
 
 LAST = ("result", "interrupted")
 
@@ -46,11 +46,11 @@ BATCHES = 4
 """Of synthetic input, ready in memory before the first step."""
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
+def run(plan: Plan, context: Context) -> BenchmarkResult:
     """One result of all of the plan's instances.
 
     Raises:
-        Interrupted: Ctrl-C; holds what all of them had measured together by then.
+        Interrupted: Ctrl-C; holds what they had measured together by then.
         BindingError: there isn't memory for all of them.
         WorkerError: an instance died, the run took longer than `plan.timeout` seconds, or there
             was no time in which all of them measured.
@@ -65,28 +65,31 @@ def run(plan: Plan, *, progress: Progress | None = None) -> BenchmarkResult:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
                 children.append(stack.enter_context(launch.started(own, protocol.INSTANCE)))
-            _gather(children, ("ready", *LAST), {}, deadline, None)
+            _gather(children, ("ready", *LAST), {}, deadline, QUIET)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
                 child.tell(repr(start))
-            _gather(children, LAST, answers, deadline, progress)
+            _gather(children, LAST, answers, deadline, context)
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
             raise WorkerError(f"{listen.too_long(plan)} {children[0].stderr_tail()}") from None
-    result = _joined(plan, [listen.read(answers[number]) for number in sorted(answers)])
+    result = _joined(
+        plan,
+        [results.from_dict(listen.checked(answers[each])["result"]) for each in sorted(answers)],
+    )
     if result.interrupted:
         raise Interrupted(result)
     return result
 
 
 def require_memory(plan: Plan, available: int | None) -> None:
-    """Nothing, if the plan's instances may fit in so many bytes (`None`: not known).
+    """Raise if the plan's instances need more than `available` bytes (`None`: not known).
 
-    The estimate is from below: what it refuses can't run; what it lets pass may still be too much.
+    The estimate is a lower bound: what it refuses can't run; what it accepts may still be too much.
 
     Raises:
-        BindingError: they can't; says what they need at least, what there is, and what would fit.
+        BindingError: says what they need at least, what is available, and how many would fit.
     """
     each, count = least_bytes(plan), len(plan.instances)
     if available is None or count * each <= available:
@@ -101,7 +104,7 @@ def require_memory(plan: Plan, available: int | None) -> None:
 
 
 def least_bytes(plan: Plan) -> int:
-    """What an instance of the plan takes at least, in bytes."""
+    """A lower bound of the memory of one instance, in bytes."""
     batches = 0
     if plan.data_location is None and plan.preprocess is not None:
         height, width = plan.preprocess.size
@@ -114,11 +117,11 @@ def _gather(
     wanted: Collection[str],
     found: dict[int, Message],
     deadline: float | None,
-    progress: Progress | None,
+    context: Context,
 ) -> None:
-    """Put the next of the `wanted` messages of each child into `found`, if it has none there.
+    """Put each child's next message with a `wanted` key into `found`, unless it has one there.
 
-    What was found by then stays there when Ctrl-C comes. Progress is the first child's.
+    `found` keeps what has come when Ctrl-C does. Progress is the first child's.
     """
     with selectors.DefaultSelector() as waiting:
         for number, child in enumerate(children):
@@ -132,15 +135,15 @@ def _gather(
             for key, _ in ready:
                 number = key.data
                 for message in _messages(children, number):
-                    if "progress" in message and number == 0 and progress is not None:
-                        progress(*message["progress"])
+                    if "progress" in message and number == 0:
+                        context.tell(*message["progress"])
                     if any(name in message for name in wanted):
                         found[number] = message
                         waiting.unregister(key.fd)
 
 
 def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
-    """What one child has to say; an error of one, or its death, ends all."""
+    """The new messages of one child; its error or its death is raised."""
     child = children[number]
     messages = child.read()
     if messages is None:
@@ -148,28 +151,29 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
         child.name = f"instance {number + 1} of {len(children)}, on CPUs {cpus},"
         raise child.death()
     for message in messages:
-        if "error" in message:
-            listen.read(message)
-        yield message
+        yield listen.checked(message) if "error" in message else message
 
 
 def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
-    """Ask all to stop and hand over what they have; `KeyboardInterrupt` where one has nothing."""
+    """Ask all to stop and send what they have; `KeyboardInterrupt` if one has nothing."""
     for child in children:
         if child.process.poll() is None:
             child.interrupt()
     try:
-        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, None)
+        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, QUIET)
     except (TimeoutError, RunnerError):
         raise KeyboardInterrupt from None
 
 
 def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:
-    """One result of what the instances did while all of them ran."""
+    """One result of the steps done while all instances ran."""
     first: BenchmarkResult = results[0]
     records: tuple[InstanceRecord, ...] = tuple(each.instances[0] for each in results)
     window = several.overlap(records)
-    counted = [] if window is None else _in_order(records, window)
+    counted = [
+        (record, step) for record in records for step in (record.within(window) if window else ())
+    ]
+    counted.sort(key=lambda each: each[0].step_starts[each[1]])
     interrupted = any(each.interrupted for each in results)
     if not counted:
         if interrupted:
@@ -203,25 +207,11 @@ def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:
     )
 
 
-def _in_order(
-    records: Sequence[InstanceRecord], window: tuple[float, float]
-) -> list[tuple[InstanceRecord, int]]:
-    """The steps of all instances that lie in the window, as they began."""
-    found = [(record, step) for record in records for step in record.within(window)]
-    return sorted(found, key=lambda each: each[0].step_starts[each[1]])
-
-
 def _interference(records: Sequence[InstanceRecord]) -> dict[str, Any]:
-    """The worst verdict of all, with each one's causes; what was counted is in their records."""
-    worst = max((each.interference["verdict"] for each in records), key=SEVERITY.index)
-    causes = [
-        f"CPUs {format_cpu_list(each.cpus)}: {cause}"
-        for each in records
-        for cause in each.interference["causes"]
-    ]
+    """The worst verdict of all; what was counted is in their records."""
+    found = [each.interference for each in records]
     return {
-        "verdict": worst,
-        "causes": causes,
-        "cpus": sum(each.interference["cpus"] for each in records),
-        "cpu_seconds": sum(each.interference["cpu_seconds"] for each in records),
+        **worst((f"CPUs {format_cpu_list(each.cpus)}", each.interference) for each in records),
+        "cpus": sum(each["cpus"] for each in found),
+        "cpu_seconds": sum(each["cpu_seconds"] for each in found),
     }

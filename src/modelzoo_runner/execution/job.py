@@ -1,82 +1,65 @@
-"""One plan from start to end, in this process.
-
-The order of the steps and what each hands to the next; how a step is done is known to its room.
-This is the in-process runner: whether this process can honour the plan is asked before (`host`).
-"""
+"""One plan from start to end, in this process, which `host` found able to honor it."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelzoo_runner.backends import base as backends
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.execution import loop, opening, outcome
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
-from modelzoo_runner.machine import binding, environment, interference, verdict
+from modelzoo_runner.machine import binding, interference, verdict
 from modelzoo_runner.results import gates
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import BenchmarkResult, Result
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.tasks.base import Scorer, Source
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress, throttled
 
 
 def run(
-    plan: Plan,
-    *,
-    progress: Progress | None = None,
-    barrier: Callable[[], None] | None = None,
+    plan: Plan, context: Context = QUIET, *, barrier: Callable[[], None] | None = None
 ) -> Result:
-    """Do one run and return what was observed.
+    """Run the plan, and return what was observed.
 
-    With `barrier` this is one of several instances: it is called after warm-up, and the steps are
-    measured from when it returns; the result then has this one's `instances` record.
-
-    Everything that was changed for the run (CPU affinity, memory policy, environment variables) is
-    as before when it returns or raises.
+    With `barrier` this is one of several instances: it is called after warm-up, and the measured
+    steps begin when it returns; the result then has this one's `instances` record. CPU affinity,
+    memory policy and environment variables are restored at the end.
 
     Raises:
-        Interrupted: Ctrl-C came while steps were measured; it holds the result so far.
+        Interrupted: Ctrl-C came while steps were measured; holds the result so far.
         RunnerError: the graph, the data or the machine doesn't allow the run.
     """
-    with contextlib.closing(runs(iter((plan,)), progress=progress, barrier=barrier)) as results:
+    with contextlib.closing(runs(iter((plan,)), context, barrier=barrier)) as results:
         return next(results)
 
 
 def runs(
-    plans: Iterator[Plan],
-    *,
-    progress: Progress | None = None,
-    barrier: Callable[[], None] | None = None,
+    plans: Iterator[Plan], context: Context = QUIET, *, barrier: Callable[[], None] | None = None
 ) -> Generator[Result, None, None]:
-    """The results of plans that differ only in their `examples`, had with one opened graph.
+    """The results of plans that differ only in their `examples`, with the graph opened once.
 
-    Each plan is asked for when the result before has been taken. What was changed for the first
-    stays so until the generator ends or is closed.
-
-    Raises:
-        Interrupted, RunnerError: as `run` does; there are no more results after that.
+    Each plan is taken when the result before has been. What was changed for the first is restored
+    when the generator ends or is closed. Raises what `run` does; no results follow.
     """
     plan = next(plans)
-    start = Start()
-    with _opened(plan, start) as (opened, threads, warnings):
-        yield _measured(opened, start, threads, warnings, progress, barrier)
+    with opening.opened(plan) as opened:
+        yield _measured(opened, context, barrier)
         for other in plans:
-            opened = replace(opened, plan=replace(opened.plan, examples=other.examples))
-            yield _measured(opened, Start(), threads, warnings, progress, barrier)
+            own = replace(opened.plan, examples=other.examples)
+            yield _measured(replace(opened, plan=own, start=Start()), context, barrier)
 
 
 @dataclass(frozen=True)
 class Warmed:
-    """An opened graph that has done its warm-up steps, and the batches to go on with."""
+    """An opened graph after its warm-up steps, and the batches that follow."""
 
     plan: Plan
     step: Step
@@ -85,26 +68,21 @@ class Warmed:
     warnings: tuple[str, ...]
 
     def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
-        """What so many steps take, or as many as fill so many seconds.
+        """Time so many steps, or as many as fill so many seconds.
 
-        A step before them finds the caches as another process left them, and isn't counted. In it
-        the threads are dealt to the CPUs anew, so that no process keeps the better ones.
+        One step before them isn't counted: it finds the caches as another process left them. During
+        it each thread is pinned to a CPU in turn, so that no process keeps the less busy ones.
         """
-        with binding.dealt_anew(random.randrange(1024)):
+        with binding.pinned_in_turn(random.randrange(1024)):
             loop.run(self.step, self.batches, steps=1)
         return loop.run(self.step, self.batches, steps=steps or 1, min_seconds=seconds)
 
 
 @contextlib.contextmanager
 def warmed(plan: Plan) -> Iterator[Warmed]:
-    """The plan's graph, opened and warm, to be measured now and then.
-
-    Raises:
-        RunnerError: as `run` does.
-    """
-    start = Start()
+    """The plan's graph, opened and warmed up, to be measured on request."""
     with (
-        _opened(plan, start) as (opened, threads, warnings),
+        opening.opened(plan) as opened,
         tasks.open_source(opened.plan, opened.step, opened.prepare) as source,
     ):
         if plan.warmup_steps:
@@ -114,33 +92,12 @@ def warmed(plan: Plan) -> Iterator[Warmed]:
             plan=opened.plan,
             step=opened.step,
             batches=source.batches,
-            observed=outcome.observed_of(opened, start, {**threads, "found": found.summary()}),
-            warnings=(*source.warnings, *warnings, *found.warnings),
+            observed=outcome.observed_of(opened, found),
+            warnings=(*source.warnings, *opened.warnings, *found.warnings),
         )
 
 
-@contextlib.contextmanager
-def _opened(
-    plan: Plan, start: Start
-) -> Iterator[tuple[Opened, Mapping[str, Any], tuple[str, ...]]]:
-    """The opened graph, the runtime's threads, and warnings of binding; this process is bound."""
-    backend = backends.find(plan.runtime)
-    with environment.variables(plan.placement.env), binding.bound(plan.placement) as bound:
-        with start.timed("import"):
-            backend.import_runtime()
-        threads = backend.set_threads(plan.placement)
-        with opening.opened(plan, start) as opened:
-            yield opened, threads, bound.warnings
-
-
-def _measured(
-    opened: Opened,
-    start: Start,
-    threads: Mapping[str, Any],
-    warnings: tuple[str, ...],
-    progress: Progress | None,
-    barrier: Callable[[], None] | None,
-) -> Result:
+def _measured(opened: Opened, context: Context, barrier: Callable[[], None] | None) -> Result:
     """The result of the opened plan's examples."""
     plan = opened.plan
     with contextlib.ExitStack() as stack:
@@ -149,16 +106,22 @@ def _measured(
         if plan.kind == "accuracy":
             scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
         watch = interference.Watch(plan.placement.cpus)
-        timings = _timed(opened, source, scorer, watch, progress, barrier)
+        timings = _timed(opened, source, scorer, watch, context, barrier)
         counters = watch.stop()
         outcome.require_steps(plan, timings)
         found = binding.read_back(plan.placement)
-        observed = outcome.observed_of(opened, start, {**threads, "found": found.summary()})
+        observed = outcome.observed_of(opened, found)
         judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
         observed = replace(observed, interference=codec.to_dict(judged))
         result = outcome.result_of(plan, observed, timings, scorer, source)
     notes = opened.card.get("notes", ())
-    warnings = (*result.warnings, *source.warnings, *warnings, *found.warnings, *notes)
+    warnings = (
+        *result.warnings,
+        *source.warnings,
+        *opened.warnings,
+        *found.warnings,
+        *notes,
+    )
     result = replace(result, warnings=warnings)
     if barrier is not None and isinstance(result, BenchmarkResult):
         result = replace(result, instances=(outcome.instance_record(result, timings),))
@@ -172,12 +135,12 @@ def _timed(
     source: Source,
     scorer: Scorer | None,
     watch: interference.Watch,
-    progress: Progress | None,
+    context: Context,
     barrier: Callable[[], None] | None,
 ) -> Timings:
-    """What the loop measures, watched for what disturbs it."""
+    """The timings of the loop, with interference counted meanwhile."""
     plan = opened.plan
-    report = _reporter(plan, source.examples, progress)
+    report = _reporter(plan, source.examples, context)
 
     def on_measure() -> None:
         if barrier is not None:
@@ -186,7 +149,8 @@ def _timed(
 
     def on_step(steps: int, examples: int) -> None:
         watch.step()
-        report(steps, examples)
+        if report is not None:
+            report(steps, examples)
 
     return loop.run(
         opened.step,
@@ -202,7 +166,7 @@ def _timed(
 
 
 def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callable[[], bool] | None:
-    """Whether the plan's gates are decided, where it asks to end then."""
+    """Whether the plan's gates are decided, if the run should end then."""
     if plan.stop_when != "decided" or scorer is None or available is None:
         return None
     return lambda: (
@@ -212,15 +176,13 @@ def _enough(plan: Plan, scorer: Scorer | None, available: int | None) -> Callabl
 
 
 def _reporter(
-    plan: Plan, examples: int | None, progress: Progress | None
-) -> Callable[[int, int], None]:
-    if progress is None:
-        return lambda *_: None
+    plan: Plan, examples: int | None, context: Context
+) -> Callable[[int, int], None] | None:
+    """Reports the number of steps or of examples that are done; `None` where nobody is told."""
     if plan.kind == "accuracy":
         start, stop = plan.examples or (0, plan.limit)
         known = [each for each in (examples, stop) if each is not None]
-        total = min(known) - start if known else None
-        tell = throttled(progress, "examples", total)
-        return lambda _, done: tell(done)
-    tell = throttled(progress, "steps", plan.steps)
-    return lambda done, _: tell(done)
+        of_examples = context.counter("examples", min(known) - start if known else None)
+        return None if of_examples is None else lambda _, done: of_examples(done)
+    of_steps = context.counter("steps", plan.steps)
+    return None if of_steps is None else lambda done, _: of_steps(done)

@@ -1,7 +1,7 @@
-"""Run a plan in a fresh child process: start it, and end it.
+"""Start a child process for a plan, and end it.
 
-The child gets the plan as a line of JSON on its standard input and answers on a private pipe. It
-inherits the environment, with the plan's variables set before any library can read them.
+The child gets the plan as a line of JSON on standard input and answers on a pipe of its own. It
+inherits the environment, with the plan's variables set before any library reads them.
 """
 
 from __future__ import annotations
@@ -20,70 +20,39 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution import listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import allocator, binding
-from modelzoo_runner.results import diagnosis
-from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 
-def runs(
-    plans: Iterator[Plan], *, progress: Progress | None = None
-) -> Generator[Result, None, None]:
+def runs(plans: Iterator[Plan], context: Context) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, run in one child process.
 
-    Each plan is asked for when the result before has been taken. The child is gone when the
-    generator ends or is closed.
+    Each plan is taken when the result before has been. The child is ended with the generator.
 
     Raises:
-        Interrupted: Ctrl-C; holds what the child had measured by then.
-        WorkerError: the child died, or took longer than `Plan.timeout` seconds.
-        RunnerError: what the child raised, as the same class.
+        Interrupted, WorkerError, RunnerError: as `listen.to`.
     """
     with started(next(plans), protocol.RUN) as child:
-        yield listen.to(child, progress)
+        yield listen.to(child, context)
         for plan in plans:
             tell_plan(child, plan)
-            yield listen.to(child, progress)
+            yield listen.to(child, context)
 
 
-def quantize(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
-    """Have a child process write the plan's graph in int8 to `out`: see `calibration.run`.
-
-    Raises:
-        WorkerError: the child died.
-        RunnerError: what the child raised, as the same class.
-    """
-    with started(plan, protocol.QUANTIZE, str(out)) as child:
-        child.name = "the child process that quantized the graph"
-        listen.last_message(child, progress)
-
-
-def freeze(plan: Plan, out: Path, *, progress: Progress | None = None) -> None:
-    """Have a child process write the plan's model as a frozen graph: see `freezing.run`.
+def write(plan: Plan, subcommand: str, out: Path, context: Context = QUIET) -> None:
+    """Have a child process write a graph to `out`: `protocol.QUANTIZE` or `protocol.FREEZE`.
 
     Raises:
-        WorkerError: the child died.
-        RunnerError: what the child raised, as the same class.
+        WorkerError, RunnerError: as `listen.last_message`.
     """
-    with started(plan, protocol.FREEZE, str(out)) as child:
-        child.name = "the child process that froze the model"
-        listen.last_message(child, progress)
-
-
-def diagnose(plan: Plan) -> Diagnosis:
-    """Have a child process look at a few of the plan's images: see `doctor.here`.
-
-    Raises:
-        WorkerError: the child died.
-        RunnerError: what the child raised, as the same class.
-    """
-    with started(plan, protocol.DIAGNOSE) as child:
-        return diagnosis.from_dict(listen.last_message(child, None)["diagnosis"])
+    with started(plan, subcommand, str(out)) as child:
+        child.name = f"the child process that had to {subcommand} the graph"
+        listen.last_message(child, context)
 
 
 def tell_plan(child: Child, plan: Plan) -> None:
-    """Have a child that has answered run another plan; only its `examples` may differ."""
+    """Send a child that has answered another plan; only its `examples` may differ."""
     child.plan = plan
     child.tell(protocol.plan_line(child.there(plan)))
 
@@ -93,10 +62,7 @@ _noted: ContextVar[list[Child] | None] = ContextVar("noted", default=None)
 
 @contextlib.contextmanager
 def noting(children: list[Child]) -> Iterator[None]:
-    """Note in `children` those that this thread starts in the block, as long as they are there.
-
-    So that another thread can end them.
-    """
+    """Keep in `children` those that this thread starts in the block: another can end them."""
     token = _noted.set(children)
     try:
         yield
@@ -106,12 +72,12 @@ def noting(children: list[Child]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterator[Child]:
-    """A child that has got the plan and begins with it; on leaving it is gone.
+    """A child that was sent the plan; it is ended on leaving.
 
     Args:
         plan: what to run.
         words: the subcommand of `protocol`, and its arguments.
-        python: another interpreter than this one, with its own modules.
+        python: another interpreter, which has modules of its own.
 
     Raises:
         RequestError: there is no such interpreter.
@@ -149,7 +115,7 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
 
 
 def popen(command: Sequence[str], said: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
-    """The command as a child with a pipe to its standard input; it prints errors to `said`."""
+    """Start the command with a pipe to its standard input, and standard error going to `said`."""
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -165,7 +131,7 @@ C = TypeVar("C", bound=Child)
 
 @contextlib.contextmanager
 def attended(child: C) -> Iterator[C]:
-    """The child, told its plan; on leaving it is gone."""
+    """The child, sent its plan; it is ended on leaving."""
     noted = _noted.get()
     if noted is not None:
         noted.append(child)

@@ -1,7 +1,4 @@
-"""A child process that runs a plan, and what it answers until it has a result or is gone.
-
-How it is started is not known here (`launch`; `container`, behind the docker command).
-"""
+"""A child process that runs a plan, and its messages. `launch` and `container` start it."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SECONDS_TO_STOP = 20.0
 """How long a child that was asked to stop may take to hand over what it has."""
@@ -34,9 +31,9 @@ STDERR_LINES = 20
 
 @dataclass
 class Child:
-    """A process that runs a plan: what it answers, and what it printed on standard error.
+    """A process that runs a plan; `answers` is the pipe of its messages, `said` its standard error.
 
-    `name` is what it is called when it dies.
+    `name` is what an error calls it.
     """
 
     plan: Plan
@@ -47,7 +44,7 @@ class Child:
     name: str = "the child process that ran the plan"
 
     def read(self) -> list[Message] | None:
-        """The messages that have come, waiting for some; `None` when there will be no more."""
+        """The next messages, once there are any; `None` when there will be no more."""
         chunk = os.read(self.answers, 1 << 16)
         if not chunk:
             return None
@@ -55,11 +52,11 @@ class Child:
         return [json.loads(self.here(line.decode())) for line in lines]
 
     def here(self, text: str) -> str:
-        """A text of the child with the paths that its files have for this process."""
+        """A text of the child with the paths that its files have in this process."""
         return text
 
     def there(self, plan: Plan) -> Plan:
-        """The plan as the child is to have it."""
+        """The plan with the paths that its files have in the child."""
         return plan
 
     def tell(self, line: str) -> None:
@@ -86,69 +83,51 @@ class Child:
 
     def death(self) -> RunnerError:
         """How it ended without an answer, and what to do about it."""
-        returncode = self.process.wait()
-        if returncode >= 0:
-            how = f"ended with exit code {returncode}"
-        else:
-            how = f"was killed by {signal.Signals(-returncode).name}"
-        if returncode == -signal.SIGKILL:
-            how += (
-                f", as the system does when memory runs out ({self.memory()}). "
-                f"{smaller_batch(self.plan)}"
-            )
+        code = self.process.wait()
+        by = self.killed_by(code)
+        how = f"ended with exit code {code}" if by is None else f"was killed by {by.name}"
+        if by is signal.SIGKILL:
+            limit = cgroup.memory_limit()
+            sizes = [self.peak(), "" if limit is None else f"{limit / 2**30:.1f} GiB allowed"]
+            known = " of ".join(filter(None, sizes))
+            how += f", as the system does when memory runs out{f' ({known})' if known else ''}"
+            how += f". batch_size={self.plan.batch_size}: try {max(1, self.plan.batch_size // 2)}"
         return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
 
-    def memory(self) -> str:
-        """How much memory it took, and may take, as far as that is known."""
+    def killed_by(self, code: int) -> signal.Signals | None:
+        """The signal that ended it, by its exit code."""
+        return signal.Signals(-code) if code < 0 else None
+
+    def peak(self) -> str:
+        """How much memory it took, in words; empty if not known."""
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-        limit = cgroup.memory_limit()
-        within = "" if limit is None else f" of {limit / 2**30:.1f} GiB allowed"
-        return f"largest child so far: {peak:.1f} GiB{within}"
+        return f"largest child so far: {peak:.1f} GiB"
 
 
-def to(child: Child, progress: Progress | None) -> Result:
+def to(child: Child, context: Context = QUIET) -> Result:
     """The child's result; progress is passed on.
 
     Raises:
         Interrupted: Ctrl-C; holds what the child had measured by then.
-        WorkerError: the child died, or took longer than the plan's `timeout` seconds.
-        RunnerError: what the child raised, as the same class.
+        WorkerError, RunnerError: as `last_message`.
     """
-    result = read(_last_message(child, progress))
+    result = results.from_dict(last_message(child, context)["result"])
     if result.interrupted:
         raise Interrupted(result)
     return result
 
 
-def read(answer: Message) -> Result:
-    """The result in a child's last message, or the error in it raised."""
-    _raise_error(answer)
-    return results.from_dict(answer["result"])
-
-
-def last_message(child: Child, progress: Progress | None) -> Message:
-    """The child's answer to what it was asked, or the error in it raised.
+def last_message(child: Child, context: Context = QUIET) -> Message:
+    """The child's answer to what it was asked.
 
     Raises:
-        WorkerError, RunnerError: as `to` does.
+        WorkerError: the child died, or took longer than the plan's `timeout` seconds.
+        RunnerError: what the child raised, as the same class.
     """
-    answer = _last_message(child, progress)
-    _raise_error(answer)
-    return answer
-
-
-def _raise_error(answer: Message) -> None:
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "interrupted" in answer:
-        raise KeyboardInterrupt
-
-
-def _last_message(child: Child, progress: Progress | None) -> Message:
     plan = child.plan
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     try:
-        answer = _answer(child, deadline, progress)
+        answer = _answer(child, deadline, context)
     except KeyboardInterrupt:
         answer = _stop(child)
     except TimeoutError:
@@ -156,11 +135,20 @@ def _last_message(child: Child, progress: Progress | None) -> Message:
         raise WorkerError(f"{too_long(plan)} {child.stderr_tail()}") from None
     if answer is None:
         raise child.death()
-    return answer
+    return checked(answer)
+
+
+def checked(message: Message) -> Message:
+    """The message; an error or Ctrl-C in it is raised."""
+    if "error" in message:
+        raise errors.from_dict(message["error"])
+    if "interrupted" in message:
+        raise KeyboardInterrupt
+    return message
 
 
 def too_long(plan: Plan) -> str:
-    """What to say of a run that its timeout ended."""
+    """The error message of a run that its timeout ended."""
     return (
         f"timeout={plan.timeout}: the run had not ended by then. Ask for fewer steps, or for more "
         "time."
@@ -170,15 +158,10 @@ def too_long(plan: Plan) -> str:
 def stderr_tail(said: bytes) -> str:
     """The end of what a child said on standard error, as a sentence of an error."""
     lines = said.decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
-    return "Its last words:\n" + "\n".join(lines) if lines else "It said nothing."
+    return "Its standard error ended with:\n" + "\n".join(lines) if lines else "It printed nothing."
 
 
-def smaller_batch(plan: Plan) -> str:
-    """What to do where memory ran out."""
-    return f"batch_size={plan.batch_size}: try {max(1, plan.batch_size // 2)}"
-
-
-def _answer(child: Child, deadline: float | None, progress: Progress | None) -> Message | None:
+def _answer(child: Child, deadline: float | None, context: Context) -> Message | None:
     """The child's last message, or `None` if it ended without one."""
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -190,15 +173,14 @@ def _answer(child: Child, deadline: float | None, progress: Progress | None) -> 
         for message in messages:
             if "progress" not in message:
                 return message
-            if progress is not None:
-                progress(*message["progress"])
+            context.tell(*message["progress"])
 
 
 def _stop(child: Child) -> Message:
     """Ask the child to stop and hand over what it has; it is ended if it doesn't."""
     child.interrupt()
     try:
-        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, None)
+        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, QUIET)
     except TimeoutError:
         answer = None
     return answer if answer is not None else {"interrupted": True}

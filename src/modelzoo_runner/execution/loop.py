@@ -1,7 +1,4 @@
-"""Call a step again and again and watch the clock.
-
-What a step does, where its batches come from and what becomes of its outputs is not known here.
-"""
+"""The measuring loop: call a step repeatedly and time it."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Batch(Protocol):
-    """What the loop has to know of a batch."""
+    """What the loop needs of a batch."""
 
     @property
     def inputs(self) -> Any:
@@ -23,12 +20,11 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """What the clock said, step by step, in seconds.
+    """The times of each step, in seconds.
 
-    `warmup_seconds` and `step_seconds` are the calls of the step function alone, with its batch
-    already in memory; `data_seconds` is the wait for the batch of each measured step.
-    `step_starts` is when each began, in seconds of the clock.
-    `exhausted` tells that the batches ended before the steps asked for were done.
+    `warmup_seconds` and `step_seconds` are the calls of the step function alone, with the batch
+    already in memory; `data_seconds` is the wait for the batch of each measured step; `step_starts`
+    is when each began, by the clock. `exhausted`: the batches ended before the steps asked for.
     """
 
     warmup_seconds: tuple[float, ...]
@@ -121,7 +117,7 @@ def run(
 
 @contextlib.contextmanager
 def _gc_paused() -> Iterator[None]:
-    """No garbage collection in the middle of a step; what was garbage before is collected first."""
+    """Collect garbage now, and not during the block."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()

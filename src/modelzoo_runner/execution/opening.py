@@ -1,8 +1,4 @@
-"""A plan's graph, from its file to a step: read, checked, compiled by the plan's runtime.
-
-With it, where a plan has one, the graph that prepares a detector's images. What is done with the
-steps is not known here.
-"""
+"""Open a plan's graph: read, check and compile it; also the one that prepares its images."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from typing import Any
 from modelzoo_runner.backends import base
 from modelzoo_runner.backends.base import Model, Step, show_shape
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import GraphFile, Plan
 
@@ -26,7 +23,7 @@ TRIAL_SIDE = 32
 
 @dataclass
 class Start:
-    """When a run began, how busy the machine was, and how many seconds each part of it took."""
+    """When a run began, the load average then, and how many seconds each part of the setup took."""
 
     at: str = field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -36,7 +33,7 @@ class Start:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how long the block takes."""
+        """Record how long the block takes."""
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
@@ -44,48 +41,69 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A graph that is ready to run: the plan with its tensors found, and what became of it."""
+    """A graph that is ready to run, in a process that is bound.
+
+    `plan` has the graph's tensors; `card` is what was done to the graph, `threads` the runtime's
+    thread counts, `warnings` those of binding.
+    """
 
     plan: Plan
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
+    threads: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    start: Start
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, start: Start) -> Iterator[Opened]:
-    """The plan's graph, ready to run; `start` is told how long each part of that took.
+def opened(plan: Plan) -> Iterator[Opened]:
+    """The plan's graph, ready to run; this process has the plan's CPUs and variables meanwhile.
 
     Raises:
+        BindingError: this process can't be bound as planned.
         GraphError: the graph can't be run here.
     """
+    start = Start()
     backend = base.find(plan.runtime)
-    with start.timed("read"):
-        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
-    if plan.feeds:
-        model = model.with_feeds(plan.feeds)
-    plan = with_own_facts(plan, model)
-    input, outputs = plan.graph.input or "", plan.graph.outputs
-    model.check_tensors(input, outputs)
-    compiled = backend.compile(
-        model,
-        input=input,
-        outputs=list(outputs.values()),
-        placement=plan.placement,
-        precision=plan.precision,
-        optimize=plan.optimize,
-        timed=start.timed,
-    )
-    plan = replace(plan, encoded_input=compiled.step.input_dtype == base.ENCODED)
-    with contextlib.closing(compiled.step) as step, _preprocessor(plan, step) as (plan, prepare):
-        yield Opened(plan=plan, step=step, prepare=prepare, card=compiled.card)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment.variables(plan.placement.env))
+        bound = stack.enter_context(binding.bound(plan.placement))
+        with start.timed("import"):
+            backend.import_runtime()
+        threads = backend.set_threads(plan.placement)
+        with start.timed("read"):
+            model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+        if plan.feeds:
+            model = model.with_feeds(plan.feeds)
+        plan = with_own_facts(plan, model)
+        input, outputs = plan.graph.input or "", plan.graph.outputs
+        model.check_tensors(input, outputs)
+        compiled = backend.compile(
+            model,
+            input=input,
+            outputs=list(outputs.values()),
+            placement=plan.placement,
+            precision=plan.precision,
+            optimize=plan.optimize,
+            timed=start.timed,
+        )
+        step = stack.enter_context(contextlib.closing(compiled.step))
+        plan = replace(plan, encoded_input=step.input_dtype == base.ENCODED)
+        plan, prepare = stack.enter_context(_preprocessor(plan, step))
+        yield Opened(
+            plan=plan,
+            step=step,
+            prepare=prepare,
+            card=compiled.card,
+            threads=threads,
+            warnings=bound.warnings,
+            start=start,
+        )
 
 
 def with_own_facts(plan: Plan, model: Model) -> Plan:
-    """The plan with the graph's own tensors, and what follows from them, where nobody named any.
-
-    And with the optional outputs that it has.
-    """
+    """The plan with the graph's own tensors where none are named, and its optional outputs."""
     present = model.present_outputs(plan.graph.optional)
     named = replace(plan.graph, outputs={**plan.graph.outputs, **present}, optional={})
     precision = plan.precision
@@ -102,13 +120,13 @@ def with_own_facts(plan: Plan, model: Model) -> Plan:
 
 @contextlib.contextmanager
 def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
-    """The plan with the preprocessing graph's tensors found, and its step; `None` without one.
+    """The plan with the preprocessing graph's tensors filled in, and its step; `None` without one.
 
     The step takes one image, uint8 [1, height, width, 3], and gives one row of what `fed` takes. It
-    can be called from several threads at once. It runs as it is, without optimization.
+    can be called by several threads at once, and isn't optimized.
 
     Raises:
-        GraphError: the graph can't be run, or what it makes isn't what `fed` takes.
+        GraphError: the graph can't be run, or its output isn't what `fed` takes.
     """
     if plan.preprocess_graph is None:
         yield plan, None
@@ -132,7 +150,7 @@ def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
 
 
 def _with_tensors(file: GraphFile, model: Model) -> GraphFile:
-    """The file with the graph's own tensors where no preset names any."""
+    """The file with the graph's own tensors, where no preset names them."""
     if file.outputs:
         return file
     try:
@@ -149,7 +167,7 @@ def _with_tensors(file: GraphFile, model: Model) -> GraphFile:
 
 
 def _try(file: GraphFile, step: Step, graph: GraphFile, fed: Step) -> None:
-    """Prepare a black image, to see before the run that the two graphs fit."""
+    """Prepare a black image, to check before the run that the two graphs fit."""
     import numpy as np
 
     sides = (step.input_shape or (None,) * 4)[1:-1]

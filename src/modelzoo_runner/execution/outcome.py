@@ -1,15 +1,16 @@
-"""From what was timed and seen to a result. Nothing is run here."""
+"""Make a result of timings and observations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from modelzoo_runner.backends import base as backends
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.execution.loop import Timings
-from modelzoo_runner.execution.opening import Opened, Start
+from modelzoo_runner.execution.opening import Opened
 from modelzoo_runner.machine import facts
+from modelzoo_runner.machine.binding import ReadBack
 from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.parts import Observed
@@ -20,20 +21,17 @@ from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
 
-def observed_of(opened: Opened, start: Start, threads: Mapping[str, Any]) -> Observed:
-    """What was seen of the machine and the graph, as JSON will have it.
-
-    So a result is equal to its saved self.
-    """
-    machine = {**facts.collect(), "load_average_before": start.load_average}
+def observed_of(opened: Opened, found: ReadBack) -> Observed:
+    """What was observed of the machine and the graph, as the values JSON has."""
+    machine = {**facts.collect(), "load_average_before": opened.start.load_average}
     runtime = backends.find(opened.plan.runtime).facts()
     machine["software"] = {**machine["software"], "runtime": runtime}
     return Observed(
         graph=opened.card,
-        threads=codec.to_dict(threads),
+        threads=codec.to_dict({**opened.threads, "found": found.summary()}),
         machine=codec.to_dict(machine),
-        setup_seconds=start.seconds,
-        started=start.at,
+        setup_seconds=opened.start.seconds,
+        started=opened.start.at,
     )
 
 
@@ -51,7 +49,7 @@ def instance_record(result: Result, timings: Timings) -> InstanceRecord:
 
 
 def require_steps(plan: Plan, timings: Timings) -> None:
-    """There is no result without a measured step."""
+    """Raise if no step was measured."""
     if timings.step_seconds:
         return
     if timings.interrupted:
@@ -66,9 +64,7 @@ def require_steps(plan: Plan, timings: Timings) -> None:
 def result_of(
     plan: Plan, observed: Observed, timings: Timings, scorer: Scorer | None, source: Source
 ) -> Result:
-    """The result of the kind that the plan asks for, with what makes it doubtful as warnings."""
-    measured = len(timings.step_seconds)
-    cpus = len(plan.placement.cpus) or 1
+    """The result of the plan's kind, with its warnings."""
     common: dict[str, Any] = {
         "plan": plan,
         "observed": observed,
@@ -78,18 +74,16 @@ def result_of(
         "examples": timings.examples,
         "interrupted": timings.interrupted,
     }
-    of_plan, of_precision = (
-        checks.of_plan(plan),
-        checks.of_precision(plan, observed.machine, observed.graph["int8_layers"]),
-    )
+    of_plan = checks.of_plan(plan)
+    of_precision = checks.of_precision(plan, observed.machine, observed.graph["int8_layers"])
     if scorer is not None and source.dataset is not None:
-        # What can only be said of the whole is said when there is one.
-        said = (*of_plan, *of_precision)
-        return PartResult(**common, warnings=said, state=scorer.state(), dataset=source.dataset)
+        # The other warnings are about the whole run.
+        warned = (*of_plan, *of_precision)
+        return PartResult(**common, warnings=warned, state=scorer.state(), dataset=source.dataset)
     warnings = [
-        *checks.of_steps(plan, measured, timings.exhausted, timings.interrupted),
+        *checks.of_steps(plan, len(timings.step_seconds), timings.exhausted, timings.interrupted),
         *of_plan,
-        *checks.of_machine(observed.machine, cpus),
+        *checks.of_machine(observed.machine, len(plan.placement.cpus) or 1),
         *of_precision,
     ]
     if scorer is None:
@@ -120,7 +114,7 @@ def result_of(
 
 
 def _of_early_end(scorer: Scorer, timings: Timings, available: int | None) -> Iterator[str]:
-    """What to say of `stop_when="decided"`: that it ended the run, or why it couldn't."""
+    """The warning of `stop_when="decided"`: it ended the run, or why it could not."""
     if available is None:
         yield 'stop_when="decided": how many examples there are isn\'t known, so all were scored'
     elif scorer.in_order_of_labels():

@@ -1,41 +1,37 @@
 """One plan in several fresh processes, one after the other.
 
-Memory layout, hash seeds and the machine's mood differ from process to process, and by more than
-the steps of one process do. What is to be compared needs that spread.
+Memory layout, hash seeds and the state of the machine differ from process to process, by more than
+the steps of one process do. Comparisons need that spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 SEVERITY = (None, "valid", "noisy", "invalid")
 
 
-def run(
-    plan: Plan, run_one: Callable[[Plan], Any], *, progress: Progress | None = None
-) -> BenchmarkResult:
-    """One result of `plan.processes` processes; `plan.timeout` is of each.
-
-    `run_one` is what runs a plan in one process.
+def run(plan: Plan, run_one: Callable[[Plan], Any], context: Context = QUIET) -> BenchmarkResult:
+    """One result of `plan.processes` processes, each run by `run_one`; `plan.timeout` is of each.
 
     Raises:
         Interrupted: Ctrl-C; holds what the processes had measured by then.
         RunnerError: what one of the processes raised.
     """
-    one = replace(plan, processes=1, isolation="auto" if _is_child(plan) else "child")
+    own_processes = bool(plan.instances) or plan.docker_image is not None  # whatever isolation says
+    one = replace(plan, processes=1, isolation="auto" if own_processes else "child")
     done: list[Any] = []
     try:
         for number in range(plan.processes):
-            if progress is not None:
-                progress("processes", number, plan.processes)
+            context.tell("processes", number, plan.processes)
             done.append(run_one(one))
     except Interrupted as interrupted:
         raise Interrupted(joined(plan, [*done, interrupted.result])) from None
@@ -46,13 +42,8 @@ def run(
     return joined(plan, done)
 
 
-def _is_child(plan: Plan) -> bool:
-    """Whether the run is in processes of its own anyway, which `isolation` then is not about."""
-    return bool(plan.instances) or plan.docker_image is not None
-
-
 def joined(plan: Plan, results: Sequence[BenchmarkResult]) -> BenchmarkResult:
-    """One result of those of single processes."""
+    """One result of the results of single processes."""
     first = results[0]
     said = tuple(dict.fromkeys(each for result in results for each in result.warnings))
     return replace(
@@ -61,7 +52,10 @@ def joined(plan: Plan, results: Sequence[BenchmarkResult]) -> BenchmarkResult:
         observed=replace(
             first.observed,
             host_reason=f"processes={plan.processes}",
-            interference=_interference(results),
+            interference=worst(
+                (f"process {number}", result.observed.interference)
+                for number, result in enumerate(results, 1)
+            ),
         ),
         warmup_seconds=tuple(each for result in results for each in result.warmup_seconds),
         step_seconds=tuple(each for result in results for each in result.step_seconds),
@@ -87,14 +81,10 @@ def joined(plan: Plan, results: Sequence[BenchmarkResult]) -> BenchmarkResult:
     )
 
 
-def _interference(results: Sequence[BenchmarkResult]) -> dict[str, Any]:
-    """The worst verdict of all, with each one's causes; what was counted is in their records."""
-    causes = [
-        f"process {number}: {cause}"
-        for number, result in enumerate(results, 1)
-        for cause in result.causes
-    ]
+def worst(found: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The worst of several named verdicts, and the causes of each with its name."""
+    found = tuple(found)
     return {
-        "verdict": max((result.verdict for result in results), key=SEVERITY.index),
-        "causes": causes,
+        "verdict": max((each.get("verdict") for _, each in found), key=SEVERITY.index),
+        "causes": [f"{name}: {cause}" for name, each in found for cause in each.get("causes", ())],
     }

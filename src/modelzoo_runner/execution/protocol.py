@@ -1,10 +1,10 @@
-"""What a worker and the process that started it say to each other.
+"""The messages between a worker and the process that started it.
 
 A worker is `python -m MODULE DESCRIPTOR SUBCOMMAND ...`. Plans and requests are lines of JSON on
 its standard input; messages are lines of JSON on the descriptor, which may be standard output:
-what is printed in the worker goes to standard error then. A message has one of the keys `progress`,
+whatever else prints there goes to standard error then. A message has one of the keys `progress`,
 `ready`, `result`, `measured`, `diagnosis`, `done`, `error`, `interrupted`; all but the first two
-are the last answer to what was asked.
+end the answer.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ QUANTIZE = "quantize"
 
 FREEZE = "freeze"
 """Write the plan's model as a frozen graph to the path that follows."""
+
+CONVERT = "convert"
+"""Write the plan's graph in its runtime's format to the path that follows."""
+
 DIAGNOSE = "diagnose"
 """Look at a plan's graph on a few of its images."""
 

@@ -1,7 +1,4 @@
-"""The worker's entry point: plans come in on standard input, messages go out on a private pipe.
-
-See `protocol` for what is said. Nothing that a runtime or anybody else prints gets in between.
-"""
+"""The worker's entry point: plans come on standard input, messages go out (see `protocol`)."""
 
 from __future__ import annotations
 
@@ -28,13 +25,13 @@ from modelzoo_runner.execution import protocol
 from modelzoo_runner.execution.protocol import send
 from modelzoo_runner.machine import allocator
 from modelzoo_runner.values.codec import to_dict
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal this process gets when its parent dies."""
 
-Subcommand: TypeAlias = Callable[[argparse.Namespace, IO[str], Progress], None]
+Subcommand: TypeAlias = Callable[[argparse.Namespace, IO[str], Context], None]
 
 
 def main() -> int:
@@ -60,7 +57,7 @@ def main() -> int:
             send(answers, progress=said)
 
         try:
-            SUBCOMMANDS[asked.subcommand](asked, answers, tell)
+            SUBCOMMANDS[asked.subcommand](asked, answers, Context(progress=tell))
         except errors.Interrupted as interrupted:
             send(answers, result=interrupted.result.to_dict())
         except errors.RunnerError as error:
@@ -74,17 +71,17 @@ def main() -> int:
     return 0
 
 
-def _run(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _run(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
     idle = protocol.IDLE_SECONDS if asked.subcommand == protocol.KEPT else None
-    for result in job.runs(_plans(idle), progress=tell):
+    for result in job.runs(_plans(idle), context):
         send(answers, result=result.to_dict())
         # What is there now stays; nobody has to look for garbage in it before each part.
         gc.freeze()
 
 
-def _instance(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _instance(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
     def barrier() -> None:
@@ -94,16 +91,16 @@ def _instance(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> No
             raise KeyboardInterrupt  # nobody is there any more to start it
         time.sleep(max(0.0, float(start) - time.monotonic()))
 
-    send(answers, result=job.run(next(_plans()), progress=tell, barrier=barrier).to_dict())
+    send(answers, result=job.run(next(_plans()), context, barrier=barrier).to_dict())
 
 
-def _contained(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _contained(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import host
 
     plan = next(_plans())
     # Standard input ends when nobody is there any more to answer; then the container ends, too.
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    send(answers, result=host.run(_with_what_the_image_has(plan), progress=tell).to_dict())
+    send(answers, result=host.run(_with_what_the_image_has(plan), context).to_dict())
 
 
 def _end_with_standard_input() -> None:
@@ -114,7 +111,7 @@ def _end_with_standard_input() -> None:
 
 
 def _with_what_the_image_has(plan: Plan) -> Plan:
-    """The plan without a malloc that was only the preset's wish and isn't in the image."""
+    """The plan without a malloc that only the preset asks for and the image doesn't have."""
     placement = plan.placement
     wish = placement.why.get("allocator", "")
     malloc = placement.allocator
@@ -131,27 +128,34 @@ def _with_what_the_image_has(plan: Plan) -> Plan:
     return replace(plan, placement=own, instances=each)
 
 
-def _quantize(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _quantize(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import calibration
 
-    calibration.run(next(_plans()), asked.out, progress=tell)
+    calibration.run(next(_plans()), asked.out, context)
     send(answers, done=True)
 
 
-def _freeze(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _freeze(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import freezing
 
     freezing.run(next(_plans()), asked.out)
     send(answers, done=True)
 
 
-def _diagnose(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _convert(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
+    from modelzoo_runner.execution import converting
+
+    converting.run(next(_plans()), asked.out)
+    send(answers, done=True)
+
+
+def _diagnose(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import doctor
 
     send(answers, diagnosis=doctor.here(next(_plans())).to_dict())
 
 
-def _serve(asked: argparse.Namespace, answers: IO[str], tell: Progress) -> None:
+def _serve(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
     with job.warmed(next(_plans())) as warmed:
@@ -180,6 +184,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.CONTAINED: _contained,
     protocol.QUANTIZE: _quantize,
     protocol.FREEZE: _freeze,
+    protocol.CONVERT: _convert,
     protocol.DIAGNOSE: _diagnose,
     protocol.SERVE: _serve,
 }

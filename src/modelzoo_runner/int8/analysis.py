@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from modelzoo_runner.backends.tensorflow import geometry
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.prepare import fold
-from modelzoo_runner.backends.tensorflow.structure import predecessors, source
+from modelzoo_runner.backends.tensorflow.structure import predecessors, reachable, source
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -54,7 +54,7 @@ def analyze(graph_def: GraphDef, *, input: str, outputs: Sequence[str]) -> Analy
         users=users,
         outputs=frozenset(map(canonical, outputs)),
         in_control_flow=frozenset(_looped(draft.nodes, users)),
-        input_dependent=frozenset(_behind([source(input)], users)),
+        input_dependent=frozenset(reachable([source(input)], lambda name: users.get(name, ()))),
         sizes=geometry.sizes(draft.nodes),
     )
 
@@ -71,25 +71,12 @@ def canonical(tensor: str) -> str:
 def _looped(nodes: Mapping[str, NodeDef], users: Mapping[str, Sequence[str]]) -> set[str]:
     """Nodes inside a loop (Enter to Exit) or a conditional (Switch to Merge)."""
 
-    def named(op: str) -> frozenset[str]:
-        return frozenset(name for name, node in nodes.items() if node.op == op)
+    def between(starts: Iterable[str], end: str) -> set[str]:
+        return reachable(
+            starts, lambda name: [user for user in users.get(name, ()) if nodes[user].op != end]
+        )
 
-    loops = _behind(named("Enter"), users, named("Exit"))
+    loops = between([name for name, node in nodes.items() if node.op == "Enter"], "Exit")
     # A loop has Switch nodes too, downstream of its Merge nodes.
-    return loops | _behind(named("Switch") - loops, users, named("Merge"))
-
-
-def _behind(
-    starts: Iterable[str],
-    users: Mapping[str, Sequence[str]],
-    ends: frozenset[str] = frozenset(),
-) -> set[str]:
-    """The starts and all nodes downstream of them, up to but without the ends."""
-    found: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name not in ends:
-            found.add(name)
-            waiting += users.get(name, ())
-    return found
+    switches = [name for name, node in nodes.items() if node.op == "Switch"]
+    return loops | between([name for name in switches if name not in loops], "Merge")

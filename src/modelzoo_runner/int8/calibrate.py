@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.session import imported, open_step
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
 from modelzoo_runner.int8.fused import FusedLayer
@@ -102,11 +102,8 @@ def _run(
     tell: Callable[[int], None],
 ) -> list[list[NDArray[Any]]]:
     """For each batch the tensors that `statistics` adds to the graph."""
-    import tensorflow as tf
-
-    graph = tf.Graph()
+    graph = imported(graph_def)
     with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
         fetched = statistics(
             lambda name: graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
         )

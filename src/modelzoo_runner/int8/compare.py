@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import Step, open_step
+from modelzoo_runner.metrics.coco_boxes import iou
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,8 @@ DETECTED = 0.3
 
 OVERLAP = 0.5
 """The least intersection over union of matching boxes."""
+
+WARMUP_STEPS = 3
 
 _PARTS = ("boxes", "classes", "scores")
 
@@ -68,7 +71,12 @@ def _found(reference: Outputs, other: Outputs) -> float:
     for image in range(len(reference["detection_boxes"])):
         boxes, classes, scores = (reference[f"detection_{part}"][image] for part in _PARTS)
         counts = scores >= DETECTED
-        near = _overlaps(boxes, other["detection_boxes"][image]) >= OVERLAP
+        # Top, left, bottom, right as start and extent.
+        ours, theirs = (
+            np.hstack([each[:, :2], each[:, 2:] - each[:, :2]])
+            for each in (boxes, other["detection_boxes"][image])
+        )
+        near = iou(ours, theirs) >= OVERLAP
         near &= classes[:, None] == other["detection_classes"][image][None]
         near &= other["detection_scores"][image][None] >= DETECTED / 2
         total += int(counts.sum())
@@ -76,29 +84,11 @@ def _found(reference: Outputs, other: Outputs) -> float:
     return matched / total if total else 1.0
 
 
-def _overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
-    """Intersection over union of each box (top, left, bottom, right) with each."""
-    import numpy as np
-
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = np.clip(high - low, 0, None).prod(axis=-1)
-    areas = [
-        np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=-1) for boxes in (first, second)
-    ]
-    union = areas[0][:, None] + areas[1][None] - both
-    overlaps: NDArray[Any] = np.where(union > 0, both / np.maximum(union, 1e-12), 0.0)
-    return overlaps
-
-
-WARMUP_STEPS = 3
-
-
 @dataclass(frozen=True, kw_only=True)
 class Compared:
     """What was measured with one batch, steps of both graphs taking turns in one process.
 
-    Seconds are medians over `steps` steps. `agreement` is as `int8.agreement.agreement` says.
+    Seconds are medians over `steps` steps. `agreement` is as the function of that name says.
     """
 
     examples: int
@@ -121,7 +111,6 @@ def compare(
     input: str,
     outputs: Mapping[str, str],
     steps: int,
-    warmup_steps: int = WARMUP_STEPS,
 ) -> Compared:
     """Both graphs, prepared as for any run, with the same batch; `outputs` are tensors by role.
 
@@ -138,11 +127,11 @@ def compare(
 
     with opened(fp32) as run_fp32, opened(int8) as run_int8:
         seconds: tuple[list[float], list[float]] = ([], [])
-        for number in range(warmup_steps + steps):
+        for number in range(WARMUP_STEPS + steps):
             for run, taken in zip((run_fp32, run_int8), seconds, strict=True):
                 start = time.perf_counter()
                 run(batch)
-                if number >= warmup_steps:
+                if number >= WARMUP_STEPS:
                     taken.append(time.perf_counter() - start)
         said = [dict(zip(outputs, run(batch), strict=True)) for run in (run_fp32, run_int8)]
     return Compared(

@@ -176,9 +176,9 @@ def _needs_sign(encoding: Encoding, tensors: Collection[str], findings: Findings
 def _groups(tensors: Iterable[str], findings: Findings) -> list[list[str]]:
     """The tensors grouped by those that must share an encoding."""
     group_of = {tensor: [tensor] for tensor in tensors}
-    for passing in findings.pass_through.values():
-        for tensor in passing.inputs:
-            theirs, ours = group_of[tensor], group_of[passing.name]
+    for name, inputs in findings.pass_through.items():
+        for tensor in inputs:
+            theirs, ours = group_of[tensor], group_of[name]
             if theirs is not ours:
                 ours += theirs
                 group_of |= dict.fromkeys(theirs, ours)

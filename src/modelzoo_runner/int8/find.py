@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.tensors import upstream
 from modelzoo_runner.int8.analysis import Analysis, canonical
 from modelzoo_runner.int8.fused import (
@@ -13,7 +13,6 @@ from modelzoo_runner.int8.fused import (
     Findings,
     FusedLayer,
     NotQuantizable,
-    PassThrough,
     match_layer,
 )
 
@@ -39,7 +38,7 @@ def find(analysis: Analysis, *, exclude: Collection[str] = ()) -> Findings:
             walk.leave(node, "it is in a loop or on a branch")
         else:
             walk.visit(node)
-    return walk.findings()
+    return walk.findings
 
 
 class _Walk:
@@ -47,22 +46,11 @@ class _Walk:
 
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
-        self.layers: dict[str, FusedLayer] = {}
-        self.pass_through: dict[str, PassThrough] = {}
-        self.float_reasons: dict[str, str] = {}
-        self.positive: set[str] = set()
-
-    def findings(self) -> Findings:
-        return Findings(
-            layers=self.layers,
-            pass_through=self.pass_through,
-            float_reasons=self.float_reasons,
-            positive=frozenset(self.positive),
-        )
+        self.findings = Findings()
 
     def leave(self, node: NodeDef, reason: str) -> None:
         if node.op in QUANTIZABLE:
-            self.float_reasons[node.name] = reason
+            self.findings.float_reasons[node.name] = reason
 
     def visit(self, node: NodeDef) -> None:
         inputs = [canonical(tensor) for tensor in node.input if not tensor.startswith("^")]
@@ -91,7 +79,7 @@ class _Walk:
         except NotQuantizable as refusal:
             self.leave(node, str(refusal))
         else:
-            self.layers[layer.output] = layer
+            self.findings.layers[layer.output] = layer
 
     def _bias(self, node: NodeDef, tensor: str, constant: str) -> bool:
         """Fuse an addition of one constant a channel; false if it is none."""
@@ -107,7 +95,7 @@ class _Walk:
         layer = self._open(tensor, node)
         if layer is not None and layer.op != "MatMul":
             self._extend(layer, layer.then(node.name, activation=node.op))
-            self.positive.add(node.name)
+            self.findings.positive.add(node.name)
 
     def _sum(self, node: NodeDef, inputs: list[str]) -> None:
         for tensor, summand in (inputs, reversed(inputs)):
@@ -120,48 +108,45 @@ class _Walk:
 
     def _pool(self, node: NodeDef, inputs: list[str]) -> None:
         window = list(stated(node, "ksize").list.i)
-        plain = window[0] == window[3] == 1 and stated(node, "data_format").s in (b"", b"NHWC")
+        plain = window[0] == window[3] == 1 and data_format(node) == "NHWC"
         plain &= stated(node, "padding").s in (b"SAME", b"VALID")
         wide = node.op == "AvgPool" and window[1] * window[2] > _WIDEST_AVERAGE
         if plain and not wide:
-            self._carry(node, inputs)
+            self._add_pass_through(node, inputs)
 
     def _concatenate(self, node: NodeDef, inputs: list[str]) -> None:
         *parts, _ = inputs
         axis = self.analysis.draft.constant(node.input[len(parts)])
         # Shifted integers of several ranges can't share one tensor.
-        if axis is not None and int(axis) in (3, -1) and self.positive.issuperset(parts):
-            self._carry(node, parts)
+        if axis is not None and int(axis) in (3, -1) and self.findings.positive.issuperset(parts):
+            self._add_pass_through(node, parts)
 
-    def _carry(self, node: NodeDef, inputs: list[str]) -> None:
-        findings = self.findings()
-        if all(findings.is_int8(tensor) for tensor in inputs):
-            self.pass_through[node.name] = PassThrough(
-                name=node.name, op=node.op, inputs=tuple(inputs)
-            )
-            if self.positive.issuperset(inputs):
-                self.positive.add(node.name)
+    def _add_pass_through(self, node: NodeDef, inputs: list[str]) -> None:
+        if all(map(self.findings.is_int8, inputs)):
+            self.findings.pass_through[node.name] = tuple(inputs)
+            if self.findings.positive.issuperset(inputs):
+                self.findings.positive.add(node.name)
 
     def _dequantize(self, node: NodeDef) -> None:
         """Unsigned integers without shift, in a graph that is partly int8 already."""
         low = self.analysis.draft.constant(node.input[1])
         if low is not None and low >= 0 and stated(node, "T").type == _QUINT8:
-            self.positive.add(node.name)
+            self.findings.positive.add(node.name)
 
     def _open(self, tensor: str, node: NodeDef) -> FusedLayer | None:
         """The layer that makes a tensor, if this node may be fused into it."""
-        layer = self.layers.get(tensor)
+        layer = self.findings.layers.get(tensor)
         if layer is None or layer.activation:
             return None
         return layer if self.analysis.draft.only_user(tensor, self.analysis.users) is node else None
 
     def _extend(self, old: FusedLayer, new: FusedLayer) -> None:
-        del self.layers[old.output]
-        self.layers[new.output] = new
+        del self.findings.layers[old.output]
+        self.findings.layers[new.output] = new
 
     def _can_be_unsigned(self, layer: FusedLayer) -> bool:
         """Whether a layer's input can be unsigned, which some operations require."""
-        return layer.pads is not None or layer.input in self.positive
+        return layer.pads is not None or layer.input in self.findings.positive
 
     def _can_add(self, layer: FusedLayer, summand: str, node: NodeDef) -> bool:
         """Whether a layer can add a tensor to its result, which overwrites it: it must have
@@ -169,7 +154,7 @@ class _Walk:
         """
         if layer.op != "Conv2D" or layer.summand or not self._can_be_unsigned(layer):
             return False
-        if not self.findings().is_int8(summand) or summand in (layer.input, *self.analysis.outputs):
+        if not self.findings.is_int8(summand) or summand in (layer.input, *self.analysis.outputs):
             return False
         if self.analysis.sizes[layer.output] != self.analysis.sizes[summand]:
             return False

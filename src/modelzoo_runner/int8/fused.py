@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.int8.analysis import Analysis, canonical
 
@@ -77,26 +76,18 @@ class FusedLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassThrough:
-    """A pass-through op (pooling, concatenation): quantized in and out, with one encoding."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Findings:
     """What can be int8 in a graph, by output tensor.
 
-    `float_reasons` says by node why a layer can't be int8; `positive` are tensors that are never
-    negative because of the op that makes them.
+    `pass_through` has the inputs of each pooling and concatenation that is quantized in and out,
+    with one encoding. `float_reasons` says by node why a layer can't be int8; `positive` are
+    tensors that are never negative because of the op that makes them.
     """
 
-    layers: Mapping[str, FusedLayer]
-    pass_through: Mapping[str, PassThrough]
-    float_reasons: Mapping[str, str]
-    positive: frozenset[str]
+    layers: dict[str, FusedLayer] = field(default_factory=dict)
+    pass_through: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    float_reasons: dict[str, str] = field(default_factory=dict)
+    positive: set[str] = field(default_factory=set)
 
     def is_int8(self, tensor: str) -> bool:
         """Whether a tensor will be quantized; a matrix product's result isn't."""
@@ -131,15 +122,14 @@ def _matrix_product(node: NodeDef, weights: NDArray[Any]) -> FusedLayer:
         raise NotQuantizable("its input is transposed")
     if stated(node, "transpose_b").b:
         weights = weights.T
-    return _layer(node, canonical(node.input[0]), weights, weights.shape[1])
+    return _layer(node, canonical(node.input[0]), weights)
 
 
 def _convolution(node: NodeDef, weights: NDArray[Any], analysis: Analysis) -> FusedLayer:
     """With a Pad node before it fused."""
     depthwise = node.op == "DepthwiseConv2dNative"
-    data_format = stated(node, "data_format").s.decode() or "NHWC"
-    if data_format != "NHWC":
-        raise NotQuantizable(f"its data format is {data_format}, and int8 has NHWC only")
+    if data_format(node) != "NHWC":
+        raise NotQuantizable(f"its data format is {data_format(node)}, and int8 has NHWC only")
     if depthwise and weights.shape[3] != 1:
         raise NotQuantizable("it has more than one output channel for each input channel")
     image = analysis.sizes[source(node.input[0])]
@@ -150,42 +140,32 @@ def _convolution(node: NodeDef, weights: NDArray[Any], analysis: Analysis) -> Fu
     dilations = tuple(stated(node, "dilations").list.i)[1:3] or (1, 1)
     pads: Pair | None = ()
     if padding == "EXPLICIT":
-        pads = tuple(stated(node, "explicit_paddings").list.i)[2:6]
+        pads, padding = tuple(stated(node, "explicit_paddings").list.i)[2:6], "VALID"
         if depthwise:
             raise NotQuantizable("its padding is explicit, and int8 has SAME and VALID only")
     elif padding == "SAME":
         pads = _same(image[1:3], weights.shape[:2], strides, dilations)
-    elif not depthwise:
-        pads = _pad_before(node, analysis)
-        if pads:
-            tensor = canonical(analysis.nodes[source(tensor)].input[0])
-    return _layer(
-        node,
-        tensor,
-        weights,
-        weights.shape[2 if depthwise else 3],
-        strides=strides,
-        dilations=dilations,
-        padding="SAME" if padding == "SAME" else "VALID",
-        pads=pads,
-    )
+    elif not depthwise and (pads := _pad_before(node, analysis)):
+        tensor = canonical(analysis.nodes[source(tensor)].input[0])
+    how = {"strides": strides, "dilations": dilations, "padding": padding, "pads": pads}
+    return _layer(node, tensor, weights, **how)
 
 
-def _layer(
-    node: NodeDef, tensor: str, weights: NDArray[Any], channels: int, **how: Any
-) -> FusedLayer:
+def _layer(node: NodeDef, tensor: str, weights: NDArray[Any], **how: Any) -> FusedLayer:
     import numpy as np
 
-    return FusedLayer(
-        name=node.name,
+    name, bias = node.name, np.zeros(1, np.float32)
+    layer = FusedLayer(
+        name=name,
         op=node.op,
         input=tensor,
-        output=node.name,
-        nodes=(node.name,),
+        output=name,
+        nodes=(name,),
         weights=weights,
-        bias=np.zeros(channels, np.float32),
+        bias=bias,
         **how,
     )
+    return replace(layer, bias=np.zeros(layer.channels, np.float32))
 
 
 def _same(image: tuple[Any, ...], kernel: Pair, strides: Pair, dilations: Pair) -> Pair | None:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from modelzoo_runner.backends.tensorflow import geometry, kernels, onednn
+from modelzoo_runner.backends.tensorflow import geometry, kernels
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.session import imported, open_step
 from modelzoo_runner.int8.analysis import Analysis, analyze
 from modelzoo_runner.int8.find import find
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,16 +93,7 @@ def _state(node: NodeDef, why: Mapping[str, str]) -> tuple[State, str]:
 def _applications(found: Sequence[NodeDef], analysis: Analysis) -> dict[str, float | None]:
     """How often each layer's weights are applied to one example, as far as the graph tells."""
     sizes = geometry.sizes({name: _stating(node) for name, node in analysis.nodes.items()})
-    places: dict[str, float | None] = {}
-    for node in found:
-        height, width = sizes[node.name][1:3]
-        if not geometry.is_convolution(node.op):
-            places[node.name] = 1
-        elif isinstance(height, int) and isinstance(width, int):
-            places[node.name] = height * width
-        else:
-            places[node.name] = None
-    return places
+    return {node.name: geometry.layer_places(node, sizes[node.name]) for node in found}
 
 
 def _stating(node: NodeDef) -> NodeDef:
@@ -122,9 +114,8 @@ def _places_in_a_step(
     import tensorflow as tf
 
     counted = [node.name for node in found if node.name not in analysis.in_control_flow]
-    graph = tf.Graph()
+    graph = imported(analysis.graph_def)
     with graph.as_default():
-        tf.import_graph_def(analysis.graph_def, name="")
         shapes = [tf.shape(graph.get_tensor_by_name(f"{name}:0")).name for name in counted]
     places: dict[str, float | None] = {node.name: None for node in found}
     if counted:

@@ -15,7 +15,6 @@ from modelzoo_runner.int8.fused import FusedLayer
 if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
-    from tensorflow.core.framework.attr_value_pb2 import AttrValue
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 
@@ -43,7 +42,7 @@ def quantized_tensor(name: str, encoding: Encoding) -> tuple[QuantizedTensor, li
 
 
 def quantize(made: QuantizedTensor, tensor: str, encoding: Encoding) -> list[NodeDef]:
-    """Float to integers: rounded to nearest, clipped to the range."""
+    """Float values to a quantized tensor: rounded to nearest, clipped to the range."""
     if encoding.signed:
         how: dict[str, Any] = {"mode": "SCALED", "round_mode": "HALF_TO_EVEN"}
     else:
@@ -54,7 +53,7 @@ def quantize(made: QuantizedTensor, tensor: str, encoding: Encoding) -> list[Nod
 
 
 def dequantize(name: str, given: QuantizedTensor, encoding: Encoding) -> list[NodeDef]:
-    """QuantizedTensor to real values.
+    """A quantized tensor to float values.
 
     The published graphs use mode SCALED, whose oneDNN kernel crashes on an empty tensor, as in a
     detector whose second stage gets no boxes. MIN_COMBINED has no such kernel and is as fast.
@@ -66,7 +65,7 @@ def dequantize(name: str, given: QuantizedTensor, encoding: Encoding) -> list[No
 
 
 def pad(name: str, tensor: str, pads: tuple[int, ...]) -> list[NodeDef]:
-    """Zeros around float images: top, bottom, left, right."""
+    """Zero padding of float images: top, bottom, left, right."""
     import numpy as np
     import tensorflow as tf
 
@@ -95,33 +94,22 @@ def convolution(
     name = made.values
     inputs = [given.values, f"{name}/weights", f"{name}/bias", given.low, given.high]
     inputs += [f"{name}/weights_min", f"{name}/weights_max", made.low, made.high]
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] = {"Tinput": given.dtype, "out_type": made.dtype}
     if summand is not None:
         inputs += [summand.values, summand.low, summand.high]
         attributes["Tsummand"] = summand.dtype
     if layer.padding == "VALID" and layer.pads:
         attributes["padding_list"] = [0, 0, *layer.pads, 0, 0]
     what = "DepthwiseConv2D" if layer.op == "DepthwiseConv2dNative" else "Conv2D"
-    then = "" if summand is None else "Sum"
-    then += "" if made.signed else "AndRelu"
+    then = ("" if summand is None else "Sum") + ("" if made.signed else "AndRelu")
+    attributes |= {"strides": [1, *layer.strides, 1], "dilations": [1, *layer.dilations, 1]}
+    attributes |= {"padding": layer.padding, "Tfilter": tf.qint8, "Tbias": tf.float32}
     return [
         constant(f"{name}/weights", weights.integers, tf.qint8),
         constant(f"{name}/bias", bias),
         constant(f"{name}/weights_min", -weights.largest),
         constant(f"{name}/weights_max", weights.largest),
-        node(
-            f"Quantized{what}WithBias{then}AndRequantize",
-            name,
-            inputs,
-            Tinput=given.dtype,
-            Tfilter=tf.qint8,
-            Tbias=tf.float32,
-            out_type=made.dtype,
-            strides=[1, *layer.strides, 1],
-            dilations=[1, *layer.dilations, 1],
-            padding=layer.padding,
-            **attributes,
-        ),
+        node(f"Quantized{what}WithBias{then}AndRequantize", name, inputs, **attributes),
     ]
 
 
@@ -138,21 +126,14 @@ def matrix_product(
     inputs = [given.values, f"{name}/weights", f"{name}/no_bias", given.low, given.high]
     # It takes an output range too, and ignores it.
     inputs += [f"{name}/weights_min", f"{name}/weights_max"] * 2
+    attributes = {"T1": given.dtype, "T2": tf.qint8, "Tbias": tf.float32, "Toutput": tf.float32}
+    attributes["input_quant_mode"] = "SCALED"
     return [
         constant(f"{name}/weights", weights.integers, tf.qint8),
         constant(f"{name}/no_bias", np.zeros_like(bias)),
         constant(f"{name}/weights_min", -1.0),
         constant(f"{name}/weights_max", 1.0),
-        node(
-            "QuantizedMatMulWithBiasAndDequantize",
-            name,
-            inputs,
-            T1=given.dtype,
-            T2=tf.qint8,
-            Tbias=tf.float32,
-            Toutput=tf.float32,
-            input_quant_mode="SCALED",
-        ),
+        node("QuantizedMatMulWithBiasAndDequantize", name, inputs, **attributes),
         constant(f"{name}/scale", weights.largest),
         node("Mul", f"{name}/scaled", [name, f"{name}/scale"], T=tf.float32),
         constant(f"{name}/bias", bias),
@@ -163,17 +144,15 @@ def matrix_product(
 def pass_through(old: NodeDef, given: Sequence[QuantizedTensor], made: QuantizedTensor) -> NodeDef:
     """A pooling or concatenation of quantized tensors with one encoding."""
     inputs = [each.values for each in given]
-    ranges = [*(each.low for each in given), *(each.high for each in given)]
+    attributes: dict[str, Any] = {"T": made.dtype}
+    copied: tuple[str, ...] = ("ksize", "strides", "padding")
     if old.op == "ConcatV2":
         inputs.append(old.input[len(given)])
-        written = node(
-            "QuantizedConcatV2", made.values, inputs + ranges, T=made.dtype, N=len(given)
-        )
-        kept: tuple[str, ...] = ("Tidx",)
-    else:
-        written = node(f"Quantized{old.op}", made.values, inputs + ranges, T=made.dtype)
-        kept = ("ksize", "strides", "padding")
-    for key in kept:
+        attributes["N"] = len(given)
+        copied = ("Tidx",)
+    inputs += [*(each.low for each in given), *(each.high for each in given)]
+    written = node(f"Quantized{old.op}", made.values, inputs, **attributes)
+    for key in copied:
         written.attr[key].CopyFrom(old.attr[key])
     return written
 
@@ -192,11 +171,23 @@ def constant(name: str, value: Any, dtype: tf.DType | None = None) -> NodeDef:
 
 def node(op: str, name: str, inputs: Sequence[str], **attributes: Any) -> NodeDef:
     """A node, with attributes from Python values: int, str, types, tensors, lists of int."""
+    import tensorflow as tf
     from tensorflow.core.framework.node_def_pb2 import NodeDef
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
 
     made = NodeDef(op=op, name=name, input=inputs)
     for key, value in attributes.items():
-        made.attr[key].CopyFrom(_attribute(value))
+        attribute = made.attr[key]
+        if isinstance(value, TensorProto):
+            attribute.tensor.CopyFrom(value)
+        elif isinstance(value, tf.DType):
+            attribute.type = value.as_datatype_enum
+        elif isinstance(value, str):
+            attribute.s = value.encode()
+        elif isinstance(value, int):
+            attribute.i = value
+        else:
+            attribute.list.i.extend(value)
     return made
 
 
@@ -204,25 +195,7 @@ def _between(
     op: str, name: str, tensor: str, span: tuple[float, float], **attributes: Any
 ) -> list[NodeDef]:
     """QuantizeV2 or Dequantize, with its range as constants."""
-    low, high = f"{name}/low", f"{name}/high"
-    return [
-        constant(low, span[0]),
-        constant(high, span[1]),
-        node(op, name, [tensor, low, high], **attributes),
+    ends = [
+        constant(f"{name}/{end}", value) for end, value in zip(("low", "high"), span, strict=True)
     ]
-
-
-def _attribute(value: Any) -> AttrValue:
-    import tensorflow as tf
-    from tensorflow.core.framework.attr_value_pb2 import AttrValue
-    from tensorflow.core.framework.tensor_pb2 import TensorProto
-
-    if isinstance(value, TensorProto):
-        return AttrValue(tensor=value)
-    if isinstance(value, tf.DType):
-        return AttrValue(type=value.as_datatype_enum)
-    if isinstance(value, str):
-        return AttrValue(s=value.encode())
-    if isinstance(value, int):
-        return AttrValue(i=value)
-    return AttrValue(list=AttrValue.ListValue(i=value))
+    return [*ends, node(op, name, [tensor, f"{name}/low", f"{name}/high"], **attributes)]

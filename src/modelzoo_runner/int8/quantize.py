@@ -14,6 +14,7 @@ from modelzoo_runner.int8.analysis import analyze
 from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.int8.rewrite import rewrite
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 
+@runtime_log.held_back()
 @accepts_former_names
 def quantize(
     graph: GraphDef | str | os.PathLike[str],
@@ -53,7 +55,7 @@ def quantize(
         input: the tensor that they are fed to; found in the graph if it isn't named.
         outputs: role -> tensor that will be fetched; found in the graph if they aren't named.
         per_channel: whether each output channel's weights have a scale of their own.
-        ranges: how the range of a tensor is told from its values: from the smallest and the largest
+        ranges: how the range of a tensor follows from its values: from the smallest and the largest
             ("minmax"), without the outermost 0.01 % ("percentile"), or clipped where the most
             information is kept ("entropy").
         exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
@@ -69,7 +71,7 @@ def quantize(
         GraphError: the graph can't be read, a tensor isn't there, or there is nothing that can be
             int8, with the reasons.
 
-    Example:
+    Examples:
         >>> from modelzoo_runner import calibration_batches, quantize
         >>> images = calibration_batches("mobilenet_v1", "imagenet")  # doctest: +SKIP
         >>> int8 = quantize("mobilenet_v1.pb", images)  # doctest: +SKIP

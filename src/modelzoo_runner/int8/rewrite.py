@@ -15,7 +15,7 @@ from modelzoo_runner.errors import GraphError
 from modelzoo_runner.int8 import nodes
 from modelzoo_runner.int8.analysis import Analysis, canonical
 from modelzoo_runner.int8.encodings import Encoding, quantize_weights, real_weights
-from modelzoo_runner.int8.fused import Findings, FusedLayer, PassThrough
+from modelzoo_runner.int8.fused import Findings, FusedLayer
 from modelzoo_runner.int8.nodes import QuantizedTensor
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def rewrite(
         if name in findings.layers:
             writer.layer(findings.layers[name])
         elif name in findings.pass_through:
-            writer.pass_through(findings.pass_through[name], old)
+            writer.pass_through(old, findings.pass_through[name])
         elif name not in taken:
             writer.copy(old)
     for output in analysis.outputs:
@@ -122,11 +122,11 @@ class _Writer:
         bias = bias - result.shift
         self._add(nodes.convolution(layer, given, weights, bias, summand, made))
 
-    def pass_through(self, passing: PassThrough, old: NodeDef) -> None:
+    def pass_through(self, old: NodeDef, inputs: Sequence[str]) -> None:
         """Write a pass-through op, quantized."""
-        encoding = self.encodings[passing.name]
-        given = [self._quantized(tensor, encoding) for tensor in passing.inputs]
-        self._add([nodes.pass_through(old, given, self._result(passing.name, encoding))])
+        encoding = self.encodings[old.name]
+        given = [self._quantized(tensor, encoding) for tensor in inputs]
+        self._add([nodes.pass_through(old, given, self._result(old.name, encoding))])
 
     def as_float(self, tensor: str) -> str:
         """The tensor as float, dequantized if needed."""

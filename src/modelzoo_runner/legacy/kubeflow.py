@@ -1,30 +1,38 @@
 """Kubeflow pipelines: the original's, and one that does all recommended runs.
 
-Each step calls `modelzoo_runner.run` in a pod of its own and leaves the saved result as an artifact
-and its figures as metrics. The extra `kubeflow` is needed to compile a pipeline, and in the image
-that its steps run in.
+Each step calls `modelzoo_runner.run` in a pod of its own and leaves the saved result, a report in
+HTML and metrics as artifacts. The extra `kubeflow` is needed to compile a pipeline, and in the
+image that its steps run in.
 """
 
 # No `from __future__ import annotations` here: kfp reads the annotations of a step as objects.
 
+import dataclasses
 import functools
 import inspect
+import os
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.errors import MissingDependency, RequestError
-from modelzoo_runner.legacy import parameters
+from modelzoo_runner.api.report import report as write_report
+from modelzoo_runner.errors import ContainerError, MissingDependency, RequestError
+from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
+from modelzoo_runner.storage import images
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.plan import Placement
 
 __all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipeline", "write"]
 
 IMAGE = "modelzoo-runner:latest"
 
 DEFAULTS: Mapping[str, Any] = {
-    name: default for name, default in parameters.DEFAULTS.items() if name != "docker_image"
+    name: default for name, default in pipeline.DEFAULTS.items() if name != "docker_image"
 }
 """The parameters of a step and their defaults: all but the image, which is the pod's."""
 
@@ -33,24 +41,67 @@ DEFAULTS: Mapping[str, Any] = {
 class Pod:
     """The pod of a step.
 
-    CPUs and memory are both request and limit: only then, and only if `cpu` is a whole number, does
-    the kubelet's static CPU manager give a pod CPUs of its own.
+    CPUs and memory are both request and limit: only then, and only if the CPUs are a whole number,
+    does the kubelet's static CPU manager give a pod CPUs of its own.
 
     Attributes:
-        image: the container's image, which holds this library with its extra `kubeflow`.
-        cpu: CPUs, in Kubernetes' notation.
+        image: the container's image, which holds this library with its extra `kubeflow`; pinned by
+            its digest, if that is in the name or Docker on this machine knows it.
+        placement: what a run gets, as `load("result.json").plan.placement`: as many CPUs are asked
+            for.
+        cpu: CPUs in Kubernetes' notation, where there is no placement; by default 24.
         memory: memory, in Kubernetes' notation.
         node_selector: labels that the node must have.
-        volumes: persistent volume claim -> path where it is mounted (data, and the cache).
+        data: persistent volume claim -> path where it is mounted to be read. KFP has no read-only
+            mounts, so the claim must be `ReadOnlyMany`; a run on data that could be written to
+            has a warning in its result.
+        volumes: the same of what is written to, such as the cache.
         secret: a secret with `key.json`, a service account's key for private `gs://` data.
     """
 
     image: str = IMAGE
-    cpu: str = "24"
+    placement: Placement | None = None
+    cpu: str | None = None
     memory: str = "50G"
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     secret: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpu is not None and self.placement is not None:
+            raise RequestError(f"cpu={self.cpu!r}: and placement, which says how many; give one")
+
+    @property
+    def cpus(self) -> str:
+        """Request and limit: a CPU for each of the placement's."""
+        if self.placement is not None:
+            return str(len(self.placement.cpus) or self.placement.intra_threads)
+        return self.cpu or "24"
+
+
+def pinned(image: str) -> str:
+    """The image by its digest; as it is, with a warning, where that isn't known.
+
+    Docker on this machine knows the digest of an image that it has pulled or pushed.
+    """
+    if _DIGEST.search(image):
+        return image
+    try:
+        why = "Docker here knows no digest of it: push or pull it"
+        digest = images.local(image, Context(offline=True)).digest
+    except ContainerError as error:
+        digest, why = None, str(error)
+    if digest is None:
+        warnings.warn(
+            f"image={image!r}: the pipeline isn't pinned to a digest, so a later run may get "
+            f"another image under this name; name it as NAME@sha256:... ({why})",
+            stacklevel=3,
+        )
+    return digest or image
+
+
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def inference_pipeline(pod: Pod = Pod()) -> Any:
@@ -62,6 +113,7 @@ def inference_pipeline(pod: Pod = Pod()) -> Any:
     >>> write(inference_pipeline(Pod(cpu="8", memory="16G")), "inference.yaml")  # doctest: +SKIP
     """
     step = _step()
+    pod = dataclasses.replace(pod, image=pinned(pod.image))
     defaults = {**DEFAULTS, "docker_image": pod.image}
 
     def model_zoo_inference(*values: str) -> None:
@@ -79,7 +131,7 @@ def inference_pipeline(pod: Pod = Pod()) -> Any:
         ]
     )
     return _kfp().dsl.pipeline(
-        name="model-zoo-inference", description="Benchmark or score one model on CPUs"
+        name="model-zoo-inference", description=_described("Benchmark or score one model", pod)
     )(model_zoo_inference)
 
 
@@ -111,6 +163,7 @@ def sweep_pipeline(
             )
     dsl = _kfp().dsl
     step = _step()
+    pod = dataclasses.replace(pod, image=pinned(pod.image))
 
     def model_zoo_sweep() -> None:
         items = [{**DEFAULTS, **run} for run in runs]
@@ -118,14 +171,24 @@ def sweep_pipeline(
             task = step(**{name: getattr(run, name) for name in DEFAULTS})
             _configure(task, pod)
 
-    return dsl.pipeline(name="model-zoo-sweep", description="Run many models, one step each")(
-        model_zoo_sweep
-    )
+    described = _described("Run many models, one step each", pod)
+    return dsl.pipeline(name="model-zoo-sweep", description=described)(model_zoo_sweep)
+
+
+def _described(what: str, pod: Pod) -> str:
+    is_pinned = _DIGEST.search(pod.image)
+    return f"{what}, in {pod.image}{'' if is_pinned else ' (not pinned by its digest)'}"
 
 
 def write(made: Any, path: str | Path) -> Path:
-    """Compile a pipeline to the YAML that Kubeflow takes, and return its path."""
+    """Compile a pipeline to the YAML that Kubeflow takes, and return its path.
+
+    Raises:
+        RequestError: the path doesn't end in .yaml.
+    """
     path = Path(path).expanduser()
+    if path.suffix != ".yaml":
+        raise RequestError(f"path={str(path)!r}: should end in .yaml")
     _kfp().compiler.Compiler().compile(made, package_path=str(path))
     return path
 
@@ -146,10 +209,31 @@ def figures(result: Result) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def run_step(given: Mapping[str, str], result: str, report: str) -> dict[str, float]:
+    """What a step does: run, save the result as JSON and as a page, and return the figures."""
+    found = pipeline.run(**given)
+    said = _writable(given.get("data_location", ""))
+    found = dataclasses.replace(found, warnings=(*found.warnings, *said))
+    found.save(result)
+    write_report(found, report, title=f"{found.plan.model} {found.plan.precision}")
+    return figures(found)
+
+
+def _writable(location: str) -> list[str]:
+    """A warning where data lies on a file system of a pod that could be written to."""
+    is_here = "KUBERNETES_SERVICE_HOST" in os.environ and bool(location) and Path(location).exists()
+    if not is_here or os.statvfs(location).f_flag & os.ST_RDONLY:
+        return []
+    return [
+        f"data_location={location!r}: it is mounted to be written to, so other pods may change it; "
+        "give it a claim that is ReadOnlyMany"
+    ]
+
+
 @functools.cache
 def _step() -> Any:
     dsl = _kfp().dsl
-    from kfp.dsl import Artifact, Metrics, Output
+    from kfp.dsl import HTML, Artifact, Metrics, Output
 
     # kfp copies the source of this function into the pipeline: it stands for itself.
     def run_model(
@@ -163,15 +247,14 @@ def _step() -> Any:
         benchmark_or_accuracy: str,
         extra_model_args: str,
         result: Output[Artifact],
+        report: Output[HTML],
         metrics: Output[Metrics],
     ) -> None:
-        given = {k: v for k, v in locals().items() if k not in ("result", "metrics")}
-        import modelzoo_runner
+        given = dict(locals())
         from modelzoo_runner.legacy import kubeflow
 
-        found = modelzoo_runner.run(**given)
-        found.save(result.path)
-        for name, value in kubeflow.figures(found).items():
+        given = {name: given[name] for name in kubeflow.DEFAULTS}
+        for name, value in kubeflow.run_step(given, result.path, report.path).items():
             metrics.log_metric(name, value)
 
     # Nothing is installed when the step starts: the image has this library.
@@ -181,13 +264,13 @@ def _step() -> Any:
 def _configure(task: Any, pod: Pod) -> Any:
     kubernetes = _kfp().kubernetes
     task.set_container_image(pod.image)
-    task.set_cpu_request(pod.cpu).set_cpu_limit(pod.cpu)
+    task.set_cpu_request(pod.cpus).set_cpu_limit(pod.cpus)
     task.set_memory_request(pod.memory).set_memory_limit(pod.memory)
     # A measurement is never taken from the cache.
     task.set_caching_options(enable_caching=False)
     for label, value in pod.node_selector.items():
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
-    for claim, path in pod.volumes.items():
+    for claim, path in {**pod.data, **pod.volumes}.items():
         kubernetes.mount_pvc(task, pvc_name=claim, mount_path=path)
     if pod.secret is not None:
         folder = "/var/secrets/modelzoo-runner"

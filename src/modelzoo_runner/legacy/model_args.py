@@ -9,11 +9,25 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.preset import Preset
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was asked for, what it is here, and why; `str()` is a sentence of all three."""
+
+    was: str
+    now: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.was}: {self.now}; {self.why}."
+
 
 EVERY_MODEL = ("steps", "warmup_steps", "weights")
 """Known for every model; `weights` is new: `pretrained`, `random` or the path of a graph."""
@@ -102,7 +116,7 @@ def pairs(pieces: Iterable[str]) -> dict[str, str]:
 
 def translate(
     given: Mapping[str, str], *, model: str, precision: str, preset: Preset | None, benchmark: bool
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Arguments of `benchmark` or `accuracy`, and notes on what changed its meaning.
 
     Args:
@@ -140,7 +154,7 @@ def translate(
     if preset is not None:
         _check_size(given, model, preset)
     notes += [
-        f"{name}={value}: no longer means anything: {MEANINGLESS[name]}."
+        Note(f"{name}={value}", "of no effect", MEANINGLESS[name])
         for name, value in given.items()
         if name in MEANINGLESS
     ]
@@ -149,7 +163,7 @@ def translate(
 
 def _steps(
     given: Mapping[str, str], model: str, precision: str, benchmark: bool
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[Note]]:
     if "steps" in given and "number_of_steps" in given:
         raise RequestError("extra_model_args: steps and number_of_steps mean the same; give one")
     name = "number_of_steps" if "number_of_steps" in given else "steps"
@@ -158,7 +172,7 @@ def _steps(
     if not benchmark:
         asked = [each for each in (name, "warmup_steps") if each in given]
         return {}, [
-            f"{each}={given[each]}: means nothing in an accuracy run, which takes every image."
+            Note(f"{each}={given[each]}", "of no effect", "an accuracy run takes every image")
             for each in asked
         ]
     notes = []
@@ -171,17 +185,13 @@ def _steps(
                 f"among these, so none would be measured; give more than {warmup}, or "
                 "warmup_steps=0"
             )
-        notes.append(
-            f"{name}={steps}: the original counted {warmup} warm-up steps among these. Steps no "
-            f"longer contain warm-up: they are now warmup_steps={warmup} and "
-            f"steps={steps - warmup}."
-        )
+        why = f"the original counted {warmup} warm-up steps among its steps; here they come before"
+        now = f"warmup_steps={warmup} steps={steps - warmup}"
+        notes.append(Note(f"{name}={steps}", now, why))
         steps -= warmup
-    elif name == "number_of_steps":
-        notes.append(
-            f"number_of_steps={steps}: is steps={steps} now. They no longer contain the first, "
-            "slow ones: warm-up steps come before."
-        )
+    elif steps is not None and warmup is None and (model == "rfcn" or name != "steps"):
+        why = "the original averaged its first, slow steps in; here warm-up steps come before"
+        notes.append(Note(f"{name}={steps}", f"steps={steps}", why))
     decided = {"warmup_steps": warmup, "steps": steps}
     return {each: value for each, value in decided.items() if value is not None}, notes
 

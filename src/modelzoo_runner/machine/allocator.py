@@ -1,7 +1,4 @@
-"""Another malloc: found on the system, preloaded into a child.
-
-The dynamic loader decides when a process starts, so a running one can't change its own.
-"""
+"""Other malloc libraries: find them on this system, preload them into a child process."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ from modelzoo_runner.errors import MissingDependency, RequestError
 
 @dataclass(frozen=True, kw_only=True)
 class Malloc:
-    """How a malloc's library is called, best first, and which Debian package brings it.
+    """The names of a malloc's libraries, preferred first, and its Debian package.
 
-    `env` is set with it: the zoo's own launcher raised tcmalloc's report threshold, or each tensor
-    above 1 GB is a line on standard error.
+    `env` is set with it: below tcmalloc's report threshold, which the original launcher raised too,
+    each tensor above 1 GB prints a line to standard error.
     """
 
     libraries: tuple[str, ...]
@@ -37,7 +34,7 @@ MALLOCS: Mapping[str, Malloc] = {
     ),
     "jemalloc": Malloc(libraries=("libjemalloc.so",), package="libjemalloc2", env={}),
 }
-"""The mallocs that can be asked for, beside the system's."""
+"""The mallocs that can be chosen instead of the system's."""
 
 FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
@@ -47,7 +44,7 @@ FOLDERS = (
     "/usr/local/lib64",
     "/usr/local/lib",
 )
-"""Where libraries are that the dynamic loader's cache doesn't know of."""
+"""Folders of libraries that may be missing from the dynamic loader's cache."""
 
 
 def find(name: str) -> Path:
@@ -91,8 +88,8 @@ def preload(name: str, environ: Mapping[str, str] | None = None) -> dict[str, st
 
     Args:
         name: `"system"`, `"tcmalloc"` or `"jemalloc"`.
-        environ: the variables the child will have besides. Default: this process's. What is
-            preloaded there already stays, behind it; its own settings win.
+        environ: the child's other variables. Default: this process's. What they preload follows the
+            malloc, and their settings of it win.
 
     Raises:
         RequestError: no malloc of that name is known.

@@ -1,4 +1,4 @@
-"""Bind this process to its CPUs and memory, check where its threads are, and restore them.
+"""Bind this process to CPUs and NUMA nodes, verify it, and restore what was before.
 
 A thread inherits its CPUs from the one that starts it, so what is set before TensorFlow starts its
 threads reaches them all. Threads that exist already are moved one by one.
@@ -24,7 +24,7 @@ from modelzoo_runner.values.plan import Placement
 logger = logging.getLogger("modelzoo_runner")
 
 _in_use = threading.Lock()
-"""Held while this process is bound: what each of two runs at once restored would be the other's."""
+"""Held while this process is bound: two runs at once would restore each other's state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +51,13 @@ class Thread:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadBack:
-    """The threads found after a run, and where they differ from what was asked."""
+    """The threads found after a run, and warnings where they differ from the placement."""
 
     threads: tuple[Thread, ...]
     warnings: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """Thread name -> how many there are, and on which CPUs and memory, as JSON can carry it."""
+        """Thread name -> count, CPUs and memory policies, as JSON values."""
         found: dict[str, Any] = {}
         for name in dict.fromkeys(thread.name for thread in self.threads):
             alike = [thread for thread in self.threads if thread.name == name]
@@ -71,14 +71,14 @@ class ReadBack:
 
 @contextlib.contextmanager
 def bound(placement: Placement) -> Iterator[Binding]:
-    """Run on the placement's CPUs and memory; on leaving every thread is where it was before.
+    """Bind this process to the placement's CPUs and NUMA nodes; on leaving, restore every thread.
 
-    Threads that were started meanwhile get the CPUs that the calling thread had. The memory policy
-    is that of the calling thread and of those it starts. With `binding="numactl"` the process was
-    started in place, and nothing is set.
+    Threads started meanwhile get the CPUs that the calling thread had. The memory policy is set for
+    the calling thread and those it starts. With `binding="numactl"` the process was started bound,
+    and nothing is set.
 
     Raises:
-        BindingError: none of the CPUs, or a NUMA node that isn't there; another run in this
+        BindingError: none of the CPUs may be used; a NUMA node doesn't exist; another run in this
             process is bound; with `placement.strict` also what would be a warning.
     """
     if placement.binding != "sched_setaffinity":
@@ -102,12 +102,12 @@ def bound(placement: Placement) -> Iterator[Binding]:
 
 
 @contextlib.contextmanager
-def dealt_anew(first: int) -> Iterator[None]:
-    """Deal this process's threads to the CPUs they may use, one by one from the `first` on; in the
-    end each may use all of them again.
+def pinned_in_turn(first: int) -> Iterator[None]:
+    """Pin each thread of this process to one of its CPUs, in turn from the `first` on; on leaving,
+    each may use all of its CPUs again.
 
-    On a busy machine the scheduler leaves threads where they ran last. Which process has the better
-    CPUs then stays so for seconds, unless they are dealt anew.
+    On a busy machine the scheduler leaves threads where they ran last, so one process can keep the
+    less busy CPUs for seconds.
     """
     before = {number: os.sched_getaffinity(number) for number in _thread_ids()}
     for place, (number, allowed) in enumerate(before.items(), first):
@@ -122,21 +122,21 @@ def dealt_anew(first: int) -> Iterator[None]:
 
 def read_back(placement: Placement) -> ReadBack:
     """Each thread of this process with its CPUs and memory policy, compared with the placement."""
-    threads = tuple(_threads())
+    found = tuple(threads())
     asked = set(placement.cpus)
-    elsewhere = [each for each in threads if asked and not set(each.cpus) <= asked]
+    elsewhere = [each for each in found if asked and not set(each.cpus) <= asked]
     warnings = [
         f"asked for CPUs {format_cpu_list(asked)}, but {_named(group)} may run on {cpus}"
         for cpus, group in _grouped((format_cpu_list(each.cpus), each) for each in elsewhere)
     ]
     if placement.numa_nodes:
         policy = f"bind:{format_cpu_list(placement.numa_nodes)}"
-        others = [each for each in threads if each.memory not in (policy, None)]
+        others = [each for each in found if each.memory not in (policy, None)]
         warnings += [
             f"asked for memory policy {policy}, but {_named(group)} has {found}"
             for found, group in _grouped((each.memory or "", each) for each in others)
         ]
-    return ReadBack(threads=threads, warnings=tuple(warnings))
+    return ReadBack(threads=found, warnings=tuple(warnings))
 
 
 def too_late(placement: Placement) -> str | None:
@@ -146,7 +146,7 @@ def too_late(placement: Placement) -> str | None:
     """
     nodes = format_cpu_list(placement.numa_nodes)
     wanted = f"bind:{nodes}" if nodes else memory.policy_of_thread(threading.get_native_id())
-    have = {each.memory for each in _threads() if each.name.startswith("tf_")} - {wanted, None}
+    have = {each.memory for each in threads() if each.name.startswith("tf_")} - {wanted, None}
     if placement.binding == "none" or not have:
         return None
     return (
@@ -225,7 +225,8 @@ def _thread_ids() -> list[int]:
     return sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
 
 
-def _threads() -> Iterator[Thread]:
+def threads() -> Iterator[Thread]:
+    """The threads of this process."""
     for thread in _thread_ids():
         try:
             name = Path(f"/proc/self/task/{thread}/comm").read_text(encoding="utf-8").strip()

@@ -1,9 +1,8 @@
-"""What this process's control groups let it use: CPUs, NUMA nodes, CPU time, memory.
+"""The limits that control groups set on this process: CPUs, NUMA nodes, CPU time, memory.
 
-Version 1, version 2 and the mixture are read alike: each controller is looked up in the hierarchy
-it is mounted in, from the process's own group up to the top that can be seen from here, because a
-limit of any parent binds too. Where a file can't be read there is no limit that this process could
-know of.
+Works for version 1, version 2 and both together: each controller is looked up in the hierarchy that
+it is mounted in, from the process's own group up, because a limit of any parent applies too. A file
+that can't be read counts as no limit.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modelzoo_runner.errors import RequestError
-from modelzoo_runner.machine.cpulist import parse_cpu_list
+from modelzoo_runner.machine import files
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What control groups allow; `None` where they say nothing.
+    """What control groups allow; `None`: no limit.
 
     `quota` is in CPUs: 2.5 is two and a half seconds of CPU time in each second.
     """
@@ -42,9 +40,9 @@ def limits(root: Path = Path("/")) -> Limits:
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
-    """How many bytes of memory this process's groups may have; `None` where there is no limit."""
+    """The memory limit of this process in bytes; `None` if there is none."""
     names = ("memory.max", "memory.limit_in_bytes")  # version 2 and 1
-    said = [_text(folder / name).strip() for folder in _folders(root, "memory") for name in names]
+    said = [files.text(folder / name) for folder in _folders(root, "memory") for name in names]
     # Version 2 says "max" for none, version 1 a number beyond any memory.
     return min(
         (int(each) for each in said if each.isdigit() and int(each) < _NO_LIMIT), default=None
@@ -57,12 +55,12 @@ _NO_LIMIT = 2**60
 def throttling(root: Path = Path("/")) -> tuple[int, float] | None:
     """How many periods this process's groups were throttled in, and for how many seconds.
 
-    Both only ever grow, so two readings make a measurement. The group that was throttled most is
-    told: a parent's throttling holds its children up too. `None` where nothing can be read.
+    Both only grow, so a measurement is the difference of two readings. It is that of the group
+    throttled most: throttling a parent holds up its children too. `None` if it can't be read.
     """
     found: list[tuple[int, float]] = []
     for folder in _folders(root, "cpu"):
-        pairs = (line.split() for line in _text(folder / "cpu.stat").splitlines())
+        pairs = (line.split() for line in files.text(folder / "cpu.stat").splitlines())
         numbers = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
         if "nr_throttled" in numbers:
             nanoseconds = numbers.get("throttled_time", numbers.get("throttled_usec", 0) * 1000)
@@ -72,7 +70,7 @@ def throttling(root: Path = Path("/")) -> tuple[int, float] | None:
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process's groups for one controller, innermost first."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in files.text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if controller in controllers.split(","):
@@ -80,14 +78,8 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
             break
     else:
         # Not among version 1's hierarchies, so it can only be in version 2's, whose line is `0::`.
-        group = next(
-            (
-                line[3:]
-                for line in _text(root / "proc/self/cgroup").splitlines()
-                if line.startswith("0::")
-            ),
-            "/",
-        )
+        lines = files.text(root / "proc/self/cgroup").splitlines()
+        group = next((line[3:] for line in lines if line.startswith("0::")), "/")
         mounts = _mounts(root, "cgroup2", controller)
     for top, mounted_group in mounts:
         inside = _below(mounted_group, group)
@@ -100,19 +92,16 @@ def _below(mounted_group: str, group: str) -> PurePosixPath:
     A container often sees its own group as the top of the mount, under a path that doesn't exist
     there; then the top is its group.
     """
-    parts = PurePosixPath(group).parts
-    if ".." in parts:
+    path = PurePosixPath(group)
+    if ".." in path.parts or not path.is_relative_to(mounted_group):
         return PurePosixPath(".")
-    try:
-        return PurePosixPath(group).relative_to(mounted_group)
-    except ValueError:
-        return PurePosixPath(".")
+    return path.relative_to(mounted_group)
 
 
 def _mounts(root: Path, kind: str, controller: str) -> list[tuple[Path, str]]:
     """Where a hierarchy is mounted, and which of its groups is at the top there."""
     found = []
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in files.text(root / "proc/self/mountinfo").splitlines():
         # man 5 proc: id parent device root mount-point options... - type source super-options
         place, _, what = line.partition(" - ")
         fields, system = place.split(), what.split()
@@ -133,9 +122,9 @@ def _unescape(field: str) -> str:
 
 
 def _quota(folder: Path) -> float | None:
-    both = _text(folder / "cpu.max").split()  # version 2: "max 100000" or "250000 100000"
+    both = files.text(folder / "cpu.max").split()  # version 2: "max 100000" or "250000 100000"
     if len(both) != 2:
-        both = [_text(folder / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period")]
+        both = [files.text(folder / f"cpu.cfs_{part}_us") for part in ("quota", "period")]
     if not all(each.isdigit() for each in both) or int(both[1]) == 0:
         return None  # "max" in version 2, -1 in version 1
     return int(both[0]) / int(both[1])
@@ -144,17 +133,6 @@ def _quota(folder: Path) -> float | None:
 def _first_list(root: Path, names: tuple[str, ...]) -> tuple[int, ...] | None:
     for folder in _folders(root, "cpuset"):
         for name in names:
-            text = _text(folder / name).strip()
-            if text:
-                try:
-                    return parse_cpu_list(text)
-                except RequestError:
-                    return None
+            if found := files.ids(folder / name):
+                return found
     return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -36,8 +36,10 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
                 f"cpus={text!r}: {part.strip()!r} is neither an id nor a range; "
                 "write ids and ranges, as in '0-3,8'"
             )
-        # A number of a million digits isn't worth converting to say that it is too high.
-        first, last = (_number(digits) for digits in (match[1], match[2] or match[1]))
+        # Digits beyond those of HIGHEST are cut: a million of them needn't be converted.
+        first, last = (
+            int(each.lstrip("0")[:6] or "0") for each in (match[1], match[2] or match[1])
+        )
         if last > HIGHEST or first > HIGHEST:
             raise RequestError(f"cpus={text!r}: {part.strip()!r} goes beyond id {HIGHEST}")
         if last < first:
@@ -47,11 +49,6 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
             )
         found.update(range(first, last + 1))
     return tuple(sorted(found))
-
-
-def _number(digits: str) -> int:
-    significant = digits.lstrip("0")
-    return HIGHEST + 1 if len(significant) > len(str(HIGHEST)) else int(significant or "0")
 
 
 def format_cpu_list(cpus: Iterable[int]) -> str:

@@ -1,8 +1,8 @@
-"""The environment variables of a run: set, restored, and known for when they are read.
+"""The environment variables of a run: set them, restore them, and tell which are set too late.
 
-Setting a variable is no use once the library it is for has read it. Most of those that matter here
-are read once: by the dynamic loader and malloc when the process starts, by TensorFlow and oneDNN
-when they are loaded or first used, by an OpenMP runtime at its first parallel region.
+Most of those that matter here are read once: by the dynamic loader and malloc when the process
+starts, by TensorFlow and oneDNN when they are loaded or first used, by an OpenMP runtime at its
+first parallel region.
 """
 
 from __future__ import annotations
@@ -26,17 +26,15 @@ READ_BY_OPENMP = ("GOMP_", "KMP_", "OMP_")
 use a thread pool of their own and never read them; Intel's builds bring `libiomp5`."""
 
 OPENMP_RUNTIMES = ("libiomp5", "libomp.so", "libomp5")
-"""The runtimes that a TensorFlow for CPUs was ever linked with, as they appear among the files that
-a process maps. Another one (scikit-learn's `libgomp`) doesn't run TensorFlow's operations."""
+"""The OpenMP runtimes that TensorFlow builds for CPUs are linked with. Another one (scikit-learn's
+`libgomp`) doesn't run TensorFlow's operations."""
 
 
 @contextlib.contextmanager
 def variables(env: Mapping[str, str | None]) -> Iterator[None]:
-    """Set `env` in this process; on leaving each of its variables is as it was before.
+    """Set `env` in this process (`None` unsets a variable), and restore these variables at the end.
 
-    `None` unsets one.
-
-    What else changed meanwhile stays. Libraries see the values as well as Python does.
+    C libraries see the values too.
     """
     before = {name: os.environ.get(name) for name in env}
     try:
@@ -57,9 +55,9 @@ def _update(env: Mapping[str, str | None]) -> None:
 def read_once(
     env: Mapping[str, str], environ: Mapping[str, str], prefixes: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """The variables of `env` that this process can't honour any more, sorted.
+    """The variables of `env` that this process would set too late, sorted.
 
-    Each has another value in `environ` and was read already by what is loaded here. `prefixes` are
+    Each has another value in `environ`, and a loaded library has read it already. `prefixes` are
     those of the variables that a runtime has read.
     """
     too_late = READ_AT_START + prefixes

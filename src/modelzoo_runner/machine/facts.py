@@ -1,6 +1,6 @@
-"""What a run ran on: the machine, this process, TensorFlow. Read, never assumed.
+"""Facts about the machine, this process and TensorFlow, for a result.
 
-Whatever can't be read is `None` or left out. Nothing here loads TensorFlow or numpy.
+What can't be read is `None` or left out. Nothing here loads TensorFlow or numpy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.machine import allocator, cgroup, environment, onednn, processor, topology
+from modelzoo_runner.machine import (
+    allocator,
+    binding,
+    cgroup,
+    environment,
+    files,
+    onednn,
+    processor,
+    runtime_log,
+    topology,
+)
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Topology
 
@@ -46,7 +56,7 @@ RECORDED = (
     "TF_XLA_",
     "XLA_",
 )
-"""Prefixes of the variables that move a measurement. Not all of `TF_`, which Terraform uses too,
+"""Prefixes of the variables that affect a measurement. Not all of `TF_`, which Terraform uses too,
 for secrets among others (`TF_VAR_...`); nor search paths, which hold names of users."""
 
 DISTRIBUTIONS = (
@@ -61,10 +71,9 @@ DISTRIBUTIONS = (
 
 
 def collect(root: Path = Path("/")) -> dict[str, Any]:
-    """The facts, as JSON can carry them: the machine's, and below `process` and `software` theirs.
+    """The facts as JSON values: of the machine, and below `process` and `software` of these.
 
-    Which computer it was is told by `id` only, a keyed hash from which neither its name nor its
-    system's id can be had.
+    `id` is a keyed hash that tells machines apart; it reveals neither the name nor the machine id.
 
     >>> collect()["process"]["allocator"]
     'system'
@@ -74,13 +83,13 @@ def collect(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def memory_for_this_process(root: Path = Path("/")) -> int | None:
-    """How many bytes this process could still take: what is available here, within its limit."""
-    told = (_memory(root, "MemAvailable"), cgroup.memory_limit(root))
+    """How many bytes this process can still allocate: what is available, within its limit."""
+    told = (files.memory_bytes(root / "proc/meminfo", "MemAvailable"), cgroup.memory_limit(root))
     return min((each for each in told if each is not None), default=None)
 
 
 def versions() -> dict[str, str | None]:
-    """The versions of what computes, by package; `None` where it isn't installed."""
+    """The versions of TensorFlow and numpy; `None`: not installed."""
     tensorflow = _tensorflow()
     return {
         "tensorflow": None if tensorflow is None else tensorflow["version"],
@@ -102,11 +111,11 @@ def _machine(here: Topology, root: Path) -> dict[str, Any]:
             {"id": node.id, "cpus": format_cpu_list(node.cpus), "bytes": node.memory_bytes}
             for node in here.memory_nodes
         ],
-        "memory_bytes": _memory(root, "MemTotal"),
-        "memory_available_bytes": _memory(root, "MemAvailable"),
-        "load_average": [float(each) for each in _text(root, "proc/loadavg").split()[:3]],
-        "huge_pages": _chosen(_text(root, "sys/kernel/mm/transparent_hugepage/enabled")),
-        "address_randomization": _text(root, "proc/sys/kernel/randomize_va_space") or None,
+        "memory_bytes": files.memory_bytes(root / "proc/meminfo", "MemTotal"),
+        "memory_available_bytes": files.memory_bytes(root / "proc/meminfo", "MemAvailable"),
+        "load_average": [float(each) for each in files.text(root / "proc/loadavg").split()[:3]],
+        "huge_pages": _chosen(files.text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        "address_randomization": files.text(root / "proc/sys/kernel/randomize_va_space") or None,
     }
 
 
@@ -116,11 +125,15 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "control_group_cpus": None if here.cpuset is None else format_cpu_list(here.cpuset),
         "quota_cpus": here.quota,
         "memory_limit_bytes": cgroup.memory_limit(root),
+        # Not getrusage()'s, which a child inherits from the process that started it.
+        "peak_memory_bytes": files.memory_bytes(root / "proc/self/status", "VmHWM"),
         "allocator": allocator.loaded(environment.mapped_files()),
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
-        "threads": _thread_counts(),
+        "threads": dict(sorted(Counter(each.name for each in binding.threads()).items())),
         "env": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(RECORDED)
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(RECORDED) and name != runtime_log.LEVEL
         },
     }
 
@@ -143,7 +156,7 @@ def tensorflow_version() -> str | None:
 
 
 def _tensorflow() -> dict[str, Any] | None:
-    """Version and package; more of it where it is loaded already. `None`: not installed."""
+    """Package and version, and the commit if it is loaded. `None`: not installed."""
     package = next(filter(_installed, DISTRIBUTIONS), None)
     if package is None:
         return None
@@ -174,38 +187,13 @@ def _installed(distribution: str) -> str | None:
         return None
 
 
-def _thread_counts() -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found[(task / "comm").read_text(encoding="utf-8", errors="replace").strip()] += 1
-        except FileNotFoundError:
-            continue  # the thread has ended meanwhile
-    return dict(sorted(found.items()))
-
-
 def _id(root: Path) -> str:
-    """Tells two computers apart without saying which they are.
-
-    As machine-id(5) demands, the id itself never leaves: it is hashed with a key of this library.
-    """
-    secret = _text(root, "etc/machine-id") or platform.node()
+    """A keyed hash of the machine id, which machine-id(5) asks not to reveal."""
+    secret = files.text(root / "etc/machine-id") or platform.node()
     return hmac.new(b"modelzoo_runner", secret.encode(), hashlib.sha256).hexdigest()[:16]
-
-
-def _memory(root: Path, field: str) -> int | None:
-    match = re.search(rf"^{field}:\s*(\d+) kB$", _text(root, "proc/meminfo"), re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
 
 
 def _chosen(text: str) -> str | None:
     """The word in brackets, as in `always [madvise] never`."""
     match = re.search(r"\[(\w+)\]", text)
     return match[1] if match else None
-
-
-def _text(root: Path, name: str) -> str:
-    try:
-        return (root / name).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

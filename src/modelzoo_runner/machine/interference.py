@@ -1,8 +1,8 @@
-"""What disturbed a measurement, as the kernel counted it.
+"""Count what disturbs a measurement: context switches, page faults, steal time, throttling.
 
-Made to stay out of the way: after each step one `getrusage`, some microseconds and off the clock,
-and twice a second at most what has to be read from files. There is no sampling thread: it would be
-a disturbance itself. What the counts mean is for `verdict` to say.
+It disturbs little itself: after each step one `getrusage`, which takes microseconds and isn't
+timed, and at most twice a second some files. There is no sampling thread. `verdict` judges the
+counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECONDS_BETWEEN_READINGS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What was read from files around some steps in a row, half a second or one longer step.
+    """What files said about consecutive steps: half a second of them, or one longer step.
 
     `steal` and `others` are shares of the time of the CPUs watched; `None`: can't be read.
     """
@@ -68,7 +68,7 @@ class Counters:
     windows: tuple[Window, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """All but what belongs to single steps, as JSON can carry it."""
+        """All but what belongs to single steps, as JSON values."""
         steps = ("step_switches", "step_faults", "windows")
         found = {name: value for name, value in vars(self).items() if name not in steps}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
@@ -88,7 +88,7 @@ class Watch:
         self.start()
 
     def start(self) -> None:
-        """Forget what was counted and begin."""
+        """Start counting from zero."""
         self._affinity = os.sched_getaffinity(0)
         self._migrations = _migrations()
         self._slept = _slept()
@@ -99,7 +99,7 @@ class Watch:
         self._faults = array("q", [usage.major_faults])
 
     def step(self, *_: object) -> None:
-        """A step has ended; takes and ignores whatever a caller passes along."""
+        """A step has ended; arguments are ignored."""
         usage = _usage()
         self._switches.append(usage.involuntary)
         self._faults.append(usage.major_faults)

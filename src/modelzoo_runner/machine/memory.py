@@ -1,7 +1,7 @@
-"""From which NUMA nodes the calling thread takes its memory: the kernel's memory policy.
+"""Bind memory to NUMA nodes: the kernel's memory policy of the calling thread.
 
-A policy belongs to a thread; a thread it starts inherits it, and no thread can change another's. So
-it has to be set before TensorFlow starts its threads. Many containers forbid to set one.
+A thread's policy is inherited by the threads it starts and can't be changed by others, so it has to
+be set before TensorFlow starts its threads. Many containers forbid setting one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Policy = tuple[int, tuple[int, ...]]
 
 @contextlib.contextmanager
 def bound_memory(nodes: Collection[int], *, strict: bool = False) -> Iterator[tuple[str, ...]]:
-    """Take memory from `nodes` only; on leaving the thread's policy is as it was before.
+    """Allocate from `nodes` only; on leaving, restore the thread's policy.
 
-    Yields what couldn't be had, as sentences. No nodes: no policy is touched.
+    Yields warnings. Without nodes the policy stays as it is.
 
     Raises:
-        BindingError: a node that isn't there; with `strict`, also whatever would be a warning.
+        BindingError: a node that doesn't exist; with `strict`, also what would be a warning.
     """
     if not nodes:
         yield ()

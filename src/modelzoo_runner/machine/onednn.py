@@ -1,11 +1,14 @@
-"""Which oneDNN TensorFlow computes with, and which instruction set that takes here.
+"""Which oneDNN TensorFlow uses, and which instruction set oneDNN dispatches to on this processor.
 
-Concluded from headers and flags, in no time. To hear it from oneDNN itself, with every operation it
-runs, call with `env={"ONEDNN_VERBOSE": "1"}`.
+Derived from headers and flags. oneDNN itself prints it, with every operation that it runs, with
+`env={"ONEDNN_VERBOSE": "1"}`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import os
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -34,6 +37,10 @@ ALIASES = {
 }
 
 
+# bool tensorflow::IsMKLEnabled(): what TensorFlow itself asks before it uses oneDNN.
+_SYMBOL = "_ZN10tensorflow12IsMKLEnabledEv"
+
+
 def instruction_set(flags: Collection[str], environ: Mapping[str, str]) -> str | None:
     """The highest instruction set that oneDNN dispatches to; `None` if it has none for these flags.
 
@@ -55,14 +62,29 @@ def instruction_set(flags: Collection[str], environ: Mapping[str, str]) -> str |
 def enabled() -> bool | None:
     """Whether TensorFlow, which is loaded here, computes with oneDNN; `None` if it isn't loaded.
 
-    Stock builds have it on by default only on processors with AVX-512 VNNI, AVX-VNNI, BF16 or AMX;
-    `TF_ENABLE_ONEDNN_OPTS` decides otherwise.
+    It is decided once, when TensorFlow is imported: by `TF_ENABLE_ONEDNN_OPTS`, or without it by
+    the CPU (on where it has instructions for neural networks, such as AVX-512 VNNI).
     """
-    if "tensorflow" not in sys.modules:
-        return None
+    return _of_loaded_tensorflow() if "tensorflow" in sys.modules else None
+
+
+@functools.cache
+def _of_loaded_tensorflow() -> bool:
+    import tensorflow as tf
     from tensorflow.python.util import _pywrap_util_port
 
-    return bool(_pywrap_util_port.IsMklEnabled())
+    if not _pywrap_util_port.IsMklEnabled():
+        return False  # built without
+    for library in sorted(Path(tf.__file__).parent.glob("libtensorflow_framework.so*")):
+        try:
+            # The library is loaded already; RTLD_NOLOAD makes sure that it isn't loaded again.
+            question = ctypes.CDLL(str(library), mode=os.RTLD_NOLOAD | os.RTLD_LAZY)[_SYMBOL]
+        except (OSError, AttributeError):
+            continue
+        question.restype = ctypes.c_bool
+        return bool(question())
+    # A build that doesn't tell: the setting is the best evidence.
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() not in ("0", "false")
 
 
 def version(tensorflow_folder: Path) -> str | None:

@@ -1,11 +1,11 @@
-"""Which CPUs a run gets, how many threads, and which variables. Pure.
+"""Which CPUs a run gets, how many threads, and which environment variables. Pure.
 
 The default is the rule of Intel's launch scripts (`base_model_init.py`, release 1.4.1): on one
 socket, 1 inter-op thread and as many intra-op threads as the socket has physical cores; on the
-whole machine, one inter-op thread for each socket and as many intra-op threads as there are
-physical cores. A preset may depart from it (`preset.Threads`), an argument overrules both. Two
-things differ from the scripts on purpose: `num_cores` restricts the CPUs (there it only set the
-thread count), and what counts is what this process may use, not what the machine has.
+whole machine, one inter-op thread per socket and as many intra-op threads as there are physical
+cores. A preset may depart from it (`preset.Threads`), an argument overrules both. There are two
+deliberate differences: `num_cores` restricts the CPUs (there it only set the thread count), and
+only the CPUs that this process may use are counted.
 """
 
 from __future__ import annotations
@@ -16,22 +16,17 @@ from types import MappingProxyType
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import selection
 from modelzoo_runner.machine.selection import Pool
-from modelzoo_runner.machine.thread_counts import (
-    Decision,
-    inter_threads,
-    intra_threads,
-    openmp_source,
-    openmp_threads,
-)
 from modelzoo_runner.machine.topology import Topology
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import Allocator, Binding, Goal
 from modelzoo_runner.values.plan import Placement
 from modelzoo_runner.values.preset import Threads
 
-MOST_THREADS = 1024
-"""A thread count above this is taken for a slip; each thread costs memory and start-up time."""
+Decision = tuple[int, str]
+"""A number of threads, and what decided it."""
 
+MOST_THREADS = 1024
+"""A thread count above this is taken for a mistake; each thread costs memory and start-up time."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -62,7 +57,7 @@ def choose(
     environ: Mapping[str, str] = NOTHING,
     allocators: Collection[str] | None = None,
 ) -> Placement:
-    """The part of the machine that a run gets, with who decided each field in `why`.
+    """The CPUs, threads, memory and variables of a run; `why` says what decided each.
 
     Wherever `None` is the default, -1 means the same.
 
@@ -78,16 +73,16 @@ def choose(
         num_inter_threads: TensorFlow's inter-op threads.
         num_intra_threads: TensorFlow's intra-op threads.
         allocator: the malloc for a child process.
-        binding: how the process is put on the CPUs.
-        strict: make an error of what can't be honoured where it would be a warning.
+        binding: how the process is bound to the CPUs.
+        strict: raise an error where there would be a warning.
         env: the call's own variables; they overrule all others.
-        environ: what the user has set in the process's environment; it overrules the preset.
-        allocators: those found on this system, so that a preset's wish for another one becomes a
-            warning; `None` when nobody has looked.
+        environ: the process's environment; it overrules the preset.
+        allocators: those installed here, so that a preset that asks for another one gets a warning;
+            `None`: not known.
 
     Raises:
-        RequestError: an argument that no machine could honour.
-        BindingError: a wish that this machine, or this process's part of it, can't honour.
+        RequestError: an argument that is invalid on any machine.
+        BindingError: an argument that this process can't honor on this machine.
 
     >>> from modelzoo_runner.machine.topology import read
     >>> choose(read(), num_cores=1).intra_threads
@@ -100,15 +95,13 @@ def choose(
     }
     pool = selection.pool(topology, socket_id=socket_id, numa_node=numa_node, cpus=cpus)
     chosen, why_cpus = selection.take(topology, pool, asked["num_cores"])
-    inter, why_inter = inter_threads(pool, threads, asked["num_inter_threads"])
-    intra, why_intra = intra_threads(pool, threads, asked["num_intra_threads"], len(chosen))
-    source = openmp_source(threads, goal)
+    inter, why_inter = _inter_threads(pool, threads, asked["num_inter_threads"])
+    intra, why_intra = _intra_threads(pool, threads, asked["num_intra_threads"], len(chosen))
+    source = (goal == "accuracy" and threads.omp_from_accuracy) or threads.omp_from
     if source == "logical_cpus":
         chosen = selection.with_siblings(pool, chosen)
         why_cpus += ", with all CPUs of each core"
-    omp = openmp_threads(
-        pool, source, asked_cores=asked["num_cores"], intra=intra, cpus=len(chosen)
-    )
+    omp = _openmp_threads(pool, source, asked["num_cores"], intra, len(chosen))
     variables, why_variables = _variables(preset_env, omp, environ, env)
     nodes, why_nodes = selection.memory_nodes(topology, pool, chosen)
     malloc, why_malloc, warnings = _allocator(allocator, threads.allocator, allocators)
@@ -149,13 +142,50 @@ def choose(
     )
 
 
+def _inter_threads(pool: Pool, threads: Threads, asked: int | None) -> Decision:
+    """TensorFlow's inter-op threads."""
+    if asked is not None:
+        return asked, f"argument: num_inter_threads={asked}"
+    if threads.inter_threads is not None:
+        return threads.inter_threads, f"preset: inter_threads = {threads.inter_threads}"
+    if threads.inter_threads_from == "threads_per_core":
+        return pool.cpus_per_core, 'preset: inter_threads_from = "threads_per_core"'
+    if pool.asked:
+        return 1, f"argument: {pool.asked}: 1"
+    return pool.sockets, "machine: the number of sockets"
+
+
+def _intra_threads(pool: Pool, threads: Threads, asked: int | None, cores: int) -> Decision:
+    """TensorFlow's intra-op threads, for a run on `cores` cores."""
+    if asked is not None:
+        return asked, f"argument: num_intra_threads={asked}"
+    if threads.intra_threads_from == "cores_per_socket":
+        why = 'preset: intra_threads_from = "cores_per_socket"'
+        if pool.cores_per_socket > cores:
+            why += f", which is {pool.cores_per_socket}, but only {cores} CPUs were chosen"
+        return min(pool.cores_per_socket, cores), why
+    return cores, "machine: one for each CPU chosen"
+
+
+def _openmp_threads(
+    pool: Pool, source: str, asked_cores: int | None, intra: int, cpus: int
+) -> Decision:
+    """OMP_NUM_THREADS, for a run on `cpus` CPUs; read by OpenMP builds of TensorFlow only."""
+    if source == "intra_threads":
+        return intra, "machine: as many as intra-op threads"
+    count = asked_cores or pool.cores_per_socket
+    if source == "logical_cpus":
+        count = pool.cores_per_socket * pool.cpus_per_core
+    return min(count, cpus), f'preset: omp_from = "{source}"'
+
+
 def _variables(
     preset_env: Mapping[str, str],
     omp: Decision,
     environ: Mapping[str, str],
     env: Mapping[str, str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The variables to set, and who decided each; an empty value in `environ` counts as unset."""
+    """The variables to set, and what decided each; an empty value in `environ` counts as unset."""
     values = {"OMP_NUM_THREADS": str(omp[0]), **DEFAULT_ENV, **preset_env}
     why = {"OMP_NUM_THREADS": omp[1]}
     why |= dict.fromkeys(DEFAULT_ENV, "machine: the library's own default")
@@ -172,7 +202,7 @@ def _variables(
 def _allocator(
     asked: Allocator | None, preset: Allocator | None, found: Collection[str] | None
 ) -> tuple[Allocator, str, tuple[str, ...]]:
-    """The malloc, who decided it, and what is missing for the preset's wish."""
+    """The malloc, what decided it, and a warning if the preset's isn't installed."""
     if asked is not None:
         return asked, f"argument: allocator={asked!r}", ()
     if preset is None:
@@ -195,7 +225,7 @@ def _warnings(
     omp: str,
     omp_in_process: str | None,
 ) -> Iterator[str]:
-    """What the run will suffer from although it can go on."""
+    """Warnings about what will slow the run down."""
     cores, num_cores = len(pool.cores), asked["num_cores"] or 0
     if num_cores > cores:
         yield (
@@ -208,9 +238,9 @@ def _warnings(
     busy = min(threads[1], cpus)
     if topology.quota is not None and topology.quota < busy:
         yield (
-            f"a control group gives this process {topology.quota:g} CPUs of time and {busy} "
-            f"thread{' wants one' if busy == 1 else 's want one each'}: the run will be throttled, "
-            "and its slow steps say nothing about the model"
+            f"the CPU quota of this process is {topology.quota:g} CPUs, for {busy} busy "
+            f"thread{'' if busy == 1 else 's'}: the run will be throttled, and its slow steps say "
+            "nothing about the model"
         )
     if omp_in_process == omp and omp != str(threads[1]):
         yield (

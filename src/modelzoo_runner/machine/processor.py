@@ -1,4 +1,4 @@
-"""What the processor is and can do: its model, the flags that matter, how fast it may run."""
+"""The processor: its model, the instruction sets that matter, its clock frequency."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo_runner.errors import BindingError
+from modelzoo_runner.machine import files
 
 FLAGS = (
     "avx2",
@@ -40,7 +41,7 @@ def describe(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def flags(root: Path = Path("/")) -> frozenset[str]:
-    """All that the kernel says the processor can do."""
+    """All the flags of the processor in `/proc/cpuinfo`."""
     fields = _first_processor(root)
     return frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
@@ -61,7 +62,7 @@ COMPUTES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def bfloat16_warnings(found: Collection[str]) -> tuple[str, ...]:
-    """What to know of a bfloat16 run on a processor with these flags; nothing where it is native.
+    """Warnings about a bfloat16 run on a processor with these flags; none if it is native.
 
     Raises:
         BindingError: the processor can't; names the flags that it lacks.
@@ -83,9 +84,9 @@ def bfloat16_warnings(found: Collection[str]) -> tuple[str, ...]:
 
 
 def frequency(cpus: Iterable[int], root: Path = Path("/")) -> dict[str, Any]:
-    """What is known of the speed of `cpus`: governor, limits, turbo, and the present speed in MHz.
+    """Governor, limits, turbo and current clock frequency (MHz) of `cpus`.
 
-    Virtual machines mostly tell nothing of it; what isn't told is left out.
+    What isn't known is left out; in virtual machines that is most of it.
     """
     cpus = tuple(cpus)
     folder = root / "sys/devices/system/cpu"
@@ -102,9 +103,9 @@ def frequency(cpus: Iterable[int], root: Path = Path("/")) -> dict[str, Any]:
 
 
 def current_mhz(cpus: Iterable[int], root: Path = Path("/")) -> dict[str, float]:
-    """The lowest and the highest present speed of `cpus`, empty where it isn't told."""
+    """The lowest and the highest current frequency of `cpus` in MHz; empty if not known."""
     wanted = set(cpus)
-    text = _text(root / "proc/cpuinfo")
+    text = files.text(root / "proc/cpuinfo")
     speeds = [
         float(match[2])
         for match in re.finditer(
@@ -120,15 +121,15 @@ _LINES = re.MULTILINE | re.DOTALL
 
 def _turbo(folder: Path) -> bool | None:
     """Whether the processor may run faster than its nominal speed."""
-    off = _text(folder / "intel_pstate/no_turbo")
-    on = _text(folder / "cpufreq/boost")
+    off = files.text(folder / "intel_pstate/no_turbo")
+    on = files.text(folder / "cpufreq/boost")
     if off:
         return off == "0"
     return on == "1" if on else None
 
 
 def _each(folder: Path, cpus: Iterable[int], name: str) -> set[str]:
-    return {text for cpu in cpus if (text := _text(folder / f"cpu{cpu}/cpufreq" / name))}
+    return {text for cpu in cpus if (text := files.text(folder / f"cpu{cpu}/cpufreq" / name))}
 
 
 def _mhz(kilohertz: str) -> float:
@@ -136,13 +137,6 @@ def _mhz(kilohertz: str) -> float:
 
 
 def _first_processor(root: Path) -> dict[str, str]:
-    block = _text(root / "proc/cpuinfo").partition("\n\n")[0]
+    block = files.text(root / "proc/cpuinfo").partition("\n\n")[0]
     pairs = (line.partition(":") for line in block.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

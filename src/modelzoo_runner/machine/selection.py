@@ -1,4 +1,4 @@
-"""Which CPUs and which memory the wishes of a call leave a run. Pure."""
+"""Which CPUs and NUMA nodes the arguments of a call select. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelzoo_runner.machine.topology import Topology
 class Pool:
     """The usable CPUs a run may choose from.
 
-    `asked` is the wish in the call's words (`socket_id=0`), empty when there was none; `cores` are
+    `asked` are the arguments that select them (`socket_id=0`), empty if there are none; `cores` are
     the physical cores, each as its usable CPUs, in the order they are taken.
     """
 
@@ -27,7 +27,7 @@ class Pool:
 
     @property
     def where(self) -> str:
-        """The pool in the words of a message."""
+        """The pool as an error message names it."""
         return self.asked or "this process"
 
 
@@ -38,11 +38,11 @@ def pool(
     numa_node: int | None = None,
     cpus: str | Collection[int] | None = None,
 ) -> Pool:
-    """What is left when all of the wishes hold; `None` and -1 are no wish.
+    """The usable CPUs that all of the arguments select; `None` and -1 select all.
 
     Raises:
-        RequestError: a wish that isn't an id or a list of ids.
-        BindingError: a socket or node that isn't there, or nothing that is left.
+        RequestError: an argument that isn't an id or a list of ids.
+        BindingError: a socket or node that doesn't exist, or no CPU is left.
     """
     socket_id, numa_node = identifier("socket_id", socket_id), identifier("numa_node", numa_node)
     asked: list[str] = []
@@ -75,10 +75,10 @@ def pool(
 
 
 def take(topology: Topology, pool: Pool, num_cores: int | None) -> tuple[tuple[int, ...], str]:
-    """The CPUs of a run, one for each physical core while they last, and who decided that.
+    """The CPUs of a run, one per physical core first, and what decided that.
 
-    Without `num_cores` it is every core of the pool, or as many as the CPU quota feeds: a thread
-    more would only be throttled.
+    Without `num_cores` it is every core of the pool, or as many as the CPU quota allows: one more
+    thread would only be throttled.
 
     Raises:
         BindingError: more cores than the pool has CPUs.
@@ -113,9 +113,9 @@ def with_siblings(pool: Pool, cpus: Collection[int]) -> tuple[int, ...]:
 def memory_nodes(
     topology: Topology, pool: Pool, cpus: Iterable[int]
 ) -> tuple[tuple[int, ...], str]:
-    """The NUMA nodes next to `cpus`, and who decided that; none where a policy would be idle.
+    """The NUMA nodes of `cpus`, and what decided that; none where a policy would have no effect.
 
-    A node without memory is replaced by its nearest ones that have some.
+    A node without memory is replaced by the nearest ones with memory.
     """
     if not pool.asked:
         return (), "machine: no socket was asked for, so memory comes from anywhere"
@@ -138,7 +138,7 @@ def memory_nodes(
 
 
 def identifier(name: str, value: int | None) -> int | None:
-    """The id that was given, `None` for `None` and for -1, which the original scripts took so.
+    """The id; `None` for `None` and for -1, as in the original scripts.
 
     Raises:
         RequestError: not a whole number, or below -1.

@@ -1,4 +1,4 @@
-"""Which physical cores each of several instances gets. Pure."""
+"""Divide physical cores among several instances. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLACES: dict[str, Callable[[Cpu], object]] = {
     "node": lambda cpu: (cpu.socket, cpu.node),
     "core": lambda cpu: cpu.core,
 }
-"""What "one instance for each" can be said of, and what tells one from the next."""
+"""What there can be one instance for each of, and the key that tells them apart."""
 
 
 def split(
@@ -32,19 +32,19 @@ def split(
 ) -> tuple[tuple[int, ...], ...]:
     """The CPUs of each instance, whole physical cores and no core twice.
 
-    An instance stays within a NUMA node where that leaves room for all of them, else within a
-    socket, else anywhere. Cores that don't go round evenly stay idle.
+    An instance stays within a NUMA node if all of them fit that way, else within a socket, else
+    anywhere. Cores that can't be divided evenly stay idle.
 
     Args:
         topology: the machine.
-        cpus: the CPUs to share out.
+        cpus: the CPUs to divide.
         instances: how many, or one for each `"socket"`, `"node"` or `"core"`; `None`: as many as
-            have room with `cores_per_instance`.
-        cores_per_instance: physical cores of each; `None`: as many as there are to go round.
+            fit with `cores_per_instance`.
+        cores_per_instance: physical cores of each; `None`: an equal share.
 
     Raises:
-        RequestError: an argument that no machine could honour.
-        BindingError: more than these CPUs have.
+        RequestError: an argument that is invalid on any machine.
+        BindingError: more cores than these CPUs have.
 
     >>> from modelzoo_runner.machine.topology import read
     >>> machine = read()

@@ -1,6 +1,6 @@
-"""The CPUs, cores, sockets and NUMA nodes of this machine, and what this process may use of it.
+"""The CPUs, cores, sockets and NUMA nodes of this machine, and which of them this process may use.
 
-Read from `/sys`, the process's affinity and its control groups, so it is true in a container too.
+Read from `/sys`, the process's affinity and its control groups, so it holds in a container too.
 A *core* is a physical one; its hardware threads are *CPUs*. A *socket* isn't a *NUMA node*: one
 socket may have several (sub-NUMA clustering), and a virtual machine may have none.
 """
@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from modelzoo_runner.errors import BindingError
-from modelzoo_runner.machine import cgroup, drawing
+from modelzoo_runner.machine import cgroup, files
 from modelzoo_runner.machine.cpulist import format_cpu_list, parse_cpu_list
+
+WIDTH = 100
+"""Columns of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,9 @@ class MemoryNode:
 class Topology:
     """A machine as one process sees it.
 
-    `usable` is what is left after `affinity` (the process's own mask), `cpuset` (its control
-    groups) and what is online. `quota` is CPU time in CPUs, which may be a fraction.
-    `memory_nodes_allowed` is `None` when nothing restricts them. `notes` says what couldn't be
-    read and what was assumed.
+    `usable` are the online CPUs in both `affinity` (the process's mask) and `cpuset` (its control
+    groups). `quota` is CPU time in CPUs, which may be a fraction. `memory_nodes_allowed` is `None`
+    when nothing restricts them. `notes` says what couldn't be read and what was assumed instead.
     """
 
     cpus: tuple[Cpu, ...]
@@ -117,8 +119,11 @@ class Topology:
         return {cpu.id: cpu for cpu in self.cpus}
 
     def __str__(self) -> str:
-        """The machine as a table and a picture."""
-        return drawing.draw(self)
+        """A table of what there is, a picture of where it is, and the notes."""
+        rows = list(_table(self))
+        widest = max(len(name) for name, _ in rows)
+        lines = [f"{name:<{widest}}  {value}" for name, value in rows]
+        return "\n".join([*lines, "", *_picture(self), *self.notes])
 
 
 def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> Topology:
@@ -139,18 +144,20 @@ def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> 
     if affinity is None and root == Path("/"):
         affinity = os.sched_getaffinity(0)
     folder = root / "sys/devices/system/cpu"
-    online = _list(folder / "online") or _cpu_folders(folder)
+    online = files.ids(folder / "online") or _cpu_folders(folder)
     if not online:
         online = tuple(sorted(affinity or ()))
         notes.append(f"{folder} can't be read: each usable CPU is taken for a core of one socket")
     nodes = _memory_nodes(root / "sys/devices/system/node")
     node_of = {cpu: node.id for node in nodes for cpu in node.cpus}
     limits = cgroup.limits(root)
+    status = files.text(root / "proc/self/status")
+    allowed = re.search(r"^Mems_allowed_list:\s*(\S+)$", status, re.MULTILINE)
     found = Topology(
         cpus=tuple(_cpu(folder, cpu, node_of.get(cpu)) for cpu in online),
-        offline=tuple(sorted(set(_list(folder / "present")) - set(online))),
+        offline=tuple(sorted(set(files.ids(folder / "present")) - set(online))),
         memory_nodes=nodes,
-        memory_nodes_allowed=_allowed_nodes(root) or limits.memory_nodes,
+        memory_nodes_allowed=parse_cpu_list(allowed[1]) if allowed else limits.memory_nodes,
         affinity=tuple(sorted(online if affinity is None else affinity)),
         cpuset=limits.cpus,
         quota=limits.quota,
@@ -168,44 +175,36 @@ def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> 
 def _cpu(folder: Path, id: int, node: int | None) -> Cpu:
     topology = folder / f"cpu{id}/topology"
     # core_id is unique neither over sockets nor over dies; the list of siblings is.
-    siblings = _list(topology / "core_cpus_list") or _list(topology / "thread_siblings_list")
-    package = _text(topology / "physical_package_id")
+    siblings = files.ids(topology / "core_cpus_list") or files.ids(
+        topology / "thread_siblings_list"
+    )
+    package = files.text(topology / "physical_package_id")
     socket = int(package) if package.isdigit() else 0  # -1 where firmware doesn't tell
     return Cpu(id=id, core=min(siblings, default=id), socket=socket, node=node)
 
 
 def _memory_nodes(folder: Path) -> tuple[MemoryNode, ...]:
-    ids = _list(folder / "online") or _numbered(folder, "node")
+    ids = files.ids(folder / "online") or _numbered(folder, "node")
+    distances = {id: files.text(folder / f"node{id}/distance").split() for id in ids}
     return tuple(
         MemoryNode(
             id=id,
-            cpus=_list(folder / f"node{id}/cpulist"),
-            memory_bytes=_memory_bytes(folder / f"node{id}/meminfo"),
-            distances=_distances(folder / f"node{id}/distance", ids),
+            cpus=files.ids(folder / f"node{id}/cpulist"),
+            memory_bytes=files.memory_bytes(folder / f"node{id}/meminfo", "MemTotal"),
+            distances=(
+                tuple(zip(ids, map(int, distances[id]), strict=True))
+                if len(distances[id]) == len(ids)
+                else ()
+            ),
         )
         for id in ids
     )
 
 
-def _memory_bytes(path: Path) -> int | None:
-    match = re.search(r"MemTotal:\s*(\d+) kB", _text(path))
-    return int(match[1]) * 1024 if match else None
-
-
-def _distances(path: Path, ids: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    numbers = [int(each) for each in _text(path).split() if each.isdigit()]
-    return tuple(zip(ids, numbers, strict=True)) if len(numbers) == len(ids) else ()
-
-
-def _allowed_nodes(root: Path) -> tuple[int, ...]:
-    match = re.search(r"^Mems_allowed_list:\s*(\S+)$", _text(root / "proc/self/status"), re.M)
-    return parse_cpu_list(match[1]) if match else ()
-
-
 def _cpu_folders(folder: Path) -> tuple[int, ...]:
     """The CPUs of a kernel that has no list of them; one without a file `online` can't be off."""
     return tuple(
-        id for id in _numbered(folder, "cpu") if _text(folder / f"cpu{id}/online") in ("", "1")
+        id for id in _numbered(folder, "cpu") if files.text(folder / f"cpu{id}/online") in ("", "1")
     )
 
 
@@ -216,13 +215,51 @@ def _numbered(folder: Path, name: str) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in matches if match))
 
 
-def _list(path: Path) -> tuple[int, ...]:
-    text = _text(path)
-    return parse_cpu_list(text) if text else ()
+def _table(topology: Topology) -> Iterator[tuple[str, str]]:
+    all_cpus = [cpu.id for cpu in topology.cpus]
+    cores = topology.cores(all_cpus)
+    sizes = sorted({len(core) for core in cores})
+    each = f"{' or '.join(map(str, sizes))} CPU{'' if sizes == [1] else 's'} each"
+    yield "sockets", f"{len(topology.sockets)} ({format_cpu_list(topology.sockets)})"
+    yield "physical cores", f"{len(cores)} of {each}"
+    yield "NUMA nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
+    yield "CPUs online", f"{len(all_cpus)} ({format_cpu_list(all_cpus)})"
+    if topology.offline:
+        yield "CPUs offline", f"{len(topology.offline)} ({format_cpu_list(topology.offline)})"
+    yield "affinity", format_cpu_list(topology.affinity)
+    yield "control group", format_cpu_list(topology.cpuset or ()) or "any CPU"
+    yield "CPU time", "no quota" if topology.quota is None else f"{topology.quota:g} CPUs at most"
+    usable = topology.usable
+    yield (
+        "usable here",
+        f"{len(usable)} CPUs ({format_cpu_list(usable)}) on {len(topology.cores())} physical cores",
+    )
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+def _node(node: MemoryNode) -> str:
+    size = "memory unknown" if node.memory_bytes is None else "no memory"
+    size = f"{node.memory_bytes / 2**30:.0f} GiB" if node.memory_bytes else size
+    return f"{node.id} ({size}{'' if node.cpus else ', no CPUs'})"
+
+
+def _picture(topology: Topology) -> Iterator[str]:
+    usable = set(topology.usable)
+    digits = len(str(max(cpu.id for cpu in topology.cpus)))
+    places = sorted({(cpu.socket, -1 if cpu.node is None else cpu.node) for cpu in topology.cpus})
+    for socket, node in places:
+        here = [
+            cpu.id
+            for cpu in topology.cpus
+            if cpu.socket == socket and (-1 if cpu.node is None else cpu.node) == node
+        ]
+        yield f"socket {socket}" + (f", NUMA node {node}" if node >= 0 else "")
+        cells = [
+            "[" + " ".join(f"{each if each in usable else '.':>{digits}}" for each in core) + "]"
+            for core in topology.cores(here)
+        ]
+        in_a_row = max(1, (WIDTH - 2) // (max(map(len, cells)) + 1))
+        for start in range(0, len(cells), in_a_row):
+            yield "  " + " ".join(cells[start : start + in_a_row])
+    yield "[ ] is a physical core, a number in it a CPU" + (
+        ", a dot one that this process may not use" if len(usable) < len(topology.cpus) else ""
+    )

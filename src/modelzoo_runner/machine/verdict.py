@@ -1,8 +1,8 @@
-"""Whether a measurement can be trusted: from its steps and what disturbed them to a word. Pure.
+"""Judge a measurement by its durations and the counted interference. Pure.
 
-*Invalid*: the number is about something else than the model (the process was throttled, the
-machine slept, the CPUs were mostly somebody else's). *Noisy*: the number is right within more than
-the usual error. Each cause says what to do about it.
+*Invalid*: something else than the model was measured (the process was throttled, the machine was
+suspended, other processes had the CPUs). *Noisy*: the error is larger than usual. Each cause says
+what to do about it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ STEAL, MUCH_STEAL = 0.01, 0.10
 """Share of the CPUs' time that a hypervisor took; two quiet runs differ by 1 % too."""
 
 OTHERS, MANY_OTHERS = 0.05, 0.20
-"""Share of the CPUs' time that other processes ran. Below 5 % are the ticks' own error and what any
-system does beside."""
+"""Share of the CPUs' time that other processes ran. Below 5 % are the error of the kernel's ticks
+and the background work of any system."""
 
 THROTTLED = 0.01
 """Share of the run that a CPU quota held it up. Any throttling at all is at least noise."""
@@ -44,15 +44,15 @@ SLOWER_CLOCK = 0.10
 """How far the lowest clock frequency seen may lie below the highest."""
 
 SLEPT_SECONDS = 0.01
-"""What two readings of two clocks differ by is below this."""
+"""Two clocks read one after the other differ by less than this."""
 
 LISTED = 10
-"""How many slow steps are told one by one."""
+"""How many slow steps are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlowStep:
-    """A step above the upper fence, and what coincided with it (nothing, as far as was counted)."""
+    """A step above the upper fence, and what coincided with it, as far as it was counted."""
 
     step: int
     seconds: float
@@ -61,25 +61,20 @@ class SlowStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`causes` are sentences, the worst first; `slow_steps` the slowest at most ten."""
+    """`causes` are sentences, the worst first; `slow_steps` the slowest, at most ten."""
 
     verdict: Literal["valid", "noisy", "invalid"]
     causes: tuple[str, ...] = ()
     slow_steps: tuple[SlowStep, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON can carry it."""
+        """The verdict as JSON values."""
         slow = [vars(each) | {"causes": list(each.causes)} for each in self.slow_steps]
         return {"verdict": self.verdict, "causes": list(self.causes), "slow_steps": slow}
 
 
 def judge(step_seconds: Sequence[float], counters: Counters) -> Verdict:
-    """Whether the durations of the measured steps can be trusted.
-
-    Args:
-        step_seconds: of the measured steps, at least one.
-        counters: counted while they ran.
-    """
+    """The verdict on at least one measured step, given what was counted meanwhile."""
     slow = slow_steps(step_seconds, counters)
     fatal = tuple(_fatal(counters))
     noise = (*_noise(counters), *_unsteady(step_seconds, slow))
@@ -91,7 +86,7 @@ def judge(step_seconds: Sequence[float], counters: Counters) -> Verdict:
 
 
 def slow_steps(step_seconds: Sequence[float], counters: Counters) -> tuple[SlowStep, ...]:
-    """The steps above the upper fence in order, with what was counted more of than usual there."""
+    """The steps above the upper fence in order, with the causes counted in them."""
     if len(step_seconds) < 4:
         return ()
     low, _, high = quantiles(step_seconds, n=4, method="inclusive")
@@ -134,17 +129,18 @@ def _window(index: int, counters: Counters) -> Window:
 
 def _fatal(counters: Counters) -> Iterator[str]:
     if counters.slept_seconds > SLEPT_SECONDS:
-        yield f"the machine slept for {counters.slept_seconds:.1f} s: measure again"
+        yield f"the machine was suspended for {counters.slept_seconds:.1f} s: measure again"
     if counters.cpus_lost:
         yield (
-            f"CPU {format_cpu_list(counters.cpus_lost)} was taken from this process during the "
-            "run: see who changes CPU sets or takes CPUs offline here, and measure again"
+            f"CPU {format_cpu_list(counters.cpus_lost)} became unavailable to this process during "
+            "the run: find out what changes its CPU set or takes CPUs offline, and measure again"
         )
     throttled = counters.throttled_seconds or 0.0
     if throttled > THROTTLED * counters.wall_seconds:
         yield (
-            f"a CPU quota held the run up for {throttled:.1f} s of {counters.wall_seconds:.1f}: "
-            "use fewer threads (num_cores=), or raise the control group's quota"
+            f"the CPU quota throttled the run for {throttled:.1f} s of "
+            f"{counters.wall_seconds:.1f}: use fewer threads (num_cores=), or raise the quota of "
+            "the control group"
         )
     if _share(counters.others_seconds, counters) > MANY_OTHERS:
         yield _others(counters)
@@ -156,7 +152,7 @@ def _noise(counters: Counters) -> Iterator[str]:
     throttled = counters.throttled_seconds or 0.0
     if counters.throttled_periods and throttled <= THROTTLED * counters.wall_seconds:
         yield (
-            f"a CPU quota held the run up in {counters.throttled_periods} periods: use fewer "
+            f"the CPU quota throttled the run in {counters.throttled_periods} periods: use fewer "
             "threads (num_cores=), or raise the control group's quota"
         )
     if OTHERS < _share(counters.others_seconds, counters) <= MANY_OTHERS:
@@ -212,7 +208,7 @@ def between_windows(step_seconds: Sequence[float]) -> float | None:
 
 
 def _mostly(slow: Sequence[SlowStep]) -> str:
-    """What most of the slow steps coincided with, as the end of a sentence."""
+    """The most frequent cause of the slow steps, as the end of a sentence."""
     named = Counter(cause for each in slow for cause in each.causes)
     if not named:
         return ", and nothing that is counted coincided with them"

@@ -1,7 +1,7 @@
-"""A SavedModel, Keras model or checkpoint as a frozen graph: frozen once, and kept in the cache.
+"""A SavedModel, Keras model or checkpoint as a frozen graph, frozen once and cached.
 
-It is done by a child process: freezing opens sessions, which fix the size of TensorFlow's thread
-pools, and a model's own loading code shouldn't run here.
+A child process does it: freezing opens sessions, which size TensorFlow's thread pools, and runs the
+model's own loading code.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 from modelzoo_runner.backends.tensorflow import model_files
 from modelzoo_runner.backends.tensorflow.freeze import VERSION
 from modelzoo_runner.planning import random_graph
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Plan
 from modelzoo_runner.values.preset import Graph
-from modelzoo_runner.values.progress import Progress
 
 
-def kept(plan: Plan, path: Path, known: Graph, *, progress: Progress | None) -> GraphFile | None:
+def cached(plan: Plan, path: Path, known: Graph, context: Context) -> GraphFile | None:
     """The frozen graph of the model at a path; `None` if there is no model to freeze there.
 
-    A preset's tensors (`known`) are those of its own graph: a frozen model is asked for its own.
+    The tensors of the preset's own graph (`known`) aren't those of a frozen model.
 
     Raises:
         GraphError: it can't be frozen, with what to do.
         RequestError: there is no such signature, or several to choose from.
-        FetchError: it can't be kept in the cache.
+        FetchError: it can't be cached.
         WorkerError: the child that froze it died.
     """
-    from modelzoo_runner.execution import freezing, launch
+    from modelzoo_runner.execution import freezing, launch, protocol
     from modelzoo_runner.storage import built
 
     model = model_files.recognize(path)
@@ -57,9 +57,9 @@ def kept(plan: Plan, path: Path, known: Graph, *, progress: Progress | None) -> 
     )
 
     def build(out: Path) -> None:
-        random_graph.tell(progress, f"freezing {path.name}", 0)
-        launch.freeze(asked, out, progress=progress)
-        random_graph.tell(progress, f"freezing {path.name}", 1)
+        context.tell(f"freezing {path.name}", 0, 1)
+        launch.write(asked, protocol.FREEZE, out, context)
+        context.tell(f"freezing {path.name}", 1, 1)
 
     folder = random_graph.folder(
         f"freezer {VERSION}", model.digest(), str(plan.signature), json.dumps(named)

@@ -1,8 +1,4 @@
-"""From what a plan names to files that are on this machine.
-
-A graph is published, built here with random weights, or given as a file; files and data are here or
-at gs://. The stores and the topologies know how; this only knows which of them to ask.
-"""
+"""Get the files that a plan names onto this machine: fetched, built, or already here."""
 
 from __future__ import annotations
 
@@ -11,36 +7,43 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import GraphError, RequestError, nearest
-from modelzoo_runner.planning import frozen, random_graph
+from modelzoo_runner.planning import converted, frozen, random_graph
 from modelzoo_runner.planning.request import graph_precision
 from modelzoo_runner.values.context import Context
-from modelzoo_runner.values.plan import GraphFile, Image, Plan
+from modelzoo_runner.values.plan import GraphFile, Plan
 from modelzoo_runner.values.preset import Preset
 
 
 def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
-    """The plan with its graphs and its data on this machine, and the hash of each graph's bytes.
+    """The plan with its graphs and data on this machine, and the SHA-256 of each graph.
 
     Data to be streamed stays where it is.
 
     Raises:
-        RequestError: data is to be streamed, offline; or random weights were asked for, and the
-            preset names no network.
-        FetchError: a file can't be fetched, or a graph that was built can't be kept.
-        GraphError: the graph's file isn't there.
-        ContainerError: the image of a container isn't available.
+        RequestError: data is to be streamed offline, or the preset has no network to build.
+        FetchError: a file can't be fetched, or a built graph can't be cached.
+        GraphError: the graph's file doesn't exist.
+        ContainerError: the container image isn't available.
     """
     if plan.stream:
         _require_network(plan, context)
-    image = None if plan.docker_image is None else _image(plan.docker_image, context)
+    image = plan.docker_image
+    if image is not None:
+        from modelzoo_runner.storage import images
+
+        image = images.local(image.name, context)
+    # Other runtimes' int8 is made of the float32 graph.
+    is_converted = base.converts(plan.runtime)
+    of_graph = dataclasses.replace(plan, precision="fp32") if is_converted else plan
     here = dataclasses.replace(
         plan,
         docker_image=image,
-        graph=_graph(plan, preset, context),
+        graph=_graph(of_graph, preset, context),
         preprocess_graph=_preprocess_graph(plan, preset, context),
     )
-    return with_data(here, context)
+    return converted.kept(with_data(here, context), context)
 
 
 def with_data(plan: Plan, context: Context) -> Plan:
@@ -54,7 +57,8 @@ def with_data(plan: Plan, context: Context) -> Plan:
         for location in (plan.data_location, plan.annotations)
     )
     # Of a bucket no more is fetched than `limit` needs, so what isn't there isn't missed.
-    in_part = plan.limit is not None and _is_remote(plan.data_location) and not plan.stream
+    is_remote = plan.data_location is not None and "://" in plan.data_location
+    in_part = plan.limit is not None and is_remote and not plan.stream
     return dataclasses.replace(
         plan,
         data_location=data,
@@ -63,18 +67,12 @@ def with_data(plan: Plan, context: Context) -> Plan:
     )
 
 
-def _image(image: Image, context: Context) -> Image:
-    from modelzoo_runner.storage import images
-
-    return images.local(image.name, context)
-
-
 def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
-    """The model's graph on this machine, with the hash of its bytes."""
+    """The model's graph on this machine, with its SHA-256."""
     if plan.signature is not None and plan.graph.source != "path":
         raise _no_signature(plan, f"weights={plan.graph.source!r}")
     if plan.graph.source == "random":
-        built, sha256 = random_graph.kept(plan, preset, progress=context.progress)
+        built, sha256 = random_graph.cached(plan, preset, context)
         return dataclasses.replace(plan.graph, path=str(built), sha256=sha256)
     if plan.graph.source == "path":
         path = _given(plan.graph.path, context)
@@ -83,7 +81,7 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
             hint = f"Did you mean {near[0]!r}?" if near else "Give 'pretrained', 'random' or a path"
             raise RequestError(f"weights={plan.graph.path!r}: there is no such file. {hint}")
         known = preset.graph[graph_precision(plan.precision)]
-        graph = frozen.kept(plan, path, known, progress=context.progress)
+        graph = frozen.cached(plan, path, known, context)
         if graph is not None:
             return graph
         if plan.signature is not None:
@@ -106,7 +104,7 @@ def _no_signature(plan: Plan, what: str) -> RequestError:
 
 
 def _given(location: str, context: Context) -> Path:
-    """The file that a user named, on this machine."""
+    """A file that the user named, on this machine."""
     from modelzoo_runner.storage import fetch, locations
 
     place = locations.parse(location)
@@ -157,10 +155,10 @@ def _data(location: str, plan: Plan, context: Context) -> str:
 
 
 def _holds(limit: int) -> Callable[[Path], bool]:
-    """Asked after each record file whether the first `limit` examples are in those so far.
+    """Whether the first `limit` examples are in the record files so far, asked after each file.
 
-    Files are read a few in turn, one record each: so they are once all files but the last few of a
-    round hold as many.
+    A few files are read in turn, a record each: so all files but the last few of a round have to
+    hold as many.
     """
     from modelzoo_runner.data import pipeline, records
 
@@ -172,10 +170,6 @@ def _holds(limit: int) -> Callable[[Path], bool]:
         return len(counts) >= in_turn and sum(counts[: len(counts) - in_turn + 1]) >= limit
 
     return enough
-
-
-def _is_remote(location: str | None) -> bool:
-    return location is not None and "://" in location
 
 
 def _sha256(path: Path) -> str:

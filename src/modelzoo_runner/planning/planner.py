@@ -1,4 +1,4 @@
-"""From a model and a request to a plan that can be run on this machine: the order of the steps."""
+"""From a model and a request to a plan that can run on this machine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.planning.request import DETECTORS_ONLY, Request, check, graph_precision
 from modelzoo_runner.planning.resolve import resolve
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Graph, Preset, Task, Threads
@@ -23,8 +24,8 @@ def plan(preset: Preset, request: Request, context: Context) -> Plan:
     """The plan of a request, with its graph and its data on this machine.
 
     Raises:
-        RequestError: an argument that can't be; nothing has been fetched.
-        BindingError: this machine can't honour it.
+        RequestError: an invalid argument; nothing has been fetched.
+        BindingError: this machine can't honor it.
         FetchError, GraphError: its files aren't available.
     """
     from modelzoo_runner.planning import localize
@@ -33,20 +34,16 @@ def plan(preset: Preset, request: Request, context: Context) -> Plan:
 
 
 def resolved(preset: Preset, request: Request) -> Plan:
-    """The plan of a request before anything is fetched.
-
-    Raises:
-        RequestError, BindingError: as `plan` does.
-    """
+    """The plan of a request before anything is fetched; raises as `plan` does."""
     request = check(request, preset)
     return resolve(preset, request, *placements(preset, request))
 
 
 def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
-    """The preset behind `model`, and the request with the graph's path if `model` is one.
+    """The preset of `model`, and the request with the graph's path if `model` is one.
 
     Raises:
-        RequestError: `model` is none of these, or `weights` names another graph.
+        RequestError: `model` is of another type, or `weights` names another graph.
         PresetError: the preset's file can't be read.
     """
     if isinstance(model, Preset):
@@ -71,7 +68,7 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
 
 
 def bare_preset(name: str, request: Request) -> Preset:
-    """The preset of a graph without one: its task and precision are told when it is opened."""
+    """The preset of a graph without one; its task and precision are found when it is opened."""
     outputs = request.outputs if isinstance(request.outputs, Mapping) else {}
     graph = Graph(input=request.input or "", outputs=outputs)
     # A bare .pb graph given with data, or with what only detectors have, is planned as a detector:
@@ -83,16 +80,19 @@ def bare_preset(name: str, request: Request) -> Preset:
 
 
 def placements(preset: Preset, request: Request) -> tuple[Placement, tuple[Placement, ...]]:
-    """The placement of a run, and that of each of its instances if it has several.
+    """The placement of a run, and of each of its instances if it has several.
 
     Raises:
-        RequestError: an argument that no machine could honour.
-        BindingError: one that this machine, or this process's part of it, can't honour.
+        RequestError: an argument that is invalid on any machine.
+        BindingError: one that this process can't honor on this machine.
     """
     from modelzoo_runner.machine import allocator, placement, processor, splitting, topology
 
     precision = graph_precision(request.precision)
     threads = preset.threads.get(precision, Threads())
+    if base.converts(request.runtime or base.name_for(request.weights)):
+        # What a preset recommends was found with TensorFlow; OpenVINO aborts with tcmalloc.
+        threads = dataclasses.replace(threads, allocator=None)
     here = topology.read()
     choose = functools.partial(
         placement.choose,

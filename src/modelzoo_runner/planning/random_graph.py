@@ -1,9 +1,8 @@
-"""A preset's network with seeded weights as a file: built here once, in float32 or quantized.
+"""A preset's network with seeded random weights: built once, in float32 or int8, and cached.
 
-A graph's folder in the cache is named after the versions of what makes it: another topology,
-quantizer or TensorFlow makes another graph. The int8 graph is made by a child process, because
-calibrating runs the network: it fixes the size of TensorFlow's thread pools, which the run after it
-wants to choose itself.
+The cache folder is named after the versions of what makes the graph. A child process makes the
+int8 graph: calibrating runs the network, which sizes TensorFlow's thread pools, and the run after
+it has to choose that itself.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from pathlib import Path
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
 
 EXAMPLES = 4
 """Made inputs to calibrate an int8 graph with, in the model's real range. Random weights have no
@@ -30,12 +29,12 @@ QUANTIZER_VERSION = 1
 """Raised with every change after which quantizing the same graph gives another one."""
 
 
-def kept(plan: Plan, preset: Preset, *, progress: Progress | None = None) -> tuple[Path, str]:
+def cached(plan: Plan, preset: Preset, context: Context = QUIET) -> tuple[Path, str]:
     """The file of the preset's network with the weights of `plan.seed`, and its SHA-256.
 
     Raises:
         RequestError: the preset names no network.
-        FetchError: it can't be kept in the cache.
+        FetchError: it can't be cached.
         WorkerError: the child that quantizes it died.
     """
     if preset.topology is None:
@@ -43,30 +42,30 @@ def kept(plan: Plan, preset: Preset, *, progress: Progress | None = None) -> tup
             f'weights="random": the preset {preset.name!r} names no topology to build'
         )
     if plan.precision == "int8":
-        return _quantized(plan, preset.topology, progress)
-    return _built(plan, preset.topology, progress)
+        return _quantized(plan, preset.topology, context)
+    return _built(plan, preset.topology, context)
 
 
-def _built(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
+def _built(plan: Plan, topology: str, context: Context) -> tuple[Path, str]:
     from modelzoo_runner.backends.tensorflow.topologies import catalog
     from modelzoo_runner.machine import environment
     from modelzoo_runner.storage import built
 
     def build(path: Path) -> None:
-        tell(progress, f"building {topology}", 0)
+        context.tell(f"building {topology}", 0, 1)
         # TensorFlow is loaded by this, and reads once what the run is to have.
         with environment.variables(plan.placement.env):
             graph_def = catalog.build(topology, seed=plan.seed)
         with atomic.writing(path) as file:
             file.write(graph_def.SerializeToString(deterministic=True))
-        tell(progress, f"building {topology}", 1)
+        context.tell(f"building {topology}", 1, 1)
 
     path = folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
     return path, built.get_or_build(path, build)
 
 
-def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Path, str]:
-    from modelzoo_runner.execution import launch
+def _quantized(plan: Plan, topology: str, context: Context) -> tuple[Path, str]:
+    from modelzoo_runner.execution import launch, protocol
     from modelzoo_runner.storage import built
 
     calibrating = dataclasses.replace(
@@ -80,9 +79,10 @@ def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Pa
     )
 
     def quantize(path: Path) -> None:
-        fp32, sha256 = _built(plan, topology, progress)
+        fp32, sha256 = _built(plan, topology, context)
         file = dataclasses.replace(plan.graph, path=str(fp32), sha256=sha256)
-        launch.quantize(dataclasses.replace(calibrating, graph=file), path, progress=progress)
+        asked = dataclasses.replace(calibrating, graph=file)
+        launch.write(asked, protocol.QUANTIZE, path, context)
 
     # What is fed decides the ranges, and a preset of one's own may say otherwise.
     fed = codec.to_dict(calibrating)
@@ -97,16 +97,10 @@ def _quantized(plan: Plan, topology: str, progress: Progress | None) -> tuple[Pa
 
 
 def folder(*made_of: str) -> Path:
-    """Where the graphs are kept that these versions make, with this TensorFlow."""
+    """The cache folder of graphs made by these versions and this TensorFlow."""
     from modelzoo_runner.machine import facts
     from modelzoo_runner.storage import built, settings
 
     parts = (*made_of, f"tensorflow {facts.tensorflow_version()}")
     digest = hashlib.sha256("\n".join(parts).encode())
     return built.folder(settings.cache_folder()) / digest.hexdigest()[:16]
-
-
-def tell(progress: Progress | None, what: str, done: int) -> None:
-    """Report one step of one."""
-    if progress is not None:
-        progress(what, done, 1)

@@ -1,11 +1,11 @@
-"""The runs that are recommended for each model, as its preset has them."""
+"""The recommended runs of each model, from its preset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.values import preset as presets
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Run
 
 
@@ -22,8 +22,9 @@ class BestKnown:
     def parameters(self) -> dict[str, str]:
         """The original pipeline's parameters for it, all but those of the place it runs in.
 
-        >>> best_known("rfcn", "int8")[0].parameters["batch_size"]
-        '1'
+        Examples:
+            >>> best_known("rfcn", "int8")[0].parameters["batch_size"]
+            '1'
         """
         return {
             "model_name": self.model,
@@ -42,8 +43,9 @@ def best_known(model: str | None = None, precision: str | None = None) -> tuple[
         UnknownModel: with the near names.
         RequestError: no such precision.
 
-    >>> [(known.goal, known.run.batch_size) for known in best_known("inceptionv4", "fp32")]
-    [('throughput', 240), ('latency', 1), ('accuracy', 100)]
+    Examples:
+        >>> [(known.goal, known.run.batch_size) for known in best_known("inceptionv4", "fp32")]
+        [('throughput', 240), ('latency', 1), ('accuracy', 100)]
     """
     found = tuple(presets.every()) if model is None else (presets.find(model),)
     there = sorted({each for preset in found for each in preset.run})

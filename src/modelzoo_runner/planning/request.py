@@ -1,7 +1,4 @@
-"""The request and its validation: what a caller asked for, before anything is decided.
-
-Pure: no file is opened, and the machine isn't looked at. Defaults are decided in `resolve`.
-"""
+"""The request of a caller, and its validation. Pure: `resolve` decides the defaults."""
 
 from __future__ import annotations
 
@@ -9,10 +6,12 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from modelzoo_runner.backends import base
 from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
 from modelzoo_runner.metrics import coco_evaluation
+from modelzoo_runner.planning import converted
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
@@ -32,13 +31,22 @@ from modelzoo_runner.values.preset import MASKS, ROLES, Graph, Preset
 PATHS = ("weights", "data_location", "annotations", "preprocess_graph", "predictions")
 """The arguments that can be a path."""
 
-
 SCORES = ("top1", "top5", *coco_evaluation.SCORES)
-"""The scores that can have a limit, of both tasks: that of a graph's file isn't known yet."""
-
+"""The scores that can have a limit, of both tasks: a graph file's task isn't known yet."""
 
 USUAL_NAMES = {"float32": "fp32", "float": "fp32", "f32": "fp32", "bf16": "bfloat16", "i8": "int8"}
-"""What precisions are called elsewhere."""
+"""Other names of precisions."""
+
+_OTHER_LABELS = "a classifier's labels are told by label_offset"
+
+DETECTORS_ONLY = {
+    "annotations": "the labels of a classifier's images are in its records",
+    "label_map": _OTHER_LABELS,
+    "category_names": _OTHER_LABELS,
+    "box_format": _OTHER_LABELS,
+    "preprocess_graph": "a classifier's images are prepared as its preset's [preprocess] says",
+}
+"""Arguments that only detectors have, and what classifiers have instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +72,14 @@ class Request(RunOptions, CpuOptions):
     allocator: Allocator | None = None
     docker_image: str | None = None
     label_offset: int | None = None
+    runtime: str | None = None
 
     @classmethod
     def of(cls, kind: Kind, arguments: Mapping[str, Any]) -> Request:
-        """The request that a public function's arguments make; others among them are left out.
+        """The request made of a public function's arguments; unknown names are ignored.
 
         Raises:
-            RequestError: a path that is none.
+            RequestError: a path of another type.
         """
         names = {each.name for each in dataclasses.fields(cls)}
         given = {name: value for name, value in arguments.items() if name in names}
@@ -83,10 +92,9 @@ class Request(RunOptions, CpuOptions):
         return cls(kind=kind, **given)
 
     def with_absolute_paths(self) -> Request:
-        """The request as a process in another folder understands it."""
-        given = {name: getattr(self, name) for name in PATHS}
-        del given["predictions"]  # written by this process
-        found: dict[str, Any] = {name: value and absolute(value) for name, value in given.items()}
+        """The request for a process with another working directory."""
+        read = [name for name in PATHS if name != "predictions" and getattr(self, name)]
+        found: dict[str, Any] = {name: absolute(getattr(self, name)) for name in read}
         return dataclasses.replace(self, **found)
 
 
@@ -102,7 +110,7 @@ def absolute(location: str) -> str:
 
 
 def check(request: Request, preset: Preset) -> Request:
-    """The request with plain Python values, if it can be done at all.
+    """The request with plain Python values, each valid alone and together with the others.
 
     Raises:
         RequestError: naming the argument, its value and what is allowed.
@@ -119,33 +127,29 @@ def check(request: Request, preset: Preset) -> Request:
             "data_location: accuracy() needs labelled data: a folder of "
             f"{tasks.find(preset.task).DATA_FORM}, on this machine or at gs://"
         )
-    _check_task(request, preset)
-    if request.docker_image and request.isolation == "none":
-        raise RequestError(
-            f'isolation="none": with docker_image={request.docker_image!r} the run is a process in '
-            'a container; use isolation="auto"'
-        )
-    if request.timeout is not None and request.isolation == "none":
-        raise RequestError(
-            "timeout: only a child process can be ended from outside; "
-            'use isolation="auto" or "child"'
-        )
-    if request.processes > 1 and request.isolation == "none":
-        raise RequestError(
-            f"processes={request.processes}: each is a child process; "
-            'use isolation="auto" or "child"'
-        )
+    if preset.task == "classification":
+        for name, instead in DETECTORS_ONLY.items():
+            if value := getattr(request, name):
+                raise RequestError(f"{name}={value!r}: only for detectors; {instead}")
+    _check_processes(request)
     _check_gates(request, preset)
     _check_stream(request)
-    _check_instances(request)
+    converted.check(request)
     return request
 
 
 def preset_graph(preset: Preset, request: Request) -> Graph:
-    """The graph to run. A random int8 graph is made of the float32 one and has its tensors."""
-    if request.weights == "random" and "fp32" in preset.graph:
+    """The graph to run. An int8 graph that is made of the float32 one has its tensors."""
+    if _makes_int8(request) and "fp32" in preset.graph:
         return preset.graph["fp32"]
     return preset.graph[graph_precision(request.precision)]
+
+
+def _makes_int8(request: Request) -> bool:
+    """Whether an int8 graph is made here: of random weights, or by another runtime's quantizer."""
+    if request.weights == "random":
+        return True
+    return base.converts(request.runtime or base.name_for(request.weights))
 
 
 def graph_precision(precision: str) -> str:
@@ -182,17 +186,11 @@ def _validated(request: Request) -> Request:
         signature=validate.optional_text("signature", request.signature),
         cpus=validate.cpu_list("cpus", request.cpus),
         env=validate.variables("env", request.env),
-        docker_image=_docker_image(request.docker_image),
+        docker_image=validate.image_name(request.docker_image),
         label_offset=label_offset(request.label_offset),
         box_format=box_format(request.box_format),
         category_names=category_names(request.category_names),
     )
-
-
-def _docker_image(value: Any) -> str | None:
-    if isinstance(value, str) and not value.strip():
-        raise RequestError(f"docker_image={value!r}: should be an image's name, or None for none")
-    return validate.image_name(value)
 
 
 def label_offset(value: Any) -> int | None:
@@ -202,10 +200,8 @@ def label_offset(value: Any) -> int | None:
 
 def box_format(value: Any) -> BoxFormat | None:
     """One of the formats, or `None`."""
-    if value is not None:
-        validate.one_of("box_format", value, get_args(BoxFormat))
-    found: BoxFormat | None = value
-    return found
+    allowed = get_args(BoxFormat)
+    return value and cast(BoxFormat, validate.one_of("box_format", value, allowed))
 
 
 def category_names(value: Any) -> dict[str, str] | None:
@@ -225,7 +221,7 @@ def _min_scores(value: Any) -> dict[str, float]:
 
 
 def _check_gates(request: Request, preset: Preset) -> None:
-    """Refuse gates that can't be: of nothing published, or an early end without any gate."""
+    """Refuse limits of unknown or unpublished scores, and an early end without a limit."""
     validate.one_of("stop_when", request.stop_when, get_args(StopWhen))
     for name in request.min_scores:
         if name not in SCORES:
@@ -265,37 +261,11 @@ def _outputs(value: Any) -> dict[str, str] | None:
 
 
 def _derived_precisions(preset: Preset, request: Request) -> tuple[str, ...]:
-    """The precisions that are made of the float32 graph, where the preset has no graph of them."""
+    """The precisions made from the float32 graph, where the preset has no graph of them."""
     if "fp32" not in preset.graph:
         return ()
-    made = ("bfloat16", "int8") if request.weights == "random" else ("bfloat16",)
+    made = ("bfloat16", "int8") if _makes_int8(request) else ("bfloat16",)
     return tuple(each for each in made if each not in preset.graph)
-
-
-DETECTORS_ONLY = ("annotations", "label_map", "category_names", "box_format", "preprocess_graph")
-"""Arguments that mean nothing to a classifier."""
-
-
-def _check_task(request: Request, preset: Preset) -> None:
-    """Refuse what is for detectors only."""
-    if preset.task != "classification":
-        return
-    if request.annotations:
-        raise RequestError(
-            f"annotations={request.annotations!r}: only for detectors; the labels of a "
-            "classifier's images are in its records"
-        )
-    for name in ("label_map", "category_names", "box_format"):
-        if getattr(request, name):
-            raise RequestError(
-                f"{name}={getattr(request, name)!r}: only for detectors; a classifier's labels are "
-                "told by label_offset"
-            )
-    if request.preprocess_graph:
-        raise RequestError(
-            f"preprocess_graph={request.preprocess_graph!r}: only for detectors; a classifier's "
-            "images are prepared as its preset's [preprocess] says"
-        )
 
 
 def _check_stream(request: Request) -> None:
@@ -319,17 +289,19 @@ def _check_stream(request: Request) -> None:
         )
 
 
-def _check_instances(request: Request) -> None:
-    """Refuse several processes on CPUs of their own with arguments that rule them out."""
-    if request.instances is None and request.cores_per_instance is None:
-        return
-    for name, value, allowed in (
-        ("isolation", request.isolation, '"auto" or "child"'),
-        ("binding", request.binding, '"sched_setaffinity" or "numactl"'),
+def _check_processes(request: Request) -> None:
+    """Refuse to run in this process, or unbound, what needs processes of its own."""
+    instances = [
+        name for name in ("instances", "cores_per_instance") if getattr(request, name) is not None
+    ]
+    needs = [name for name in ("docker_image", "timeout") if getattr(request, name) is not None]
+    needs += ["processes"] if request.processes > 1 else []
+    for option, names, allowed in (
+        ("isolation", needs + instances, '"auto" or "child"'),
+        ("binding", instances, '"sched_setaffinity" or "numactl"'),
     ):
-        if value == "none":
-            asked = "instances" if request.instances is not None else "cores_per_instance"
+        if names and getattr(request, option) == "none":
             raise RequestError(
-                f'{name}="none": with {asked}={getattr(request, asked)!r} each instance is a '
-                f"process on CPUs of its own; use {name}={allowed}"
+                f'{option}="none": {names[0]}={getattr(request, names[0])!r} needs a process of '
+                f"its own{', on CPUs of its own' if instances else ''}; use {option}={allowed}"
             )

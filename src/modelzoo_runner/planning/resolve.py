@@ -1,7 +1,6 @@
-"""From a request to a plan: every default decided, and which graph files the plan has.
+"""Decide every default of a request, in the order *argument > preset > library*. Pure.
 
-The order is *argument > preset > library*; `Plan.why` says which of them decided. Pure: files are
-still where they were asked for and without their hashes, and nothing is measured here.
+`Plan.why` says which of them decided.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ def resolve(
     placement: Placement,
     instances: tuple[Placement, ...] = (),
 ) -> Plan:
-    """The plan that a checked request comes to.
-
-    Fetching comes after resolving, so that a bad argument fails before any download.
+    """The plan of a valid request; files are where they were asked for.
 
     Raises:
         RequestError: the graph that prepares the images isn't published.
@@ -74,19 +71,19 @@ def resolve(
         docker_image=Image(name=request.docker_image) if request.docker_image else None,
         published=graph.published,
         release=graph.release,
-        runtime=base.name_for(request.weights),
+        runtime=request.runtime or base.name_for(request.weights),
         why={**why, **{f"placement.{key}": said for key, said in placement.why.items()}},
     )
 
 
 def _recommended_run(preset: Preset, request: Request) -> Run | None:
-    """The preset's run for this precision and goal, if it recommends one."""
+    """The preset's run for this precision and goal, if it has one."""
     goal = "accuracy" if request.kind == "accuracy" else request.goal
     return preset.run.get(graph_precision(request.precision), {}).get(goal)
 
 
 def _model_graph(request: Request, task: Task, graph: Graph) -> GraphFile:
-    """The graph that is measured, and what goes in and out of it."""
+    """The graph to measure, and its tensors."""
     source: Source = "path"
     if request.weights in ("pretrained", "random"):
         source = "random" if request.weights == "random" else "pretrained"

@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import difference, ratio, saved
+from modelzoo_runner.results import difference, ratio, saved, stats
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.ratio import Ratio, Verdict
@@ -49,8 +49,8 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """One turn of each side: `order` holds the sides' numbers as they came, `step_seconds` the
+class Turn:
+    """Some steps of each side: `order` holds the sides' numbers as they came, `step_seconds` the
     durations of the steps by side.
     """
 
@@ -58,13 +58,23 @@ class Round:
     step_seconds: tuple[tuple[float, ...], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Turns of all sides, in processes that were started for this round."""
+
+    turns: tuple[Turn, ...]
+
+    def log_seconds(self, side: int) -> list[float]:
+        """log(median step time in seconds) of a side, a value for each turn."""
+        return [math.log(median(each.step_seconds[side])) for each in self.turns]
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ABResult(Exportable):
     """Two or more sides, measured in turns; the first is the reference of all comparisons.
 
     `looks` is how often at most the intervals were looked at, on which their width depends, and
-    `stopped` why the measuring ended. `str()` is text, `html()` a page with a picture of the
-    rounds.
+    `stopped` why the measuring ended. `str()` is text, `plot()` draws the rounds.
     """
 
     sides: tuple[Side, ...]
@@ -113,14 +123,31 @@ class ABResult(Exportable):
         return self.stopped == "interrupted"
 
     def throughputs(self, side: int) -> list[float]:
-        """Examples per second of a side, a value for each round: from the median of its steps."""
+        """Examples per second of a side, a value for each round: from the trimmed mean of the log
+        median step times of its turns.
+        """
         batch = self.sides[side].plan.batch_size
-        return [batch / median(each.step_seconds[side]) for each in self.rounds]
+        return [
+            batch / math.exp(stats.trimmed_mean(each.log_seconds(side))) for each in self.rounds
+        ]
 
     def log_ratios(self, side: int) -> list[float]:
-        """log(throughput of the side / that of the first), a value for each round."""
-        pairs = zip(self.throughputs(0), self.throughputs(side), strict=True)
-        return [math.log(other / first) for first, other in pairs]
+        """log(throughput of the side / that of the first), a value for each round: the trimmed mean
+        over its turns.
+        """
+        batches = math.log(self.sides[side].plan.batch_size / self.sides[0].plan.batch_size)
+        return [
+            batches
+            + stats.trimmed_mean(
+                [
+                    first - other
+                    for first, other in zip(
+                        each.log_seconds(0), each.log_seconds(side), strict=True
+                    )
+                ]
+            )
+            for each in self.rounds
+        ]
 
     def throughput(self, side: int) -> float:
         """Examples per second of a side: the geometric mean of its rounds."""
@@ -174,14 +201,20 @@ class ABResult(Exportable):
 
         return ab_report.text(self)
 
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of each round's ratio, for each comparison; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.rounds(self, axis)
+
     def _repr_html_(self) -> str:
         from modelzoo_runner.results import ab_report
 
         return ab_report.html(self)
-
-    def html(self) -> str:
-        """The result as HTML with a picture of the rounds, to be shown or saved as a page."""
-        return self._repr_html_()
 
 
 def from_dict(record: Mapping[str, Any]) -> ABResult:
@@ -209,5 +242,6 @@ def _check(result: ABResult) -> None:
     if count < 2 or not result.rounds:
         raise ResultError("sides, rounds: should be at least two sides and one round")
     for number, each in enumerate(result.rounds):
-        if len(each.step_seconds) != count or not all(each.step_seconds):
-            raise ResultError(f"rounds[{number}].step_seconds: should hold steps of {count} sides")
+        turns = [turn.step_seconds for turn in each.turns]
+        if not turns or any(len(steps) != count or not all(steps) for steps in turns):
+            raise ResultError(f"rounds[{number}].turns: should hold steps of {count} sides")

@@ -50,8 +50,9 @@ def compare(
     Raises:
         ResultError: something else than results, results of different kinds, or a partial result.
 
-    >>> compare(before, after).verdict  # doctest: +SKIP
-    'faster'
+    Examples:
+        >>> compare(before, after).verdict  # doctest: +SKIP
+        'faster'
     """
     if isinstance(reference, SweepResult) and isinstance(changed, SweepResult):
         return _sweeps(reference, changed, min_effect)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html as markup
 from typing import Any
 
-from modelzoo_runner.results import ratio, table
+from modelzoo_runner.results import markup, ratio, table
 from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
 
 HEADER = ("", "reference", "changed")
@@ -69,10 +68,10 @@ def text(comparison: Comparison) -> str:
 
 def html(comparison: Comparison) -> str:
     """The same as HTML."""
-    said = "".join(f"<li>{markup.escape(each)}</li>" for each in notes(comparison))
-    return (
-        f"<p><b>{markup.escape(headline(comparison))}</b></p>"
-        f"{table.html_table(HEADER, figures(comparison))}<ul>{said}</ul>"
+    return markup.card(
+        markup.title(headline(comparison), comparison.verdict),
+        markup.table(HEADER, figures(comparison)),
+        markup.notes(notes(comparison)),
     )
 
 
@@ -101,7 +100,7 @@ def sweep_notes(sweep: SweepComparison) -> list[str]:
 
 def sweep_html(sweep: SweepComparison) -> str:
     """The same as HTML."""
-    said = "".join(f"<li>{markup.escape(each)}</li>" for each in sweep_notes(sweep))
-    return (
-        f"{table.html_table(SWEEP_HEADER, list(map(sweep_row, sweep.comparisons)))}<ul>{said}</ul>"
+    return markup.card(
+        markup.table(SWEEP_HEADER, list(map(sweep_row, sweep.comparisons))),
+        markup.notes(sweep_notes(sweep)),
     )

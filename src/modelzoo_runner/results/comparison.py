@@ -65,6 +65,16 @@ class Comparison(Exportable):
 
         return compare_table.html(self)
 
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of both throughputs, with intervals; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.comparison(self, axis)
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain dicts, lists and scalars, with the derived verdict and ratio."""
         record: dict[str, Any] = codec.to_dict(self)
@@ -100,6 +110,16 @@ class SweepComparison(Exportable, Sequence[Comparison]):
         from modelzoo_runner.results import compare_table
 
         return compare_table.sweep_html(self)
+
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of the ratio of each pair; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.comparisons(self, axis)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparisons as plain dicts, lists and scalars."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as markup
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import saved, table
+from modelzoo_runner.results import markup, saved, table
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.values import codec
 
@@ -93,16 +92,19 @@ class Diagnosis(Exportable):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        found = "".join(
-            f"<li><b>{markup.escape(each.level)}</b>: {markup.escape(each.what)}<br>"
-            f"evidence: {markup.escape(each.evidence)}<br>"
-            f"remedy: {markup.escape(each.remedy)}</li>"
+        level = "error" if self.errors else "doubt" if self.doubts else "passed"
+        found = (
+            markup.title(each.what, each.level)
+            + markup.facts((("evidence", [each.evidence]), ("remedy", [each.remedy])))
             for each in self.findings
         )
-        said = "".join(f"<li>{markup.escape(each)}</li>" for each in (*self.checks, *self.warnings))
-        scores = table.html_table(self._header(), self._rows()) if self.candidates else ""
-        title = markup.escape(f"{self._title()}: {self._verdict()}")
-        return f"<p>{title}</p><ul>{found}</ul>{scores}<ul>{said}</ul>"
+        return markup.card(
+            markup.title(self._title(), level),
+            markup.figures(self._verdict()),
+            *found,
+            markup.table(self._header(), self._rows()) if self.candidates else "",
+            markup.notes((*self.checks, *self.warnings)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as plain dicts, lists and scalars."""

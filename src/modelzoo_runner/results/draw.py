@@ -51,10 +51,11 @@ def draw_detections(
         RequestError: the detections are of several images, a mask has another size than the image,
             or the image can't be read.
 
-    >>> from PIL import Image
-    >>> dog = {"category_id": 18, "bbox": [20, 30, 60, 40], "score": 0.93}
-    >>> draw_detections(Image.new("RGB", (160, 120)), [dog]).size
-    (160, 120)
+    Examples:
+        >>> from PIL import Image
+        >>> dog = {"category_id": 18, "bbox": [20, 30, 60, 40], "score": 0.93}
+        >>> draw_detections(Image.new("RGB", (160, 120)), [dog]).size
+        (160, 120)
     """
     from PIL import ImageDraw, ImageFont
 

@@ -110,26 +110,26 @@ def _of_comparison(comparison: Comparison) -> Row:
 
 
 def _of_ab(result: ABResult) -> list[Row]:
-    """A row for each turn of each side."""
+    """A row for each side in each round."""
     rows = []
-    throughputs = [result.throughputs(number) for number in range(len(result.sides))]
-    for number, each in enumerate(result.rounds):
-        for place, side in enumerate(each.order):
-            durations = each.step_seconds[side]
-            plan = result.sides[side].plan
+    for number, side in enumerate(result.sides):
+        for place, (each, throughput) in enumerate(
+            zip(result.rounds, result.throughputs(number), strict=True)
+        ):
+            durations = sorted(step for turn in each.turns for step in turn.step_seconds[number])
             rows.append(
                 {
-                    "round": number,
-                    "place": place,
-                    "side": result.sides[side].name,
-                    "model": plan.model,
-                    "precision": plan.precision,
-                    "batch_size": plan.batch_size,
+                    "round": place,
+                    "side": side.name,
+                    "model": side.plan.model,
+                    "precision": side.plan.precision,
+                    "batch_size": side.plan.batch_size,
+                    "turns": len(each.turns),
                     "steps": len(durations),
-                    "throughput_examples_per_second": throughputs[side][number],
-                    "latency_p50_seconds": stats.percentile(sorted(durations), 0.5),
-                    "latency_min_seconds": min(durations),
-                    "latency_max_seconds": max(durations),
+                    "throughput_examples_per_second": throughput,
+                    "latency_p50_seconds": stats.percentile(durations, 0.5),
+                    "latency_min_seconds": durations[0],
+                    "latency_max_seconds": durations[-1],
                 }
             )
     return rows

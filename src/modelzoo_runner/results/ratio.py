@@ -79,11 +79,13 @@ class Ratio:
 def in_words(ratio: float) -> str:
     """A ratio of throughputs as people say it.
 
-    >>> in_words(2.85), in_words(0.5), in_words(1.031), in_words(1 / 1.031)
-    ('2.85x faster', '2x slower', '3.1 % faster', '3.1 % slower')
+    >>> in_words(2.85), in_words(0.5), in_words(1.031), in_words(1.0)
+    ('2.85x faster', '2x slower', '3.1 % faster', 'as fast')
     """
     factor = max(ratio, 1 / ratio)
     word = "faster" if ratio >= 1 else "slower"
+    if factor < 1.00005:
+        return "as fast"
     if factor - 1 >= FACTOR_FROM:
         return f"{factor:.3g}x {word}"
     return f"{100 * (factor - 1):.2g} % {word}"
@@ -105,9 +107,9 @@ def of_rounds(
         looks: how often at most the interval is looked at before the measuring ends.
         comparisons: how many intervals there are that should all hold.
     """
-    mean, interval = stats.trimmed_interval(log_ratios, split_confidence(looks, comparisons))
+    interval = stats.trimmed_interval(log_ratios, split_confidence(looks, comparisons))
     return Ratio(
-        value=math.exp(mean),
+        value=math.exp(stats.trimmed_mean(log_ratios)),
         interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
         min_effect=min_effect,
     )

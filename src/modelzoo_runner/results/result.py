@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo_runner.errors import ResultError
@@ -98,6 +97,17 @@ class Result(Exportable):
             },
             "verdict": self.verdict,
         }
+
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of the steps over time, with warm-up and disturbances marked, beside
+        their distribution; only the steps, on `axis`, if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.steps(self, axis)
 
     def __repr__(self) -> str:
         plan = self.plan
@@ -223,6 +233,17 @@ class AccuracyResult(Result):
         scores, published = self.legacy_scores or self.scores, self.plan.published
         return {name: scores[name] - published[name] for name in scores if name in published}
 
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of each category's AP, or of a classifier's scores with their
+        intervals; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.scores(self, axis)
+
     def summary(self) -> dict[str, Any]:
         """As `Result.summary`, with the scores."""
         return {**super().summary(), **{f"score_{k}": v for k, v in self.scores.items()}}
@@ -267,12 +288,3 @@ def from_dict(record: Mapping[str, Any]) -> Result:
         raise ResultError("\n".join(error.problems)) from None
     saved.check_summary(summary, result.summary)
     return result
-
-
-def load(path: str | Path) -> Result:
-    """The result saved at `path`.
-
-    Raises:
-        ResultError: the file can't be read or isn't a result of a known schema.
-    """
-    return saved.read(path, from_dict)

@@ -132,59 +132,41 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     return mean - half, mean + half
 
 
-def trimmed_interval(
-    values: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, Interval | None]:
-    """The 20 % trimmed mean of values in the order of their time, and its confidence interval.
+def trimmed_mean(values: Sequence[float]) -> float:
+    """The mean without the highest and the lowest fifth of the values: a disturbance that comes and
+    goes doesn't move it. Below eight values nothing is left out.
 
-    A fifth of the values is left out at either end, so that a disturbance that comes and goes
-    neither moves the mean nor widens the interval much. Student's t with the winsorized variance
-    (Tukey and McLaughlin, Sankhya A 25, 1963; Yuen, Biometrika 61, 1974). Below five values nothing
-    is left out; below two there is no interval. Where a value resembles the one before it, there is
-    less in them than their number says, and the interval is as much wider
-    (`autocorrelation_factor`).
-
-    >>> mean, (low, high) = trimmed_interval([1.0, 2.0, 3.0, 4.0, 100.0])
-    >>> round(mean, 3), round(low, 3), round(high, 3)
-    (3.0, -0.513, 6.513)
+    >>> trimmed_mean([1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 100.0])
+    3.0
     """
-    ordered = sorted(values)
-    count = len(ordered)
-    cut = int(TRIMMED * count)
-    kept = ordered[cut : count - cut]
-    mean = fmean(kept)
+    cut = _cut(len(values))
+    return fmean(sorted(values)[cut : len(values) - cut])
+
+
+def trimmed_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """The confidence interval of the trimmed mean of independent values; `None` below two values.
+
+    Student's t with the winsorized variance (Tukey and McLaughlin, Sankhya A 25, 1963; Yuen,
+    Biometrika 61, 1974). Below eight values, where nothing is left out, it is Student's.
+
+    >>> low, high = trimmed_interval([1.0, 2.0, 3.0])
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    """
+    count, cut = len(values), _cut(len(values))
     if count < 2:
-        return mean, None
+        return None
+    kept = sorted(values)[cut : count - cut]
     winsorized = [min(max(each, kept[0]), kept[-1]) for each in values]
-    squares = (count - 1) * variance(winsorized) * autocorrelation_factor(winsorized)
+    squares = (count - 1) * variance(winsorized)
     error = math.sqrt(squares / (len(kept) * (len(kept) - 1)))
     half = t_quantile(confidence, len(kept) - 1) * error
-    return mean, (mean - half, mean + half)
+    mean = fmean(kept)
+    return mean - half, mean + half
 
 
-def autocorrelation_factor(values: Sequence[float]) -> float:
-    """How many times the variance of a mean is what it would be of independent values; at least 1.
-
-    Newey and West (Econometrica 55, 1987), with the square root of the number of values as the
-    largest lag. Below eight values nothing can be told, and it is 1.
-
-    >>> autocorrelation_factor([1.0, 2.0] * 8)
-    1.0
-    >>> autocorrelation_factor([1.0] * 8 + [2.0] * 8)
-    3.5
-    """
-    count = len(values)
-    mean = fmean(values)
-    off = [each - mean for each in values]
-    total = sum(each * each for each in off)
-    if count < 8 or total == 0:
-        return 1.0
-    lags = round(math.sqrt(count))
-    weighted = sum(
-        (1 - lag / (lags + 1)) * sum(a * b for a, b in zip(off, off[lag:], strict=False))
-        for lag in range(1, lags + 1)
-    )
-    return max(1.0, 1 + 2 * weighted / total)
+def _cut(count: int) -> int:
+    return int(TRIMMED * count) if count >= 8 else 0
 
 
 def difference_interval(

@@ -26,11 +26,10 @@ KIND = "sweep"
 class Failure:
     """A run that failed: its arguments as given, and the error's class and message.
 
-    >>> failure = Failure(
-    ...     asked={"verb": "benchmark", "model": "rfcn"}, error="FetchError", message="no network"
-    ... )
-    >>> print(failure)
-    benchmark rfcn: FetchError: no network
+    Examples:
+        >>> asked = {"verb": "benchmark", "model": "rfcn"}
+        >>> print(Failure(asked=asked, error="FetchError", message="no network"))
+        benchmark rfcn: FetchError: no network
     """
 
     asked: Mapping[str, Any]
@@ -96,6 +95,30 @@ class SweepResult(Exportable, Sequence[Outcome]):
 
         return table.sweep_html(self)
 
+    def plot(
+        self,
+        axis: Any = None,
+        *,
+        x: str = "batch_size",
+        y: str = "throughput_examples_per_second",
+        hue: str | None = "precision",
+    ) -> Any:
+        """A matplotlib figure with a line for each value of `hue`: columns of `to_dataframe`.
+
+        Args:
+            axis: draw there instead.
+            x: what goes to the right.
+            y: what goes up.
+            hue: what has a line of its own; `None` for one line.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+            RequestError: there is no such column, or no run has values in both.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.sweep(self, axis, x=x, y=y, hue=hue)
+
     def to_dict(self) -> dict[str, Any]:
         """The outcomes as plain dicts, lists and scalars; `from_dict` reads them."""
         return {
@@ -113,19 +136,6 @@ class SweepResult(Exportable, Sequence[Outcome]):
             ResultError: the file can't be read or isn't the results of a sweep.
         """
         return saved.read(path, from_dict)
-
-
-def load_any(path: str | Path) -> Result | SweepResult:
-    """What is saved at `path`: a result, or those of a sweep.
-
-    Raises:
-        ResultError: the file can't be read or is neither.
-    """
-    return saved.read(path, _from_dict)
-
-
-def _from_dict(record: Mapping[str, Any]) -> Result | SweepResult:
-    return from_dict(record) if record.get("kind") == KIND else results.from_dict(record)
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html as markup
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from modelzoo_runner.results import markup
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
@@ -18,8 +18,6 @@ NAME_WIDTH = 11
 TEXT_WIDTH = 100
 
 SWEEP_HEADER = ("run", "model", "precision", "batch", "CPUs", "verdict", "result")
-
-LEFT = "style='text-align:left'"
 
 
 def rows(result: Result) -> list[tuple[str, list[str]]]:
@@ -67,13 +65,19 @@ def _aligned(name: str, lines: Iterable[str]) -> str:
 
 
 def html(result: Result) -> str:
-    """The rows as an HTML table."""
-    body = "".join(
-        f"<tr><th {LEFT}>{markup.escape(name)}</th>"
-        f"<td {LEFT}>{'<br>'.join(map(markup.escape, lines))}</td></tr>"
-        for name, lines in rows(result)
+    """The same as HTML: the main figures and the verdict first."""
+    plan = result.plan
+    title = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
+    if isinstance(result, AccuracyResult):
+        names = [name for name in result.scores if name in MAIN_OF_COCO or result.counts]
+        main = [f"{name} {result.scores[name]:.4f}" for name in names]
+        verdict = None
+    else:
+        main = [f"{result.throughput:.4g} examples/s", f"{seconds(result.latency.p50)} per step"]
+        verdict = result.verdict
+    return markup.card(
+        markup.title(title, verdict), markup.figures(*main), markup.facts(rows(result))
     )
-    return f"<table>{body}</table>"
 
 
 def sweep_text(sweep: SweepResult) -> str:
@@ -92,19 +96,11 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def sweep_html(sweep: SweepResult) -> str:
-    """The same as an HTML table."""
-    said = "".join(f"<p>warning: {markup.escape(each)}</p>" for each in sweep.warnings)
-    return html_table(SWEEP_HEADER, [sweep_row(each) for each in sweep]) + said
-
-
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells as an HTML table with a header."""
-
-    def line(row: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag} {LEFT}>{markup.escape(cell)}</{tag}>" for cell in row)
-
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f"<table><tr>{line(header, 'th')}</tr>{body}</table>"
+    """The same as HTML."""
+    return markup.card(
+        markup.table(SWEEP_HEADER, [sweep_row(each) for each in sweep]),
+        markup.notes(f"warning: {each}" for each in sweep.warnings),
+    )
 
 
 def sweep_row(outcome: Outcome) -> tuple[str, ...]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from modelzoo_runner.errors import MissingDependency
 from modelzoo_runner.results import table
 from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.result import Result
@@ -60,27 +57,3 @@ def series_of(result: Result) -> str:
         f"machine {str(result.observed.machine.get('id'))[:8]}",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def figure(trends: Sequence[Trend]) -> Any:
-    """A matplotlib figure with the throughput of each series, and its changes as lines.
-
-    Raises:
-        MissingDependency: matplotlib isn't installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency("plot() needs matplotlib: pip install matplotlib") from None
-    drawn = Figure(figsize=(9, 2.6 * len(trends)), layout="constrained")
-    axes = drawn.subplots(len(trends), squeeze=False)
-    for trend, (axis,) in zip(trends, axes, strict=True):
-        axis.plot([each.throughput for each in trend.points], marker="o")
-        for change in trend.changes:
-            axis.axvline(
-                change.position - 0.5, color="red" if change.ratio < 1 else "green", linestyle="--"
-            )
-        axis.set_title(trend.series, fontsize=9)
-        axis.set_ylabel("examples/s")
-        axis.set_ylim(bottom=0)
-    return drawn

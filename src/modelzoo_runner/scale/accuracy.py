@@ -1,7 +1,6 @@
-"""An accuracy run in parts: here one after another, or on the workers of a cluster.
+"""An accuracy run in parts: one after another here, or on the workers of a cluster.
 
-Parts that are done can be kept, so that another call does what is missing. What a part is and how
-parts become one result is known to `parts`; how they are kept, to `checkpoint`.
+A checkpoint keeps the parts that are done, so that another call does the missing ones.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import MASKS, Preset
-from modelzoo_runner.values.progress import Guarded, Progress
 
 
 class Executor(Protocol):
@@ -48,7 +46,7 @@ class Executor(Protocol):
     def workers(self) -> int: ...
 
     def results(
-        self, ranges: Sequence[Range], progress: Progress
+        self, ranges: Sequence[Range], context: Context
     ) -> AbstractContextManager[Iterator[PartResult]]:
         """The parts as they get done; on leaving, the others are cancelled."""
 
@@ -67,28 +65,37 @@ def run(
         preset: the model.
         request: what is asked for.
         client: whose workers do the parts; `None`: this machine does.
-        checkpoint: the folder that keeps what is done.
-        context: whether the network may be used, and who is told of the examples that are done.
+        checkpoint: the folder that keeps the parts that are done.
+        context: whether the network may be used, and who is told of progress.
 
     Raises:
-        Interrupted: Ctrl-C; it holds the result of what is done.
-        RequestError: an argument can't be, or the checkpoint is of another run.
+        Interrupted: Ctrl-C; holds the result of what is done.
+        RequestError: an argument is invalid, or the checkpoint is of another run.
         RunnerError: as `accuracy`.
     """
     request = check(request, preset).with_absolute_paths()
     _can_be_in_parts(request, client)
-    told = Guarded(context.tell)
-    context = Context(offline=context.offline, progress=told)
+    context = context.guarded()
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(_executor(preset, request, client, context))
+        executor: Executor
+        if client is None:
+            plan = planner.plan(preset, request, context)
+            executor = LocalExecutor(
+                plan=plan, dataset=tasks.dataset(plan), versions=facts.versions()
+            )
+        else:
+            from modelzoo_runner.scale import cluster_executor
+
+            on_workers = cluster_executor.opened(client, preset, request, context)
+            executor = stack.enter_context(on_workers)
         kept = None
         if checkpoint is not None:
             kept = stack.enter_context(checkpoints.opened(checkpoint, _identity(executor, request)))
-        return _run(executor, kept, request.predictions, told)
+        return _run(executor, kept, request.predictions, context)
 
 
 def _run(
-    executor: Executor, kept: Checkpoint | None, predictions: str | None, told: Guarded
+    executor: Executor, kept: Checkpoint | None, predictions: str | None, context: Context
 ) -> AccuracyResult:
     dataset = executor.dataset
     done = [] if kept is None else list(_kept(kept, dataset))
@@ -104,24 +111,23 @@ def _run(
         """What a part that is under way tells."""
         if name == "examples":
             number, total = count + number, dataset.examples
-        told(name, number, total)
+        context.tell(name, number, total)
 
     def result(found: Sequence[PartResult], *, interrupted: bool = False) -> AccuracyResult:
         merged = parts.merged(found, predictions=predictions, interrupted=interrupted)
-        problems = () if kept is None else kept.problems
-        said = problems if told.problem is None else (*problems, told.problem)
-        warnings = tuple(dict.fromkeys((*merged.warnings, *said)))
+        problems = (*(() if kept is None else kept.problems), *context.problems)
+        warnings = tuple(dict.fromkeys((*merged.warnings, *problems)))
         return dataclasses.replace(merged, warnings=warnings)
 
-    told("examples", count, dataset.examples)
+    context.tell("examples", count, dataset.examples)
     try:
-        with executor.results(left, inside) as results:
+        with executor.results(left, dataclasses.replace(context, progress=inside)) as results:
             for part in results:
                 if kept is not None:
                     kept.add(parts.name(parts.range_of(part)), part.to_dict())
                 done.append(part)
                 count += part.examples
-                told("examples", count, dataset.examples)
+                context.tell("examples", count, dataset.examples)
     except Interrupted as interrupted:
         raise Interrupted(result([*done, interrupted.result], interrupted=True)) from None
     except KeyboardInterrupt:
@@ -132,7 +138,7 @@ def _run(
 
 
 def _kept(kept: Checkpoint, dataset: DatasetInfo) -> Iterator[PartResult]:
-    """The parts in a checkpoint; what isn't one of this run is a problem of the checkpoint's."""
+    """The parts in a checkpoint; what isn't part of this run is a problem of the checkpoint."""
     at = 0
     for name, record in kept.entries().items():
         try:
@@ -156,16 +162,6 @@ def _is_part(part: Result, name: str, dataset: DatasetInfo) -> TypeGuard[PartRes
     return part.examples == stop - start and parts.name((start, stop)) == name
 
 
-def _executor(
-    preset: Preset, request: Request, client: Any | None, context: Context
-) -> AbstractContextManager[Executor]:
-    if client is None:
-        return contextlib.nullcontext(LocalExecutor.of(preset, request, context))
-    from modelzoo_runner.scale import cluster_executor
-
-    return cluster_executor.opened(client, preset, request, offline=context.offline)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LocalExecutor:
     """This machine, one part after another with one opened graph."""
@@ -175,25 +171,18 @@ class LocalExecutor:
     versions: Mapping[str, str | None]
     workers: int = 1
 
-    @classmethod
-    def of(cls, preset: Preset, request: Request, context: Context) -> LocalExecutor:
-        plan = planner.plan(preset, request, context)
-        return cls(plan=plan, dataset=tasks.dataset(plan), versions=facts.versions())
-
     @contextlib.contextmanager
-    def results(
-        self, ranges: Sequence[Range], progress: Progress
-    ) -> Iterator[Iterator[PartResult]]:
+    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         if not ranges:
             yield iter(())
             return
         plans = (dataclasses.replace(self.plan, examples=each) for each in ranges)
-        with contextlib.closing(host.runs(plans, progress=progress)) as results:
+        with contextlib.closing(host.runs(plans, context)) as results:
             yield cast(Iterator[PartResult], results)
 
 
 def _identity(executor: Executor, request: Request) -> dict[str, Any]:
-    """All that must be the same for a part to be one of this run."""
+    """What must be the same for a part to belong to this run."""
     plan = codec.to_dict(executor.plan)
     env = {key: value for key, value in plan["placement"]["env"].items() if key not in _SPEED}
     matters = {key: value for key, value in plan.items() if key not in NO_MATTER | _WHERE}
@@ -204,7 +193,8 @@ def _identity(executor: Executor, request: Request) -> dict[str, Any]:
         **{key: _without_place(value) for key, value in matters.items()},
         "env": env,
         # Of masks, unlike all else that predictions= writes, nothing is kept unless it is asked.
-        "masks": executor.plan.predictions is not None and _has_masks(executor.plan),
+        "masks": executor.plan.predictions is not None
+        and MASKS in {**executor.plan.graph.outputs, **executor.plan.graph.optional},
         "data_location": request.data_location,
         "annotations": request.annotations,
         "data": {
@@ -214,10 +204,6 @@ def _identity(executor: Executor, request: Request) -> dict[str, Any]:
     }
 
 
-def _has_masks(plan: Plan) -> bool:
-    return MASKS in {**plan.graph.outputs, **plan.graph.optional}
-
-
 _WHERE = {"placement", "instances", "examples"}
 """What in a plan says where it is run and in which part, which changes no score."""
 
@@ -225,7 +211,7 @@ _SPEED = {"OMP_NUM_THREADS"}
 
 
 def _without_place(value: Any) -> Any:
-    """A file is what is in it, not where it is."""
+    """Files are compared by content, not by path."""
     if isinstance(value, dict) and value.get("sha256"):
         return {key: each for key, each in value.items() if key not in ("path", "source")}
     return value

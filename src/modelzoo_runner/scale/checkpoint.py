@@ -1,7 +1,7 @@
-"""A folder that keeps what is done of something long, so that another call does what is missing.
+"""A folder that keeps the finished parts of a long run, so that another call does the missing ones.
 
-`run.json` says what it is of; beside it is a file for each thing done, written whole or not at all,
-with a checksum. What the things are is not known here.
+`run.json` says which run it is of; beside it is a file with a checksum for each finished part,
+written whole or not at all.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ _RUN = "run.json"
 _LOCK = ".lock"
 _ENTRY = re.compile(r"(?P<name>[\w-]+)\.done")
 _HALF_WRITTEN = re.compile(r"\.(run\.json|[\w-]+\.done)\.\w+")
+_OURS = re.compile(f"{_ENTRY.pattern}|{_HALF_WRITTEN.pattern}")
 
 
 class Checkpoint:
-    """What is done so far. `problems` says which entries can't be used: they count as not done."""
+    """The finished parts. `problems` says which entries can't be used: their part is done again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: tuple[str, ...] = ()
 
     def entries(self) -> dict[str, Any]:
-        """The records that are kept, by name; damaged ones are left out."""
+        """The records by name, without damaged ones."""
         found = {}
         for path in sorted(self.folder.iterdir()):
             match = _ENTRY.fullmatch(path.name)
@@ -47,15 +48,15 @@ class Checkpoint:
         return found
 
     def refuse(self, name: str, why: str) -> None:
-        """Note why an entry can't be used."""
-        said = f"checkpoint: {self._path(name)}: {why}; what it was of was done again"
+        """Record why an entry can't be used."""
+        said = f"checkpoint: {self._path(name)}: {why}; done again"
         self.problems = (*self.problems, said)
 
     def add(self, name: str, record: Mapping[str, Any]) -> None:
-        """Keep a record under a name, in place of what is there.
+        """Keep a record under a name; replaces an earlier one.
 
         Raises:
-            ResultError: it can't be written; what was kept before is unharmed.
+            ResultError: it can't be written; earlier records are unharmed.
         """
         text = json.dumps(record, allow_nan=False)
         _write(self._path(name), f"{_digest(text)}\n{text}\n")
@@ -66,11 +67,11 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
-    """The checkpoint in a folder, made if it isn't there; nobody else can use it meanwhile.
+    """The checkpoint in a folder, which is created if needed and locked meanwhile.
 
     Args:
         path: the folder.
-        of: what it is of, as JSON can carry it: all that must be the same for an entry to count.
+        of: what must be the same for an entry to count, as JSON values.
 
     Raises:
         RequestError: the folder holds something else, is of another run (naming what differs), or
@@ -84,9 +85,7 @@ def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{asked}: is a file; give a folder, new or of the same run")
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if each.name not in (_RUN, _LOCK) and not _ENTRY.fullmatch(each.name):
-            if _HALF_WRITTEN.fullmatch(each.name):
-                continue
+        if each.name not in (_RUN, _LOCK) and not _OURS.fullmatch(each.name):
             raise RequestError(
                 f"{asked}: is no checkpoint, it holds {each.name!r}; give a folder, new or of the "
                 "same run"
@@ -112,7 +111,7 @@ def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
 
 
 def _check(folder: Path, asked: str, of: Mapping[str, Any]) -> None:
-    """See that the folder is of this run; say so in it where nothing does."""
+    """Check that the folder is of this run; a new folder is marked as such."""
     path = folder / _RUN
     if not path.exists():
         if any(_ENTRY.fullmatch(each.name) for each in folder.iterdir()):

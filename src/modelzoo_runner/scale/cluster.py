@@ -1,7 +1,7 @@
-"""The workers of a Dask cluster: whether they can share a run, their calls and their answers.
+"""A group of Dask workers: check that they can share a run, call functions on them.
 
-What runs on a worker is in `cluster_worker`. Each worker has one unit of a Dask resource and every
-call takes it, so a worker does one thing at a time.
+`cluster_worker` is what runs on a worker. Each worker has one unit of a Dask resource and each call
+takes it, so a worker does one call at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECONDS_FOR_WORKERS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A group of workers; `addresses` are of those there at the start."""
+    """A group of workers; `addresses` are those at the start."""
 
     client: Any
     group: WorkerGroup
@@ -45,10 +45,11 @@ class Cluster:
         *,
         on: Mapping[str, str] | None = None,
     ) -> Iterator[Iterator[tuple[str, Answer]]]:
-        """What a function of `cluster_worker` answers to each of the named arguments, as it comes.
+        """The answers of a function of `cluster_worker` to each of the named arguments, as they
+        come.
 
-        They are begun in the order of `calls`. What a worker was doing when it died is done again
-        by another one. On leaving, what isn't done is cancelled.
+        Calls start in the order of `calls`. What a worker was doing when it died is done by another
+        one. On leaving, unfinished calls are cancelled.
 
         Args:
             function: takes the group's name, and then the arguments.
@@ -79,7 +80,7 @@ class Cluster:
 
 
 def _answer(future: Any) -> Answer:
-    """The answer in a future that is done, or one with the reason why there is none."""
+    """The answer in a finished future, or one with the error that ended it."""
     from distributed import KilledWorker
 
     worker, said = "", ""
@@ -108,8 +109,8 @@ def joined(client: Any) -> Iterator[Cluster]:
     Raises:
         MissingDependency: Dask isn't installed.
         RequestError: no scheduler answers, or it has no workers.
-        BindingError: the workers compute with different versions, or share cores in a way that
-            can't be split.
+        BindingError: the workers' versions differ, or their cores overlap in a way that can't be
+            divided.
     """
     with _connected(client) as client:
         addresses = _addresses(client)
@@ -127,7 +128,7 @@ def joined(client: Any) -> Iterator[Cluster]:
 
 
 def _plugin(group: WorkerGroup) -> Any:
-    """Makes workers join the group, also those that start later, as in place of a dead one."""
+    """Makes workers join the group, also those that start later."""
     import distributed
 
     # In here, so that it travels as it is: the module can't be loaded without Dask.
@@ -182,7 +183,7 @@ def _addresses(client: Any) -> tuple[str, ...]:
 
 
 def shared_versions(client: Any, addresses: Sequence[str]) -> dict[str, str | None]:
-    """The versions that all workers have, and this process too as far as it has the package.
+    """The versions of all workers and, as far as it has the packages, of this process.
 
     Raises:
         BindingError: naming the workers that have others.
@@ -236,10 +237,10 @@ def check_alike(
 
 
 def core_shares(workers: Mapping[str, WorkerInfo]) -> dict[str, int]:
-    """Into how many parts the CPUs of workers are divided, by `WorkerInfo.key`: one for each.
+    """How many workers share the CPUs of each `WorkerInfo.key`.
 
     Raises:
-        BindingError: more workers than cores, or workers of which one may use some of another's.
+        BindingError: more workers than cores, or workers whose CPUs overlap without being equal.
     """
     sharing = Counter(each.key for each in workers.values())
     for address, info in workers.items():

@@ -1,8 +1,9 @@
-"""The parts of an accuracy run on the workers of a Dask cluster, all with the same files."""
+"""Run the parts of an accuracy run on Dask workers that all have the same files."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +14,20 @@ from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
 from modelzoo_runner.scale import cluster_worker, parts
 from modelzoo_runner.scale.cluster import Cluster, joined
-from modelzoo_runner.scale.cluster_worker import Answer, Job, Prepared
+from modelzoo_runner.scale.cluster_worker import Answer, Job
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
 
 
 @contextlib.contextmanager
 def opened(
-    client: Any, preset: Preset, request: Request, *, offline: bool
+    client: Any, preset: Preset, request: Request, context: Context
 ) -> Iterator[ClusterExecutor]:
     """The workers of a client, for the parts of an accuracy run (see `accuracy.Executor`).
 
-    Each fetches the files for itself; a local path is looked for on each.
+    Each fetches the files itself; a local path is looked for on each.
 
     Raises:
         RequestError, BindingError: as `joined`; or the request says where to run.
@@ -35,13 +36,23 @@ def opened(
     """
     _check_request(request)
     with joined(client) as cluster:
-        job = Job(preset=preset, request=request, offline=offline)
+        job = Job(
+            preset=preset, request=request, context=dataclasses.replace(context, progress=None)
+        )
         calls = dict.fromkeys(cluster.addresses, (job,))
         own = {address: address for address in calls}
         with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
             found = {answer.worker: _value(answer) for _, answer in answers}
         worker, first = next(iter(found.items()))
-        executor = ClusterExecutor(cluster=cluster, job=job, first=worker, found=first)
+        executor = ClusterExecutor(
+            cluster=cluster,
+            job=job,
+            first=worker,
+            plan=first.plan,
+            dataset=first.dataset,
+            versions=cluster.group.versions,
+            workers=len(cluster.addresses),
+        )
         for other, seen in found.items():
             executor.check(other, seen.plan, seen.dataset)
         yield executor
@@ -49,44 +60,25 @@ def opened(
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterExecutor:
-    """Runs the parts on workers; all must have the files that the worker `first` has (`found`)."""
+    """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`."""
 
     cluster: Cluster
     job: Job
     first: str
-    found: Prepared
-
-    @property
-    def plan(self) -> Plan:
-        """Of all the examples, as the first worker would run them."""
-        return self.found.plan
-
-    @property
-    def dataset(self) -> DatasetInfo:
-        """The data, as all workers see it."""
-        return self.found.dataset
-
-    @property
-    def versions(self) -> Mapping[str, str | None]:
-        """Those of all workers."""
-        return self.cluster.group.versions
-
-    @property
-    def workers(self) -> int:
-        """How many there were at the start."""
-        return len(self.cluster.addresses)
+    plan: Plan
+    dataset: DatasetInfo
+    versions: Mapping[str, str | None]
+    workers: int
 
     @contextlib.contextmanager
-    def results(
-        self, ranges: Sequence[Range], progress: Progress
-    ) -> Iterator[Iterator[PartResult]]:
+    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         """The parts as they get done, by whichever worker."""
         calls = {parts.name(each): (self.job, each) for each in ranges}
         with self.cluster.doing(cluster_worker.part, calls) as answers:
             yield (self._checked(answer) for _, answer in answers)
 
     def check(self, worker: str, plan: Plan, dataset: DatasetInfo) -> None:
-        """See that a worker has the same graph and data as the first one."""
+        """Raise if a worker has another graph or other data than the first one."""
         mine, others = _files(plan, dataset), _files(self.plan, self.dataset)
         for what, own in mine.items():
             if own != others[what]:
@@ -102,7 +94,7 @@ class ClusterExecutor:
 
 
 def _files(plan: Plan, dataset: DatasetInfo) -> dict[str, object]:
-    """What identifies the files of a run by their content."""
+    """What identifies the files of a run by content."""
     prepare = plan.preprocess_graph
     return {
         "graph": plan.graph.sha256,
@@ -118,7 +110,7 @@ def _value(answer: Answer) -> Any:
 
 
 def _check_request(request: Request) -> None:
-    """Refuse arguments that say where a worker runs: a child on its share of its node's cores."""
+    """Refuse arguments that say where a worker runs, which is on its share of its node."""
     for name in ("socket_id", "numa_node", "cpus"):
         value = getattr(request, name)
         if value not in (None, -1):

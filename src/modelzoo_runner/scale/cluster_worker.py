@@ -1,7 +1,7 @@
-"""What a Dask worker does: claim cores, and run plans in child processes on them.
+"""What runs on a Dask worker: claim cores, and run plans on them in child processes.
 
-Who takes part and in what is known to `cluster`. The state of this module is of the worker's
-process: the groups that it is in, and for each the child whose graph is open.
+The state of this module belongs to the worker's process: the groups that it has joined, and for
+each the child process that has the graph open.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ class WorkerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An accuracy run, as each worker comes to a plan of its own for it."""
+    """An accuracy run, as each worker makes a plan of its own for it; `context` tells nobody."""
 
     preset: Preset
     request: Request
-    offline: bool
+    context: Context
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a worker, told by its address, comes to: a value, or an error of ours."""
+    """What a worker answers: a value, or an error of this library."""
 
     worker: str
     value: Any = None
@@ -126,12 +126,12 @@ def prepare(group: str, job: Job) -> Answer:
 
 
 def part(group: str, job: Job, examples: Range) -> Answer:
-    """What one part of the data gives (`PartResult`), run on a share of this node's cores."""
+    """The result of one part of the data, run on a share of this node's cores."""
     return _answer(group, lambda member: member.part(job, examples))
 
 
 def alone(group: str, do: Callable[[], Any]) -> Answer:
-    """What `do` returns, called when no other run is on the CPUs that this worker may use."""
+    """The value of `do`, called while no other run uses this worker's CPUs."""
     return _answer(group, lambda member: member.alone(do))
 
 
@@ -154,7 +154,7 @@ _members: dict[str, _Member] = {}
 
 
 class _Children(list[Child]):
-    """Those that run; one that is started after the end is ended at once."""
+    """The running children; one that is started after `end` is ended at once."""
 
     ended = False
 
@@ -170,7 +170,7 @@ class _Children(list[Child]):
 
 
 class _Member:
-    """This worker as a member of a group: it does one thing at a time (see `cluster.RESOURCE`)."""
+    """This worker as a member of a group; it does one call at a time (see `cluster.RESOURCE`)."""
 
     def __init__(self, group: WorkerGroup) -> None:
         self._group = group
@@ -190,7 +190,7 @@ class _Member:
             plan = dataclasses.replace(self._plan(job, cpus), examples=examples)
             with contextlib.ExitStack() as after_an_error:
                 after_an_error.callback(self._drop)
-                result = cast(PartResult, listen.to(self._child_for(plan), None))
+                result = cast(PartResult, listen.to(self._child_for(plan)))
                 after_an_error.pop_all()
             self._told = time.monotonic()
         host = "a worker of a cluster runs each part in a child process"
@@ -206,7 +206,7 @@ class _Member:
             return do()
 
     def end(self) -> None:
-        """From another thread than that of the job: end what it waits for."""
+        """End what the job waits for; called from another thread."""
         self._children.end()
         if not self._busy:
             self._drop()
@@ -225,7 +225,7 @@ class _Member:
                     self._drop()
 
     def _shares(self) -> list[Cpus]:
-        """The sets of CPUs to choose from, the one that the open graph is on first."""
+        """The sets of CPUs to choose from, that of the open graph first."""
         machine = topology.read()
         shares = splitting.split(
             machine, machine.usable, self._group.shares.get(worker_info().key, 1)
@@ -239,11 +239,11 @@ class _Member:
         if cpus not in self._plans:
             request = dataclasses.replace(job.request, cpus=cpus, isolation="child")
             with _without_variables_of_dask():
-                self._plans[cpus] = planner.plan(job.preset, request, Context(offline=job.offline))
+                self._plans[cpus] = planner.plan(job.preset, request, job.context)
         return self._plans[cpus]
 
     def _child_for(self, plan: Plan) -> Child:
-        """A child that has been told the plan: the one whose graph is open, if it is the same."""
+        """A child that was sent the plan: the open one, if its graph is the same."""
         idle = time.monotonic() - self._told
         for child in self._children:
             same = dataclasses.replace(child.plan, examples=plan.examples) == plan
@@ -255,13 +255,13 @@ class _Member:
             return self._kept.enter_context(launch.started(plan, protocol.KEPT))
 
     def _drop(self) -> None:
-        """End the child whose graph is open, if there is one."""
+        """End the child that has the graph open, if there is one."""
         self._kept.pop_all().close()
 
 
 @contextlib.contextmanager
 def _without_variables_of_dask() -> Iterator[None]:
-    """Leave out the variables that Dask sets for its workers, such as one OpenMP thread."""
+    """Unset the variables that Dask sets for its workers, such as one OpenMP thread."""
     import dask
 
     names: Mapping[str, Any] = dask.config.get("distributed.nanny.pre-spawn-environ", {})

@@ -1,7 +1,7 @@
-"""Who computes on which cores of this node: claims that end with the process that made them.
+"""Claims on the cores of this node, which end with the process that made them.
 
-A claim is a lock on a file for each CPU, so it holds between processes of one user, whatever
-cluster or client they are of, and a process that is killed leaves none behind.
+A claim is a lock on a file for each CPU: it holds between all processes of one user, whatever
+cluster or client they belong to, and a killed process leaves none behind.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ SECONDS_BETWEEN = 0.1
 
 @contextlib.contextmanager
 def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-    """The first of these sets of CPUs that has none claimed by somebody else; waits for one.
+    """The first of these sets of CPUs of which nobody has claimed one; waits for it.
 
     Raises:
-        BindingError: the files can't be made.
+        BindingError: the lock files can't be made.
     """
     folder = Path(tempfile.gettempdir()) / f"modelzoo_runner-{os.getuid()}"
     with contextlib.ExitStack() as stack:
@@ -32,7 +32,9 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.lstat().st_uid != os.getuid():
                 raise PermissionError(1, "the folder is another user's")
-            while (cpus := _first(folder, sets, stack)) is None:
+            while (
+                cpus := next((each for each in sets if _took(folder, each, stack)), None)
+            ) is None:
                 time.sleep(SECONDS_BETWEEN)
         except OSError as error:
             raise BindingError(
@@ -40,12 +42,6 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
                 "another folder"
             ) from None
         yield cpus
-
-
-def _first(
-    folder: Path, sets: Sequence[tuple[int, ...]], stack: contextlib.ExitStack
-) -> tuple[int, ...] | None:
-    return next((cpus for cpus in sets if _took(folder, cpus, stack)), None)
 
 
 def _took(folder: Path, cpus: tuple[int, ...], stack: contextlib.ExitStack) -> bool:
@@ -65,7 +61,7 @@ def _took(folder: Path, cpus: tuple[int, ...], stack: contextlib.ExitStack) -> b
 
 
 def node() -> str:
-    """What tells this node from others, and is the same in all of its containers."""
+    """The id of this node, the same in all of its containers."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -1,8 +1,7 @@
-"""An accuracy run in parts: which there are, and from their results to that of the whole. Pure.
+"""The parts of an accuracy run, and merging their results. Pure.
 
 A part is a range of the examples in the order of the data. It begins at a multiple of the batch
-size, so that every step sees the batch that it would see in one run over everything. Where parts
-are run is not known here.
+size, so that every step has the batch that it would have in one run over everything.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ MOST_EXAMPLES = 1000
 
 
 def range_of(part: PartResult) -> Range:
-    """Which examples a part is of."""
+    """The range of examples of a part."""
     return part.plan.examples or (0, part.dataset.examples)
 
 
@@ -59,9 +58,9 @@ def missing(examples: int, done: Iterable[Range]) -> tuple[Range, ...]:
 
 
 def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Range, ...]:
-    """The parts in which so many workers do these ranges; each begins at a multiple of the batch.
+    """Divide these ranges into parts for so many workers; each begins at a multiple of the batch.
 
-    Towards the end they get smaller: each is at most a worker's share of half of what is left
+    Parts get smaller towards the end: each is at most a worker's share of half of what is left
     (S. F. Hummel et al., Factoring: a method for scheduling parallel loops, CACM 1992).
 
     >>> split([(0, 90), (120, 130)], batch_size=4, workers=1)
@@ -84,17 +83,17 @@ def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Ra
 def merged(
     parts: Sequence[PartResult], *, predictions: str | None = None, interrupted: bool = False
 ) -> AccuracyResult:
-    """The result of the whole; its predictions file is written if one is asked for.
+    """The result of the whole run; writes its predictions file if one is asked for.
 
-    Scores and counts are those of one run over all the examples.
+    Scores and counts equal those of one run over all the examples.
 
     Args:
         parts: of one run, in any order.
         predictions: the path of that file.
-        interrupted: there may be examples that no part has.
+        interrupted: examples may be missing.
 
     Raises:
-        DataError: an example is in no part or in two, or the parts aren't of the same data.
+        DataError: an example is in no part or in two, or the parts are of different data.
     """
     parts = sorted(parts, key=range_of)
     first = parts[0]

@@ -49,6 +49,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Graph": {
         "precision": '`"fp32"` or `"int8"`, as far as the model has them; `"bfloat16"` runs the '
         "fp32 graph with TensorFlow's automatic mixed precision.",
+        "runtime": 'what runs the graph: `"tensorflow"`, `"openvino"` or `"onnxruntime"` (see '
+        "`docs/runtimes.md`); `None`: by the file's suffix, TensorFlow for a frozen graph.",
         "goal": 'which of the preset\'s recommended runs: `"throughput"` (a large batch) or '
         '`"latency"` (batch 1).',
         "weights": '`"pretrained"` fetches the published graph, `"random"` builds the same network '

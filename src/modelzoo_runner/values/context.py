@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from modelzoo_runner.values import progress as callbacks
 from modelzoo_runner.values import validate
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Guarded, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +29,23 @@ class Context:
         """Report progress, if anybody asked for it."""
         if self.progress is not None:
             self.progress(what, done, total)
+
+    def counter(self, what: str, total: int | None) -> Callable[[int], None] | None:
+        """A function of the number done, which reports ten times a second at most; `None` where
+        nobody asked for progress.
+        """
+        return None if self.progress is None else callbacks.throttled(self.progress, what, total)
+
+    def guarded(self) -> Context:
+        """The same context with a progress callback whose exceptions end no run."""
+        return self if self.progress is None else replace(self, progress=Guarded(self.progress))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a guarded progress callback raised, as warnings."""
+        found = self.progress.problem if isinstance(self.progress, Guarded) else None
+        return () if found is None else (found,)
+
+
+QUIET = Context()
+"""The network may be used, and nobody is told of progress."""

@@ -1,6 +1,7 @@
 """Validate individual arguments. Pure.
 
-Each function returns the argument as a plain Python value.
+Each function returns the argument as a plain Python value, or raises a `RequestError` that names
+the argument, its value and what is allowed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,7 @@ from modelzoo_runner.errors import RequestError, did_you_mean
 
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
-    """One of the allowed words.
-
-    Raises:
-        RequestError: it isn't; with the near ones.
+    """One of the allowed words; the error names similar ones.
 
     >>> one_of("goal", "latency", ("throughput", "latency"))
     'latency'
@@ -34,9 +32,6 @@ def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
 def word(name: str, value: object, allowed: Collection[str]) -> str:
     """The allowed word that `value` is, whatever its case.
 
-    Raises:
-        RequestError: it is none of them.
-
     >>> word("verbose", True, ("true", "false"))
     'true'
     """
@@ -47,31 +42,20 @@ def word(name: str, value: object, allowed: Collection[str]) -> str:
 
 
 def flag(name: str, value: Any) -> bool:
-    """A truth value; a word such as "no" would count as true.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """`True` or `False`; a word such as "no" isn't taken for true."""
     if not isinstance(value, bool):
         raise RequestError(f"{name}={value!r}: should be True or False")
     return value
 
 
 def callback(name: str, value: Any) -> None:
-    """Something that can be called, or `None`.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """Something that can be called, or `None`."""
     if value is not None and not callable(value):
         raise RequestError(f"{name}={value!r}: should be a function, or None")
 
 
 def text(name: str, value: Any) -> str:
     """Text, or a path as text.
-
-    Raises:
-        RequestError: it is something else.
 
     >>> from pathlib import Path
     >>> text("weights", Path("graph.pb"))
@@ -83,20 +67,12 @@ def text(name: str, value: Any) -> str:
 
 
 def optional_text(name: str, value: Any) -> str | None:
-    """The same, or `None`; empty text is `None`.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """Text or a path, or `None`; empty text is `None`."""
     return None if value is None else text(name, value) or None
 
 
 def texts(name: str, value: Any, *, example: Mapping[str, str]) -> dict[str, str]:
-    """A mapping from text to text.
-
-    Raises:
-        RequestError: it is something else; with the example.
-    """
+    """A mapping from text to text; the error shows the example."""
     is_mapping = isinstance(value, Mapping)
     if not is_mapping or not all(isinstance(each, str) for pair in value.items() for each in pair):
         raise RequestError(f"{name}={value!r}: should map text to text, as {dict(example)}")
@@ -105,9 +81,6 @@ def texts(name: str, value: Any, *, example: Mapping[str, str]) -> dict[str, str
 
 def feeds(value: Any) -> dict[str, Any]:
     """Constants by tensor name, as plain numbers, truth values, text and lists of them.
-
-    Raises:
-        RequestError: it is something else.
 
     >>> feeds({"keep_prob:0": 1.0})
     {'keep_prob:0': 1.0}
@@ -145,11 +118,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def variables(name: str, value: Any) -> dict[str, str]:
-    """Environment variables by name.
-
-    Raises:
-        RequestError: it is no mapping of text, or a name or value can't be one.
-    """
+    """Environment variables by name."""
     found = texts(name, value, example={"OMP_NUM_THREADS": "2"})
     for variable, content in found.items():
         if not variable or "=" in variable or "\0" in variable + content:
@@ -172,9 +141,6 @@ def count(
         from_text: take text that says a number as well, as a pipeline or a command line passes it.
         otherwise: what else the argument can be, for the error.
 
-    Raises:
-        RequestError: it is something else.
-
     >>> count("batch_size", 8), count("steps", "100", from_text=True)
     (8, 100)
     """
@@ -189,7 +155,7 @@ def count(
 
 
 def optional_count(name: str, value: Any, least: int = 1) -> int | None:
-    """The same, or `None`."""
+    """A whole number of at least `least`, or `None`."""
     if value is None:
         return None
     return count(name, value, least, otherwise=", or None for the default")
@@ -208,22 +174,14 @@ def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int 
 
 
 def share(name: str, value: Any) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """A number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise RequestError(f"{name}={value!r}: should be a number from 0 to 1")
     return float(value)
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """A number of seconds above 0, or `None`.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """A number of seconds above 0, or `None`."""
     if value is None:
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -234,9 +192,6 @@ def seconds(name: str, value: Any) -> float | None:
 
 def shape(name: str, value: Any) -> tuple[int, ...] | None:
     """The sizes of an array, or `None`.
-
-    Raises:
-        RequestError: it is something else.
 
     >>> shape("input_shape", [224, 224, 3])
     (224, 224, 3)
@@ -253,11 +208,7 @@ def shape(name: str, value: Any) -> tuple[int, ...] | None:
 
 
 def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
-    """CPUs as text, which is read elsewhere, or as ids; or `None`.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """CPUs as text, which isn't parsed here, or as ids; or `None`."""
     if value is None or isinstance(value, str):
         return value
     ids = [_index(each) for each in value] if isinstance(value, Collection) else [None]
@@ -269,20 +220,17 @@ def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
 
 
 def image_name(value: Any) -> str | None:
-    """The name of a container image; `None` for nothing and for empty text.
-
-    Raises:
-        RequestError: it can't be one.
+    """The name of a container image, or `None`.
 
     >>> image_name("registry.example.org:5000/team/modelzoo-runner@sha256:0123")
     'registry.example.org:5000/team/modelzoo-runner@sha256:0123'
     """
-    if value is None or value == "":
+    if value is None:
         return None
     if not isinstance(value, str) or not re.fullmatch(r"[\w][\w./:@-]*", value, re.ASCII):
         raise RequestError(
             f"docker_image={value!r}: should be the name of an image, such as "
-            "registry.example.org/modelzoo-runner:1"
+            "registry.example.org/modelzoo-runner:1, or None"
         )
     return value
 

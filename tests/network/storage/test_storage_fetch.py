@@ -12,7 +12,7 @@ from stub_server import Stub, cut, file, status
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import fetch
 from modelzoo_runner.storage.retrying import RetryPolicy
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.preset import RemoteFile
 
@@ -156,7 +156,7 @@ def test_every_preset_names_places_that_can_be_asked() -> None:
     """What `first_of` will be called with: nothing there may be refused before it is asked."""
     from modelzoo_runner.storage import locations
 
-    for each in preset.every():
+    for each in presets.every():
         for graph in each.graph.values():
             for remote in graph.files:
                 place = locations.parse(remote.url)

@@ -14,11 +14,12 @@ import pytest
 import tiny
 
 from modelzoo_runner import GraphError, RequestError, accuracy, benchmark, load
-from modelzoo_runner.backends.tensorflow import thread_pools
 
 # The same thread pools for all: every run is in this process.
-HERE: dict[str, Any] = {"num_inter_threads": 1, "num_intra_threads": 1, "allocator": "system"}
+HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
 QUICK: dict[str, Any] = {**HERE, "steps": 10, "warmup_steps": 1}
+
+pytestmark = pytest.mark.usefixtures("same_pools")
 
 # Made in a child, as TensorFlow's pools of this process would be decided by it.
 MAKE = """
@@ -203,7 +204,3 @@ def test_a_detector_of_encoded_images(tmp_path: Path) -> None:
     graph = graph_of(tmp_path / "graph.pb", build)
     result = accuracy(graph, data_location=images, annotations=annotations, batch_size=3, **HERE)
     assert result.scores["AP"] == pytest.approx(1) and result.examples == 4
-
-
-def test_all_of_these_were_in_this_process() -> None:
-    assert thread_pools.made()

@@ -10,10 +10,10 @@ import pytest
 import tiny
 
 from modelzoo_runner import Int8Report, int8_report, quantize
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.int8.compare import Compared
 from modelzoo_runner.int8.layers import Layer
+from modelzoo_runner.machine import onednn
 
 pytestmark = pytest.mark.usefixtures("same_pools")
 
@@ -59,7 +59,7 @@ def test_an_int8_graph(int8: Path) -> None:
         f"graph        {int8}",
         "int8         2 of 2 layers, 100.0% of 0.001 G multiply-adds",
         f"             {op}    2  100.0%  int8",
-        "on integers  QuantizedMaxPool 1",
+        "quantized    QuantizedMaxPool 1",
         "conversions  QuantizeV2 1, Dequantize 1",
     ]
     assert lines[5].startswith("here         ") and len(lines) == 6
@@ -72,7 +72,7 @@ def test_a_float_graph(fp32: Path) -> None:
         "int8         0 of 2 layers, 0.0% of 0.001 G multiply-adds",
         "             Conv2D    2  100.0%  kept in float32: it could be int8",
         "               one, two",
-        "on integers  none",
+        "quantized    none",
         "conversions  none",
     ]
 
@@ -145,12 +145,12 @@ def _report(instruction_set: str | None, **how: Any) -> Int8Report:
 @pytest.mark.parametrize(
     ("instruction_set", "said"),
     [
-        (None, "no instruction set that oneDNN has int8 for"),
+        (None, "oneDNN has no int8 kernels for this CPU"),
         ("avx512_core_amx", "avx512_core_amx, which has VNNI"),
         (
             "avx2",
-            "avx2: without VNNI (avx512_vnni or avx_vnni) int8 gains less, and weights that "
-            "weren't chosen for it lose accuracy",
+            "avx2, without VNNI (avx512_vnni or avx_vnni): int8 gains less, and accuracy is lost "
+            "unless the weights were quantized for it",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_the_page_is_told_of_the_numbers() -> None:
         "               b, c and 1 more\n"
         "             MatMul             1   16.7%  kept in float32: it could be int8\n"
         "               e\n"
-        "on integers  none\n"
+        "quantized    none\n"
         "conversions  none\n"
         "here         avx512_core_vnni, which has VNNI\n"
         "speed        3.00 times fp32: 10.00 ms a step against 30.00 ms, batch 2, medians of 5 "

@@ -241,5 +241,5 @@ def test_a_damaged_result_is_named_and_had_again(graph: Path, tmp_path: Path) ->
     path.write_text(path.read_text()[:-50])
     second = sweep(runs, checkpoint=kept)
     assert second[0] != first[0] and second.warnings == (
-        f"checkpoint: {path}: its checksum is wrong; what it was of was done again",
+        f"checkpoint: {path}: its checksum is wrong; done again",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelzoo_runner.backends.tensorflow import load, operations
+from modelzoo_runner.backends.tensorflow import operations, tensors
 from modelzoo_runner.backends.tensorflow.freeze import Frozen, freeze
 from modelzoo_runner.backends.tensorflow.model_files import recognize
 from modelzoo_runner.backends.tensorflow.session import open_step
@@ -36,7 +36,7 @@ def refused(path: Path, error: type[RunnerError] = GraphError, **how: Any) -> st
 
 def run(found: Frozen, batch: Any, outputs: list[str] | None = None) -> list[Any]:
     operations.check(found.graph_def)
-    input, roles = load.guess_tensors(found.graph_def) if outputs is None else ("", {})
+    input, roles = tensors.guess_tensors(found.graph_def) if outputs is None else ("", {})
     if outputs is not None:
         input = f"{next(n.name for n in found.graph_def.node if n.op == 'Placeholder')}:0"
     fetched = outputs or list(roles.values())
@@ -148,7 +148,7 @@ def test_outputs_have_the_names_of_the_signature(tmp_path: Path) -> None:
         }
 
     Module(tmp_path / "detector", serving_default=detector)
-    _, roles = load.guess_tensors(frozen(tmp_path / "detector").graph_def)
+    _, roles = tensors.guess_tensors(frozen(tmp_path / "detector").graph_def)
     assert roles["detection_boxes"] == "detection_boxes:0"
     assert set(roles) == {
         "detection_boxes",

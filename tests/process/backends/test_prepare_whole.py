@@ -18,11 +18,12 @@ from graphs_made import (
     run,
 )
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
+from modelzoo_runner.machine import onednn
 
 TOLERANCE = 1e-5
 
@@ -109,7 +110,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from graphs_made import batch_of, furthest, int8_residual, resnet_v1_50, run
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.backends.tensorflow import onednn
+from modelzoo_runner.machine import onednn
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import open_step

@@ -31,7 +31,8 @@ def test_what_does_not_fit_into_memory_is_an_error_about_the_batch() -> None:
 
 
 def test_real_detectors_run(samples: Path) -> None:
-    from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+    from modelzoo_runner.backends.tensorflow.load import read_graph
+    from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 
     graph_def = read_graph(samples / "graphs" / "ssd_mobilenet_v1_0.75_coco_int8_inc.pb")
     input, outputs = guess_tensors(graph_def)

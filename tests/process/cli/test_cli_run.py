@@ -1,4 +1,4 @@
-"""The command `run`: the original's parameters, and all recommended runs in one table."""
+"""The commands `run` and `translate`, and all recommended runs in one table."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def test_the_originals_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "data_location" in result.warnings[0] and "synthetic" in result.warnings[0]
 
 
+def test_a_translated_command_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph, path = tiny.classifier(tmp_path / "graph.pb"), tmp_path / "result.json"
+    line = f"python launch_benchmark.py -m {graph} -p fp32 -b 2 -- steps=3 warmup_steps=1 | tee log"
+    assert cli.main(["translate", line, "--run", "--json", str(path)]) == cli.DONE
+    python, shell, *rest = capsys.readouterr().out.splitlines()
+    assert python.startswith("benchmark(") and shell.startswith("modelzoo-runner benchmark ")
+    assert any("graph fp32, batch 2" in line for line in rest)
+    result = load(path)
+    assert (len(result.step_seconds), len(result.warmup_seconds)) == (3, 1)
+    assert result.warnings[0].startswith("`tee log`")
+
+
 def test_recommended_runs_in_one_table(
     detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -46,6 +58,7 @@ def test_recommended_runs_in_one_table(
     timed, scored = SweepResult.load(path)
     assert not isinstance(timed, Failure) and not isinstance(scored, Failure)
     assert len(timed.step_seconds) == 3 and timed.plan.data_location == str(images)
+    assert any("data_location" in each for each in timed.warnings)
     assert scored.plan.kind == "accuracy"
 
 

@@ -16,7 +16,8 @@ from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.execution import calibration
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preprocess
 
@@ -28,7 +29,7 @@ BYTES = TensorSpec(input_dtype="uint8", input_shape=(None, None, None, 3))
 
 
 def plan(model: str = "mobilenet_v1", **changes: Any) -> Plan:
-    found = preset.find(model)
+    found = presets.find(model)
     resolved = resolve.resolve(found, Request(kind="benchmark", batch_size=1), PLACEMENT)
     return dataclasses.replace(resolved, **changes)
 
@@ -97,7 +98,7 @@ def test_a_plans_graph_is_quantized_into_a_file(tmp_path: Path) -> None:
     calibration.run(
         dataclasses.replace(asked, graph=file),
         tmp_path / "int8.pb",
-        progress=lambda *said: told.append(said),
+        Context(progress=lambda *said: told.append(said)),
     )
     assert inspect_graph(tmp_path / "int8.pb").layers.int8 == 1
     assert told == [("calibration batches", 1, 2), ("calibration batches", 2, 2)]

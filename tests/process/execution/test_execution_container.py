@@ -275,18 +275,22 @@ def test_a_container_that_is_killed_says_so_with_its_last_words(
     assert said.startswith(
         "the container that ran the plan was killed by SIGKILL, as the system does when memory "
     )
-    assert "batch_size=4: try 2. Its last words:\n" in said and "oneDNN" in said
+    assert "batch_size=4: try 2. Its standard error ended with:\n" in said and "oneDNN" in said
     assert engine.containers() == []
 
 
 @pytest.mark.parametrize(
     ("code", "raised", "how"),
     [
-        (3, WorkerError, "the container that ran the plan ended with exit code 3. It said nothing"),
+        (
+            3,
+            WorkerError,
+            "the container that ran the plan ended with exit code 3. It printed",
+        ),
         (
             139,
             WorkerError,
-            "the container that ran the plan was killed by SIGSEGV. It said nothing",
+            "the container that ran the plan was killed by SIGSEGV. It printed nothing",
         ),
         (125, ContainerError, f"docker_image='{IMAGE}': a container of it can't be started"),
     ],
@@ -296,7 +300,12 @@ def test_how_a_container_ended(code: int, raised: type, how: str, tmp_path: Path
     plan: Any = SimpleNamespace(batch_size=4)
     with (tmp_path / "said").open("w+b") as said:
         death = Contained(
-            plan=plan, process=ended, answers=0, said=said, image=IMAGE, name=container.CALLED
+            plan=plan,
+            process=ended,
+            answers=0,
+            said=said,
+            image=IMAGE,
+            name="the container that ran the plan",
         ).death()
     assert type(death) is raised and str(death).startswith(how)
 
@@ -380,7 +389,7 @@ def test_images_that_do_not_do(engine: StubEngine, model: Path, tmp_path: Path) 
         engine.add(IMAGE, image)
         said = refused(model=model)
         assert said.startswith(f"docker_image='{IMAGE}': a container of it can't be started")
-        assert f"has to have python and modelzoo_runner {__version__}" in said
+        assert f"needs python and modelzoo_runner {__version__}" in said
         assert f"docker build -t {IMAGE} ." in said
         return said
 

@@ -172,7 +172,7 @@ except BindingError as error:
     answer = str(error)
 """
     said = in_fresh_process(code, fake)
-    assert said.startswith('isolation="none": this process can\'t honour the plan: the fake has')
+    assert said.startswith('isolation="none": this process can\'t honor the plan: the fake has')
     assert 'Use isolation="auto"' in said
 
 

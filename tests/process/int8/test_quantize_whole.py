@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.int8.quantize import quantize
 
 GraphDef = Any

@@ -199,9 +199,9 @@ def test_a_cpu_quota_is_seen_warned_about_and_felt():
     quota, cpus, warnings, judged = json.loads(child.stdout)
     assert quota == 0.5
     assert cpus == 1
-    assert warnings == [
-        "a control group gives this process 0.5 CPUs of time and 1 thread wants one: the run will "
-        "be throttled, and its slow steps say nothing about the model"
-    ]
+    (warning,) = warnings
+    assert "0.5 CPUs" in warning and "will be throttled" in warning
     assert judged["verdict"] == "invalid"
-    assert any(cause.startswith("a CPU quota held the run up for ") for cause in judged["causes"])
+    assert any(
+        cause.startswith("the CPU quota throttled the run for ") for cause in judged["causes"]
+    )

@@ -19,11 +19,11 @@ from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch, protocol
 from modelzoo_runner.planning import random_graph, resolve
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preset
 
-MOBILENET = preset.find("mobilenet_v1")
+MOBILENET = presets.find("mobilenet_v1")
 PLACEMENT = Placement(inter_threads=1, intra_threads=2, env={"TF_ENABLE_ONEDNN_OPTS": "1"})
 
 
@@ -73,7 +73,7 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(catalog, "build", refuse)
-    monkeypatch.setattr(launch, "quantize", refuse)
+    monkeypatch.setattr(launch, "write", refuse)
 
 
 def test_building_leaves_the_choice_of_threads_to_the_run(first_run: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ def test_an_int8_graph_is_the_float_one_quantised(first_run: dict[str, Any]) -> 
     card = inspect_graph(first_run["path"])
     assert card.sha256 == first_run["sha256"] and card.precision == "int8"
     assert (card.layers.layers, card.layers.int8) == (28, 28)
-    fp32, _ = random_graph.kept(plan(), MOBILENET)
+    fp32, _ = random_graph.cached(plan(), MOBILENET)
     assert inspect_graph(fp32).precision == "fp32"
     assert card.size < fp32.stat().st_size / 3
 
@@ -99,17 +99,17 @@ def test_an_int8_graph_is_the_float_one_quantised(first_run: dict[str, Any]) -> 
 @pytest.mark.usefixtures("cache", "nothing_is_built")
 def test_both_are_reused() -> None:
     for precision in ("fp32", "bfloat16", "int8"):
-        path, sha256 = random_graph.kept(plan(precision=precision), MOBILENET)
+        path, sha256 = random_graph.cached(plan(precision=precision), MOBILENET)
         assert inspect_graph(path).sha256 == sha256
         assert path.name.endswith("_int8.pb") == (precision == "int8")
 
 
 @pytest.mark.usefixtures("cache")
 def test_a_graph_that_was_cut_off_is_built_again() -> None:
-    path, sha256 = random_graph.kept(plan(), MOBILENET)
+    path, sha256 = random_graph.cached(plan(), MOBILENET)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert random_graph.kept(plan(), MOBILENET) == (path, sha256)
+    assert random_graph.cached(plan(), MOBILENET) == (path, sha256)
     assert path.read_bytes() == whole
 
 
@@ -133,27 +133,27 @@ def test_other_weights_or_other_inputs_are_another_graph(
 ) -> None:
     wanted: list[Path] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         wanted.append(out)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
-    path, _ = random_graph.kept(other, MOBILENET)
+    monkeypatch.setattr(launch, "write", write)
+    path, _ = random_graph.cached(other, MOBILENET)
     assert wanted == [path]
-    assert path != random_graph.kept(plan(precision="int8"), MOBILENET)[0]
+    assert path != random_graph.cached(plan(precision="int8"), MOBILENET)[0]
 
 
 @pytest.mark.usefixtures("cache")
 def test_the_child_gets_the_plan_with_made_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Plan] = []
 
-    def write(plan: Plan, out: Path, **_: Any) -> None:
+    def write(plan: Plan, _: str, out: Path, *__: Any) -> None:
         asked.append(plan)
         out.write_bytes(b"x")
 
-    monkeypatch.setattr(launch, "quantize", write)
+    monkeypatch.setattr(launch, "write", write)
     wanted = plan(precision="int8", seed=7, data_location="somewhere", timeout=5.0, batch_size=64)
-    random_graph.kept(wanted, MOBILENET)
+    random_graph.cached(wanted, MOBILENET)
     (given,) = asked
     assert (given.data_location, given.timeout) == (None, None)
     assert (given.batch_size, given.limit, given.seed) == (1, random_graph.EXAMPLES, 7)
@@ -166,9 +166,9 @@ def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(protocol, "MODULE", "no_such_module")
     asked = plan(precision="int8", seed=3)
     with pytest.raises(
-        WorkerError, match=r"quantized the graph ended with exit code 1(.|\n)*No mod"
+        WorkerError, match=r"quantize the graph ended with exit code 1(.|\n)*No mod"
     ):
-        random_graph.kept(asked, MOBILENET)
+        random_graph.cached(asked, MOBILENET)
     cache = Path(os.environ["MODELZOO_RUNNER_CACHE"])
     assert not list(cache.rglob("*seed3_int8.pb")) + list(cache.rglob("*seed3_int8.pb.sha256"))
 
@@ -176,14 +176,14 @@ def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_preset_without_a_topology() -> None:
     model = dataclasses.replace(MOBILENET, topology=None)
     with pytest.raises(RequestError) as raised:
-        random_graph.kept(plan(), model)
+        random_graph.cached(plan(), model)
     assert str(raised.value) == (
         "weights=\"random\": the preset 'mobilenet_v1' names no topology to build"
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", tuple(preset.every()), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", tuple(presets.every()), ids=lambda model: model.name)
 def test_every_model_in_int8_does_what_it_does_in_float32(model: Preset) -> None:
     """Detections are as many, and random scores are much the same."""
     from modelzoo_runner.backends.tensorflow.load import read_graph
@@ -192,7 +192,7 @@ def test_every_model_in_int8_does_what_it_does_in_float32(model: Preset) -> None
 
     plans = [plan(model, precision=precision, seed=0) for precision in ("fp32", "int8")]
     outputs = plans[0].graph.outputs
-    graphs = [read_graph(random_graph.kept(each, model)[0]) for each in plans]
+    graphs = [read_graph(random_graph.cached(each, model)[0]) for each in plans]
     made = dataclasses.replace(plans[0], seed=99, batch_size=1, limit=4)
     images = list(calibration.batches(made, fed(graphs[0], plans[0].graph.input or "")))
     said: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ import pytest
 import tiny
 
 from modelzoo_runner import AccuracyResult, RequestError, accuracy
-from modelzoo_runner.values.preset import find
+from modelzoo_runner.values.presets import find
 
 pytestmark = pytest.mark.usefixtures("same_pools")
 

@@ -44,42 +44,33 @@ def test_what_is_kept_is_there_for_the_same_run(folder: Path) -> None:
 
 def test_another_run_is_refused_by_what_differs(folder: Path) -> None:
     other = {**OF, "batch_size": 8, "graph": {"sha256": "def", "outputs": ["a", "b"]}, "new": 1}
-    assert refused(folder, other) == (
-        f"checkpoint='{folder}': is of another run: graph.sha256 is 'abc' there, 'def' here; "
-        "batch_size is 4 there, 8 here; new is None there, 1 here. Give another folder, or remove "
-        "this one to begin again"
-    )
+    said = refused(folder, other)
+    assert said.startswith(f"checkpoint='{folder}': ") and "outputs" not in said
+    for differs in ("sha256 is 'abc' there, 'def' here", "size is 4 there, 8", "new is None there"):
+        assert differs in said
 
 
 @pytest.mark.parametrize(
-    ("damage", "why"),
-    [
-        (lambda text: text[:-9], "its checksum is wrong"),
-        (lambda text: text.replace("[2]", "[1]"), "its checksum is wrong"),
-        (lambda text: "", "its checksum is wrong"),
-    ],
+    "damage", [lambda text: text[:-9], lambda text: text.replace("[2]", "[1]"), lambda text: ""]
 )
-def test_a_damaged_entry_is_named_and_left_out(folder: Path, damage: Any, why: str) -> None:
+def test_a_damaged_entry_is_named_and_left_out(folder: Path, damage: Any) -> None:
     path = folder / "two.done"
     path.write_text(damage(path.read_text()))
     with checkpoint.opened(folder, OF) as kept:
         assert list(kept.entries()) == ["one"]
-        assert kept.problems == (f"checkpoint: {path}: {why}; what it was of was done again",)
+        (problem,) = kept.problems
+        assert problem.startswith(f"checkpoint: {path}: ") and "checksum" in problem
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert refused(tmp_path / "file") == (
-        f"checkpoint='{tmp_path / 'file'}': is a file; give a folder, new or of the same run"
-    )
+    assert refused(tmp_path / "file").startswith(f"checkpoint='{tmp_path / 'file'}': is a file")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    assert refused(tmp_path) == (
-        f"checkpoint='{tmp_path}': is no checkpoint, it holds 'photo.jpg'; give a folder, new or "
-        "of the same run"
-    )
+    said = refused(tmp_path)
+    assert said.startswith(f"checkpoint='{tmp_path}': ") and "'photo.jpg'" in said
     assert [each.name for each in tmp_path.iterdir()] == ["photo.jpg"]
 
 
@@ -87,14 +78,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_without_what_it_is_of_it_is_refused(folder: Path, text: str) -> None:
     (folder / "run.json").write_text(text)
     said = refused(folder)
-    assert said.startswith(
-        f"checkpoint='{folder}': run.json, which says what it is of, can't be read: "
-    )
+    assert said.startswith(f"checkpoint='{folder}': run.json") and "can't be read" in said
     (folder / "run.json").unlink()
-    assert refused(folder) == (
-        f"checkpoint='{folder}': run.json, which says what it is of, is missing; give another "
-        "folder, or remove this one to begin again"
-    )
+    said = refused(folder)
+    assert said.startswith(f"checkpoint='{folder}': run.json") and "missing" in said
 
 
 def test_nobody_else_can_use_it_meanwhile(folder: Path) -> None:
@@ -108,9 +95,7 @@ def test_nobody_else_can_use_it_meanwhile(folder: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
         )
-    assert done.stdout == (
-        f"checkpoint='{folder}': another run is using it; wait for that, or give another folder\n"
-    )
+    assert done.stdout.startswith(f"checkpoint='{folder}': another run is using it")
 
 
 def test_what_a_killed_process_left_is_cleared_away(folder: Path) -> None:
@@ -130,9 +115,8 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResultError) as raised:
         refused(tmp_path / "file" / "kept")
-    assert str(raised.value) == (
-        f"{tmp_path / 'file' / 'kept'}: nothing can be kept there: Not a directory"
-    )
+    said = str(raised.value)
+    assert said.startswith(f"{tmp_path / 'file' / 'kept'}: ") and said.endswith("Not a directory")
 
 
 def test_what_it_is_of_can_be_read_by_people(folder: Path) -> None:

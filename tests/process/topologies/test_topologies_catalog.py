@@ -22,34 +22,25 @@ def test_names_are_sorted():
 
 
 def test_unknown_topology_names_the_near_ones():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"topology='inception_v5'.*'inception_v4'"):
         catalog.build("inception_v5")
-    assert str(caught.value) == (
-        "topology='inception_v5': no such topology. Did you mean 'inception_v4' or "
-        "'inception_v3' or 'inception_resnet_v2'?"
-    )
 
 
 def test_unknown_parameter_names_the_near_ones():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"clases=10.*'classes'"):
         catalog.build("resnet_v1_50", clases=10)
-    assert str(caught.value) == (
-        "clases=10: resnet_v1_50 has no such parameter. Did you mean 'classes'?"
-    )
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "0"])
 def test_a_seed_is_an_integer_from_0(seed):
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="seed="):
         catalog.build("mobilenet_v1", seed=seed)
-    assert str(caught.value) == f"seed={seed!r}: a seed is an integer from 0"
 
 
 @pytest.mark.parametrize("topology", CLASSIFIERS)
 def test_there_is_a_class(topology):
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="classes="):
         catalog.build(topology, classes=0)
-    assert str(caught.value) == "classes=0: it has to be at least 1"
 
 
 @pytest.mark.parametrize("topology", ["mobilenet_v1", "ssd_mobilenet_v1"])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.backends.tensorflow.topologies import proposals, weights
+from modelzoo_runner.backends.tensorflow.topologies import region_detectors as proposals
+from modelzoo_runner.backends.tensorflow.topologies import weights
 from modelzoo_runner.backends.tensorflow.topologies.builder import Layers
 
 POST = "FirstStagePostprocessor"

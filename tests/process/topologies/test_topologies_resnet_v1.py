@@ -160,12 +160,10 @@ def test_same_outputs_as_keras(run, transplant, topology, keras_name, units):
 
 
 def test_stride_is_one_of_three():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="stride="):
         catalog.build("resnet_v1_50", stride="v2")
-    assert str(caught.value) == "stride='v2': it can be 'slim', 'v1' or 'v1.5'"
 
 
 def test_image_has_a_least_size():
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match="image_size="):
         catalog.build("resnet_v1_50", image_size=16)
-    assert str(caught.value) == "image_size=16: this topology needs at least 32 pixels"

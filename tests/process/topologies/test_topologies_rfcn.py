@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelzoo_runner.backends.tensorflow.topologies import rfcn
+from modelzoo_runner.backends.tensorflow.topologies import region_detectors
 
 OUTPUTS = ("num_detections:0", "detection_boxes:0", "detection_scores:0", "detection_classes:0")
 SMALL = {"shorter_side": 96, "longer_side": 160, "max_proposals": 20, "detections": 10}
@@ -71,7 +71,7 @@ def test_each_bin_is_pooled_from_its_own_maps():
     start = 1e4 * np.arange(9 * channels)
     maps = (slope[..., None] + start).astype(np.float32)[None]
     found = np.array([[0.0, 0.0, 1.0, 1.0], [0.25, 0.1, 0.5, 0.9]], np.float32)
-    pooled = rfcn.position_sensitive_pool(maps, found).numpy()
+    pooled = region_detectors.position_sensitive_pool(maps, found).numpy()
     expected = np.zeros((2, channels))
     for box, (top, left, bottom, right) in enumerate(found):
         for row in range(3):
@@ -89,5 +89,5 @@ def test_bins_are_taken_row_by_row():
     maps[0, :2, 7:, 2] = 9.0
     whole = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
     left = np.array([[0.0, 0.0, 1.0, 0.5]], np.float32)
-    assert rfcn.position_sensitive_pool(maps, whole).numpy() > 0.1
-    assert rfcn.position_sensitive_pool(maps, left).numpy() == 0
+    assert region_detectors.position_sensitive_pool(maps, whole).numpy() > 0.1
+    assert region_detectors.position_sensitive_pool(maps, left).numpy() == 0

@@ -83,13 +83,11 @@ def test_given_arrays_are_taken_by_name():
 
 def test_an_array_that_is_missing_is_named():
     read = weights.variables(0, {"a/biases": np.zeros(4)})
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"weights.*'a/bias'.*'a/biases'"):
         read("a/bias", (4,), 1.0)
-    assert str(caught.value) == "weights: no array named 'a/bias'. Did you mean 'a/biases'?"
 
 
 def test_an_array_of_another_shape_is_named():
     read = weights.variables(0, {"a/biases": np.zeros(4)})
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RequestError, match=r"a/biases.*\(4,\).*\(5,\)"):
         read("a/biases", (5,), 1.0)
-    assert str(caught.value) == "weights['a/biases']: its shape is (4,); this topology needs (5,)"

@@ -20,7 +20,7 @@ from modelzoo_runner import RequestError, accuracy, benchmark, sweep
         ({"instances": "cores"}, "Did you mean 'core'"),
         ({"batchsize": 3}, "batchsize=3.*Did you mean 'batch_size'"),
         ({"outputs": {}}, "outputs={}: names no tensor"),
-        ({"docker_image": ""}, "docker_image='': should be an image's name"),
+        ({"docker_image": ""}, "docker_image='': should be the name of an image"),
         ({"weights": "imagenet"}, "weights='imagenet'.*'pretrained', 'random' or a path"),
         ({"weights": "randon"}, "Did you mean 'random'"),
     ],

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from graphs_made import batch_of, graph_of, int8_residual, node, run
 
-from modelzoo_runner.backends.tensorflow.crashes import check_crashes
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.kernels import check_crashes
+from modelzoo_runner.backends.tensorflow.load import read_graph
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.errors import GraphError
 
 SUM = "QuantizedConv2DWithBiasSumAndReluAndRequantize"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graphs_made import GraphDef, made, placeholder, run
 
-from modelzoo_runner.backends.tensorflow import feeding, load
+from modelzoo_runner.backends.tensorflow import feeding, tensors
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import input_spec, open_step
 from modelzoo_runner.data.batches import encoded_images
@@ -44,7 +44,7 @@ def test_constants_take_the_place_of_inputs(feeds: dict[str, Any], factor: float
     before = graph_def.SerializeToString()
     fed = feeding.with_constants(graph_def, feeds)
     assert graph_def.SerializeToString() == before
-    assert load.guess_tensors(fed) == ("input:0", {"scores": "scores:0"})
+    assert tensors.guess_tensors(fed) == ("input:0", {"scores": "scores:0"})
     np.testing.assert_array_equal(run(fed, BATCH, "scores:0")[0], BATCH * factor)
     smaller = prepare(fed, input="input:0", outputs=["scores:0"]).graph_def
     np.testing.assert_array_equal(run(smaller, BATCH, "scores:0")[0], BATCH * factor)
@@ -52,9 +52,9 @@ def test_constants_take_the_place_of_inputs(feeds: dict[str, Any], factor: float
 
 def test_an_input_that_nobody_feeds_is_named_with_the_argument() -> None:
     with pytest.raises(GraphError, match=r"3 of them.*'keep_prob'"):
-        load.guess_tensors(dropout())
+        tensors.guess_tensors(dropout())
     with pytest.raises(GraphError, match=r'feeds=\{"is_training:0": ..., "keep_prob:0": ...\}'):
-        load.check_tensors(dropout(), "input:0", {"scores": "scores:0"})
+        tensors.check_tensors(dropout(), "input:0", {"scores": "scores:0"})
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_graph_is_fed_behind_its_queue() -> None:
     assert not [op for op in operations if "Queue" in op or op == "ReadFile"]
     assert "QueueDequeueManyV2" in next(iter(feeding.notes(graph_def)))
     assert input_spec(graph_def, "batch:0").input_shape == (None, 4)
-    load.check_tensors(graph_def, "batch:0", {"scores": "scores:0"})
+    tensors.check_tensors(graph_def, "batch:0", {"scores": "scores:0"})
     with open_step(graph_def, input="batch:0", outputs=["scores:0"]) as step:
         np.testing.assert_array_equal(step(BATCH)[0], BATCH * 2)
 
@@ -133,7 +133,7 @@ def test_an_iterator_is_cut_too() -> None:
 
     graph_def = feeding.without_pipeline(made(build))
     assert sorted(node.op for node in graph_def.node) == ["Placeholder", "Relu"]
-    input, outputs = load.guess_tensors(graph_def)
+    input, outputs = tensors.guess_tensors(graph_def)
     assert outputs == {"scores": "scores:0"} and input == "IteratorGetNext:0"
     with open_step(graph_def, input=input, outputs=["scores:0"]) as step:
         np.testing.assert_array_equal(step(BATCH)[0], BATCH)

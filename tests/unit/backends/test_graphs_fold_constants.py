@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.simplify import fold_constants
+from modelzoo_runner.backends.tensorflow.prepare import fold_constants
 
 BINARY = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
 UNARY = ("Neg", "Rsqrt", "Sqrt", "Square")

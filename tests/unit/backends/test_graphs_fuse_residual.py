@@ -8,8 +8,8 @@ from graphs_made import batch_of, constant, furthest, made, ops, placeholder, ru
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.prepare import prepare
+from modelzoo_runner.machine import onednn
 
 
 def block(

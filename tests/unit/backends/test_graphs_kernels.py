@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from graphs_made import classifier, graph_of, int8_residual, node, resnet_v1_50, while_loop
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels, count_int8
-from modelzoo_runner.backends.tensorflow.load import guess_tensors, read_graph
+from modelzoo_runner.backends.tensorflow.load import read_graph
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.machine import onednn
 
 
 def refusal(graph_def: object) -> str:

@@ -16,9 +16,9 @@ from graphs_made import (
 )
 
 from modelzoo_runner.backends.base import TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.session import Step, input_spec, open_step
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.machine import onednn
 
 
 def opened(graph_def: object = None, output: str = "scores:0", **options: object) -> Step:
@@ -30,7 +30,6 @@ def test_a_step_gives_the_outputs_in_the_order_asked_for() -> None:
     with open_step(classifier(), input="input:0", outputs=outputs) as step:
         assert step.input_dtype == "float32"
         assert step.input_shape == (None, 8, 8, 3)
-        assert step.output_shapes == ((None, 5), (None, 4, 4, 5), (None, 5))
         scores, inner, again = step(batch_of(3, 8, 8, 3))
     assert (scores.shape, inner.shape) == ((3, 5), (3, 4, 4, 5))
     assert scores.sum(axis=1) == pytest.approx(1.0)
@@ -139,12 +138,11 @@ def test_another_batch_size_than_a_fixed_one_is_refused() -> None:
     import tensorflow as tf
 
     graph_def = made(lambda: tf.nn.relu(placeholder(4, 3), name="output"))
-    with opened(graph_def, "output:0") as step, pytest.raises(RequestError) as error:
+    with (
+        opened(graph_def, "output:0") as step,
+        pytest.raises(RequestError, match=r"batch: .*\[4, 3\], not \[8, 3\].*batch size of 4"),
+    ):
         step(np.zeros((8, 3), "f4"))
-    assert str(error.value) == (
-        "batch: the graph takes the shape [4, 3], not [8, 3]. This graph is made for a batch size "
-        "of 4"
-    )
 
 
 def test_a_graph_may_leave_the_rank_open() -> None:
@@ -155,7 +153,6 @@ def test_a_graph_may_leave_the_rank_open() -> None:
     )
     with opened(graph_def, "output:0") as step:
         assert step.input_shape is None
-        assert step.output_shapes == (None,)
         assert step(np.ones((2, 3), "f4"))[0].shape == (2, 3)
         assert step(np.ones(2, "f4"))[0].shape == (2,)
 
@@ -177,10 +174,7 @@ def test_what_fails_while_running_is_one_sentence() -> None:
             step(np.zeros((2, 4), "f4"))
         # And the step can go on.
         assert step(np.zeros((3, 3), "f4"))[0].shape == (3, 3)
-    assert str(error.value) == (
-        "TensorFlow can't run the graph: Input to reshape is a tensor with 8 values, but the "
-        "requested shape has 9"
-    )
+    assert "8 values, but the requested shape has 9" in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__
 
@@ -217,12 +211,6 @@ def test_keyboard_interrupt_passes() -> None:
         step._run = interrupted
         with pytest.raises(KeyboardInterrupt):
             step(batch_of(1, 8, 8, 3))
-
-
-@pytest.mark.parametrize("name", ["inter_threads", "intra_threads"])
-def test_a_negative_number_of_threads_is_refused(name: str) -> None:
-    with pytest.raises(RequestError, match=f"{name}=-1: should be at least 1, or 0"):
-        opened(**{name: -1})
 
 
 def test_threads_and_bfloat16_reach_the_session() -> None:

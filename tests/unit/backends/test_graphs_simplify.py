@@ -5,8 +5,8 @@ import pytest
 from graphs_made import batch_of, graph_of, made, node, ops, placeholder, run, while_loop
 
 from modelzoo_runner.backends.tensorflow.draft import Draft
-from modelzoo_runner.backends.tensorflow.simplify import (
-    CONTROL_FLOW,
+from modelzoo_runner.backends.tensorflow.prepare import (
+    _CONTROL_FLOW,
     clear_devices,
     prune,
     remove_pass_through,
@@ -52,7 +52,7 @@ def test_one_that_is_fed_or_fetched_stays() -> None:
     assert remove_pass_through(made) == 0
 
 
-@pytest.mark.parametrize("op", sorted(CONTROL_FLOW))
+@pytest.mark.parametrize("op", sorted(_CONTROL_FLOW))
 def test_one_beside_control_flow_stays(op: str) -> None:
     behind = draft(("s", op), ("a", "Identity", "s:1"), ("out", "Relu", "a"))
     before = draft(("in", "P"), ("a", "Identity", "in"), ("out", op, "a"), fixed=("in",))

@@ -85,10 +85,10 @@ def test_functions_take_inputs_from_their_arguments() -> None:
 
 def test_nodes_that_feed_themselves_are_refused() -> None:
     assert refusal(graph_of(node("a", "Relu", "a"))).startswith(
-        "nodes feed themselves in a circle: a -> a. Only TensorFlow 1 loops may"
+        "nodes feed themselves in a cycle: a -> a. Only TensorFlow 1 loops may"
     )
     two = graph_of(node("a", "Relu", "b"), node("b", "Relu", "^a"))
-    assert refusal(two).startswith("nodes feed themselves in a circle: ")
+    assert refusal(two).startswith("nodes feed themselves in a cycle: ")
     many = [node(f"n{i}", "Relu", f"n{(i + 1) % 5000}") for i in range(5000)]
     assert " -> ... -> " in refusal(graph_of(*many))
 
@@ -97,7 +97,7 @@ def test_functions_that_call_themselves_are_refused() -> None:
     call = node("c", "StatefulPartitionedCall", "x")
     call.attr["f"].func.name = "g"
     said = refusal(with_functions(function("f", call), function("g", node("d", "f", "x"))))
-    assert said.startswith("functions call themselves in a circle: ")
+    assert said.startswith("functions call themselves in a cycle: ")
     branches = node("c", "Case", "x")
     branches.attr["branches"].list.func.add().name = "f"
     assert "f -> f" in refusal(with_functions(function("f", branches)))

@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 from graphs_made import classifier, graph_of, made, node, placeholder
 
-from modelzoo_runner.backends.tensorflow.load import check_tensors, guess_tensors, read_graph
-from modelzoo_runner.backends.tensorflow.tensors import DETECTION_ROLES, upstream
+from modelzoo_runner.backends.tensorflow.load import read_graph
+from modelzoo_runner.backends.tensorflow.tensors import (
+    DETECTION_ROLES,
+    check_tensors,
+    guess_tensors,
+    upstream,
+)
 from modelzoo_runner.errors import GraphError
 
 

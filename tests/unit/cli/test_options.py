@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import modelzoo_runner
 from modelzoo_runner.cli import options
 from modelzoo_runner.cli.main import COMMANDS
-from modelzoo_runner.legacy import run as original
+from modelzoo_runner.legacy import pipeline as original
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

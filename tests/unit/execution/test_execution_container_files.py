@@ -12,12 +12,12 @@ from modelzoo_runner.errors import DataError
 from modelzoo_runner.execution import container
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 
 
 def plan(model: str = "rfcn", **asked: Any) -> Plan:
-    found = preset.find(model)
+    found = presets.find(model)
     request = Request(kind="accuracy", **{name: str(value) for name, value in asked.items()})
     return resolve.resolve(found, request, Placement(inter_threads=1, intra_threads=1))
 

@@ -12,6 +12,7 @@ from results_made import PLAN, benchmark_result, observed
 from modelzoo_runner.errors import Interrupted, WorkerError
 from modelzoo_runner.execution import processes
 from modelzoo_runner.results.result import BenchmarkResult
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
 THREE = dataclasses.replace(PLAN, processes=3)
@@ -60,7 +61,7 @@ def test_the_verdict_is_the_worst_with_the_causes_of_each() -> None:
 def test_progress_counts_processes() -> None:
     run_one = Giving(single(0.1), single(0.1), single(0.1))
     told: list[Any] = []
-    processes.run(THREE, run_one, progress=lambda *said: told.append(said))
+    processes.run(THREE, run_one, Context(progress=lambda *said: told.append(said)))
     assert told == [("processes", number, 3) for number in range(3)]
 
 

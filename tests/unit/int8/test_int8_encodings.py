@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.int8.clipping import Range
 from modelzoo_runner.int8.encodings import Encoding, choose, tensors_to_calibrate
-from modelzoo_runner.int8.fused import Findings, FusedLayer, PassThrough
+from modelzoo_runner.int8.fused import Findings, FusedLayer
 
 
 def layer(name: str, input: str, op: str = "Conv2D", **how: Any) -> FusedLayer:
@@ -22,13 +22,13 @@ def layer(name: str, input: str, op: str = "Conv2D", **how: Any) -> FusedLayer:
 
 
 def findings(
-    *layers: FusedLayer, pass_through: tuple[PassThrough, ...] = (), positive: str = ""
+    *layers: FusedLayer, pass_through: dict[str, tuple[str, ...]] | None = None, positive: str = ""
 ) -> Findings:
     return Findings(
         layers={each.output: each for each in layers},
-        pass_through={each.name: each for each in pass_through},
+        pass_through=pass_through or {},
         float_reasons={},
-        positive=frozenset(positive.split()),
+        positive=set(positive.split()),
     )
 
 
@@ -50,8 +50,9 @@ def test_an_encoding_holds_its_range_with_and_without_sign(low: float, high: flo
 
 def test_wanted_are_the_tensors_that_will_be_integers() -> None:
     matrix = layer("matrix", "pool", op="MatMul")
-    pool = PassThrough(name="pool", op="MaxPool", inputs=("a",))
-    assert tensors_to_calibrate(findings(layer("a", "image"), matrix, pass_through=(pool,))) == [
+    assert tensors_to_calibrate(
+        findings(layer("a", "image"), matrix, pass_through={"pool": ("a",)})
+    ) == [
         "image",
         "a",
         "pool",
@@ -80,10 +81,7 @@ def test_relu6_reaches_to_six_at_most() -> None:
 
 
 def test_what_a_pooling_or_a_concatenation_joins_has_one_encoding() -> None:
-    pass_through = (
-        PassThrough(name="pool", op="MaxPool", inputs=("a",)),
-        PassThrough(name="concat", op="ConcatV2", inputs=("pool", "b")),
-    )
+    pass_through = {"pool": ("a",), "concat": ("pool", "b")}
     layers = [layer("a", "image"), layer("b", "image"), layer("c", "concat")]
     found = choose(
         findings(*layers, pass_through=pass_through, positive="a b pool concat"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from int8_made import exact_images, exact_weights, graph_of, quantized
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.int8.layers import Layer, layers
+from modelzoo_runner.machine import onednn
 
 Tensor = Any
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
-from modelzoo_runner.backends.tensorflow.load import guess_tensors
 from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.int8.quantize import quantize
 

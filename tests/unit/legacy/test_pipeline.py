@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
 from modelzoo_runner.legacy import model_args, pipeline
-from modelzoo_runner.legacy.parameters import DEFAULTS, Parameters
-from modelzoo_runner.legacy.run import run
+from modelzoo_runner.legacy.pipeline import DEFAULTS, run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 
 README = Path(__file__).parents[4] / "shared" / "reference" / "pipeline-readme.md"
@@ -72,12 +71,12 @@ needs_readme = pytest.mark.skipif(
 
 
 def translate(**given: Any) -> pipeline.Call:
-    return pipeline.translate(Parameters(**given))
+    return pipeline.translate(**given)
 
 
 def planned(call: pipeline.Call) -> Plan:
     """The plan that a call comes to, on a machine of 28 cores."""
-    found = preset.find(call.model)
+    found = presets.find(call.model)
     request = check(Request(kind=call.verb, **call.arguments), found)
     return resolve.resolve(found, request, Placement(inter_threads=1, intra_threads=28))
 
@@ -150,7 +149,7 @@ def test_a_block_whose_data_may_be_blank(block: Block) -> None:
 
     assert "data_location" not in call.arguments
     assert planned(call).data_location is None
-    assert call.notes[0].startswith("data_location is empty: the input is synthetic")
+    assert call.notes[0].was == "data_location is empty" and "synthetic" in call.notes[0].now
 
 
 @needs_readme
@@ -177,7 +176,7 @@ def test_the_recommended_runs_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("known", best_known(), ids=str)
-def test_a_recommended_run_can_be_asked_for_with_the_parameters_of_old(known: Any) -> None:
+def test_a_recommended_run_can_be_asked_for_with_the_ten_parameters(known: Any) -> None:
     call = translate(**known.parameters, data_location="/data")
     plan = planned(call)
 
@@ -198,6 +197,26 @@ def test_the_defaults_are_the_original_ones() -> None:
         notes=call.notes,
     )
     assert planned(call).batch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"precision": "fp32"}, {"batch_size": None, "warmup_steps": "10", "steps": "40"}),
+        ({"precision": "int8"}, {"allocator": "system", "steps": "40", "warmup_steps": "10"}),
+        ({"model_name": "inceptionv3", "precision": "int8"}, {"steps": "50", "batch_size": "32"}),
+        ({"model_name": "rfcn", "precision": "fp32"}, {"steps": "as many images"}),
+        ({"extra_model_args": "steps=50", "precision": "fp32"}, {"steps": None}),
+        ({"model_name": "my.pb"}, {"steps": None}),
+    ],
+)
+def test_what_the_original_took_where_nothing_is_given_is_said(
+    given: dict[str, str], why: dict[str, str | None]
+) -> None:
+    said = {note.was: note.why for note in translate(**given).notes}
+    for name, value in why.items():
+        note = said.get(f"{name} isn't given")
+        assert note is None if value is None else value in (note or "")
 
 
 def test_a_call_is_shown_as_python() -> None:
@@ -310,65 +329,42 @@ def test_an_image_of_the_original_is_left_out_and_it_says_so(image: str) -> None
     call = translate(docker_image=image)
 
     assert "docker_image" not in call.arguments
-    assert call.notes[-1] == (
-        f"docker_image={image}: holds what the original's scripts needed and not this library, so "
-        "the run doesn't happen in it."
-    )
+    (note,) = (each for each in call.notes if each.was == f"docker_image={image}")
+    assert "not run in it" in note.now and "not this library" in note.why
 
 
 def test_the_batch_size_of_ssd_mobilenet_is_ignored_as_it_was_and_it_says_so() -> None:
     call = translate(model_name="ssd-mobilenet", batch_size="64")
 
     assert call.arguments["batch_size"] == 1
-    assert any(note.startswith("batch_size=64: ") and "1.5.0" in note for note in call.notes)
+    assert any(note.was == "batch_size=64" and "1.5.0" in note.why for note in call.notes)
 
 
 @pytest.mark.parametrize(
-    ("given", "note"),
+    ("given", "was", "why"),
     [
+        ({"model_name": "inception_resnet_v2"}, "data_location is empty", "fed zeros"),
+        ({"model_name": "mobilenet_v1"}, "data_location is empty", "dummy data"),
+        ({"model_name": "rfcn"}, "data_location is empty", "needed images"),
+        ({"model_name": "inceptionv4", "data_location": "/data"}, "data_location", "ignored"),
+        ({"model_name": "resnet50", "data_location": "/data"}, "data_location", "wait for data"),
         (
-            {"model_name": "inception_resnet_v2"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range; the original fed zeros.",
-        ),
-        (
-            {"model_name": "mobilenet_v1"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range.",
-        ),
-        (
-            {"model_name": "rfcn"},
-            "data_location is empty: the input is synthetic, made from a seed, and within the "
-            "model's real range; the original needed images.",
-        ),
-        (
-            {"model_name": "inceptionv4", "data_location": "/data"},
-            "data_location: step times are of inference alone, the wait for data is told apart; "
-            "the original's benchmark of inceptionv4 ignored its data.",
-        ),
-        (
-            {"model_name": "resnet50", "data_location": "/data"},
-            "data_location: step times are of inference alone, the wait for data is told apart.",
-        ),
-        (
-            {
-                "model_name": "rfcn",
-                "data_location": "/data",
-                "benchmark_or_accuracy": "accuracy",
-            },
-            "COCO scores are by the official rules (areas in pixels, crowds, every image); the "
-            "original's were not, and legacy_scores has them as it counted.",
+            {"model_name": "rfcn", "data_location": "/data", "benchmark_or_accuracy": "accuracy"},
+            "COCO scores",
+            "legacy_scores",
         ),
     ],
 )
-def test_a_changed_meaning_is_said(given: dict[str, str], note: str) -> None:
-    assert translate(**given).notes == (note,)
+def test_a_changed_meaning_is_said(given: dict[str, str], was: str, why: str) -> None:
+    (note,) = pipeline.from_parameters(**given).notes
+    assert note.was == was and why in note.why
+    assert str(note).startswith(f"{was}: {note.now}; ")
 
 
 def test_the_accuracy_of_a_classifier_means_what_it_did() -> None:
-    call = translate(benchmark_or_accuracy="accuracy", data_location="/data")
+    call = translate(benchmark_or_accuracy="accuracy", data_location="/data", precision="fp32")
 
-    assert call.notes == ()
+    assert [note.was for note in call.notes] == ["batch_size isn't given"]
 
 
 @pytest.mark.parametrize(
@@ -479,7 +475,7 @@ def test_a_detector_takes_one_image_at_a_time(model: str) -> None:
         {},
         optional={
             "data_location": st.text(),
-            "model_name": st.sampled_from(preset.names()) | st.text(),
+            "model_name": st.sampled_from(presets.names()) | st.text(),
             "precision": st.sampled_from(["fp32", "int8"]) | st.text(),
             "batch_size": st.integers().map(str) | st.text() | st.integers(),
             "socket_id": st.integers().map(str) | st.text() | st.integers(),
@@ -504,7 +500,7 @@ def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, A
 
 
 def test_known_arguments_belong_to_known_models() -> None:
-    assert set(model_args.BY_MODEL) <= set(preset.names())
+    assert set(model_args.BY_MODEL) <= set(presets.names())
 
 
 def test_run_takes_the_ten_parameters_with_their_defaults() -> None:

@@ -36,23 +36,16 @@ def bare_system(monkeypatch, tmp_path):
 
 
 def test_absent(bare_system):
-    with pytest.raises(MissingDependency) as caught:
+    names = "libtcmalloc_minimal.so, libtcmalloc.so .*apt-get install libtcmalloc-minimal4"
+    with pytest.raises(MissingDependency, match=f"^allocator='tcmalloc': .*{names}"):
         find("tcmalloc")
-    assert str(caught.value) == (
-        "allocator='tcmalloc': none of libtcmalloc_minimal.so, libtcmalloc.so is on this system. "
-        "Install its package (Debian, Ubuntu: apt-get install libtcmalloc-minimal4), or use "
-        'allocator="system"'
-    )
     assert available() == ()
 
 
 def test_unknown():
     for ask in (find, preload):
-        with pytest.raises(RequestError) as caught:
+        with pytest.raises(RequestError, match=r"^allocator='hoard': .*system, tcmalloc, jemalloc"):
             ask("hoard")
-        assert str(caught.value) == (
-            "allocator='hoard': should be one of system, tcmalloc, jemalloc"
-        )
 
 
 def test_the_best_library_wins_and_debug_ones_are_none():

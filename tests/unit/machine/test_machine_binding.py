@@ -129,10 +129,7 @@ def test_two_runs_at_once_are_refused(one_of_several):
         with pytest.raises(BindingError) as caught, bound(placement(USABLE[0])):
             pass
         assert os.sched_getaffinity(0) == {one_of_several}
-    assert str(caught.value) == (
-        "another run in this process is under way, and two at once would move and disturb each "
-        "other: run them one after the other"
-    )
+    assert "another run in this process" in str(caught.value)
     with bound(placement(one_of_several)):
         pass  # and free again afterwards
     assert os.sched_getaffinity(0) == set(USABLE)
@@ -152,25 +149,23 @@ def test_nothing_is_touched_without_cpus_or_with_another_binding(one_of_several)
 def test_cpus_of_which_none_can_be_used():
     with pytest.raises(BindingError) as caught, bound(placement(4095)):
         pass
-    assert str(caught.value) == (
-        f"CPUs 4095: Invalid argument; this process may use {format_cpu_list(USABLE)}"
+    assert f"4095: Invalid argument; this process may use {format_cpu_list(USABLE)}" in str(
+        caught.value
     )
     assert os.sched_getaffinity(0) == set(USABLE)
 
 
 def test_cpus_of_which_some_can_be_used():
     asked = placement(USABLE[0], 4095)
-    sentence = (
-        f"CPUs {USABLE[0]},4095 were asked for; this process may use only {USABLE[0]} of them"
-    )
     with bound(asked) as binding:
-        assert binding.warnings == (sentence,)
+        (warning,) = binding.warnings
+    assert f"{USABLE[0]},4095" in warning and f"only {USABLE[0]} of them" in warning
     with (
         pytest.raises(BindingError) as caught,
         bound(dataclasses.replace(asked, strict=True)),
     ):
         pass
-    assert str(caught.value) == sentence
+    assert str(caught.value) == warning
     assert os.sched_getaffinity(0) == set(USABLE)
 
 
@@ -228,13 +223,8 @@ def test_numactls_words(monkeypatch):
 
 def test_no_numactl(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependency) as caught:
+    with pytest.raises(MissingDependency, match=r"binding='numactl': .*apt-get install numactl"):
         numactl_prefix(placement(0))
-    assert str(caught.value) == (
-        "binding='numactl': there is no program numactl on PATH. Install the system's package "
-        "numactl (Debian, Ubuntu: apt-get install numactl), or leave binding= away: the default "
-        "needs no program"
-    )
 
 
 def test_threads_are_dealt_to_the_cpus_in_turn_and_may_use_all_of_them_afterwards() -> None:
@@ -245,7 +235,7 @@ def test_threads_are_dealt_to_the_cpus_in_turn_and_may_use_all_of_them_afterward
         each.start()
     try:
         numbers = [each.native_id or 0 for each in threads]
-        with binding.dealt_anew(1):
+        with binding.pinned_in_turn(1):
             dealt = [os.sched_getaffinity(number) for number in numbers]
         assert all(len(cpus) == 1 and cpus <= usable for cpus in dealt)
         assert set.union(*dealt) == usable or len(usable) > len(numbers)

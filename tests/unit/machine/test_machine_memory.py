@@ -71,9 +71,8 @@ def test_a_node_that_is_not_there():
         pytest.skip(f"written for a machine with one or two NUMA nodes, and here are {there!r}")
     with pytest.raises(BindingError) as caught, bound_memory([0, 63]):
         pass
-    assert str(caught.value) == (
-        f"NUMA nodes 0,63: this machine has {'0' if there == '0' else '0-1'}"
-    )
+    assert str(caught.value).startswith("NUMA nodes 0,63: ")
+    assert str(caught.value).endswith(" 0" if there == "0" else " 0-1")
 
 
 REFUSED = """
@@ -108,11 +107,8 @@ def test_where_it_is_refused_the_fallback_is_stated(node, errno, reason):
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     if "prctl" in child.stderr:
         pytest.skip("system calls can't be filtered here")
-    said = (
-        f"memory can't be bound to node 0: {reason}. It comes from the node of the CPU that "
-        "touches it first, which the binding to CPUs makes the same in most cases\n"
-    )
-    assert child.stdout == said + said
+    warning, error = child.stdout.splitlines()
+    assert warning == error and f"can't be bound to node 0: {reason}. " in warning
 
 
 def test_a_processor_whose_calls_are_not_known(monkeypatch):

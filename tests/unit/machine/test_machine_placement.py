@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from machine_trees import MACHINES, ZOO, regular, write
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine.placement import choose
 from modelzoo_runner.machine.topology import read
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Threads
 
 
@@ -43,9 +44,9 @@ SCRIPTS = {
     ("inception_resnet_v2", "fp32"): ((2, 28), (2, 56), (28, 56), (28, 56), 4),
     ("inception_resnet_v2", "int8"): (*D, (28, 56), (28, 56), 4),
     ("faster_rcnn", "fp32"): (*D, (28, 56), (28, 56), 4),
-    ("faster_rcnn", "int8"): ((2, 28), (2, 56), (28, 56), (28, 28), 4),
+    ("faster_rcnn", "int8"): ((2, 28), (2, 56), (28, 56), (28, 56), 4),
     ("rfcn", "fp32"): (*D, (28, 56), (28, 56), 4),
-    ("rfcn", "int8"): (*D, (28, 28), (28, 28), 4),
+    ("rfcn", "int8"): (*D, (28, 56), (28, 56), 4),
     ("ssd-mobilenet", "fp32"): ((2, 28), (2, 56), (28, 56), (28, 56), 4),
     ("ssd-mobilenet", "int8"): ((2, 28), (2, 56), (28, 56), (56, 56), 4),
 }
@@ -54,7 +55,7 @@ SCRIPTS = {
 @pytest.mark.parametrize(("model", "precision"), SCRIPTS)
 def test_the_scripts_rule_row_by_row(zoo, model, precision):
     on_socket, on_machine, omp, omp_accuracy, omp_four = SCRIPTS[model, precision]
-    threads = preset.find(model).threads.get(precision, Threads())
+    threads = presets.find(model).threads.get(precision, Threads())
     for wish, counts, turn in (({"socket_id": 0}, on_socket, 0), ({}, on_machine, 1)):
         placed = choose(zoo, threads, **wish)
         assert (placed.inter_threads, placed.intra_threads) == counts
@@ -224,17 +225,17 @@ IMPOSSIBLE = [
     (
         {"socket_id": -2},
         RequestError,
-        "socket_id=-2: give an id (0, 1, ...), or None (or -1) for all",
+        "socket_id=-2: give an id",
     ),
     (
         {"socket_id": "0"},
         RequestError,
-        "socket_id='0': give an id (0, 1, ...), or None (or -1) for all",
+        "socket_id='0': give an id",
     ),
     (
         {"socket_id": True},
         RequestError,
-        "socket_id=True: give an id (0, 1, ...), or None (or -1) for all",
+        "socket_id=True: give an id",
     ),
     (
         {"num_cores": 0},
@@ -270,9 +271,7 @@ def test_impossible_wishes(zoo, wishes, error, message):
 def test_a_socket_of_which_nothing_is_left(machine):
     with pytest.raises(BindingError) as caught:
         choose(machine("part_of_a_socket"), socket_id=1)
-    assert str(caught.value) == (
-        "socket_id=1: no usable CPU is left; usable by this process: CPUs 4-7,60-63 on socket 0"
-    )
+    assert re.search("socket_id=1: .*usable .*CPUs 4-7,60-63 on socket 0", str(caught.value))
 
 
 def test_oversubscription_is_a_warning_and_with_strict_an_error(zoo):
@@ -300,20 +299,16 @@ def test_the_default_keeps_within_the_quota(machine):
 
 
 def test_more_threads_than_the_quota_feeds(machine):
-    assert choose(machine("quota"), num_cores=4).warnings == (
-        "a control group gives this process 2.5 CPUs of time and 4 threads want one each: the run "
-        "will be throttled, and its slow steps say nothing about the model",
-    )
+    (warning,) = choose(machine("quota"), num_cores=4).warnings
+    assert "2.5 CPUs" in warning and "4 busy threads: the run will be throttled" in warning
 
 
 def test_less_than_one_cpu_of_time(machine):
     half = dataclasses.replace(machine("quota"), quota=0.5)
     placed = choose(half)
     assert placed.cpus == (0,)
-    assert placed.warnings == (
-        "a control group gives this process 0.5 CPUs of time and 1 thread wants one: the run "
-        "will be throttled, and its slow steps say nothing about the model",
-    )
+    (warning,) = placed.warnings
+    assert "0.5 CPUs" in warning and "1 busy thread: the run will be throttled" in warning
 
 
 PRESET_ENV = {"KMP_BLOCKTIME": "1", "KMP_SETTINGS": "1"}

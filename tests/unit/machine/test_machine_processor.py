@@ -91,17 +91,10 @@ def test_bfloat16(found, how):
 def test_a_bfloat16_run_says_what_the_processor_lacks():
     assert bfloat16_warnings({"avx512f", "amx_bf16"}) == bfloat16_warnings({"bf16"}) == ()
     (said,) = bfloat16_warnings({"avx2", "avx512f"})
-    assert said == (
-        "bfloat16 is emulated: this processor has neither avx512_bf16 nor amx_bf16 nor bf16, so "
-        "oneDNN converts to float32 and back, which takes time instead of saving it"
-    )
-    with pytest.raises(BindingError) as raised:
+    lacks = "neither avx512_bf16 nor amx_bf16 nor bf16"
+    assert said.startswith("bfloat16 is emulated: ") and lacks in said
+    with pytest.raises(BindingError, match=f'^precision="bfloat16": .*{lacks}, nor avx512f'):
         bfloat16_warnings({"avx2", "fma"})
-    assert str(raised.value) == (
-        'precision="bfloat16": this processor has neither avx512_bf16 nor amx_bf16 nor bf16, nor '
-        "avx512f to emulate them with, so the graph would run in float32 without a word. Use "
-        'precision="fp32" or "int8" here, or a processor with one of them'
-    )
 
 
 def test_speed_is_of_the_cpus_asked_for(root):

@@ -88,23 +88,18 @@ def test_cores_per_instance_that_can_not_be(value: object) -> None:
 @pytest.mark.parametrize(
     ("instances", "size", "said"),
     [
-        (9, None, "instances=9: the run may use 8 physical cores (CPUs 0-7), and no two instances "
-         "share one; ask for 8 or fewer"),
-        (5, 2, "instances=5, cores_per_instance=2: the run may use 8 physical cores (CPUs 0-7), "
-         "and no two instances share one; ask for 4 or fewer"),
-        (None, 9, "cores_per_instance=9: the run may use 8 physical cores (CPUs 0-7), and no two "
-         "instances share one; ask for 8 or fewer cores each"),
-        ("socket", 5, "cores_per_instance=5: with instances='socket' the smallest socket has 4 "
-         "usable physical cores"),
-        ("core", 2, "cores_per_instance=2: with instances='core' the smallest core has 1 usable "
-         "physical core"),
+        (9, None, "instances=9: .*8 physical cores (CPUs 0-7).*8 or fewer"),
+        (5, 2, "instances=5, cores_per_instance=2: .*8 physical cores (CPUs 0-7).*4 or fewer"),
+        (None, 9, "cores_per_instance=9: .*8 physical cores (CPUs 0-7).*8 or fewer cores each"),
+        ("socket", 5, "cores_per_instance=5: .*instances='socket'.*4 usable physical cores"),
+        ("core", 2, "cores_per_instance=2: .*instances='core'.*1 usable physical core"),
     ],
-)  # fmt: skip
+)
 def test_more_than_there_is(
     instances: splitting.Instances | None, size: int | None, said: str
 ) -> None:
     here = machine()
-    with pytest.raises(BindingError, match=f"^{re.escape(said)}$"):
+    with pytest.raises(BindingError, match=re.sub(r"([()])", r"\\\1", f"^{said}$")):
         splitting.split(here, here.usable, instances, size)
 
 

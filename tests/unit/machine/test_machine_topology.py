@@ -115,11 +115,9 @@ def test_the_smallest_quota_of_all_parents_binds(tmp_path):
 
 def test_no_cpu_left_says_what_excludes_what(tmp_path):
     root = write(MACHINES["part_of_a_socket"], tmp_path)
-    with pytest.raises(BindingError) as caught:
+    excluded = "online '0-111', affinity '0-1', control group '4-7,60-63'"
+    with pytest.raises(BindingError, match=excluded):
         read(root, affinity=[0, 1])
-    assert str(caught.value) == (
-        "no CPU is left for this process: online '0-111', affinity '0-1', control group '4-7,60-63'"
-    )
 
 
 def test_a_smaller_part_of_the_same_machine(tmp_path):
@@ -133,15 +131,14 @@ def test_a_smaller_part_of_the_same_machine(tmp_path):
 @pytest.mark.parametrize(
     ("cpus", "message"),
     [
-        ([0, 112], "cpus='0,112': 112 can't be used; usable by this process: 0-111"),
-        ([], "cpus='': the list is empty; usable by this process: 0-111"),
+        ([0, 112], "^cpus='0,112': 112 .*usable by this process: 0-111$"),
+        ([], "^cpus='': .*empty; usable by this process: 0-111$"),
     ],
 )
 def test_a_part_that_is_not_there(tmp_path, cpus, message):
     found = read(write(ZOO, tmp_path))
-    with pytest.raises(BindingError) as caught:
+    with pytest.raises(BindingError, match=message):
         found.restricted(cpus)
-    assert str(caught.value) == message
 
 
 def test_without_lists_the_folders_are_counted(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -49,64 +50,19 @@ def test_what_can_not_be_read_is_not_held_against_a_run():
 
 
 CAUSES = [
-    (
-        {"slept_seconds": 30.0},
-        "invalid",
-        "the machine slept for 30.0 s: measure again",
-    ),
-    (
-        {"cpus_lost": (2, 3)},
-        "invalid",
-        "CPU 2-3 was taken from this process during the run: see who changes CPU sets or takes "
-        "CPUs offline here, and measure again",
-    ),
-    (
-        {"throttled_periods": 40, "throttled_seconds": 2.0},
-        "invalid",
-        "a CPU quota held the run up for 2.0 s of 10.0: use fewer threads (num_cores=), or raise "
-        "the control group's quota",
-    ),
-    (
-        {"throttled_periods": 1, "throttled_seconds": 0.05},
-        "noisy",
-        "a CPU quota held the run up in 1 periods: use fewer threads (num_cores=), or raise the "
-        "control group's quota",
-    ),
-    (
-        {"others_seconds": 12.0},
-        "invalid",
-        "other processes took 30% of the CPUs' time: end them, or choose other CPUs (cpus=)",
-    ),
-    (
-        {"others_seconds": 4.0},
-        "noisy",
-        "other processes took 10% of the CPUs' time: end them, or choose other CPUs (cpus=)",
-    ),
+    ({"slept_seconds": 30.0}, "invalid", "suspended for 30.0 s"),
+    ({"cpus_lost": (2, 3)}, "invalid", "CPU 2-3 became unavailable"),
+    ({"throttled_periods": 40, "throttled_seconds": 2.0}, "invalid", "quota .* 2.0 s of 10.0"),
+    ({"throttled_periods": 1, "throttled_seconds": 0.05}, "noisy", "quota .* in 1 periods"),
+    ({"others_seconds": 12.0}, "invalid", "other processes took 30%"),
+    ({"others_seconds": 4.0}, "noisy", "other processes took 10%"),
     ({"others_seconds": 2.0}, "valid", None),
-    (
-        {"steal_seconds": 8.0},
-        "invalid",
-        "the hypervisor took 20% of the CPUs' time: measure again, or on a machine of your own",
-    ),
-    (
-        {"steal_seconds": 0.8},
-        "noisy",
-        "the hypervisor took 2% of the CPUs' time: measure again, or on a machine of your own",
-    ),
+    ({"steal_seconds": 8.0}, "invalid", "hypervisor took 20%"),
+    ({"steal_seconds": 0.8}, "noisy", "hypervisor took 2%"),
     ({"steal_seconds": 0.4}, "valid", None),
-    (
-        {"major_faults": 101},
-        "noisy",
-        "101 pages were read from disk: the memory is short; use a smaller batch_size, or end "
-        "what else uses memory",
-    ),
+    ({"major_faults": 101}, "noisy", "101 pages were read from disk"),
     ({"major_faults": 100}, "valid", None),
-    (
-        {"mhz": (2400.0, 3000.0)},
-        "noisy",
-        "the clock frequency was between 2400 and 3000 MHz: fix it (governor performance, turbo "
-        "off), or measure longer (min_seconds=)",
-    ),
+    ({"mhz": (2400.0, 3000.0)}, "noisy", "between 2400 and 3000 MHz"),
     ({"mhz": (2800.0, 3000.0)}, "valid", None),
 ]
 
@@ -115,7 +71,8 @@ CAUSES = [
 def test_causes_and_their_limits(more, verdict, cause):
     judged = judge(STEADY, counted(**more))
     assert judged.verdict == verdict
-    assert judged.causes == (() if cause is None else (cause,))
+    assert len(judged.causes) == (cause is not None)
+    assert cause is None or re.search(cause, judged.causes[0])
 
 
 def test_the_worst_cause_comes_first():
@@ -127,19 +84,15 @@ def test_the_worst_cause_comes_first():
 def test_steps_that_spread():
     judged = judge([0.1, 0.2] * 25, counted())
     assert judged.verdict == "noisy"
-    assert judged.causes == (
-        "the steps spread by 34% of their mean (limit 10%): compare medians, or measure longer "
-        "(min_seconds=)",
-    )
+    (cause,) = judged.causes
+    assert "spread by 34% of their mean (limit 10%)" in cause
 
 
 def test_steps_that_drift():
     judged = judge([0.100 + 0.0003 * index for index in range(50)], counted())
     assert judged.verdict == "noisy"
-    assert judged.causes == (
-        "the medians of 5 parts of the run differ by 12% (limit 10%): use more warmup_steps, or "
-        "measure longer (min_seconds=)",
-    )
+    (cause,) = judged.causes
+    assert "medians of 5 parts of the run differ by 12% (limit 10%)" in cause
 
 
 def test_slow_steps_are_tied_to_what_coincided():
@@ -167,14 +120,11 @@ def test_many_slow_steps_are_noise_and_the_common_cause_is_named():
     seconds = [0.12 if index % 10 == 0 else 0.1 for index in range(100)]
     windows = (Window(steps=100, others=0.1),)
     judged = judge(seconds, counted(windows=windows))
-    assert judged.causes == (
-        "10 of 100 steps were unusually slow; 10 of them coincided with: other processes",
-    )
+    (cause,) = judged.causes
+    assert "10 of 100 steps" in cause and "10 of them coincided with: other processes" in cause
     assert len(judged.slow_steps) == 10
-    judged = judge(seconds, counted())
-    assert judged.causes == (
-        "10 of 100 steps were unusually slow, and nothing that is counted coincided with them",
-    )
+    (cause,) = judge(seconds, counted()).causes
+    assert "nothing that is counted coincided" in cause
 
 
 def test_the_slowest_ten_are_listed():

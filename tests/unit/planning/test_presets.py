@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import preset, presets
 
 NAMES = (
     "faster_rcnn",
@@ -118,11 +118,9 @@ THREADS = {
     ("mobilenet_v1", "fp32"): preset.Threads(inter_threads=2),
     ("mobilenet_v1", "int8"): INT8,
     ("faster_rcnn", "fp32"): DEFAULT,
-    ("faster_rcnn", "int8"): preset.Threads(
-        inter_threads=2, omp_from_accuracy="cores", allocator="tcmalloc"
-    ),
+    ("faster_rcnn", "int8"): preset.Threads(inter_threads=2, allocator="tcmalloc"),
     ("rfcn", "fp32"): DEFAULT,
-    ("rfcn", "int8"): preset.Threads(omp_from="cores", allocator="tcmalloc"),
+    ("rfcn", "int8"): INT8,
     ("ssd-mobilenet", "fp32"): preset.Threads(inter_threads=2),
     ("ssd-mobilenet", "int8"): preset.Threads(
         inter_threads=2, omp_from_accuracy="logical_cpus", allocator="tcmalloc"
@@ -146,12 +144,12 @@ PAIRS = [(name, precision) for name in NAMES for precision in ("fp32", "int8")]
 
 
 def test_these_are_all_the_models() -> None:
-    assert preset.names() == NAMES
+    assert presets.names() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_with_both_precisions_and_a_topology(name: str) -> None:
-    found = preset.find(name)
+    found = presets.find(name)
 
     assert found.name == name
     assert found.precisions == ("fp32", "int8")
@@ -162,7 +160,7 @@ def test_reads_with_both_precisions_and_a_topology(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_tensors(name: str, precision: str) -> None:
-    found = preset.find(name)
+    found = presets.find(name)
     graph = found.graph[precision]
 
     if found.task == "classification":
@@ -175,7 +173,7 @@ def test_tensors(name: str, precision: str) -> None:
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_recommended_runs(name: str, precision: str) -> None:
-    runs = preset.find(name).run[precision]
+    runs = presets.find(name).run[precision]
 
     assert list(runs) == ["throughput", "latency", "accuracy"]
     assert RUNS[name, precision] == tuple(
@@ -185,7 +183,7 @@ def test_recommended_runs(name: str, precision: str) -> None:
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_published_scores_and_where_they_stand(name: str, precision: str) -> None:
-    found = preset.find(name)
+    found = presets.find(name)
     graph = found.graph[precision]
 
     assert list(graph.published) == SCORE_NAMES[found.task]
@@ -195,12 +193,12 @@ def test_published_scores_and_where_they_stand(name: str, precision: str) -> Non
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_threads(name: str, precision: str) -> None:
-    assert preset.find(name).threads.get(precision, DEFAULT) == THREADS[name, precision]
+    assert presets.find(name).threads.get(precision, DEFAULT) == THREADS[name, precision]
 
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_environment(name: str, precision: str) -> None:
-    env = dict(preset.find(name).env[precision])
+    env = dict(presets.find(name).env[precision])
 
     assert env.pop("KMP_BLOCKTIME") == BLOCKTIMES[name][precision == "int8"]
     affinity = env.pop("KMP_AFFINITY", None)
@@ -211,7 +209,7 @@ def test_environment(name: str, precision: str) -> None:
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
 def test_files_can_be_fetched_safely(name: str, precision: str) -> None:
-    files = preset.find(name).graph[precision].files
+    files = presets.find(name).graph[precision].files
 
     assert files
     assert len({file.url for file in files}) == len(files)
@@ -231,7 +229,7 @@ def test_files_can_be_fetched_safely(name: str, precision: str) -> None:
 
 def test_one_hash_belongs_to_one_file() -> None:
     files = chain.from_iterable(
-        graph.files for found in preset.every() for graph in found.graph.values()
+        graph.files for found in presets.every() for graph in found.graph.values()
     )
     names: dict[str, set[str]] = {}
     for file in files:
@@ -258,7 +256,7 @@ def test_one_hash_belongs_to_one_file() -> None:
 def test_the_newest_place_comes_first(name: str, prefixes: tuple[str, ...]) -> None:
     bucket = "https://storage.googleapis.com/intel-optimized-tensorflow/models/"
 
-    urls = [file.url for file in preset.find(name).graph["fp32"].files]
+    urls = [file.url for file in presets.find(name).graph["fp32"].files]
 
     assert tuple(re.sub("[^/]*$", "", url.removeprefix(bucket)) for url in urls) == prefixes
 
@@ -302,7 +300,7 @@ PREPROCESS = {
 def test_preprocessing_and_labels(name: str) -> None:
     preprocess, label_offset, value_range = PREPROCESS[name]
 
-    found = preset.find(name)
+    found = presets.find(name)
 
     assert found.preprocess == preprocess
     assert found.preprocess.value_range == pytest.approx(value_range)
@@ -311,7 +309,7 @@ def test_preprocessing_and_labels(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(PREPROCESS)))
 def test_a_detector_preprocesses_in_its_graph(name: str) -> None:
-    found = preset.find(name)
+    found = presets.find(name)
 
     assert found.task == "detection"
     assert found.preprocess is None

@@ -6,7 +6,7 @@ import pytest
 
 from modelzoo_runner.errors import RequestError, UnknownModel
 from modelzoo_runner.planning.recommended import BestKnown, best_known
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Run
 
 
@@ -36,7 +36,7 @@ def test_those_of_one_precision() -> None:
     known = best_known(precision="int8")
 
     assert {each.precision for each in known} == {"int8"}
-    assert {each.model for each in known} == set(preset.names())
+    assert {each.model for each in known} == set(presets.names())
 
 
 def test_the_parameters_of_old() -> None:

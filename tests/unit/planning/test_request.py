@@ -12,12 +12,12 @@ from modelzoo_runner import accuracy, benchmark
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import preset
+from modelzoo_runner.values import presets
 
 
 def checked(**asked: Any) -> Request:
     asked.setdefault("kind", "benchmark")
-    return check(Request(**asked), preset.find("resnet50"))
+    return check(Request(**asked), presets.find("resnet50"))
 
 
 COUNT = "whole number of at least {}"
@@ -83,7 +83,7 @@ def test_accuracy_needs_data() -> None:
 
 
 def test_a_timeout_needs_a_child() -> None:
-    with pytest.raises(RequestError, match="timeout: only a child"):
+    with pytest.raises(RequestError, match=r"timeout=.* needs a process"):
         checked(timeout=5, isolation="none")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.request import Request, check
-from modelzoo_runner.values import codec, preset
+from modelzoo_runner.values import codec, preset, presets
 from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
 
 PLACEMENT = Placement(inter_threads=1, intra_threads=4, why={"intra_threads": "machine"})
@@ -19,7 +19,7 @@ PLACEMENT = Placement(inter_threads=1, intra_threads=4, why={"intra_threads": "m
 
 def plan(**asked: Any) -> Plan:
     asked.setdefault("kind", "benchmark")
-    model = preset.find(asked.pop("model", "resnet50"))
+    model = presets.find(asked.pop("model", "resnet50"))
     return resolve.resolve(model, check(Request(**asked), model), PLACEMENT)
 
 
@@ -57,7 +57,7 @@ def test_the_three_sources_of_a_graph(weights: str, source: str) -> None:
     assert plan(weights=weights).graph.source == source
 
 
-DETECTOR = preset.find("ssd-mobilenet")
+DETECTOR = presets.find("ssd-mobilenet")
 PREPARES = preset.PreprocessGraph(
     files=(preset.RemoteFile(url="https://example.org/small.pb"),), input="in:0", output="out:0"
 )
@@ -117,7 +117,7 @@ def test_numpy_integers_are_numbers() -> None:
 
 
 def test_a_random_int8_graph_has_the_tensors_of_the_float_one() -> None:
-    model = preset.find("resnet50")
+    model = presets.find("resnet50")
     moved = dataclasses.replace(model.graph["int8"], input="elsewhere:0")
     model = dataclasses.replace(model, graph={**model.graph, "int8": moved})
     for weights, input in (("random", "input:0"), ("a.pb", "elsewhere:0")):
@@ -128,7 +128,7 @@ def test_a_random_int8_graph_has_the_tensors_of_the_float_one() -> None:
 
 
 def test_a_preset_without_an_int8_graph_has_a_random_one() -> None:
-    model = preset.find("resnet50")
+    model = presets.find("resnet50")
     model = dataclasses.replace(model, graph={"fp32": model.graph["fp32"]}, run={})
     request = Request(kind="benchmark", weights="random", precision="int8")
     resolved = resolve.resolve(model, check(request, model), PLACEMENT)
@@ -138,7 +138,7 @@ def test_a_preset_without_an_int8_graph_has_a_random_one() -> None:
 
 
 def test_a_preset_with_an_int8_graph_only_runs_that() -> None:
-    model = preset.find("resnet50")
+    model = presets.find("resnet50")
     model = dataclasses.replace(model, graph={"int8": model.graph["int8"]})
     request = Request(kind="benchmark", weights="random", precision="int8")
     assert resolve.resolve(model, check(request, model), PLACEMENT).graph.input == "input:0"
@@ -150,7 +150,7 @@ def test_a_run_in_a_container() -> None:
         plan(docker_image="mine:1", isolation="none")
 
 
-@pytest.mark.parametrize("name", preset.names())
+@pytest.mark.parametrize("name", presets.names())
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("kind", ["benchmark", "accuracy"])
 def test_every_preset_resolves_and_its_plan_travels(name: str, precision: str, kind: Any) -> None:

@@ -37,11 +37,11 @@ def test_processes_have_an_interval() -> None:
 def test_comparisons_and_ab_tests() -> None:
     frame = compare(of_processes(0.1, 0.1001), of_processes(0.05, 0.05)).to_dataframe()
     assert frame["verdict"][0] == "faster" and frame["ratio"][0] == pytest.approx(2, rel=1e-2)
-    turns = ab_result([1.0, 1.1], 5).to_dataframe()
-    assert len(turns) == 10
-    slower = turns.groupby("side")["throughput_examples_per_second"].median()
+    rounds = ab_result([1.0, 1.1], 5).to_dataframe()
+    assert len(rounds) == 10
+    slower = rounds.groupby("side")["throughput_examples_per_second"].median()
     assert slower["b"] < slower["a"]
-    assert set(turns[turns["round"] == 0]["place"]) == {0, 1}
+    assert set(rounds[rounds["round"] == 0]["side"]) == {"a", "b"}
 
 
 def test_csv_is_read_back(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def test_another_distributions_are_found_by_their_entry_points(
     monkeypatch.delitem(backends.BACKENDS, "fake")
     monkeypatch.delitem(tasks.TASKS, "mean")
     assert backends.find("fake").NAME == "fake"
+    assert backends.name_for("model.fake") == "fake"
+    assert backends.name_for("model.onnx") == "onnxruntime"
+    assert backends.name_for("model.pb") == backends.name_for("folder") == "tensorflow"
     assert tasks.find("mean").DATA_FORM == "text files of numbers"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import modelzoo_runner
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import preset, presets
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 
@@ -45,3 +46,10 @@ def test_every_public_function_that_had_it_takes_it(name: str) -> None:
     assert "trust" not in inspect.signature(function).parameters
     with pytest.raises(RequestError, match="former name"):
         function("m", trust=True, allow_unsafe_ops=True)
+
+
+def test_a_preset_is_read_by_the_former_name_too() -> None:
+    with pytest.warns(DeprecationWarning, match="presets"):
+        assert preset.read is presets.read
+    with pytest.raises(AttributeError, match="no attribute 'fetch'"):
+        _ = preset.fetch

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import PresetError, UnknownModel
-from modelzoo_runner.values import codec, preset
+from modelzoo_runner.values import codec, preset, presets
 
 CLASSIFIER = """
 task = "classification"
@@ -63,7 +63,7 @@ def written(tmp_path: Path) -> Any:
 
 
 def test_reads_what_the_file_says(written: Any) -> None:
-    found = preset.read(written(CLASSIFIER))
+    found = presets.read(written(CLASSIFIER))
 
     assert found == preset.Preset(
         name="tiny",
@@ -88,11 +88,11 @@ def test_reads_what_the_file_says(written: Any) -> None:
 
 
 def test_reads_a_path_given_as_text(written: Any) -> None:
-    assert preset.read(str(written(DETECTOR))).name == "tiny"
+    assert presets.read(str(written(DETECTOR))).name == "tiny"
 
 
 def test_a_detector_needs_no_preprocessing(written: Any) -> None:
-    assert preset.read(written(DETECTOR)).preprocess is None
+    assert presets.read(written(DETECTOR)).preprocess is None
 
 
 def test_a_graph_of_its_own_can_prepare_a_detectors_images(written: Any) -> None:
@@ -102,7 +102,7 @@ files = [{ url = "https://example.org/small.pb" }]
 input = "image_tensor:0"
 output = "Preprocessor/sub:0"
 """
-    assert preset.read(written(DETECTOR + table)).graph["int8"].preprocess_graph == (
+    assert presets.read(written(DETECTOR + table)).graph["int8"].preprocess_graph == (
         preset.PreprocessGraph(
             files=(preset.RemoteFile(url="https://example.org/small.pb"),),
             input="image_tensor:0",
@@ -111,7 +111,7 @@ output = "Preprocessor/sub:0"
     )
     path = written(CLASSIFIER + table.replace("int8", "fp32"))
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
     assert str(caught.value) == (
         f"{path}: table [graph.fp32.preprocess_graph]: only for detectors; how a classifier's "
         "images are prepared is said in [preprocess]"
@@ -119,12 +119,12 @@ output = "Preprocessor/sub:0"
 
 
 def test_a_file_can_give_the_model_another_name(written: Any) -> None:
-    assert preset.read(written('name = "other"\n' + DETECTOR)).name == "other"
+    assert presets.read(written('name = "other"\n' + DETECTOR)).name == "other"
 
 
-@pytest.mark.parametrize("name", preset.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_what_was_read_survives_json(name: str) -> None:
-    found = preset.find(name)
+    found = presets.find(name)
 
     assert codec.from_dict(codec.to_dict(found), preset.Preset) == found
 
@@ -144,7 +144,7 @@ def test_what_was_read_survives_json(name: str) -> None:
 )
 def test_an_unknown_model_is_answered_with_near_names(name: str, answer: str) -> None:
     with pytest.raises(UnknownModel) as caught:
-        preset.find(name)
+        presets.find(name)
 
     said = str(caught.value)
     assert f"model={name!r}" in said and ".keras" in said and answer in said
@@ -153,7 +153,7 @@ def test_an_unknown_model_is_answered_with_near_names(name: str, answer: str) ->
 @pytest.mark.parametrize("name", ["../presets/resnet50", "resnet50.toml", "", "resnet50\n"])
 def test_a_name_is_not_a_path(name: str) -> None:
     with pytest.raises(UnknownModel):
-        preset.find(name)
+        presets.find(name)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_is_wrong_is_said_with_file_table_and_key(
     path = written(CLASSIFIER.replace(old, new, 1))
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value) == f"{path}: {problem}"
 
@@ -290,7 +290,7 @@ def test_a_classifier_needs_its_preprocessing(written: Any) -> None:
     path = written(CLASSIFIER[: CLASSIFIER.index("[preprocess]")])
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value) == f"{path}: table [preprocess]: a classification model needs it"
 
@@ -299,7 +299,7 @@ def test_a_preset_without_a_graph(written: Any) -> None:
     path = written('task = "detection"\n[graph]\n')
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value) == (
         f"{path}: table [graph]: needs at least one precision, as in [graph.fp32]"
@@ -310,7 +310,7 @@ def test_a_detector_needs_all_four_outputs(written: Any) -> None:
     path = written(DETECTOR.replace('num_detections = "n:0"\n', "").replace("_boxes", "_rects"))
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value) == (
         f"{path}: graph.int8.outputs: a detection model needs the roles num_detections, "
@@ -323,7 +323,7 @@ def test_every_problem_is_told_with_the_file(written: Any) -> None:
     path = written(CLASSIFIER.replace("batch_size = 4", "batch_sise = 4"))
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value).splitlines() == [
         f"{path}: table [run.fp32.throughput]: unknown key 'batch_sise'; the nearest valid key is "
@@ -336,7 +336,7 @@ def test_what_is_not_toml(written: Any) -> None:
     path = written("task = classification")
 
     with pytest.raises(PresetError) as caught:
-        preset.read(path)
+        presets.read(path)
 
     assert str(caught.value) == (
         f"{path}: can't be read as TOML: Invalid value (at line 1, column 8)"
@@ -348,14 +348,14 @@ def test_what_is_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(PresetError, match=r"graph\.pb: can't be read as TOML: 'utf-8' codec"):
-        preset.read(path)
+        presets.read(path)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "absent.toml"
 
     with pytest.raises(PresetError, match=r"absent\.toml: can't be read as TOML: .*No such file"):
-        preset.read(path)
+        presets.read(path)
 
 
 @given(

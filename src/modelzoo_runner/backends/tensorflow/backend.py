@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
-from modelzoo_runner.backends.tensorflow import feeding, kernels, prepare, session, thread_pools
+from modelzoo_runner.backends.tensorflow import (
+    feeding,
+    kernels,
+    prepare,
+    session,
+    tensors,
+    thread_pools,
+)
 from modelzoo_runner.backends.tensorflow import load as loading
 from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 NAME = "tensorflow"
-SUFFIXES = (".pb", ".pbtxt")
+SUFFIXES = (".pb", ".pbtxt", ".keras", ".h5", ".hdf5", ".meta", ".index")
 
 READ_WHEN_LOADED = ("DNNL_", "EIGEN_", "ITEX_", "MKL_", "ONEDNN_", "TF_", "XLA_")
 """Prefixes of the variables that TensorFlow or oneDNN read when they are loaded or first used, and
@@ -27,15 +34,15 @@ keep. By experiment on TensorFlow 2.21: `TF_ENABLE_ONEDNN_OPTS`, `TF_CPP_MIN_LOG
 
 
 def blocker(placement: Placement) -> str | None:
-    """Why this process can't honour the placement any more, or `None`."""
+    """Why this process can't honor the placement any more, or `None`."""
     too_late = variables_read(placement.env, os.environ)
     if too_late:
         return f"this process has read {', '.join(too_late)} already"
-    if thread_pools.lost():
+    if thread_pools.lost_in_fork():
         return "this process was forked from one that had TensorFlow's threads, and has none"
-    if not thread_pools.made():
+    if not thread_pools.initialized():
         return None
-    have = thread_pools.known()
+    have = thread_pools.configured()
     if have is None:
         return "TensorFlow's thread pools were made here before, by other code"
     asked = (placement.inter_threads, placement.intra_threads)
@@ -85,15 +92,15 @@ class Model:
         self, outputs: Mapping[str, str] | None = None
     ) -> tuple[str, Mapping[str, str]]:
         """The input and the outputs (role: tensor) of a graph that nobody described."""
-        return loading.guess_tensors(self.graph_def, outputs)
+        return tensors.guess_tensors(self.graph_def, outputs)
 
     def present_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
         """Those of the outputs whose node the graph has."""
-        return loading.present_outputs(self.graph_def, outputs)
+        return tensors.present_outputs(self.graph_def, outputs)
 
     def check_tensors(self, input: str, outputs: Mapping[str, str]) -> None:
         """Nothing, if the graph can be fed and fetched there."""
-        loading.check_tensors(self.graph_def, input, outputs)
+        tensors.check_tensors(self.graph_def, input, outputs)
 
     def with_feeds(self, feeds: Mapping[str, Any]) -> Model:
         """The graph with constants in place of these inputs."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.tensorflow.draft import Draft, data
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,11 @@ def _step(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine | None
     if value is None or (node.op == "BiasAdd" and not is_first):
         return None
     if node.op == "BiasAdd":
-        return _Affine(None, value.astype("f8")) if _format(node) == _format(layer.node) else None
+        return (
+            _Affine(None, value.astype("f8"))
+            if data_format(node) == data_format(layer.node)
+            else None
+        )
     other = _per_channel(value.astype("f8"), layer)
     if other is None:
         return None
@@ -135,7 +139,7 @@ def _step(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine | None
 def _batch_norm(draft: Draft, layer: _Layer, node: NodeDef, of: str) -> _Affine | None:
     # Absent means true: the operation's default.
     trains = "is_training" not in node.attr or node.attr["is_training"].b
-    if trains or data(node.input[0]) != of or _format(node) != _format(layer.node):
+    if trains or data(node.input[0]) != of or data_format(node) != data_format(layer.node):
         return None
     values = [draft.constant(tensor) for tensor in node.input[1:5]]
     if any(value is None or value.shape != (layer.channels,) for value in values):
@@ -191,7 +195,7 @@ def _layer(draft: Draft, node: NodeDef) -> _Layer | None:
         channels = weights.shape[0 if stated(node, "transpose_b").b else 1]
         return _Layer(node, weights, channels, rank=2, channel_axis=1)
     channels = weights.shape[3] * (weights.shape[2] if node.op == "DepthwiseConv2dNative" else 1)
-    axis = 1 if _format(node) == "NCHW" else 3
+    axis = 1 if data_format(node) == "NCHW" else 3
     return _Layer(node, weights, channels, rank=4, channel_axis=axis)
 
 
@@ -213,7 +217,3 @@ def _per_channel(value: Array, layer: _Layer) -> Array | None:
     if any(size != 1 for size in others):
         return None
     return value.reshape(-1) if shape[layer.channel_axis] in (1, layer.channels) else None
-
-
-def _format(node: NodeDef) -> str:
-    return stated(node, "data_format").s.decode() or "NHWC"

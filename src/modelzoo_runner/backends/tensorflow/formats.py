@@ -28,7 +28,11 @@ _FREEZE = (
 SAVED_MODEL = Format("a SavedModel", _FREEZE)
 _META_GRAPH = Format("a MetaGraph (the .meta file of a checkpoint), which has no weights", _FREEZE)
 CHECKPOINT = Format("a checkpoint, which has weights and no frozen graph", _FREEZE)
-_ONNX = Format("an ONNX model", "Only TensorFlow graphs run here: give the .pb it was made from.")
+_ONNX = Format(
+    "an ONNX model",
+    "benchmark() and accuracy() run it with a runtime that reads ONNX if its name ends in .onnx; "
+    "for TensorFlow give the .pb it was made from.",
+)
 _TFLITE = Format(
     "a TensorFlow Lite model",
     "It can't be run here or converted back: give the SavedModel, the Keras model or the frozen "

@@ -7,14 +7,16 @@ signature, to compare the frozen graph with it. Both may only have allowed opera
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from modelzoo_runner.backends.tensorflow import failures, keras_models, signatures, structure
+from modelzoo_runner.backends.tensorflow import keras_models, signatures, structure
 from modelzoo_runner.backends.tensorflow.model_files import ModelFiles
+from modelzoo_runner.backends.tensorflow.session import first_line, imported
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders, subgraph
 from modelzoo_runner.data.batches import encoded_images
 from modelzoo_runner.errors import GraphError, RequestError
@@ -69,32 +71,26 @@ def freeze(
             something else.
         RequestError: there is no such signature, or several to choose from.
     """
-    if model.kind == "Keras model":
-        if signature is not None:
-            raise RequestError(f"signature={signature!r}: a Keras model has none: leave it out")
-        with tempfile.TemporaryDirectory() as folder:
-            keras = keras_models.load(model.path, allow_unsafe_ops=allow_unsafe_ops)
-            keras_models.export(keras, model.path, Path(folder))
-            meta = signatures.saved_meta_graph(Path(folder))
-            variables = Path(folder) / "variables" / "variables"
-            frozen, batch, made = _frozen(
-                meta, signatures.chosen(meta, model, None), variables, model, allow_unsafe_ops
-            )
-            own = keras_models.call(keras, batch)
-            if own is not None:
-                _compare(own, made, model)
-            return frozen
-    if model.kind == "SavedModel":
-        meta = signatures.saved_meta_graph(model.path)
-        variables = model.path / "variables" / "variables"
-        chosen = signatures.chosen(meta, model, signature)
-    else:
-        if signature is not None:
-            raise RequestError(f"signature={signature!r}: a checkpoint has none: leave it out")
+    if model.kind != "SavedModel" and signature is not None:
+        raise RequestError(f"signature={signature!r}: a {model.kind} has none: leave it out")
+    if model.kind == "checkpoint":
         meta = signatures.checkpoint_meta_graph(model.path)
-        variables = model.path
-        chosen = signatures.named(meta, model, input, outputs)
-    return _frozen(meta, chosen, variables, model, allow_unsafe_ops)[0]
+        named = signatures.named(meta, model, input, outputs)
+        return _frozen(meta, named, model.path, model, allow_unsafe_ops)[0]
+    with contextlib.ExitStack() as stack:
+        folder, keras = model.path, None
+        if model.kind == "Keras model":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            keras = keras_models.load(model.path, allow_unsafe_ops=allow_unsafe_ops)
+            keras_models.export(keras, model.path, folder)
+        meta = signatures.saved_meta_graph(folder)
+        chosen = signatures.chosen(meta, model, signature)
+        variables = folder / "variables" / "variables"
+        frozen, batch, made = _frozen(meta, chosen, variables, model, allow_unsafe_ops)
+    own = None if keras is None else keras_models.call(keras, batch)
+    if own is not None:
+        _compare(own, made, model)
+    return frozen
 
 
 def _frozen(
@@ -114,8 +110,9 @@ def _frozen(
     try:
         with graph.as_default(), _session(graph) as session:
             tf.compat.v1.train.import_meta_graph(meta, clear_devices=True)
-            if meta.HasField("saver_def") and meta.saver_def.restore_op_name and _has(variables):
-                saver = meta.saver_def
+            saver = meta.saver_def
+            has_variables = variables.with_name(f"{variables.name}.index").exists()
+            if saver.restore_op_name and has_variables:
                 session.run(saver.restore_op_name, {saver.filename_tensor_name: str(variables)})
             feeds = {
                 name: _random_batch(graph.get_tensor_by_name(tensor), name, model)
@@ -131,27 +128,20 @@ def _frozen(
             constant = _with_named_outputs(constant, signature)
             outputs = [f"{name}:0" for name in signature.outputs]
         frozen = _without_control_inputs(_inlined(constant))
-        difference = _compare(made, _run(frozen, outputs, fed), model)
+        with _session(imported(frozen)) as session:
+            difference = _compare(made, session.run(outputs, fed), model)
     except (tf.errors.OpError, ValueError, KeyError) as error:
         raise GraphError(
             f"{model.path}: this {model.kind} can't be frozen here (TensorFlow {tf.__version__}): "
-            f"{failures.first_line(error)}. Freeze it where it was made, with "
+            f"{first_line(error)}. Freeze it where it was made, with "
             "tf.compat.v1.graph_util.convert_variables_to_constants, and give the .pb"
         ) from None
     return Frozen(graph_def=frozen, signature=signature.name, difference=difference), feeds, made
 
 
-def _has(variables: Path) -> bool:
-    return variables.with_name(f"{variables.name}.index").exists()
-
-
 def _with_named_outputs(graph_def: GraphDef, signature: signatures.Signature) -> GraphDef:
     """With an Identity for each output that has the signature's name for it."""
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
+    graph = imported(graph_def)
     named = type(graph_def)()
     named.CopyFrom(graph_def)
     names = {node.name for node in graph_def.node}
@@ -185,9 +175,7 @@ def _inlined(graph_def: GraphDef) -> GraphDef:
     for function in graph_def.library.function:
         # Names another implementation of the function, which keeps it from being inlined.
         function.attr.pop("api_implements", None)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
+    graph = imported(graph_def)
     meta = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=graph)
     fetched = [*ends(graph_def), *placeholders(graph_def)]
     meta.collection_def["train_op"].node_list.value.extend(f"{name}:0" for name in fetched)
@@ -223,17 +211,6 @@ def _session(graph: tf.Graph) -> tf.compat.v1.Session:
     config = ConfigProto(device_count={"GPU": 0}, allow_soft_placement=True)
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     return tf.compat.v1.Session(graph=graph, config=config)
-
-
-def _run(graph_def: GraphDef, outputs: Sequence[str], fed: Mapping[str, Array]) -> list[Array]:
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
-    with _session(graph) as session:
-        found: list[Array] = session.run(list(outputs), dict(fed))
-    return found
 
 
 def _compare(expected: Sequence[Array], found: Sequence[Array], model: ModelFiles) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import geometry
 from modelzoo_runner.backends.tensorflow.draft import Draft, data
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.structure import source
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _convolution(
         return None
     if len(biased.input) != 2 or len(convolution.input) != 2:
         return None  # one of them waits for something else
-    is_nhwc = stated(convolution, "data_format").s in (b"", b"NHWC")
+    is_nhwc = data_format(convolution) == "NHWC"
     is_float = stated(convolution, "T").type == _FLOAT
     return (convolution, biased.input[1]) if is_float and is_nhwc else None
 

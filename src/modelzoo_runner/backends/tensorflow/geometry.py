@@ -2,8 +2,8 @@
 
 A detector's image has any height and width, a batch any number of images; TensorFlow's own shape
 inference calls them all unknown. Here an unknown size is a symbol, so two tensors can be known to
-have equal sizes although nobody knows which. Only NHWC, only what image models are built from; for
-everything else a size is a new symbol, equal to nothing but itself.
+have equal sizes although the sizes are unknown. Only NHWC, and only the operations that image
+models are built from; for everything else a size is a new symbol, equal only to itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
 from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
@@ -85,10 +85,9 @@ def _input(tensor: str, known: Mapping[str, Size]) -> Size | None:
 
 
 def _declared(node: NodeDef) -> Size | None:
-    is_constant = node.op == "Const"
-    shape = (
-        stated(node, "value").tensor.tensor_shape if is_constant else stated(node, "shape").shape
-    )
+    shape = stated(node, "shape").shape
+    if node.op == "Const":
+        shape = stated(node, "value").tensor.tensor_shape
     if len(shape.dim) != 4:
         return None
     return tuple(
@@ -97,13 +96,12 @@ def _declared(node: NodeDef) -> Size | None:
 
 
 def _elementwise(node: NodeDef, inputs: Sequence[Size | None], nodes: Nodes) -> Size | None:
-    """Equal sizes give that size; so does one with a constant of a number, or of one a channel."""
-    vectors = [_vector_length(tensor, nodes) for tensor in node.input]
-    images = [size for size, length in zip(inputs, vectors, strict=False) if length is None]
+    """Equal sizes give that size; so does one with a scalar constant, or of a value a channel."""
+    lengths = [_vector_length(tensor, nodes) for tensor in node.input]
+    images = [size for size, length in zip(inputs, lengths, strict=False) if length is None]
     if not images or images[0] is None or any(size != images[0] for size in images):
         return None
-    fitting = (None, 1, images[0][3])
-    return images[0] if all(length in fitting for length in vectors) else None
+    return images[0] if set(lengths) <= {None, 1, images[0][3]} else None
 
 
 def _vector_length(tensor: str, nodes: Nodes) -> int | None:
@@ -113,12 +111,22 @@ def _vector_length(tensor: str, nodes: Nodes) -> int | None:
     return math.prod(dim.size for dim in dims) if node.op == "Const" and len(dims) < 2 else None
 
 
+def layer_places(node: NodeDef, size: Size) -> int | None:
+    """How often a layer's weights are applied to one example, if that is known.
+
+    Once in a matrix product, and for each place of the output (of this size) in a convolution.
+    """
+    if not is_convolution(node.op):
+        return 1
+    height, width = size[1:3]
+    return height * width if isinstance(height, int) and isinstance(width, int) else None
+
+
 def _convolution(node: NodeDef, image: Size, nodes: Nodes) -> Size | None:
     weights = filter_shape(node, nodes)
     if weights is None:
         return None
-    depthwise = "Depthwise" in node.op
-    channels = weights[2] * weights[3] if depthwise else weights[3]
+    channels = weights[3] * (weights[2] if "Depthwise" in node.op else 1)
     return _window(node, image, weights[:2], channels=channels)
 
 
@@ -133,42 +141,35 @@ def filter_shape(node: NodeDef, nodes: Nodes) -> tuple[int, ...] | None:
 
 
 def _window(node: NodeDef, image: Size, kernel: Sequence[int], *, channels: Length) -> Size | None:
-    """What is left of an image when a window moves over it, by the operation's own formula."""
-    if stated(node, "data_format").s not in (b"", b"NHWC"):
+    """The size after a sliding window, by the operation's own formula."""
+    if data_format(node) != "NHWC":
         return None
     strides = list(stated(node, "strides").list.i)
     dilations = list(stated(node, "dilations").list.i) or [1] * 4
     padding = stated(node, "padding").s
-    around = list(stated(node, "explicit_paddings").list.i)
-    lengths = []
-    for axis in (1, 2):
-        length = image[axis]
-        if padding != b"SAME":
-            if padding == b"EXPLICIT":
-                length = _plus(length, around[2 * axis] + around[2 * axis + 1])
-            length = _plus(length, -(kernel[axis - 1] - 1) * dilations[axis])
-        lengths.append(_divided(length, strides[axis]))
-    return (image[0], *lengths, channels)
+    if padding == b"EXPLICIT":
+        image = _padded(image, list(stated(node, "explicit_paddings").list.i)) or image
+    lengths = list(image[1:3])
+    if padding != b"SAME":
+        lengths = [
+            _plus(length, (1 - side) * dilation)
+            for length, side, dilation in zip(lengths, kernel, dilations[1:3], strict=True)
+        ]
+    return (image[0], *map(_divided, lengths, strides[1:3]), channels)
 
 
 def _padded(image: Size, paddings: Sequence[int] | None) -> Size | None:
     if paddings is None or len(paddings) != 8:
         return None
-    return tuple(
-        _plus(length, paddings[2 * axis] + paddings[2 * axis + 1])
-        for axis, length in enumerate(image)
-    )
+    return tuple(map(_plus, image, map(sum, zip(paddings[::2], paddings[1::2], strict=True))))
 
 
 def _concatenated(images: Sequence[Size | None], axis: Sequence[int] | None) -> Size | None:
-    if axis not in ((3,), (-1,)):
+    known = [image for image in images if image is not None]
+    channels = [image[3] for image in known if isinstance(image[3], int)]
+    if axis not in ((3,), (-1,)) or len(channels) < len(images) or len({i[:3] for i in known}) > 1:
         return None
-    channels = 0
-    for image in images:
-        if image is None or image[:3] != (images[0] or ())[:3] or not isinstance(image[3], int):
-            return None
-        channels += image[3]
-    return (*(images[0] or ())[:3], channels)
+    return (*known[0][:3], sum(channels))
 
 
 def _constant(tensor: str, nodes: Nodes) -> tuple[int, ...] | None:

@@ -14,9 +14,10 @@ from modelzoo_runner.backends.base import show_shape
 from modelzoo_runner.backends.tensorflow import geometry, load
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.opdef import stated
-from modelzoo_runner.backends.tensorflow.simplify import fold_constants, remove_pass_through
-from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders
+from modelzoo_runner.backends.tensorflow.prepare import fold_constants, remove_pass_through
+from modelzoo_runner.backends.tensorflow.tensors import ends, guess_tensors, placeholders
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class TensorCard:
     dtype: str | None = None
     shape: tuple[int | None, ...] | None = None
 
+    def __str__(self) -> str:
+        """Name, type and shape, as far as they are known."""
+        shape = None if self.shape is None else show_shape(self.shape)
+        return " ".join(part for part in (self.name, self.dtype, shape) if part)
+
 
 @dataclass(frozen=True)
 class LayerCount:
@@ -47,6 +53,14 @@ class LayerCount:
     int8: int
     multiply_adds: int | None
     int8_multiply_adds: int | None
+
+    def __str__(self) -> str:
+        """The multiply-adds in a sentence."""
+        total, int8 = self.multiply_adds, self.int8_multiply_adds
+        if total is None or int8 is None:
+            return "multiply-adds unknown: the size of the image isn't in the graph"
+        share = int8 / total if total else 0
+        return f"{total / 1e9:.3f} G multiply-adds for one example, {share:.1%} int8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +91,31 @@ class GraphCard:
 
     def __str__(self) -> str:
         """The card as a page of text."""
+        layers, functions = self.layers, f", {self.functions} library functions"
         rows = [
             ("file", f"{self.path} ({self.size:,} bytes)"),
             ("sha256", self.sha256),
             ("producer", f"graph version {self.producer}" if self.producer else "not stated"),
-            *(("input", _describe(tensor)) for tensor in self.inputs),
-            *(("output", _describe(tensor)) for tensor in self.outputs),
-            ("nodes", f"{self.nodes:,}" + _functions(self.functions)),
+            *(("input", str(tensor)) for tensor in self.inputs),
+            *(("output", str(tensor)) for tensor in self.outputs),
+            ("nodes", f"{self.nodes:,}{functions if self.functions else ''}"),
             ("parameters", f"{self.parameters:,}"),
-            ("precision", f"{self.precision}: {_share(self.layers)}"),
-            *(("", each) for each in _work(self.layers)),
+            (
+                "precision",
+                f"{self.precision}: {layers.int8} of {layers.layers} convolutions and matrix "
+                "products are int8",
+            ),
+            ("", str(layers)),
         ]
         page = [f"{label:<11}{text}" for label, text in rows]
         shown = Counter(self.operations).most_common(_SHOWN_OPERATIONS)
         width = max((len(op) for op, _ in shown), default=0)
-        page += ["operations"] + [f"  {op:<{width}} {count:>6,}" for op, count in shown]
+        page += ["operations", *(f"  {op:<{width}} {count:>6,}" for op, count in shown)]
         rest = len(self.operations) - len(shown)
-        return "\n".join(page + ([f"  and {rest} more"] if rest > 0 else []))
+        return "\n".join([*page, f"  and {rest} more"] if rest > 0 else page)
 
 
+@runtime_log.held_back()
 @accepts_former_names
 def inspect_graph(path: str | os.PathLike[str], *, allow_unsafe_ops: bool = False) -> GraphCard:
     """The card of a frozen graph. Nothing of the graph is run.
@@ -135,7 +155,7 @@ def _input(node: NodeDef) -> TensorCard:
 def _outputs(graph_def: GraphDef) -> tuple[TensorCard, ...]:
     """The outputs as `guess_tensors` has them, or all candidates where it can't tell."""
     try:
-        names: Iterable[str] = load.guess_tensors(graph_def)[1].values()
+        names: Iterable[str] = guess_tensors(graph_def)[1].values()
     except GraphError:
         names = [f"{name}:0" for name in ends(graph_def)]
     return tuple(map(TensorCard, names))
@@ -161,53 +181,17 @@ def _layers(graph_def: GraphDef) -> LayerCount:
     fold_constants(draft)
     nodes = draft.nodes
     sizes = geometry.sizes(nodes)
-    layers = int8 = 0
-    work: int | None = 0
-    int8_work: int | None = 0
+    work: list[int | None] = []
+    int8_work: list[int | None] = []
     for node in nodes.values():
-        is_convolution = geometry.is_convolution(node.op)
-        if not is_convolution and "MatMul" not in node.op:
-            continue
         weights = geometry.filter_shape(node, nodes)
-        if weights is None:
+        if weights is None or not (geometry.is_convolution(node.op) or "MatMul" in node.op):
             continue
-        places = sizes[node.name][1:3] if is_convolution else (1, 1)
-        counted = _product((*weights, *places))
-        is_int8 = "Quantized" in node.op
-        layers, int8 = layers + 1, int8 + is_int8
-        work = _plus(work, counted)
-        int8_work = _plus(int8_work, counted) if is_int8 else int8_work
-    return LayerCount(layers, int8, work, int8_work if work is not None else None)
-
-
-def _product(factors: Iterable[object]) -> int | None:
-    product = 1
-    for factor in factors:
-        if not isinstance(factor, int):
-            return None
-        product *= factor
-    return product
-
-
-def _plus(total: int | None, number: int | None) -> int | None:
-    return None if total is None or number is None else total + number
-
-
-def _describe(tensor: TensorCard) -> str:
-    shape = show_shape(tensor.shape) if tensor.shape is not None else ""
-    return " ".join(part for part in (tensor.name, tensor.dtype, shape) if part)
-
-
-def _functions(count: int) -> str:
-    return f", {count} library functions" if count else ""
-
-
-def _share(layers: LayerCount) -> str:
-    return f"{layers.int8} of {layers.layers} convolutions and matrix products are int8"
-
-
-def _work(layers: LayerCount) -> list[str]:
-    if layers.multiply_adds is None or layers.int8_multiply_adds is None:
-        return ["multiply-adds unknown: the size of the image isn't in the graph"]
-    share = layers.int8_multiply_adds / layers.multiply_adds if layers.multiply_adds else 0
-    return [f"{layers.multiply_adds / 1e9:.3f} G multiply-adds for one example, {share:.1%} int8"]
+        places = geometry.layer_places(node, sizes[node.name])
+        work.append(None if places is None else math.prod(weights) * places)
+        if "Quantized" in node.op:
+            int8_work.append(work[-1])
+    if None in work:
+        return LayerCount(len(work), len(int8_work), None, None)
+    done, int8_done = (sum(filter(None, each)) for each in (work, int8_work))
+    return LayerCount(len(work), len(int8_work), done, int8_done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,9 +19,6 @@ _EXPORT = (
     'load it in Python with its own classes, call model.export("folder"), and give that folder'
 )
 
-_RUN_PYTHON = ("Lambda",)
-"""Layers whose file holds Python code."""
-
 
 def load(path: Path, *, allow_unsafe_ops: bool) -> Any:
     """The model in a `.keras` or `.h5` file.
@@ -29,29 +26,23 @@ def load(path: Path, *, allow_unsafe_ops: bool) -> Any:
     Raises:
         GraphError: it can't be loaded, holds weights only, or holds Python code.
     """
-    config = _config(path)
-    layers = sorted(_layers(config).intersection(_RUN_PYTHON))
-    if layers and not allow_unsafe_ops:
+    if not allow_unsafe_ops and "Lambda" in _class_names(_config(path)):
         raise GraphError(
-            f"{path}: has layers with Python code in the file ({', '.join(layers)}), which loading "
-            "it would run. If you trust where it comes from, pass allow_unsafe_ops=True"
+            f"{path}: has layers with Python code in the file (Lambda), which loading it would "
+            "run. If you trust where it comes from, pass allow_unsafe_ops=True"
         )
     try:
         import keras
 
-        if keras.config.backend() != "tensorflow":
-            raise GraphError(
-                f"{path}: Keras computes with {keras.config.backend()} here: set "
-                "KERAS_BACKEND=tensorflow"
-            )
-        return keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe_ops)
-    except GraphError:
-        raise
+        used = keras.config.backend()
+        if used == "tensorflow":
+            return keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe_ops)
     except Exception as error:  # noqa: BLE001 - a model's own classes can raise anything
         raise GraphError(
             f"{path}: Keras can't load it: {_short(error)}. If it has classes of its own or is of "
             f"another Keras version, {_EXPORT}"
         ) from None
+    raise GraphError(f"{path}: Keras computes with {used} here: set KERAS_BACKEND=tensorflow")
 
 
 def export(model: Any, path: Path, folder: Path) -> None:
@@ -108,18 +99,16 @@ def _config(path: Path) -> Any:
     return json.loads(text)
 
 
-def _layers(config: Any) -> set[str]:
+def _class_names(config: Any) -> Iterator[str]:
     """The names of all classes in a model's description."""
-    found: set[str] = set()
     waiting = [config]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            found.add(str(value.get("class_name")))
+            yield str(value.get("class_name"))
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-    return found
 
 
 def _short(error: Exception) -> str:

@@ -12,30 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import feeding, formats, operations, structure
-from modelzoo_runner.backends.tensorflow.tensors import (
-    check_tensors,
-    guess_tensors,
-    present_outputs,
-)
+from modelzoo_runner.backends.tensorflow.tensors import check_tensors, guess_tensors
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values import validate as arguments
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
-__all__ = [
-    "check_tensors",
-    "guess_tensors",
-    "locate",
-    "parse",
-    "present_outputs",
-    "read_bytes",
-    "read_graph",
-    "resolve_graph",
-]
-
 LARGEST_FILE = 2**31 - 1
-"""Bytes: protobuf can't carry a larger message."""
+"""Bytes: protobuf has no larger messages."""
 
 LARGEST_TEXT = 2**26
 """Bytes: protobuf's text form is read at about a megabyte a second."""

@@ -44,6 +44,11 @@ def stated(node: NodeDef, name: str) -> AttrValue:
     return node.attr[name] if name in node.attr else AttrValue()
 
 
+def data_format(node: NodeDef) -> str:
+    """The layout of a node's images: `NHWC`, which is the default, or `NCHW`."""
+    return stated(node, "data_format").s.decode() or "NHWC"
+
+
 def output_count(node: NodeDef, op_def: OpDef) -> int:
     """How many tensors a node puts out."""
     return sum(_width(node, argument, op_def) for argument in op_def.output_arg)

@@ -7,24 +7,20 @@ they are. TensorFlow's own optimization still follows when a session opens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.backends.tensorflow import onednn
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
-from modelzoo_runner.backends.tensorflow.simplify import (
-    clear_devices,
-    fold_constants,
-    prune,
-    remove_pass_through,
-)
-from modelzoo_runner.backends.tensorflow.structure import source
+from modelzoo_runner.backends.tensorflow.structure import predecessors, source
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 
 @dataclass(frozen=True)
@@ -69,3 +65,110 @@ def fold(
     prune(draft)
     remove_pass_through(draft)
     return draft, changes
+
+
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda a, b: a + b,
+    "AddV2": lambda a, b: a + b,
+    "Mul": lambda a, b: a * b,
+    "Neg": lambda a: -a,
+    "RealDiv": lambda a, b: a / b,
+    "Rsqrt": lambda a: 1 / a**0.5,
+    "Sqrt": lambda a: a**0.5,
+    "Square": lambda a: a * a,
+    "Sub": lambda a, b: a - b,
+    "Reshape": lambda a, shape: a.reshape(shape),
+}
+
+
+def fold_constants(draft: Draft) -> int:
+    """Make nodes constants whose inputs are constants; returns how many."""
+    import numpy as np
+
+    count = 0
+    for name in list(TopologicalSorter(predecessors(draft.nodes.values())).static_order()):
+        node = draft.nodes[name]
+        compute = _ARITHMETIC.get(node.op)
+        if compute is None or not node.input or name in draft.fixed:
+            continue
+        found = list(map(draft.constant, node.input))
+        values = [value for value in found if value is not None]
+        if len(values) < len(found) or values[0].dtype not in (np.float32, np.float64):
+            continue
+        # In float64 and rounded once: the basic operations come out as float32 has them.
+        with np.errstate(all="ignore"):
+            wide = [v.astype(np.float64) if v.dtype.kind == "f" else v for v in values]
+            result = np.asarray(compute(*wide)).astype(values[0].dtype)
+        if result.size <= max(value.size for value in values):
+            draft.set_constant(name, result)
+            count += 1
+    return count
+
+
+# Their output is their first input. Some matter to training and debugging only;
+# PlaceholderWithDefault is the default when it isn't fed.
+_PASS_THROUGH = frozenset(
+    """Identity Snapshot StopGradient PreventGradient CheckNumerics CheckNumericsV2
+    PlaceholderWithDefault""".split()  # noqa: SIM905
+)
+
+# TensorFlow 1's control flow. An Identity beside one of these may matter for its frame or branch.
+_CONTROL_FLOW = frozenset(
+    prefix + op
+    for prefix in ("", "Ref")
+    for op in ("Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch")
+)
+
+
+def prune(draft: Draft) -> int:
+    """Drop the nodes that no output depends on; returns how many."""
+    return draft.keep_only(draft.fixed)
+
+
+def remove_pass_through(draft: Draft) -> int:
+    """Remove pass-through ops; returns how many.
+
+    Those with control inputs and those beside control flow stay, so that the order of execution,
+    branches and loop iterations don't change.
+    """
+    users = draft.users()
+    instead = {
+        node.name: node.input[0]
+        for node in draft.nodes.values()
+        if node.op in _PASS_THROUGH
+        and node.name not in draft.fixed
+        and len(node.input) == 1
+        and not node.input[0].startswith("^")
+        and draft.nodes[source(node.input[0])].op not in _CONTROL_FLOW
+        and not any(draft.nodes[user].op in _CONTROL_FLOW for user in users.get(node.name, ()))
+    }
+    if instead:
+        for node in draft.nodes.values():
+            _reconnect(node, instead)
+        for name in instead:
+            del draft.nodes[name]
+    return len(instead)
+
+
+def clear_devices(draft: Draft) -> None:
+    """Remove device placement and colocation."""
+    for node in draft.nodes.values():
+        node.device = ""
+        node.attr.pop("_class", None)
+
+
+def _reconnect(node: NodeDef, instead: dict[str, str]) -> None:
+    """Connect a node to the inputs of the removed nodes in between."""
+    if not any(source(tensor) in instead for tensor in node.input):
+        return
+    inputs: list[str] = []
+    for tensor in node.input:
+        waits = tensor.startswith("^")
+        while source(tensor) in instead:
+            tensor = instead[source(tensor)]
+        tensor = f"^{source(tensor)}" if waits else tensor
+        # TensorFlow refuses to wait for the same node twice.
+        if not (waits and tensor in inputs):
+            inputs.append(tensor)
+    node.ClearField("input")
+    node.input.extend(inputs)

@@ -4,20 +4,21 @@ The step is called through a handle that TensorFlow prepares once, the one that 
 (`Session._make_callable_from_options`). By `benchmarks/step.py`, at batch 1, a graph that does
 nothing takes a fifth of the time that `Session.run` takes and MobileNet v1 0.25 takes 0.87 of it;
 neither the batch nor the outputs are copied where the batch is aligned to 64 bytes. Preparing the
-handle includes TensorFlow's own optimisation of the graph: its time is in `open_step`, not in the
+handle includes TensorFlow's own optimization of the graph: its time is in `open_step`, not in the
 first step.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import failures, onednn, thread_pools
+from modelzoo_runner.backends.tensorflow import thread_pools
 from modelzoo_runner.backends.tensorflow.structure import source
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import GraphError, RequestError, RunnerError
+from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,6 @@ class Step:
         input_dtype: the name of the numpy type that a batch has to have, as `float32`.
         input_shape: the shape that it has to have, `None` for a size that is free; `None` for all
             of it where the graph leaves even the rank open.
-        output_shapes: the same for each output, as far as TensorFlow can tell beforehand.
     """
 
     def __init__(self, graph: tf.Graph, config: ConfigProto, input: str, outputs: Sequence[str]):
@@ -45,11 +45,12 @@ class Step:
         import tensorflow as tf
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-        spec = _spec(graph.get_tensor_by_name(input))
-        self._takes_one = graph.get_tensor_by_name(input).shape.rank == 0
+        # With the outputs: a name that isn't there raises here, before a session is made.
+        fed, *_ = map(graph.get_tensor_by_name, (input, *outputs))
+        spec = _spec(fed)
+        self._takes_one = fed.shape.rank == 0
         self.input_dtype = spec.input_dtype
         self.input_shape = spec.input_shape
-        self.output_shapes = tuple(_shape(graph.get_tensor_by_name(each)) for each in outputs)
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         self._failures: type[Exception] = tf.errors.OpError
         options = CallableOptions(feed=[input], fetch=list(outputs))
@@ -58,7 +59,7 @@ class Step:
             self._run = self._session._make_callable_from_options(options)
         except self._failures as error:
             self.close()
-            raise failures.explain(error) from None
+            raise explain_error(error) from None
 
     def __call__(self, batch: Array) -> list[Array]:
         """The outputs for this batch, in the order they were asked for.
@@ -74,10 +75,10 @@ class Step:
         try:
             return run(batch.reshape(()) if self._takes_one else batch)
         except self._failures as error:
-            raise failures.explain(error, batch.shape) from None
+            raise explain_error(error, batch.shape) from None
 
     def close(self) -> None:
-        """Gives back the session's memory. A closed step can't be called."""
+        """Free the session's memory. A closed step can't be called."""
         # The handle gives itself back to the session, so it has to go first.
         self._run = None
         self._session.close()
@@ -85,12 +86,7 @@ class Step:
     def __enter__(self) -> Step:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check(self, batch: Array) -> None:
@@ -137,17 +133,12 @@ def open_step(
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-    if thread_pools.lost():
+    if thread_pools.lost_in_fork():
         raise RequestError(
             "this process was forked from one that had TensorFlow's threads, and has none, so a "
             "session would wait for them forever: start it as a fresh process (multiprocessing's "
             '"spawn" or "forkserver")'
         )
-    for name, count in (("inter_threads", inter_threads), ("intra_threads", intra_threads)):
-        if count < 0:
-            raise RequestError(
-                f"{name}={count}: should be at least 1, or 0 for TensorFlow's choice"
-            )
     config = ConfigProto(
         inter_op_parallelism_threads=inter_threads,
         intra_op_parallelism_threads=intra_threads,
@@ -164,18 +155,17 @@ def open_step(
         rewriting.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     config.graph_options.rewrite_options.disable_meta_optimizer = not rewrite
     try:
-        built = graph if isinstance(graph, tf.Graph) else _imported(graph)
+        built = graph if isinstance(graph, tf.Graph) else imported(graph)
         built.finalize()
         return Step(built, config, input, outputs)
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, RequestError):
             raise
-        raise GraphError(
-            f"TensorFlow doesn't take the graph: {failures.first_line(error)}"
-        ) from None
+        raise GraphError(f"TensorFlow doesn't take the graph: {first_line(error)}") from None
 
 
-def _imported(graph_def: GraphDef) -> tf.Graph:
+def imported(graph_def: GraphDef) -> tf.Graph:
+    """The graph as TensorFlow's own object."""
     import tensorflow as tf
 
     graph = tf.Graph()
@@ -198,9 +188,9 @@ def dtype_and_shape(graph_def: GraphDef, name: str) -> tuple[tf.DType, tf.Tensor
 def _tensor(graph_def: GraphDef, name: str) -> tf.Tensor:
     (node,) = (node for node in graph_def.node if node.name == source(name))
     if not node.input:
-        # A placeholder tells by itself; a whole graph would take its memory three times over.
+        # A placeholder says by itself; importing the graph would take three times its memory.
         graph_def = type(graph_def)(node=[node], versions=graph_def.versions)
-    return _imported(graph_def).get_tensor_by_name(name)
+    return imported(graph_def).get_tensor_by_name(name)
 
 
 def _spec(tensor: tf.Tensor) -> TensorSpec:
@@ -223,3 +213,42 @@ def _hint(expected: Shape, given: Sequence[int]) -> str:
     if tuple(given[1:]) == tuple(expected[1:]):
         return f". This graph is made for a batch size of {expected[0]}"
     return ""
+
+
+# Around the names of nodes.
+_BRACKETS = re.compile(r"\[*\{\{(?:function_)?node ([^}]*)\}\}\]*")
+
+# Lines that don't say what happened, before and after the one that does.
+_NOISE = ("Graph execution error", "Detected at node", "Node: ", "Original stack", "1 root error")
+
+
+def explain_error(
+    error: tf.errors.OpError, batch_shape: Sequence[int] | None = None
+) -> RunnerError:
+    """The error to raise in place of one of TensorFlow's, in a sentence or two."""
+    import tensorflow as tf
+
+    said = first_line(error)
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        batch = f"a batch of shape {list(batch_shape)}" if batch_shape is not None else "this graph"
+        return RequestError(f"not enough memory for {batch}: {said}. Ask for a smaller batch_size")
+    if "Missing 0-th output" in said:
+        return GraphError(
+            f"an operation made no output: {said}. Quantized convolutions do that where oneDNN is "
+            "off: set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported"
+        )
+    if "No OpKernel was registered" in said or "No kernel" in said:
+        return GraphError(f"TensorFlow {tf.__version__} has no CPU kernel for the graph: {said}")
+    return GraphError(f"TensorFlow can't run the graph: {said}")
+
+
+def first_line(error: Exception) -> str:
+    r"""The line of an error's message that says what happened, without TensorFlow's decoration.
+
+    >>> first_line(ValueError("Graph execution error:\n\nNode: 'x'\ntoo large: {{node x}}"))
+    "too large: 'x'"
+    """
+    message = str(getattr(error, "message", None) or error)
+    lines = [line.strip() for line in message.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_NOISE)]
+    return _BRACKETS.sub(r"'\1'", telling[0]) if telling else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.tensorflow import operations, structure
 from modelzoo_runner.backends.tensorflow.model_files import ModelFiles
@@ -35,24 +35,20 @@ class Signature:
 
 
 def saved_meta_graph(path: Path) -> MetaGraphDef:
-    """The graph of a SavedModel that serves; it is the only one in most."""
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
+    """The graph of a SavedModel that serves; it is the only one in most.
+
+    Raises:
+        GraphError: it can't be read, or which graph to run is ambiguous.
+    """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
-    saved = SavedModel()
-    try:
-        if binary.exists():
-            saved.ParseFromString(binary.read_bytes())
-        else:
-            text_format.Parse(text.read_text(encoding="utf-8"), saved)
-    except (DecodeError, text_format.ParseError, UnicodeDecodeError, OSError) as error:
-        raise GraphError(f"{path}: its saved_model.pb can't be read: {error}") from None
+    binary = path / "saved_model.pb"
+    saved = _read(binary if binary.exists() else path / "saved_model.pbtxt", SavedModel())
     metas = list(saved.meta_graphs)
     serving = [meta for meta in metas if "serve" in meta.meta_info_def.tags] or metas
     if len(serving) == 1:
-        return serving[0]
+        found: MetaGraphDef = serving[0]
+        return found
     tags = "; ".join(", ".join(meta.meta_info_def.tags) for meta in metas) or "none"
     raise GraphError(
         f"{path}: can't tell which of its graphs to run: there should be one with the tag 'serve', "
@@ -66,14 +62,24 @@ def checkpoint_meta_graph(prefix: Path) -> MetaGraphDef:
     Raises:
         GraphError: it can't be read.
     """
-    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
-    path = prefix.with_name(f"{prefix.name}.meta")
+    found: MetaGraphDef = _read(prefix.with_name(f"{prefix.name}.meta"), MetaGraphDef())
+    return found
+
+
+def _read(path: Path, message: Any) -> Any:
+    """The message in a file, in protobuf's binary or text form."""
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+
     try:
-        return MetaGraphDef.FromString(path.read_bytes())
-    except (DecodeError, OSError) as error:
+        if path.suffix == ".pbtxt":
+            return text_format.Parse(path.read_text(encoding="utf-8"), message)
+        message.ParseFromString(path.read_bytes())
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError, OSError) as error:
         raise GraphError(f"{path}: can't be read: {error}") from None
+    return message
 
 
 def chosen(meta: MetaGraphDef, model: ModelFiles, wanted: str | None) -> Signature:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -45,8 +45,8 @@ def check(graph_def: GraphDef, *, frozen: bool = True) -> None:
         _check_frozen(graph_def)
     for where, nodes, arguments in bodies(graph_def):
         _check_names(nodes, arguments, where)
-        _check_circles(predecessors(nodes), f"nodes feed themselves{where}")
-    _check_circles(calls(graph_def), "functions call themselves")
+        _check_cycles(predecessors(nodes), f"nodes feed themselves{where}")
+    _check_cycles(calls(graph_def), "functions call themselves")
     _check_fills(graph_def)
 
 
@@ -76,6 +76,18 @@ def predecessors(nodes: Collection[NodeDef]) -> dict[str, list[str]]:
         if node.op in ("Merge", "RefMerge"):
             before[node.name] = [name for name in before[node.name] if name not in back_edges]
     return before
+
+
+def reachable(starts: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+    """The starts, what follows each of them, what follows those, and so on."""
+    found: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += following(name)
+    return found
 
 
 def _check_frozen(graph_def: GraphDef) -> None:
@@ -129,14 +141,14 @@ def function_arguments(node: NodeDef) -> Iterator[str]:
         yield from (function.name for function in value.list.func)
 
 
-def _check_circles(before: Mapping[str, Iterable[str]], what: str) -> None:
+def _check_cycles(before: Mapping[str, Iterable[str]], what: str) -> None:
     try:
         TopologicalSorter(before).prepare()
     except CycleError as error:
-        circle = [str(name) for name in error.args[1]]
-        shown = circle if len(circle) <= 6 else [*circle[:3], "...", *circle[-2:]]
+        cycle = [str(name) for name in error.args[1]]
+        shown = cycle if len(cycle) <= 6 else [*cycle[:3], "...", *cycle[-2:]]
         raise GraphError(
-            f"{what} in a circle: {' -> '.join(shown)}. Only TensorFlow 1 loops may, through "
+            f"{what} in a cycle: {' -> '.join(shown)}. Only TensorFlow 1 loops may, through "
             "NextIteration and Merge"
         ) from None
 
@@ -156,7 +168,7 @@ def _check_fills(graph_def: GraphDef) -> None:
                     raise GraphError(
                         f"node {node.name!r}{where} declares a constant of shape {shape}: "
                         f"{total:,} bytes beyond what is in the file (allowed: {LARGEST_FILL:,}). "
-                        "The file is damaged or means harm"
+                        "The file is damaged or malicious"
                     )
 
 

@@ -9,7 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.tensorflow import opdef
-from modelzoo_runner.backends.tensorflow.structure import calls, function_arguments, source
+from modelzoo_runner.backends.tensorflow.structure import (
+    calls,
+    function_arguments,
+    reachable,
+    source,
+)
 from modelzoo_runner.errors import GraphError, nearest
 from modelzoo_runner.values.preset import MASKS
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 DETECTION_ROLES = ("num_detections", "detection_boxes", "detection_scores", "detection_classes")
 """What the exports of the TensorFlow Object Detection API call their outputs."""
 
-# Operations at the end of a branch that nobody fetches.
+# Operations whose output is never a result.
 _NO_RESULT = frozenset(("Assert", "Const", "HostConst", "NoOp", "Placeholder"))
 
 
@@ -114,40 +119,22 @@ def upstream(
     nodes: Mapping[str, NodeDef], tensors: Iterable[str], *, stop: str | None = None
 ) -> set[str]:
     """The names of all nodes that these tensors need, without going further up than `stop`."""
-    seen: set[str] = set()
-    waiting = [source(tensor) for tensor in tensors]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            if name != stop:
-                waiting += map(source, nodes[name].input)
-    return seen
+    return reachable(
+        map(source, tensors), lambda name: () if name == stop else map(source, nodes[name].input)
+    )
 
 
 def subgraph(
     graph_def: GraphDef, tensors: Iterable[str], *, stop: Collection[str] = ()
 ) -> GraphDef:
     """Only what these tensors need, library functions included, without what `stop` nodes need."""
-    nodes = {node.name: node for node in graph_def.node}
-    needed: set[str] = set()
-    waiting = [source(tensor) for tensor in tensors]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed and name in nodes:
-            needed.add(name)
-            if name not in stop:
-                waiting += map(source, nodes[name].input)
+    inputs = {node.name: node.input for node in graph_def.node if node.name not in stop}
+    needed = reachable(map(source, tensors), lambda name: map(source, inputs.get(name, ())))
     part = type(graph_def)(versions=graph_def.versions)
     part.node.extend(node for node in graph_def.node if node.name in needed)
     callees = calls(graph_def)
-    called: set[str] = set()
-    waiting = [each for node in part.node for each in (node.op, *function_arguments(node))]
-    while waiting:
-        name = waiting.pop()
-        if name in callees and name not in called:
-            called.add(name)
-            waiting += callees[name]
+    direct = [each for node in part.node for each in (node.op, *function_arguments(node))]
+    called = reachable(direct, lambda name: callees.get(name, ()))
     functions = graph_def.library.function
     part.library.function.extend(each for each in functions if each.signature.name in called)
     return part

@@ -1,12 +1,11 @@
-"""What can't be changed in this process any more: TensorFlow's thread pools.
+"""TensorFlow's thread pools, whose sizes can't be changed once they exist.
 
 TensorFlow sizes its pools when the first session (or eager context) of a process is made, and
-later settings are ignored without a word. So it matters whether that has happened, and who asked
-for what. This is state of the process, not of a run, which is why it is kept in a module.
+silently ignores later settings. This is state of the process, not of a run, so a module keeps it.
 
 TensorFlow names its threads since 2.21 (by experiment: 2.16, 2.17, 2.19 and 2.20 don't). Before, a
 thread is known as TensorFlow's if it started with the pools that this library made; and a session
-of somebody else's isn't noticed, unless operations ran outside of sessions, too.
+that other code made isn't noticed, unless operations ran outside of sessions, too.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ _GRAPH_RUNNERS = 1
 """Threads that TensorFlow starts beside the pools."""
 
 
-def made() -> bool:
-    """Whether TensorFlow has made its pools in this process, whoever asked for it."""
+def initialized() -> bool:
+    """Whether TensorFlow has made its pools in this process."""
     tasks = _tasks()
     if "tf_Compute" in tasks.values():
         return True
@@ -56,16 +55,16 @@ def made() -> bool:
     )
 
 
-def lost() -> bool:
+def lost_in_fork() -> bool:
     """Whether pools were made and their threads are gone, as in a process that was forked since.
 
     Whatever is handed to such pools is never done.
     """
-    return not made() and (_made_by_us is not None or _eager_context_is_made())
+    return not initialized() and (_made_by_us is not None or _eager_context_is_made())
 
 
-def known() -> Pool | None:
-    """The pools, if this library made them; `None` before that and where somebody else did."""
+def configured() -> Pool | None:
+    """The pools, if this library made them; `None` before that and where other code did."""
     return _made_by_us
 
 
@@ -73,12 +72,12 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
     """Make TensorFlow's pools with these sizes, or say which sizes they already have.
 
     Raises:
-        RuntimeError: somebody else made them. Callers look at `made` and `known` first.
+        RuntimeError: other code made them. Callers check `initialized` and `configured` first.
     """
     global _made_by_us, _threads
     if _made_by_us is not None:
         return _made_by_us
-    if made():
+    if initialized():
         raise RuntimeError("TensorFlow's thread pools were made before")
     import tensorflow as tf
 

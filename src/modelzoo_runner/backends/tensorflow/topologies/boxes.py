@@ -1,4 +1,4 @@
-"""What the detectors do with boxes: decode them against anchors, suppress, name the outputs.
+"""Boxes of the detectors: decoding against anchors, suppression of overlaps, outputs.
 
 A box is (ymin, xmin, ymax, xmax), an anchor (ycenter, xcenter, height, width), both as fractions of
 the image's sides: decoding and overlap come out the same as in pixels.
@@ -42,19 +42,12 @@ def decode(encodings: Tensor, anchors: Tensor) -> Tensor:
 
 
 def as_anchors(boxes: Tensor) -> Tensor:
-    """Boxes as anchors for boxes to come."""
+    """Boxes in the form of anchors."""
     import tensorflow as tf
 
     top, left, bottom, right = tf.unstack(boxes, axis=-1)
     anchors = [(top + bottom) / 2.0, (left + right) / 2.0, bottom - top, right - left]
     return tf.stack(anchors, axis=-1)
-
-
-def clip(boxes: Tensor) -> Tensor:
-    """The boxes cut at the image's borders."""
-    import tensorflow as tf
-
-    return tf.clip_by_value(boxes, 0.0, 1.0)
 
 
 def outputs(

@@ -2,7 +2,7 @@
 
 A layer here is what a frozen training export holds: each weight a Const behind an Identity `read`,
 then the convolution, the batch norm and the activation as nodes of their own. Nothing is folded:
-that is the work of the load-time optimisation.
+that is the work of the load-time optimization.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from modelzoo_runner.errors import RequestError
 
 if TYPE_CHECKING:
-    from modelzoo_runner.backends.tensorflow.topologies.weights import Array, Variables
+    from modelzoo_runner.backends.tensorflow.topologies.weights import Variables
 
 Tensor = Any
+Graph = Any
 GraphDef = Any
 Kernel = int | tuple[int, int]
 Padding = Literal["SAME", "VALID", "SYMMETRIC"]
@@ -55,7 +56,7 @@ class Layers:
         import tensorflow as tf
 
         name = self.scope + name
-        held = constant(self.variables(name, shape, gain), name)
+        held = tf.constant(self.variables(name, shape, gain), name=name)
         return tf.raw_ops.Identity(input=held, name=f"{name}/read")
 
     def conv(
@@ -130,7 +131,7 @@ class Layers:
             x=x,
             scale=self.variable(f"{name}/gamma", shape)
             if self.gamma
-            else constant(ones, f"{self.node_scope}{name}/Const"),
+            else tf.constant(ones, name=f"{self.node_scope}{name}/Const"),
             offset=self.variable(f"{name}/beta", shape),
             mean=self.variable(f"{name}/moving_mean", shape),
             variance=self.variable(f"{name}/moving_variance", shape),
@@ -161,7 +162,9 @@ class Layers:
         around = [((side - 1) // 2, side // 2) for side in sides(kernel)]
         paddings = np.array([(0, 0), *around, (0, 0)], np.int32)
         name = f"{self.node_scope}{name}Pad"
-        return tf.raw_ops.Pad(input=x, paddings=constant(paddings, f"{name}/paddings"), name=name)
+        return tf.raw_ops.Pad(
+            input=x, paddings=tf.constant(paddings, name=f"{name}/paddings"), name=name
+        )
 
     def pool(
         self,
@@ -192,13 +195,6 @@ class Layers:
         name = self.node_scope + name
         axis = tf.constant(3, name=f"{name}/axis")
         return tf.raw_ops.ConcatV2(values=parts, axis=axis, name=name)
-
-
-def constant(value: Array | Any, name: str) -> Tensor:
-    """A Const node of the numpy array's own type."""
-    import tensorflow as tf
-
-    return tf.constant(value, name=name)
 
 
 def sides(kernel: Kernel) -> tuple[int, int]:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from modelzoo_runner.backends.tensorflow.topologies import (
-    faster_rcnn,
-    inception_resnet_v2,
-    inception_v3,
-    inception_v4,
-    mobilenet_v1,
-    resnet_v1,
-    rfcn,
-    ssd,
-)
 from modelzoo_runner.backends.tensorflow.topologies.builder import GraphDef
+from modelzoo_runner.backends.tensorflow.topologies.inception import inception
+from modelzoo_runner.backends.tensorflow.topologies.mobilenet_v1 import mobilenet_v1
+from modelzoo_runner.backends.tensorflow.topologies.region_detectors import region_detector
+from modelzoo_runner.backends.tensorflow.topologies.resnet_v1 import resnet_v1
+from modelzoo_runner.backends.tensorflow.topologies.ssd import ssd_mobilenet_v1
 from modelzoo_runner.errors import RequestError, did_you_mean
 
 _TOPOLOGIES: Mapping[str, Callable[..., GraphDef]] = {
-    "faster_rcnn_resnet50": faster_rcnn.faster_rcnn_resnet50,
-    "inception_resnet_v2": inception_resnet_v2.inception_resnet_v2,
-    "inception_v3": inception_v3.inception_v3,
-    "inception_v4": inception_v4.inception_v4,
-    "mobilenet_v1": mobilenet_v1.mobilenet_v1,
-    "resnet_v1_50": resnet_v1.resnet_v1_50,
-    "rfcn_resnet101": rfcn.rfcn_resnet101,
-    "ssd_mobilenet_v1": ssd.ssd_mobilenet_v1,
-    "resnet_v1_101": resnet_v1.resnet_v1_101,
+    "faster_rcnn_resnet50": partial(region_detector, 50),
+    "inception_resnet_v2": partial(inception, "InceptionResnetV2"),
+    "inception_v3": partial(inception, "InceptionV3"),
+    "inception_v4": partial(inception, "InceptionV4"),
+    "mobilenet_v1": mobilenet_v1,
+    "resnet_v1_50": partial(resnet_v1, 50),
+    "resnet_v1_101": partial(resnet_v1, 101, classes=1000),
+    "rfcn_resnet101": partial(region_detector, 101),
+    "ssd_mobilenet_v1": ssd_mobilenet_v1,
 }
 
 

@@ -1,28 +1,30 @@
-"""Both ends of a classifier: the image that goes in, the scores that come out."""
+"""The input and the output layers of the classifiers."""
 
 from __future__ import annotations
 
-from modelzoo_runner.backends.tensorflow.topologies.builder import Layers, Tensor, positive
+import contextlib
+from collections.abc import Iterator
+
+from modelzoo_runner.backends.tensorflow.topologies.builder import Graph, Layers, Tensor, positive
 from modelzoo_runner.errors import RequestError
 
 
-def check(*, classes: int, image_size: int, least: int) -> None:
-    """Checks what every classifier is asked for, before anything is built.
+@contextlib.contextmanager
+def classifier(*, classes: int, image_size: int, least: int) -> Iterator[tuple[Graph, Tensor]]:
+    """A graph, as the default one, and its Placeholder `input`: float32 [-1, size, size, 3].
 
     Raises:
-        RequestError: when there is no class, or `image_size` is below the `least` that the network
-            can halve to its end.
+        RequestError: there is no class, or `image_size` is below the `least` that the network can
+            halve to its end.
     """
+    import tensorflow as tf
+
     positive(classes=classes)
     if image_size < least:
         raise RequestError(f"image_size={image_size}: this topology needs at least {least} pixels")
-
-
-def image_input(size: int) -> Tensor:
-    """The Placeholder `input`: float32 [-1, size, size, 3]."""
-    import tensorflow as tf
-
-    return tf.raw_ops.Placeholder(dtype=tf.float32, shape=[None, size, size, 3], name="input")
+    shape = [None, image_size, image_size, 3]
+    with tf.Graph().as_default() as graph:
+        yield graph, tf.raw_ops.Placeholder(dtype=tf.float32, shape=shape, name="input")
 
 
 def softmax(logits: Tensor, name: str) -> Tensor:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from modelzoo_runner.backends.tensorflow.topologies import heads
 from modelzoo_runner.backends.tensorflow.topologies.builder import GraphDef, Layers, Tensor
-from modelzoo_runner.backends.tensorflow.topologies.heads import (
-    check,
-    conv_logits,
-    image_input,
-    slim_predictions,
-)
 from modelzoo_runner.backends.tensorflow.topologies.weights import variables
 from modelzoo_runner.errors import RequestError
 
@@ -50,15 +45,11 @@ def mobilenet_v1(
         RequestError: for a size below 32, a multiplier that isn't positive, or weights that don't
             fit.
     """
-    import tensorflow as tf
-
-    check(classes=classes, image_size=image_size, least=32)
-    with tf.Graph().as_default() as graph:
+    with heads.classifier(classes=classes, image_size=image_size, least=32) as (graph, x):
         head = Layers(variables=variables(seed, weights), activation="Relu6").within("MobilenetV1")
-        x = image_input(image_size)
         *_, x = features(head.again("MobilenetV1"), x, depth_multiplier)
-        logits = conv_logits(head, x, classes, pool="AvgPool_1a")
-        slim_predictions(logits, "MobilenetV1/Predictions")
+        logits = heads.conv_logits(head, x, classes, pool="AvgPool_1a")
+        heads.slim_predictions(logits, "MobilenetV1/Predictions")
     return graph.as_graph_def()
 
 

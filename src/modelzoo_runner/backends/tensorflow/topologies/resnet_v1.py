@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from modelzoo_runner.backends.tensorflow.topologies import heads
 from modelzoo_runner.backends.tensorflow.topologies.builder import GraphDef, Layers, Tensor
-from modelzoo_runner.backends.tensorflow.topologies.heads import (
-    check,
-    image_input,
-    slim_predictions,
-    softmax,
-)
 from modelzoo_runner.backends.tensorflow.topologies.weights import RELU_STD, variables
 from modelzoo_runner.errors import RequestError
 
@@ -30,7 +25,8 @@ UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 EPSILON = 1.001e-5
 
 
-def resnet_v1_50(
+def resnet_v1(
+    depth: int,
     *,
     seed: int = 0,
     weights: Mapping[str, Array] | None = None,
@@ -39,13 +35,15 @@ def resnet_v1_50(
     stride: Stride = "slim",
     pool_padding: Literal["SAME", "SYMMETRIC"] = "SAME",
 ) -> GraphDef:
-    """ResNet-50 v1: `input` float32 [-1, 224, 224, 3] to `predict` (Softmax) float32 [-1, 1001].
+    """`input` float32 [-1, 224, 224, 3] to scores float32 [-1, classes], of 50 or 101 layers.
 
-    The random weights expect pixels of 0..255. 25.6 million parameters. Multiply-adds per image:
-    3.49e9 with the stride of slim, 3.86e9 with that of v1 (which the model zoo's published graph
-    has), 4.09e9 with that of v1.5.
+    The scores are `predict` (Softmax) with 50 layers, `resnet_v1_101/predictions/Reshape_1` with
+    101. The random weights expect pixels of 0..255. 25.6 million parameters with 50 layers; 3.49e9
+    multiply-adds per image with the stride of slim, 3.86e9 with that of v1 (which the model zoo's
+    published graph has), 4.09e9 with that of v1.5. 44.5 million and 7.2e9 (slim) with 101 layers.
 
     Args:
+        depth: 50 or 101.
         seed: of the random weights.
         weights: arrays by variable name to take instead.
         classes: width of the output.
@@ -56,39 +54,14 @@ def resnet_v1_50(
     Raises:
         RequestError: for an unknown stride, a size below 32, or weights that don't fit.
     """
-    import tensorflow as tf
-
-    check(classes=classes, image_size=image_size, least=32)
-    with tf.Graph().as_default() as graph:
-        image = image_input(image_size)
-        layers = conventions(seed, weights).within("resnet_v1_50")
-        x = features(layers, image, UNITS[50], stride=stride, pool_padding=pool_padding)
-        softmax(_logits(layers, x, classes), "predict")
-    return graph.as_graph_def()
-
-
-def resnet_v1_101(
-    *,
-    seed: int = 0,
-    weights: Mapping[str, Array] | None = None,
-    classes: int = 1000,
-    image_size: int = 224,
-    stride: Stride = "slim",
-    pool_padding: Literal["SAME", "SYMMETRIC"] = "SAME",
-) -> GraphDef:
-    """ResNet-101 v1: `input` to `resnet_v1_101/predictions/Reshape_1` float32 [-1, 1000].
-
-    44.5 million parameters, 7.2e9 multiply-adds per image with the stride of slim. Arguments and
-    errors as in `resnet_v1_50`.
-    """
-    import tensorflow as tf
-
-    check(classes=classes, image_size=image_size, least=32)
-    with tf.Graph().as_default() as graph:
-        image = image_input(image_size)
-        layers = conventions(seed, weights).within("resnet_v1_101")
-        x = features(layers, image, UNITS[101], stride=stride, pool_padding=pool_padding)
-        slim_predictions(_logits(layers, x, classes), f"{layers.node_scope}predictions")
+    with heads.classifier(classes=classes, image_size=image_size, least=32) as (graph, image):
+        layers = conventions(seed, weights).within(f"resnet_v1_{depth}")
+        x = features(layers, image, UNITS[depth], stride=stride, pool_padding=pool_padding)
+        logits = _logits(layers, x, classes)
+        if depth == 50:
+            heads.softmax(logits, "predict")
+        else:
+            heads.slim_predictions(logits, f"{layers.node_scope}predictions")
     return graph.as_graph_def()
 
 

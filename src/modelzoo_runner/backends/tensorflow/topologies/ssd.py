@@ -11,7 +11,6 @@ from modelzoo_runner.backends.tensorflow.topologies.builder import (
     GraphDef,
     Layers,
     Tensor,
-    constant,
     positive,
 )
 from modelzoo_runner.backends.tensorflow.topologies.weights import variables
@@ -70,7 +69,7 @@ def ssd_mobilenet_v1(
         encodings, logits = _predict(layers, maps, classes)
         with tf.name_scope("Postprocessor"):
             grids = [(each.shape[1], each.shape[2]) for each in maps]
-            found = boxes.decode(encodings, constant(anchors(grids), "anchors"))
+            found = boxes.decode(encodings, tf.constant(anchors(grids), name="anchors"))
             scores = tf.sigmoid(logits, name="convert_scores")[:, :, 1:]
             found = tf.expand_dims(found, 2)
         boxes.outputs(found, scores, detections=detections, score_threshold=score_threshold)

@@ -2,7 +2,7 @@
 
 Random weights are there for measuring, so they have to behave: activations of order one through a
 hundred layers, no denormals, no saturated softmax, and scores that depend on the image. That is He
-initialisation (He et al. 2015, arXiv:1502.01852) with one change: each kernel's mean is taken out.
+initialization (He et al. 2015, arXiv:1502.01852) with one change: each kernel's mean is taken out.
 What comes from a ReLU is positive; a kernel with a mean of its own passes that common part on, and
 after fifty layers nothing else is left: every image gets the same scores.
 Each array depends on (seed, its name) alone, so the order of building the layers doesn't matter.

@@ -1,0 +1,155 @@
+"""runtimes(): one model in several runtimes and precisions, measured in turns."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from modelzoo_runner.api import ab, verbs
+from modelzoo_runner.backends import base
+from modelzoo_runner.errors import RequestError, RunnerError
+from modelzoo_runner.execution import host, in_turns
+from modelzoo_runner.planning.planner import Model
+from modelzoo_runner.results.runtimes import RuntimesResult, Way
+from modelzoo_runner.values import validate
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.options import Precision
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.progress import Progress
+
+TRIAL_STEPS = 3
+"""Steps of the process of its own in which a way's memory and start-up time are seen."""
+
+
+def runtimes(
+    model: Model,
+    *,
+    runtimes: Sequence[str] = tuple(base.BACKENDS),
+    precisions: Sequence[Precision] = get_args(Precision),
+    data_location: str | Path | None = None,
+    limit: int | None = None,
+    rounds: int | None = 5,
+    min_effect: float = 0.01,
+    max_seconds: float = 120.0,
+    offline: bool = False,
+    progress: Progress | None = None,
+    **shared: Any,
+) -> RuntimesResult:
+    """How a model does in each runtime and precision on this machine.
+
+    Each way first runs in a process of its own, for its memory and its start-up time. Those that
+    can be run are then measured in turns, as `ab_test` does, with made inputs; all of them are in
+    memory then. A way that can't be run is a row that says why. See `docs/runtimes.md`.
+
+    Args:
+        model: as `benchmark()` has it.
+        runtimes: of `tensorflow`, `onnxruntime` and `openvino`; the first is the reference.
+        precisions: of `fp32`, `int8` and `bfloat16`; the first is the reference.
+        data_location: labelled data, to score each way on; also what int8 is calibrated with.
+        limit: score so many examples.
+        rounds: of fresh processes, as `ab_test` has it; `None`: as many as are needed.
+        min_effect: the smallest difference in throughput that matters, as a share.
+        max_seconds: when measuring in turns ends at the latest.
+        offline: never touch the network.
+        progress: called with (what, done, total).
+        **shared: arguments of `benchmark()` for all ways, such as `batch_size` and `weights`.
+
+    Returns:
+        A row for each runtime and precision.
+
+    Raises:
+        RequestError: an argument that can't be.
+        Interrupted: Ctrl-C while measuring; holds the turns measured so far.
+
+    Examples:
+        >>> from modelzoo_runner import runtimes
+        >>> print(runtimes("resnet50", weights="random", batch_size=1))  # doctest: +SKIP
+    """
+    for name in ("runtimes", "precisions"):
+        given = {"runtimes": runtimes, "precisions": precisions}[name]
+        if isinstance(given, str) or not given:
+            raise RequestError(f"{name}={given!r}: should be a list of one or more")
+    for name in runtimes:
+        base.find(name)
+    for precision in precisions:
+        validate.one_of("precisions", precision, get_args(Precision))
+    given_twice = {"runtime", "precision"} & shared.keys()
+    if given_twice:
+        raise RequestError(f"{', '.join(sorted(given_twice))}: give runtimes= and precisions=")
+    rounds = None if rounds is None else validate.count("rounds", rounds)
+    shared = {**shared, "model": model, "data_location": data_location}
+    context = Context(offline=offline, progress=progress)
+    ways: list[Way] = []
+    plans: list[Plan] = []
+    pairs = [(runtime, precision) for runtime in runtimes for precision in precisions]
+    for done, (runtime, precision) in enumerate(pairs):
+        context.tell("runs", done, len(pairs))
+        asked = {"runtime": runtime, "precision": precision, "name": f"{runtime} {precision}"}
+        way = Way(runtime=runtime, precision=precision)
+        try:
+            _, plan, _ = ab.side_of(asked, shared, "", context)
+            # Measured with made inputs: reading data is no part of a runtime.
+            plan = dataclasses.replace(plan, data_location=None, annotations=None)
+            way = _tried(way, plan)
+            if data_location is not None:
+                way = _scored(way, shared, limit=limit, offline=offline)
+        except RunnerError as error:
+            ways.append(dataclasses.replace(way, problem=str(error)))
+            continue
+        ways.append(dataclasses.replace(way, side=len(plans)))
+        plans.append(plan)
+    context.tell("runs", len(pairs), len(pairs))
+    named = [(f"{way.runtime} {way.precision}", None) for way in ways if way.side is not None]
+    from modelzoo_runner.execution import serve
+
+    programs = [
+        serve.Program(plan, name=f"the child process of {name}")
+        for plan, (name, _) in zip(plans, named, strict=True)
+    ]
+    measured = None
+    if programs:
+        measured = in_turns.measured(
+            functools.partial(serve.opened, programs),
+            named,
+            rounds=rounds,
+            min_effect=validate.seconds("min_effect", min_effect) or 0.0,
+            max_seconds=validate.seconds("max_seconds", max_seconds) or 0.0,
+            seed=0,
+            context=context,
+        )
+    model_name = plans[0].model if plans else str(getattr(model, "name", model))
+    warnings = () if measured is None else measured.warnings
+    return RuntimesResult(model=model_name, ways=tuple(ways), measured=measured, warnings=warnings)
+
+
+def _tried(way: Way, plan: Plan) -> Way:
+    """The way with what a short run of its own shows."""
+    trial = dataclasses.replace(plan, warmup_steps=1, steps=TRIAL_STEPS, min_seconds=None)
+    observed = host.run(trial).observed
+    return dataclasses.replace(
+        way,
+        peak_memory_bytes=observed.machine["process"]["peak_memory_bytes"],
+        startup_seconds=sum(observed.setup_seconds.values()),
+        agreement=observed.graph.get("agreement", {}),
+    )
+
+
+def _scored(way: Way, shared: dict[str, Any], *, limit: int | None, offline: bool) -> Way:
+    """The way with its scores on the data."""
+    known = inspect.signature(verbs.accuracy).parameters
+    given = {name: value for name, value in shared.items() if name in known}
+    result = verbs.accuracy(
+        **given,
+        runtime=way.runtime,
+        precision=way.precision,  # type: ignore[arg-type]
+        limit=limit,
+        offline=offline,
+        isolation="child",
+    )
+    return dataclasses.replace(
+        way, scores=result.scores, counts=result.counts, examples=result.examples
+    )

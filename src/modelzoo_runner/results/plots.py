@@ -1,0 +1,260 @@
+"""Pictures of results, with matplotlib.
+
+Each function draws on the axis given, or on a new figure, which a notebook shows by itself. Units
+stand on the axes, and the model, the machine and the software in the caption.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
+from modelzoo_runner.results import frames, ratio
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.comparison import Comparison, SweepComparison
+from modelzoo_runner.results.result import AccuracyResult, Result
+from modelzoo_runner.results.stats import percentile
+from modelzoo_runner.results.sweep import SweepResult
+from modelzoo_runner.results.trend import Trend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 9.0, 3.4
+"""Of a figure with one row, in inches."""
+
+MOST_CATEGORIES = 40
+"""Categories of an accuracy run that are drawn: the best and the worst half of so many."""
+
+MAIN, SECOND, WARM_UP = "tab:blue", "tab:red", "tab:gray"
+
+
+def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A figure of its own, unknown to pyplot, and its axes [rows, columns].
+
+    Raises:
+        MissingDependency: matplotlib isn't installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependency(
+            "pictures need matplotlib: pip install 'modelzoo_runner[analysis]'"
+        ) from None
+
+    class Picture(Figure):
+        """A figure that a notebook shows by itself."""
+
+        def _repr_svg_(self) -> str:
+            return svg(self)
+
+    drawn = Picture(figsize=(WIDTH, HEIGHT * rows), layout="constrained")
+    return drawn, drawn.subplots(rows, columns, squeeze=False, **options)
+
+
+def svg(drawn: Figure) -> str:
+    """The figure as an SVG element, the same bytes for the same figure."""
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "modelzoo_runner", "svg.fonttype": "none"}):
+        drawn.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def steps(result: Result, axis: Axes | None = None) -> Figure:
+    """The steps of a run over time, with warm-up and disturbances marked, and their distribution.
+
+    On an axis that is given there are the steps alone.
+    """
+    beside = None
+    if axis is None:
+        _, ((axis, beside),) = figure(1, 2, width_ratios=(3, 1), sharey=True)
+    assert axis is not None
+    warm_up = [1000 * each for each in result.warmup_seconds]
+    measured = [1000 * each for each in result.step_seconds]
+    axis.plot(range(-len(warm_up), 0), warm_up, ".", color=WARM_UP, label="warm-up")
+    axis.plot(range(len(measured)), measured, ".", color=MAIN, label="measured")
+    slow = result.observed.interference.get("slow_steps", ())
+    if slow:
+        axis.plot(
+            [each["step"] for each in slow],
+            [1000 * each["seconds"] for each in slow],
+            "o",
+            color=SECOND,
+            fillstyle="none",
+            label="slow (outside the upper fence)",
+        )
+    axis.axhline(1000 * result.latency.p50, color=MAIN, linewidth=0.8, label="median")
+    # The first steps are often so slow that nothing else could be seen.
+    axis.set_ylim(0, 1.15 * max(*measured, 1.5 * 1000 * result.latency.p50))
+    axis.set(xlabel="step", ylabel="ms per step")
+    axis.legend(fontsize="small")
+    if beside is not None:
+        beside.hist(measured, bins=40, orientation="horizontal", color=MAIN)
+        beside.set(xlabel="steps")
+    return _captioned(axis, result)
+
+
+def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
+    """The score of each category, or of a classifier its scores, with their intervals."""
+    axis = axis or figure()[1][0][0]
+    assert axis is not None
+    found = sorted((result.per_category or result.scores).items(), key=lambda each: -each[1])
+    if len(found) > MOST_CATEGORIES:
+        found = [*found[: MOST_CATEGORIES // 2], *found[-MOST_CATEGORIES // 2 :]]
+    names, values = [name for name, _ in found], [value for _, value in found]
+    interval = {} if result.per_category else result.interval
+    errors = [
+        [value - interval[name][0] if name in interval else 0 for name, value in found],
+        [interval[name][1] - value if name in interval else 0 for name, value in found],
+    ]
+    axis.bar(names, values, yerr=errors if interval else None, color=MAIN, capsize=4)
+    axis.tick_params(axis="x", rotation=90 if len(names) > 6 else 0)
+    axis.set(ylabel="AP" if result.per_category else "share of examples", ylim=(0, 1))
+    return _captioned(axis, result)
+
+
+def sweep(
+    found: SweepResult,
+    axis: Axes | None = None,
+    *,
+    x: str = "batch_size",
+    y: str = "throughput_examples_per_second",
+    hue: str | None = "precision",
+) -> Figure:
+    """A line for each value of `hue`, with the columns of `to_dataframe` by name.
+
+    Raises:
+        RequestError: there is no such column, or no run has values in both.
+    """
+    axis = axis or figure()[1][0][0]
+    assert axis is not None
+    rows = found.rows()
+    for name, column in (("x", x), ("y", y), ("hue", hue)):
+        known = frames.columns(rows)
+        if column is not None and column not in known:
+            said = did_you_mean(str(column), known, otherwise="Columns")
+            raise RequestError(f"{name}={column!r}: no such column. {said}")
+    rows = [row for row in rows if row.get(x) is not None and row.get(y) is not None]
+    if not rows:
+        raise RequestError(f"x={x!r}, y={y!r}: no run of this sweep has values of both")
+    for value in dict.fromkeys(row.get(hue) for row in rows) if hue else (None,):
+        points = sorted((row[x], row[y]) for row in rows if hue is None or row.get(hue) == value)
+        axis.plot(*zip(*points, strict=True), marker="o", label=str(value))
+    axis.set(xlabel=_label(x), ylabel=_label(y))
+    if not isinstance(rows[0][y], str):
+        axis.set_ylim(bottom=0)
+    if hue:
+        axis.legend(title=_label(hue), fontsize="small")
+    return _captioned(axis, *found.results[:1])
+
+
+def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
+    """The throughput of both, with the intervals over processes where there are any."""
+    axis = axis or figure()[1][0][0]
+    assert axis is not None
+    both = (found.reference, found.changed)
+    for place, each in enumerate(both):
+        low, high = each.throughput_interval or (each.throughput, each.throughput)
+        error = [[each.throughput - low], [high - each.throughput]]
+        axis.bar(place, each.throughput, yerr=error, capsize=6, color=(WARM_UP, MAIN)[place])
+    axis.set_xticks(
+        (0, 1), [f"reference\n{found.reference.name}", f"changed\n{found.changed.name}"]
+    )
+    axis.set(ylabel="examples/s", title=f"{ratio.in_words(found.ratio)}: {found.verdict}")
+    return _of(axis)
+
+
+def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
+    """The ratio of each pair of runs, with its interval."""
+    axis = axis or figure()[1][0][0]
+    assert axis is not None
+    for place, each in enumerate(found.comparisons):
+        low, high = each.speed.interval or (each.ratio, each.ratio)
+        axis.errorbar(each.ratio, place, xerr=[[each.ratio - low], [high - each.ratio]], fmt="o")
+    names = [each.changed.name for each in found.comparisons]
+    axis.set_yticks(range(len(names)), names)
+    axis.axvline(1.0, color="gray", linestyle="--", linewidth=0.8)
+    axis.set(xlabel="throughput, changed over reference")
+    return _of(axis)
+
+
+def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
+    """The ratio in each round of each side against the first, and the interval as a band."""
+    others = range(1, len(found.sides))
+    axes: Sequence[Axes]
+    axes = [axis] * len(others) if axis is not None else figure(len(others))[1][:, 0]
+    for side, own in zip(others, axes, strict=True):
+        _rounds(found, side, own)
+    return _of(axes[0])
+
+
+def _rounds(found: ABResult, side: int, axis: Axes) -> None:
+    ratios = [math.exp(each) for each in found.log_ratios(side)]
+    compared = found.comparisons[side - 1]
+    batches = found.sides[side].plan.batch_size / found.sides[0].plan.batch_size
+    for number, each in enumerate(found.rounds, 1):
+        pairs = zip(each.log_seconds(0), each.log_seconds(side), strict=True)
+        turns = sorted(batches * math.exp(first - other) for first, other in pairs)
+        axis.vlines(number, percentile(turns, 0.25), percentile(turns, 0.75), color=MAIN, alpha=0.4)
+    axis.plot(range(1, len(ratios) + 1), ratios, "o", color=MAIN, label="round (bar: its turns)")
+    axis.axhline(1.0, color="gray", linestyle="--", linewidth=0.8, label="equally fast")
+    axis.axhline(compared.value, color=MAIN, linewidth=0.8, label="ratio")
+    if compared.interval is not None:
+        axis.axhspan(*compared.interval, color=MAIN, alpha=0.15, label="95 % interval")
+    names = f"{found.sides[side].name} over {found.sides[0].name}"
+    axis.set(xlabel="round", ylabel=f"throughput, {names}", title=str(compared))
+    axis.set_xticks(range(1, len(ratios) + 1))
+    axis.legend(fontsize="small")
+
+
+def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
+    """The throughput of each series over its results, and its changes as lines."""
+    axes: Sequence[Axes]
+    axes = [axis] * len(found) if axis is not None else figure(len(found))[1][:, 0]
+    for trend, own in zip(found, axes, strict=True):
+        own.plot([each.throughput for each in trend.points], marker="o")
+        for change in trend.changes:
+            slower = change.ratio < 1
+            color = "tab:red" if slower else "tab:green"
+            own.axvline(change.position - 0.5, color=color, linestyle="--")
+        own.set(title=trend.series, ylabel="examples/s", xlabel="result")
+        own.title.set_fontsize("small")
+        own.set_ylim(bottom=0)
+    return _of(axes[0])
+
+
+def _of(axis: Axes) -> Figure:
+    found: Any = axis.get_figure()
+    return found  # type: ignore[no-any-return]
+
+
+def _captioned(axis: Axes, *results: Result) -> Figure:
+    drawn = _of(axis)
+    for result in results:
+        plan, machine = result.plan, result.observed.machine
+        processor = (machine.get("processor") or {}).get("model") or "unknown processor"
+        axis.set_title(
+            f"{plan.model} {plan.precision}, batch {plan.batch_size}; "
+            f"{processor}, {len(plan.placement.cpus) or 'all'} CPUs",
+            fontsize="small",
+            loc="left",
+        )
+    return drawn
+
+
+def _label(column: str) -> str:
+    """A column's name with its unit set off.
+
+    >>> _label("throughput_examples_per_second"), _label("latency_p50_seconds"), _label("model")
+    ('throughput (examples/s)', 'latency p50 (s)', 'model')
+    """
+    for end, unit in (("_examples_per_second", "examples/s"), ("_seconds", "s")):
+        if column.endswith(end):
+            return f"{column.removesuffix(end).replace('_', ' ')} ({unit})"
+    return column.replace("_", " ")

@@ -1,0 +1,193 @@
+"""What runtimes() found: a model in several runtimes and precisions, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results import saved, stats
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.results.stats import Interval
+from modelzoo_runner.values import codec
+
+KIND = "runtimes"
+
+HEADER = (
+    "runtime", "precision", "throughput", "against the first", "latency p50", "memory", "start",
+    "difference", "scores",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way to run the model, or in `problem` why it can't be run so.
+
+    `side` is its number in `RuntimesResult.measured`. `peak_memory_bytes` and `startup_seconds`
+    (loading the runtime, reading and compiling the model) are of a process of its own. `agreement`
+    are the largest differences from TensorFlow's float32 outputs.
+    """
+
+    runtime: str
+    precision: str
+    problem: str | None = None
+    side: int | None = None
+    peak_memory_bytes: int | None = None
+    startup_seconds: float | None = None
+    agreement: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    examples: int | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """The largest difference of an output from TensorFlow's, as a share of its largest value;
+        `None` where they can't be compared.
+        """
+        outputs = self.agreement.get("outputs", {}).values()
+        if not outputs or any("largest_difference" not in each for each in outputs):
+            return None
+        return max(
+            float(each["largest_difference"]) / (each["largest_value"] or 1.0) for each in outputs
+        )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RuntimesResult(Exportable):
+    """A model in several runtimes and precisions; `measured` are those that run, in turns.
+
+    `str()` is a table, `rows()` and `to_dataframe()` have a row for each way.
+    """
+
+    model: str
+    ways: tuple[Way, ...]
+    measured: ABResult | None
+    warnings: tuple[str, ...] = ()
+
+    def throughput(self, way: Way) -> tuple[float, Interval | None] | None:
+        """Examples per second of a way, and the 95 % interval over rounds of fresh processes."""
+        if way.side is None or self.measured is None:
+            return None
+        rounds = self.measured.throughputs(way.side)
+        interval = stats.t_interval([math.log(each) for each in rounds])
+        low_high = interval and (math.exp(interval[0]), math.exp(interval[1]))
+        return self.measured.throughput(way.side), low_high
+
+    def latency(self, way: Way) -> stats.Summary | None:
+        """Durations of the steps of a way, in seconds, in all rounds."""
+        if way.side is None or self.measured is None:
+            return None
+        turns = (turn for each in self.measured.rounds for turn in each.turns)
+        return stats.summarize([s for turn in turns for s in turn.step_seconds[way.side]])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each way, as dicts."""
+        return [self._row(way) for way in self.ways]
+
+    def _row(self, way: Way) -> dict[str, Any]:
+        speed, latency = self.throughput(way), self.latency(way)
+        comparison = None
+        if self.measured is not None and way.side:
+            comparison = self.measured.comparisons[way.side - 1]
+        low, high = (speed and speed[1]) or (None, None)
+        ratio_low, ratio_high = (comparison and comparison.interval) or (None, None)
+        return {
+            "model": self.model,
+            "runtime": way.runtime,
+            "precision": way.precision,
+            "throughput_examples_per_second": speed and speed[0],
+            "throughput_low": low,
+            "throughput_high": high,
+            "ratio": comparison and comparison.value,
+            "ratio_low": ratio_low,
+            "ratio_high": ratio_high,
+            "verdict": comparison and comparison.verdict,
+            "latency_p50_seconds": latency and latency.p50,
+            "latency_p50_low": latency and latency.p50_interval and latency.p50_interval[0],
+            "latency_p50_high": latency and latency.p50_interval and latency.p50_interval[1],
+            "latency_p90_seconds": latency and latency.p90,
+            "peak_memory_bytes": way.peak_memory_bytes,
+            "startup_seconds": way.startup_seconds,
+            "difference": way.difference,
+            **{f"score_{name}": value for name, value in way.scores.items()},
+            **{f"count_{name}": value for name, value in way.counts.items()},
+            "examples": way.examples,
+            "problem": way.problem,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        return {"schema": SCHEMA, "kind": KIND, **codec.to_dict(self)}
+
+    @staticmethod
+    def load(path: str | Path) -> RuntimesResult:
+        """The result saved at `path`.
+
+        Raises:
+            ResultError: the file can't be read or isn't the result of runtimes().
+        """
+        return saved.read(path, from_dict)
+
+    def __repr__(self) -> str:
+        return f"<RuntimesResult: {self.model}, {len(self.ways)} ways>"
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import table
+
+        lines = table.columns([HEADER, *(self._cells(way) for way in self.ways)])
+        return "\n".join((*lines, *self._notes()))
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import markup
+
+        cells = [self._cells(way) for way in self.ways]
+        return markup.card(
+            markup.title(self.model), markup.table(HEADER, cells), markup.notes(self._notes())
+        )
+
+    def _cells(self, way: Way) -> tuple[str, ...]:
+        speed, latency = self.throughput(way), self.latency(way)
+        if speed is None or latency is None or way.side is None or self.measured is None:
+            return (way.runtime, way.precision, "can't be run: see below", *[""] * 6)
+        value, interval = speed
+        within = f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+        ratio = str(self.measured.comparisons[way.side - 1]) if way.side else "(reference)"
+        counted = (f"{name} {hits} of {way.examples}" for name, hits in way.counts.items())
+        scored = (f"{name} {score:.3f}" for name, score in way.scores.items())
+        return (
+            way.runtime,
+            way.precision,
+            f"{value:.4g}/s{within}",
+            ratio,
+            f"{latency.p50 * 1000:.4g} ms",
+            "" if way.peak_memory_bytes is None else f"{way.peak_memory_bytes / 2**20:.0f} MiB",
+            "" if way.startup_seconds is None else f"{way.startup_seconds:.1f} s",
+            "" if way.difference is None else f"{way.difference:.1g}",
+            ", ".join(counted if way.counts else scored),
+        )
+
+    def _notes(self) -> list[str]:
+        found = [f"{each.runtime} {each.precision}: {each.problem}" for each in self.ways]
+        found = [said for said, each in zip(found, self.ways, strict=True) if each.problem]
+        return [*found, *(f"warning: {each}" for each in self.warnings)]
+
+
+def from_dict(record: Mapping[str, Any]) -> RuntimesResult:
+    """The result that `RuntimesResult.to_dict` recorded.
+
+    Raises:
+        ResultError: an unknown schema version, or not the result of runtimes().
+    """
+    record = saved.current(record)
+    if record.get("kind") != KIND:
+        raise ResultError(f"kind={record.get('kind')!r}: not the result of runtimes()")
+    body = {key: each for key, each in record.items() if key not in ("schema", "kind")}
+    try:
+        return codec.from_dict(body, RuntimesResult)
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None

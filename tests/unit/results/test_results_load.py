@@ -1,0 +1,30 @@
+"""load(): any saved value, as what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from results_made import ab_result, benchmark_result
+
+from modelzoo_runner import ABResult, AccuracyResult, BenchmarkResult, SweepResult, load
+from modelzoo_runner.errors import ResultError
+
+ONE = benchmark_result()
+
+
+def test_each_kind_is_read_as_itself(tmp_path: Path) -> None:
+    path = ONE.save(tmp_path / "one.json")
+    assert load(path) == load(path, BenchmarkResult) == ONE
+    found = ab_result([1.0, 1.1], 3)
+    assert load(found.save(tmp_path / "ab.json"), ABResult) == found
+    sweep = SweepResult((ONE,))
+    assert load(sweep.save(tmp_path / "sweep.json"), SweepResult) == sweep
+
+
+def test_another_kind_is_named(tmp_path: Path) -> None:
+    path = ONE.save(tmp_path / "one.json")
+    with pytest.raises(ResultError, match="is a BenchmarkResult, not an AccuracyResult"):
+        load(path, AccuracyResult)
+    with pytest.raises(ResultError, match=r"load\(path, SweepResult\)"):
+        load(SweepResult((ONE,)).save(path))

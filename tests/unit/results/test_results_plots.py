@@ -1,0 +1,95 @@
+"""Pictures: what is drawn, on which axis, and that they show themselves in a notebook."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+from results_made import ab_result, accuracy_result, benchmark_result, observed, plan
+
+from modelzoo_runner import MissingDependency, RequestError, SweepResult, compare
+from modelzoo_runner.results import plots
+from modelzoo_runner.results.changes import Point
+from modelzoo_runner.results.trend import Trend
+
+SWEEP = SweepResult(
+    tuple(
+        benchmark_result(plan=plan(batch_size=size, precision=precision), examples=3 * size)
+        for precision in ("fp32", "int8")
+        for size in (8, 1)
+    )
+)
+BEFORE, AFTER = benchmark_result(), benchmark_result(plan=plan(precision="int8"))
+DRAWN = {
+    "steps": BEFORE,
+    "scores": accuracy_result({"top1": 7, "top5": 9}, 10),
+    "sweep": SWEEP,
+    "comparison": compare(BEFORE, AFTER),
+    "sweep comparison": compare(SWEEP, SWEEP),
+    "rounds": ab_result([1.0, 1.1, 0.5], 5),
+}
+
+
+@pytest.mark.parametrize("value", DRAWN.values(), ids=DRAWN)
+def test_it_is_drawn_on_a_figure_of_its_own_and_shows_itself(value: Any) -> None:
+    figure = value.plot()
+    shown = figure._repr_svg_()
+    assert ElementTree.fromstring(shown).tag.endswith("svg")
+    assert shown == value.plot()._repr_svg_()
+    assert all(axis.get_xlabel() or axis.get_xticklabels() for axis in figure.axes)
+
+
+@pytest.mark.parametrize("value", DRAWN.values(), ids=DRAWN)
+def test_it_is_drawn_on_the_axis_that_is_given(value: Any) -> None:
+    axis = Figure().subplots()
+    assert value.plot(axis) is axis.figure and len(axis.figure.axes) == 1
+    assert axis.has_data()
+
+
+def test_steps_with_warm_up_and_disturbances() -> None:
+    interference = {"slow_steps": [{"step": 1, "seconds": 0.2, "causes": []}]}
+    seen = observed(interference=interference)
+    result = benchmark_result(warmup_seconds=(1.0, 0.5), observed=seen)
+    axis, beside = result.plot().axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axis.get_lines()}
+    assert drawn["warm-up"] == [[-2, 1000], [-1, 500]]
+    assert len(drawn["measured"]) == len(result.step_seconds)
+    assert drawn["slow (outside the upper fence)"] == [[1, 200]]
+    assert axis.get_ylabel() == "ms per step" and "resnet50" in axis.get_title(loc="left")
+    assert sum(patch.get_width() for patch in beside.patches) == len(result.step_seconds)
+
+
+def test_a_sweep_has_a_line_for_each_hue_in_the_order_of_x() -> None:
+    (axis,) = SWEEP.plot(x="batch_size", y="latency_p50_seconds").axes
+    assert [line.get_label() for line in axis.get_lines()] == ["fp32", "int8"]
+    assert list(axis.get_lines()[0].get_xdata()) == [1, 8]
+    assert axis.get_ylabel() == "latency p50 (s)"
+    assert len(SWEEP.plot(hue=None).axes[0].get_lines()) == 1
+
+
+@pytest.mark.parametrize("argument", ["x", "y", "hue"])
+def test_a_column_that_is_not_there(argument: str) -> None:
+    with pytest.raises(RequestError, match=f"{argument}='batch': no such column.*batch_size"):
+        SWEEP.plot(**{argument: "batch"})
+
+
+def test_many_categories_are_the_best_and_the_worst() -> None:
+    result = accuracy_result({}, 10, per_category={f"c{n}": n / 100 for n in range(90)})
+    (axis,) = result.plot().axes
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert len(names) == plots.MOST_CATEGORIES and (names[0], names[-1]) == ("c89", "c0")
+
+
+def test_a_trend_has_its_changes() -> None:
+    points = tuple(Point(throughput=each, started="") for each in (1.0, 2.0))
+    trend = Trend(series="s", points=points, changes=())
+    assert len(plots.trends([trend, trend]).axes) == 2
+
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingDependency, match=r"pip install .*analysis"):
+        BEFORE.plot()
