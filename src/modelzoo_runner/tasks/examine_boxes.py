@@ -1,4 +1,4 @@
-"""A look at a detector on a few images: how its boxes and classes are read, and whether it works.
+"""Checks a detector on a few images: how its boxes and classes are read, and whether it works.
 
 How they are read is decided by the ground truth in `metrics`; here that is held against what the
 caller says, by the objects that are found in each image (`evidence.beats`).
