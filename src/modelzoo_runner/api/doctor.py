@@ -1,4 +1,4 @@
-"""doctor(): a look at a model and its data on a few images, before a long run."""
+"""doctor(): checks a model and its data on a few images, before a long run."""
 
 from __future__ import annotations
 

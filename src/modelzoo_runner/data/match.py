@@ -1,4 +1,4 @@
-"""Which file is meant by each entry of a list or a JSON file: matched by path, not by base name.
+"""Matches the entries of a list or a JSON file to files, by path rather than by base name.
 
 Lists are made on other machines: with absolute paths, with the folder's own name in front, with
 backslashes, or with accents composed otherwise. What counts is how many parts of the path agree,

@@ -1,4 +1,4 @@
-"""What reading needs of a file or a folder: on the disk, or wherever else its bytes are."""
+"""Files and folders to read, on the disk or in a bucket."""
 
 from __future__ import annotations
 

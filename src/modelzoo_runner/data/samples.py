@@ -1,4 +1,4 @@
-"""A few labelled images from all over a data set, still encoded; and images there twice."""
+"""Encoded sample images from across a data set, and duplicate images."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,20 +61,6 @@ class Detections:
         for place, row in enumerate(zip(*columns, strict=True)):
             record = dict(zip(("image_id", "category_id", "bbox", "score"), row, strict=True))
             yield record | {"segmentation": self.masks[place]} if self.masks else record
-
-    def of(self, image_id: Id) -> Detections:
-        """The detections in one image."""
-        import numpy as np
-
-        chosen = np.array([each == image_id for each in self.image_ids], bool)
-        return replace(
-            self,
-            image_ids=tuple(itertools.compress(self.image_ids, chosen)),
-            category_ids=tuple(itertools.compress(self.category_ids, chosen)),
-            boxes=self.boxes[chosen],
-            scores=self.scores[chosen],
-            masks=tuple(itertools.compress(self.masks, chosen)),
-        )
 
     def save(self, path: Path | str) -> Path:
         """Write the detections in COCO's results format, whole or not at all; return the path.

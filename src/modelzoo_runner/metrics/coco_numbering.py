@@ -1,4 +1,4 @@
-"""How a detector numbers its classes: which class is which category of the ground truth.
+"""Decides how a detector numbers its classes: which class is which ground-truth category.
 
 A detector trained on COCO gives COCO's own ids, 1 to 90 with ten unused; others count the
 categories through, from 0 or from 1, in the order of their ids or of their names; and a data set of

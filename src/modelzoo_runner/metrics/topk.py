@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 K = (1, 5)
 
 
+SHIFTS = (0, -1, 1)
+"""By how much labels are shifted to see whether they are off by one."""
+
+
 def in_top_k(scores: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
     """Whether the target of each row is among its `k` best scores, as bool [n].
 

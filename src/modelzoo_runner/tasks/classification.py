@@ -38,9 +38,6 @@ SORTED = 0.8
 """The share of labels that aren't below the one before them, from which on examples are taken to be
 sorted: of 30 shuffled ones so many are with a probability below 1e-3, of 100 below 1e-9."""
 
-SHIFTS = (0, -1, 1)
-"""How labels are shifted to see whether they are off by one."""
-
 DECISIVE = 5
 """So many hits with shifted labels, and so many times those without, are no accident."""
 
@@ -97,7 +94,7 @@ def merge(plan: Plan, states: Sequence[Mapping[str, Any]]) -> Scores:
         shift: functools.reduce(
             operator.add, (topk.TopK(**each["hits"][str(shift)]) for each in states)
         )
-        for shift in SHIFTS
+        for shift in topk.SHIFTS
     }
     scores = _judged(plan, hits, states[0]["classes"])
     if plan.predictions is not None:
@@ -113,7 +110,7 @@ class Classification:
         self.rows: list[Row] = []
         self._plan = plan
         self._with_rows = with_rows
-        self.hits = {shift: topk.TopK() for shift in SHIFTS}
+        self.hits = {shift: topk.TopK() for shift in topk.SHIFTS}
         self._scores_at = list(plan.graph.outputs).index("scores")
         self._width = 0
         self._last_label = -1
@@ -223,7 +220,7 @@ def _offset_said(plan: Plan, hits: Mapping[int, topk.TopK], classes: int, shift:
 
 
 def _doubts(hits: topk.TopK, by_shift: Mapping[int, topk.TopK], shift: int) -> Iterator[str]:
-    best = max(SHIFTS, key=lambda each: by_shift[each].sole)
+    best = max(topk.SHIFTS, key=lambda each: by_shift[each].sole)
     if shift:
         yield (
             f"labels are read {shift:+d}: {hits.top1} of {hits.examples} examples are hits, and "

@@ -1,4 +1,4 @@
-"""When a few images show that something is wrong: the rules, so strict that chance hardly does."""
+"""Statistical tests that decide when a few images show a fault, with few false alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at a detector on a few images: how its boxes and classes are read, and whether it works.
+"""Checks a detector on a few images: how its boxes and classes are read, and whether it works.
 
 How they are read is decided by the ground truth in `metrics`; here that is held against what the
 caller says, by the objects that are found in each image (`evidence.beats`).
@@ -72,10 +72,9 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
             for name, image, pixels in zip(batch.names, images.ids, batch.inputs, strict=True)
         ]
     truth = coco.with_sizes(source.truth, sizes)
-    warnings = source.warnings
     found = collector.detections()
     readings, refused = _readings(plan, found, truth)
-    findings = [*_broken(found, outputs)]
+    findings = list(_broken(found, outputs))
     if not findings:
         findings += refused
         findings += _contradictions(plan, readings)
@@ -99,7 +98,7 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
             "the form of the boxes, the numbering of the classes, boxes outside of images, "
             "categories that are never found, the outputs; duplicates among these images",
         ),
-        warnings=warnings,
+        warnings=source.warnings,
     )
 
 

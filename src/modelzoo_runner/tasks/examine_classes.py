@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data import imagenet, labels, samples
+from modelzoo_runner.metrics.topk import SHIFTS
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.tasks import base, evidence, recipes, trials
 from modelzoo_runner.tasks.evidence import Examined
@@ -120,7 +121,7 @@ def _chance(best: Tried, shift: int, bench: Bench) -> Finding | None:
     import numpy as np
 
     count, classes = best.scores.shape
-    most = max(each.count(s) for each in bench.tried.values() for s in trials.SHIFTS)
+    most = max(each.count(s) for each in bench.tried.values() for s in SHIFTS)
     if not evidence.is_chance(most, count, classes, bench.tests):
         return None
     said = best.scores.argmax(axis=1)
@@ -221,7 +222,7 @@ def _candidates(plan: Plan, bench: Bench, own: Preprocess) -> Iterator[Candidate
             name=recipes.named(recipe),
             scores={
                 f"top1, labels {shift:+d}" if shift else "top1": tried.count(shift) / count
-                for shift in sorted(trials.SHIFTS)
+                for shift in sorted(SHIFTS)
             },
             images=count,
             is_asked=recipe == own and plan.preprocess is not None,

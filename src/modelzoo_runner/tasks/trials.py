@@ -10,7 +10,7 @@ from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data import labels, samples
 from modelzoo_runner.data.samples import Samples
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.metrics.topk import in_top_k
+from modelzoo_runner.metrics.topk import SHIFTS, in_top_k
 from modelzoo_runner.tasks import evidence, recipes
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preprocess
@@ -23,8 +23,6 @@ SCREENED = 32
 
 KEPT = 3
 """So many of the best recipes are tried on all images, besides the plan's own."""
-
-SHIFTS = (0, -1, 1)
 
 STEP = 16
 """Images in a step, where the graph doesn't say."""
