@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine than of what is tested.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # TensorFlow reads these once, at import, in this process and in every child a test starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -65,7 +65,7 @@ def test_the_docstring_shows_every_class() -> None:
 
 @pytest.mark.parametrize("name", PARENTS)
 @given(message=st.text())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_an_error_crosses_to_another_process(name: str, message: str) -> None:
     error = getattr(errors, name)(message)
 
@@ -108,13 +108,11 @@ def test_as_many_near_names_as_asked_for() -> None:
 
 
 @given(st.text(), st.lists(st.text()))
-@settings(deadline=None)
 def test_near_names_are_known_names(name: str, known: list[str]) -> None:
     assert set(errors.nearest(name, known)) <= set(known)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, unique_by=str.casefold))
-@settings(deadline=None)
 def test_a_name_is_nearest_to_itself(known: list[str]) -> None:
     assert all(errors.nearest(name, known)[0].casefold() == name.casefold() for name in known)
 

@@ -44,7 +44,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 @given(st.integers(0, 3 * BLOCK), st.integers(1, 2 * BLOCK))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_bytes_are_the_files(size: int, piece: int) -> None:
     content = bytes(range(251)) * (size // 251 + 1)
     with io.BufferedReader(ReadAhead(Counted(content[:size])), BLOCK) as file:

@@ -58,9 +58,7 @@ def through_dataset(
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=9))
-@settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_order_is_tensorflows(tmp_path: Path, counts: list[int]) -> None:
     paths = files(tmp_path, counts)
     found = list(interleave.in_turn(paths, beginnings(paths), pipeline.INTERLEAVED_FILES))
@@ -219,7 +217,7 @@ def by_tf_data(
 
 
 @given(counts=COUNTS, data=st.data(), cycle=st.integers(1, 5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_what_is_left_comes_in_the_order_of_the_whole(
     counts: list[int], data: st.DataObject, cycle: int
 ) -> None:

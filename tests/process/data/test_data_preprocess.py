@@ -120,9 +120,7 @@ def test_real_images_to_the_bit(samples: Path, recipe: Any) -> None:
     subsampling=st.sampled_from([0, 1, 2]),
     progressive=st.booleans(),
 )
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_made_images_to_the_bit(
     recipe: Any, encode: Any, width: int, height: int, mode: str, **options: Any
 ) -> None:

@@ -12,7 +12,7 @@ anchor = st.tuples(fractions, fractions, sizes, sizes)
 
 
 @given(anchor=anchor, target=anchor)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_decoding_undoes_the_published_encoding(anchor, target):
     # Ren et al. 2015, equation 2, with the Object Detection API's scales of 10 and 5.
     (y, x, height, width), (anchor_y, anchor_x, anchor_height, anchor_width) = target, anchor

@@ -25,7 +25,7 @@ def resized():
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_one_side_has_the_length_asked_for(resized, height, width):
     found = resized(np.zeros((1, height, width, 3), np.uint8))
     shorter, longer = sorted(found.shape[1:3])

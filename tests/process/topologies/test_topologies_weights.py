@@ -24,7 +24,7 @@ KINDS = (
     kind=st.sampled_from(KINDS),
     shape=st.sampled_from([(1, 1, 8, 4), (3, 3, 2, 5), (7, 1, 4, 4)]),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_values_are_float32_finite_and_normal(seed, kind, shape):
     drawn = weights.draw(seed, f"layer/{kind}", shape)
     assert (drawn.dtype, drawn.shape) == (np.float32, shape)

@@ -37,7 +37,7 @@ def off(before: Any, after: Any, image: Any) -> float:
     return float(np.abs(wanted.astype("f8") - found).max() / max(np.ptp(wanted), 1.0))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     layer=st.sampled_from(["Conv2D", "DepthwiseConv2dNative"]),
     form=st.sampled_from(FORMS),
@@ -104,7 +104,7 @@ def test_a_batch_norm_behind_any_convolution_is_folded(
     assert off(graph_def, after, image) < 1e-5
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(1, 5), st.booleans(), st.booleans(), st.integers(1, 3))
 def test_factors_behind_a_matrix_product_are_folded(
     inputs: int, outputs: int, transposed: bool, scalar: bool, batch: int

@@ -19,7 +19,7 @@ def folded(graph_def: object) -> tuple[int, object]:
     return fold_constants(draft), draft.graph_def()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5),
     st.sampled_from(BINARY + UNARY),

@@ -142,7 +142,7 @@ def test_a_message_that_is_whole_can_be_damaged_inside() -> None:
     assert formats.explain(b"\x0a\x02\xff\xff").startswith("a part inside it is damaged; it starts")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     formats.recognize(data)

@@ -96,7 +96,7 @@ def test_the_slope_of_a_leaky_relu_is_kept() -> None:
     )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     st.integers(1, 6),
     st.integers(1, 3),

@@ -15,7 +15,7 @@ def sizes(build: Any) -> dict[str, geometry.Size]:
     return geometry.sizes({each.name: each for each in made(build).node})
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     image=st.tuples(st.integers(7, 20), st.integers(7, 20)),
     kernel=st.integers(1, 4),

@@ -167,9 +167,7 @@ def test_a_message_without_nodes_is_refused(folder: Path) -> None:
     )
 
 
-@settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_graphs_are_read_or_refused_and_nothing_else(
     folder: Path, data: st.DataObject

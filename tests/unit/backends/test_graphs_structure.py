@@ -168,7 +168,7 @@ def test_text_constants_are_counted_by_what_an_entry_takes() -> None:
     structure.check(graph_of(constant([3], dtype=7)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.integers(0, 9), st.lists(st.integers(0, 9), max_size=3), st.booleans()),

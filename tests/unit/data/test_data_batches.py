@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.data.batches import ALIGNMENT, Batch, aligned_empty, synthetic
@@ -59,7 +59,6 @@ def test_the_seed_decides_every_value() -> None:
     dtype=st.sampled_from(["float32", "float16", "float64", "uint8", "int8", "int32"]),
     distinct=st.integers(1, 5),
 )
-@settings(deadline=None)
 def test_memory_begins_where_tensorflow_wants_it(
     shape: tuple[int, ...], dtype: str, distinct: int
 ) -> None:

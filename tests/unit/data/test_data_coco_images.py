@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from coco_made import encoded
-from hypothesis import given, settings
+from hypothesis import given
 from PIL import Image
 
 from modelzoo_runner.data.batches import ahead, grouped
@@ -104,7 +104,6 @@ def test_a_transform_makes_what_the_graph_takes_and_the_size_stays_the_images() 
 
 
 @given(st.lists(st.integers(0, 5), max_size=60), st.integers(1, 5), st.integers(1, 20))
-@settings(deadline=None)
 def test_grouping_gives_every_item_once(keys: list[int], size: int, held: int) -> None:
     items = list(enumerate(keys))
     taken = 0

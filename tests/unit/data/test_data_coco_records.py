@@ -6,7 +6,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from coco_made import annotation, encoded, example, old_example
-from hypothesis import given, settings
+from hypothesis import given
 
 from modelzoo_runner.data.coco_records import clipped, read_image, read_objects, to_record
 from modelzoo_runner.data.examples import Features
@@ -35,7 +35,6 @@ annotations = st.builds(
 
 
 @given(st.lists(annotations, max_size=5))
-@settings(deadline=None)
 def test_a_record_gives_back_exactly_what_went_in(written: list[dict[str, Any]]) -> None:
     picture = encoded()
     features = Features(to_record(picture, IMAGE, written, NAMES), "here")
@@ -206,7 +205,6 @@ def test_an_image_that_the_json_knows_by_name_gets_its_id() -> None:
 
 
 @given(st.lists(numbers, min_size=4, max_size=4))
-@settings(deadline=None)
 def test_clipped_boxes_are_inside_and_inside_boxes_stay(box: list[float]) -> None:
     left, top, right, bottom = clipped(box, 640, 480)
     assert all(0 <= edge <= 640 for edge in (left, right))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.data.labels import (
@@ -36,7 +36,6 @@ def refused(variant: Variant, labels: list[int], **known: list[str]) -> tuple[in
 
 
 @given(variant=variants, indices=some_indices)
-@settings(deadline=None)
 def test_right_labels_give_their_class(variant: Variant, indices: list[int]) -> None:
     stored = [index + FIRST_LABEL[variant] for index in indices]
     synsets = [SYNSETS[index] for index in indices]
@@ -47,7 +46,6 @@ def test_right_labels_give_their_class(variant: Variant, indices: list[int]) -> 
 
 
 @given(indices=some_indices)
-@settings(deadline=None)
 def test_batch_by_batch_is_as_good_as_at_once(indices: list[int]) -> None:
     known = ENDS
     for index in indices:

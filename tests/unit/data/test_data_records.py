@@ -26,7 +26,7 @@ OFFSETS = [0, 16 + 5, 32 + 5, 48 + 5 + 5000]
 
 some_records = st.lists(st.binary(max_size=300), min_size=1, max_size=8)
 in_one_folder = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
@@ -10,7 +10,6 @@ from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
 counts = st.lists(st.integers(0, 1000), min_size=8, max_size=300).filter(any)
 
 
-@settings(deadline=None)
 @given(counts, st.floats(50, 99.999), st.floats(-10, 0), st.floats(0.1, 10))
 def test_a_percentile_holds_its_share_and_no_whole_bin_more(
     counts: list[int], share: float, low: float, high: float

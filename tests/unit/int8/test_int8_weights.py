@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -17,7 +17,6 @@ filters = arrays.arrays(
 )
 
 
-@settings(deadline=None)
 @given(filters, st.booleans())
 def test_no_weight_is_further_off_than_half_a_step(weights: Any, per_channel: bool) -> None:
     quantized = quantize_weights(weights, channel_axis=3, per_channel=per_channel, pairs_axis=None)
@@ -28,7 +27,6 @@ def test_no_weight_is_further_off_than_half_a_step(weights: Any, per_channel: bo
     assert (error <= quantized.largest / 127 * 0.501 + 1e-9).all()
 
 
-@settings(deadline=None)
 @given(filters)
 def test_two_neighbours_never_overflow_16_bits(weights: Any) -> None:
     quantized = quantize_weights(weights, channel_axis=3, per_channel=True, pairs_axis=2)

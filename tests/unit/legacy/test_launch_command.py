@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError, UnknownModel
@@ -501,7 +501,6 @@ def test_an_unknown_model() -> None:
 
 
 @given(st.lists(st.text()) | st.text())
-@settings(deadline=None)
 def test_any_line_is_read_or_refused_in_words(rest: str | list[str]) -> None:
     command = f"{RESNET50} {rest}" if isinstance(rest, str) else [*shlex.split(RESNET50), *rest]
     try:

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
@@ -56,7 +56,6 @@ names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 
 
 @given(st.dictionaries(names, st.text()))
-@settings(deadline=None)
 def test_any_value_survives_quoting(pairs: dict[str, str]) -> None:
     text = " ".join(f"{name}={shlex.quote(value)}" for name, value in pairs.items())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import DataRequired, RequestError, UnknownModel
@@ -235,7 +235,6 @@ def test_a_call_is_shown_as_python() -> None:
 
 
 @given(st.text(), st.sampled_from([None, 1, 64]), st.dictionaries(st.text(), st.text()))
-@settings(deadline=None)
 def test_the_python_that_is_shown_is_the_call(
     location: str, batch_size: int | None, env: dict[str, str]
 ) -> None:
@@ -486,7 +485,6 @@ def test_a_detector_takes_one_image_at_a_time(model: str) -> None:
         },
     )
 )
-@settings(deadline=None)
 def test_whatever_is_passed_is_translated_or_refused_in_words(given: dict[str, Any]) -> None:
     try:
         call = translate(**given)

@@ -25,7 +25,7 @@ TEXT = st.text("ab\"'\\ \t#=$-1{}", max_size=12)
 
 
 @given(st.lists(TEXT, max_size=4).map(" ".join))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_line_is_split_as_bash_does(text: str) -> None:
     variables = {"a": "x y", "b": "", "ab": "z"}
     try:

@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
@@ -61,13 +61,11 @@ def test_says_what_is_wrong(text, message):
 
 
 @given(st.sets(ids, min_size=1))
-@settings(deadline=None)
 def test_what_is_written_is_read_back(cpus):
     assert parse_cpu_list(format_cpu_list(cpus)) == tuple(sorted(cpus))
 
 
 @given(st.sets(ids))
-@settings(deadline=None)
 def test_the_written_form_is_the_shortest(cpus):
     """No two ranges touch."""
     parts = [part.split("-") for part in format_cpu_list(cpus).split(",") if part]
@@ -76,7 +74,6 @@ def test_the_written_form_is_the_shortest(cpus):
 
 
 @given(st.text(alphabet="0123456789,- \n", max_size=20))
-@settings(deadline=None)
 def test_any_text_is_a_list_or_an_error_that_says_so(text):
     try:
         cpus = parse_cpu_list(text)

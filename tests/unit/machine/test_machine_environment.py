@@ -3,7 +3,7 @@ import os
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.backends.tensorflow.backend import variables_read
@@ -18,7 +18,6 @@ values = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size
     before=st.dictionaries(st.sampled_from(NAMES), values),
     env=st.dictionaries(st.sampled_from(NAMES), values),
 )
-@settings(deadline=None)
 def test_set_and_restored_exactly(before, env):
     with pytest.MonkeyPatch.context() as patch:
         for name in NAMES:

@@ -414,7 +414,7 @@ def test_without_binding_only_the_threads_are_chosen(zoo):
     ),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_wish_is_placed_within_the_usable_cpus_or_refused(
     tmp_path_factory, machine, wishes, data
 ):

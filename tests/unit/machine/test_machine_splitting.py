@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import BindingError, RequestError
@@ -103,7 +103,6 @@ def test_more_than_there_is(
         splitting.split(here, here.usable, instances, size)
 
 
-@settings(deadline=None)
 @given(
     machine=st.builds(
         machine, st.integers(1, 4), st.integers(1, 12), st.integers(1, 2), st.sampled_from([1, 2])

@@ -244,7 +244,7 @@ def test_table_and_picture(tmp_path):
     siblings=st.sampled_from(["split", "adjacent"]),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_cores_are_a_partition_of_the_usable_cpus(
     tmp_path_factory, sockets, cores, threads, siblings, data
 ):

@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.machine.interference import Counters, Window
@@ -158,7 +158,6 @@ def test_it_is_json():
     switches=st.lists(st.integers(0, 100), max_size=60),
     others=st.floats(0, 40) | st.none(),
 )
-@settings(deadline=None)
 def test_any_run_is_judged(seconds, switches, others):
     """A verdict without a cause is valid, any other has one; worse interference never helps."""
     run = counted(step_switches=tuple(switches), others_seconds=others)

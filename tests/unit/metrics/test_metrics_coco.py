@@ -141,7 +141,7 @@ def hard_cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 @given(hard_cases())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_hard_cases_are_scored_as_pycocotools_does(
     case: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
@@ -170,7 +170,7 @@ def found_mask(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(hard_cases())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_hard_cases_of_masks_are_scored_as_pycocotools_does(
     case: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:

@@ -37,7 +37,7 @@ def pixels(mask: Any) -> np.ndarray:
 
 
 @given(st.integers(1, 20), st.integers(1, 20), edges, edges, sides, sides, st.integers(0, 9))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_masks_are_moved_as_the_object_detection_api_does(
     rows: int,
     columns: int,

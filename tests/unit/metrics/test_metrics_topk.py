@@ -20,7 +20,7 @@ def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(batches(), st.sampled_from([1, 2, 5]))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_in_top_k_is_tensorflows(batch: tuple[np.ndarray, np.ndarray], k: int) -> None:
     scores, targets = batch
     theirs = tf.math.in_top_k(targets=targets, predictions=scores, k=k).numpy()
@@ -46,7 +46,6 @@ def test_rows_without_an_opinion_are_counted() -> None:
 
 
 @given(st.integers(5, 20), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_best_is_tensorflows_top_k(width: int, seed: int) -> None:
     scores = np.random.default_rng(seed).integers(0, 4, (3, width)).astype(np.float32)
     np.testing.assert_array_equal(topk.best(scores), tf.math.top_k(scores, k=5).indices.numpy())

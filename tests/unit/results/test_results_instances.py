@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.results import instances
@@ -67,7 +67,6 @@ RECORDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(RECORDS)
 def test_what_counts_lies_within_every_instance(records: list[InstanceRecord]) -> None:
     window = instances.overlap(records)
@@ -80,7 +79,6 @@ def test_what_counts_lies_within_every_instance(records: list[InstanceRecord]) -
         assert len(list(each.within(window))) <= steps + 1e-6 <= len(each.step_seconds) + 1e-5
 
 
-@settings(deadline=None)
 @given(st.floats(0, 5), st.lists(st.floats(0.01, 2), min_size=1, max_size=20), st.integers(1, 64))
 def test_alone_the_throughput_is_examples_over_the_sum_of_the_steps(
     start: float, steps: list[float], batch: int

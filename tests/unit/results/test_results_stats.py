@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.results import stats
@@ -11,7 +11,6 @@ durations = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=200)
 
 
 @given(durations, st.sampled_from([0.0, 0.25, 0.5, 0.9, 0.99, 1.0]))
-@settings(deadline=None)
 def test_percentile_is_numpys(values: list[float], share: float) -> None:
     assert stats.percentile(sorted(values), share) == pytest.approx(
         np.percentile(values, share * 100), rel=1e-12
@@ -19,7 +18,6 @@ def test_percentile_is_numpys(values: list[float], share: float) -> None:
 
 
 @given(durations)
-@settings(deadline=None)
 def test_summary_is_what_numpy_says(values: list[float]) -> None:
     summary = stats.summarize(values)
     assert summary.count == len(values)

@@ -139,7 +139,7 @@ CUTS = st.lists(st.integers(0, EXAMPLES // 4), max_size=6)
 
 
 @given(seed=st.integers(0, 99), odd_rows=st.sampled_from([0, 3, 17]), cuts=CUTS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_classifiers_parts_come_to_what_one_run_does(
     seed: int, odd_rows: int, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -195,7 +195,7 @@ def detected(seed: int) -> tuple[Batches, dict[str, Any]]:
 
 
 @given(seed=st.integers(0, 99), cuts=st.lists(st.integers(0, EXAMPLES), max_size=6))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_a_detectors_parts_come_to_what_one_run_does(
     seed: int, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

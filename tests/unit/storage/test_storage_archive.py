@@ -270,7 +270,6 @@ SMALL = packed(
 
 
 @settings(
-    deadline=None,
     max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -293,7 +292,6 @@ def test_a_damaged_archive_gives_the_graph_or_a_sentence(
 
 
 @settings(
-    deadline=None,
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

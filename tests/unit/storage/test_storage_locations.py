@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
@@ -73,7 +73,6 @@ def test_what_stands_in_for_google() -> None:
     assert with_endpoint(other, "http://127.0.0.1:1") == other
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_name_that_is_safe_stays_below_its_folder(name: str) -> None:
     if unsafe_reason(name) is None:
@@ -82,7 +81,6 @@ def test_a_name_that_is_safe_stays_below_its_folder(name: str) -> None:
         assert ".." not in parts and not PurePosixPath(name).is_absolute()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_location_or_refused_in_words(text: str) -> None:
     for location in (text, f"gs://{text}", f"https://{text}", f"gs://b/{text}"):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.values import codec
@@ -59,26 +59,22 @@ outers = st.builds(
 
 
 @given(outers)
-@settings(deadline=None)
 def test_a_value_survives_json(value: Outer) -> None:
     assert codec.from_dict(json.loads(json.dumps(codec.to_dict(value))), Outer) == value
 
 
 @given(outers)
-@settings(deadline=None)
 def test_the_plain_form_is_that_of_the_standard_library(value: Outer) -> None:
     assert json.dumps(codec.to_dict(value)) == json.dumps(asdict(value))
 
 
 @given(plain)
-@settings(deadline=None)
 def test_anything_else_is_a_codec_error_and_no_other(record: Any) -> None:
     with pytest.raises(codec.CodecError):
         codec.from_dict(record, Outer)
 
 
 @given(st.sampled_from(["share", "pair", "many", "inners", "one", "tables"]), plain)
-@settings(deadline=None)
 def test_a_field_is_read_right_or_refused_by_its_path(key: str, value: Any) -> None:
     try:
         read = codec.from_dict({"name": "n", key: value}, Outer)

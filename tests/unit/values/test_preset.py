@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import PresetError, UnknownModel
@@ -366,7 +366,6 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     ),
     st.sampled_from(["task", "graph", "preprocess", "run", "threads", "env", "other"]),
 )
-@settings(deadline=None)
 def test_any_other_value_is_an_error_with_words(value: Any, key: str) -> None:
     record = {"name": "tiny", **tomllib.loads(CLASSIFIER)}
     if record.get(key) == value:
@@ -409,7 +408,6 @@ def test_the_range_of_an_input(
     st.floats(0, 1),
     st.integers(0, 2),
 )
-@settings(deadline=None)
 def test_every_pixel_lies_in_the_range(
     unit_range: bool,
     mean: tuple[float, float, float],

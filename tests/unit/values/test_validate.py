@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
@@ -11,7 +11,6 @@ from modelzoo_runner.values import validate
 
 
 @given(st.integers(-(10**17), 10**17), st.sampled_from(["{}", " {} ", "{:+d}", "\t{}\n"]))
-@settings(deadline=None)
 def test_a_whole_number_and_its_text_are_the_same(number: int, form: str) -> None:
     least = -(10**18)
 
