@@ -89,7 +89,7 @@ class History(Exportable):
             raise ResultError(f"{given!r}: should be a result of benchmark() or accuracy()")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         rows = [(*_row(each, label), now) for each in runs]
-        with self._opened(writing=True) as database, database:
+        with self._opened(writing=True) as database:
             before = database.total_changes
             database.executemany(
                 "INSERT OR IGNORE INTO results "
@@ -214,8 +214,13 @@ class History(Exportable):
         if not writing and not self.path.exists():
             raise ResultError(f"{self.path}: there is no such history; add() a result first")
         try:
-            # Closed here: sqlite3's own context manager only ends the transaction.
-            with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as database:
+            # sqlite3's own context manager only ends the transaction, which is one for all of it,
+            # because others may be making the same file.
+            with (
+                contextlib.closing(sqlite3.connect(self.path, timeout=30)) as database,
+                database,
+            ):
+                database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
                 self._check(database, writing)
                 yield database
         except sqlite3.Error as error:
@@ -229,11 +234,9 @@ class History(Exportable):
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if writing and application == 0 and tables == 0:
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                database.execute(TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
-                database.execute(f"PRAGMA application_id = {APPLICATION}")
-                database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute(TABLE)
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
+            database.execute(f"PRAGMA user_version = {VERSION}")
         elif application != APPLICATION:
             raise ResultError(f"{self.path}: an SQLite file, but not a history")
         elif version != VERSION:

@@ -33,6 +33,7 @@ _HEADERS = {
     "Accept-Encoding": "identity",
 }
 _REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
 
 
 def download(url: str, part: Partial, settings: Settings, *, size: int | None = None) -> None:
@@ -201,6 +202,8 @@ def request(
             raise Interrupted(responses.cause(error)) from None
         except requests.RequestException as error:
             raise FetchError(f"{method} {here}: {responses.cause(error)}.") from None
+        except ValueError:  # requests looks at a redirect although it isn't to follow it
+            raise FetchError(f"{method} {here}: redirects to what is no address.") from None
         with response:
             if response.status_code not in _REDIRECTS:
                 responses.raise_if_retryable(response)
@@ -214,16 +217,25 @@ def _next_hop(url: str, target: str) -> str:
     """Where a redirect leads, if it may be followed."""
     if not target:
         raise FetchError(f"GET {url}: redirects to nowhere: the response has no Location.")
-    there = urljoin(url, target)
-    old, new = urlsplit(url), urlsplit(there)
+    old = urlsplit(url)
+    try:
+        there = urljoin(url, target)
+        new = urlsplit(there)
+        port = new.port or _PORTS.get(new.scheme)
+    except ValueError:
+        raise FetchError(f"GET {url}: redirects to {target!r}, which is no address.") from None
+    if new.username is not None or new.password is not None:
+        raise FetchError(f"GET {url}: redirects to an address with a password; not followed.")
     if new.scheme not in ("https", old.scheme):
         raise FetchError(
             f"GET {url}: redirects to {there!r}, where anybody on the way could change the file; "
             "not followed."
         )
-    if new.hostname != old.hostname:
+    # From http to https the port changes too, to the usual one.
+    same = old.port or _PORTS.get(old.scheme) if new.scheme == old.scheme else _PORTS["https"]
+    if (new.hostname, port) != (old.hostname, same):
         raise FetchError(
-            f"GET {url}: redirects to another host, {there}; not followed. If you trust it, give "
-            "that URL, or download the file yourself and give its path."
+            f"GET {url}: redirects to another host or port, {there}; not followed. If you trust "
+            "it, give that URL, or download the file yourself and give its path."
         )
     return there

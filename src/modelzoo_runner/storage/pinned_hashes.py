@@ -9,6 +9,7 @@ be copied to another machine::
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from modelzoo_runner.values import atomic
 
 _NAME = "hashes.json"
 _LOCKED_AT_MOST = 30.0
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def path_in(cache: Path) -> Path:
@@ -35,10 +37,11 @@ def expected(cache: Path, location: str) -> Expected | None:
     seen = _read(path_in(cache)).get(location)
     if seen is None:
         return None
-    try:
-        return Expected(sha256=str(seen["sha256"]), size=int(seen["size"]))
-    except (KeyError, TypeError, ValueError):
-        raise _unreadable(path_in(cache), f"the entry of {location}") from None
+    match seen:
+        case {"sha256": str(sha256), "size": int(size)}:
+            if _SHA256.fullmatch(sha256) and size >= 0:
+                return Expected(sha256=sha256, size=size)
+    raise _unreadable(path_in(cache), f"the entry of {location}")
 
 
 def locations(cache: Path) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         seen = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from None
     if not isinstance(seen, dict):
         raise _unreadable(path, "it should be one table of locations")

@@ -115,7 +115,20 @@ def test_a_published_hash_is_not_remembered(web: Stub, cache_folder: Path) -> No
     assert not (cache_folder / "hashes.json").exists()
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", '{"URL": 1}', '{"URL": {"sha256": "x"}}'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"URL": 1}',
+        '{"URL": {"sha256": "x"}}',
+        '{"URL": {"sha256": "nonsense", "size": 3}}',
+        f'{{"URL": {{"sha256": "{"0" * 64}", "size": -3}}}}',
+    ],
+    ids=range(8),
+)
 def test_hashes_that_can_not_be_read_are_never_skipped(
     web: Stub, cache_folder: Path, broken: str
 ) -> None:

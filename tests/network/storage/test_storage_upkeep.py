@@ -172,7 +172,7 @@ def test_each_location_of_a_preset_is_asked(
     assert problems[3] == "its file is 2,000 bytes and should be 1,000"
     assert problems[4] == "403 Forbidden"
     assert problems[5] == "a page (text/html) and not the file"
-    assert "redirects to another host" in problems[6]
+    assert "redirects to another host or port" in problems[6]
     assert problems[7] == f"HEAD {web.url}/busy.pb: 503 Service Unavailable."
     assert "nothing is there (asked as anonymous)" in problems[8]
     assert "nowhere:// is not spoken here" in problems[9]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,26 @@ def test_the_longest_part_is_gone_on_with(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-@pytest.mark.parametrize("note", [None, "", "{", "[]", "{}", '{"version": 1}'])
+@pytest.mark.parametrize("note", [None, "", "{", "[]", "{}", "[" * 100_000, '{"version": 1}'])
 def test_a_part_of_unknown_origin_is_removed(tmp_path: Path, note: str | None) -> None:
     leave(tmp_path, "a", b"whatever", note)
     with created(tmp_path) as part:
         assert (part.done, part.version) == (0, None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_of_ours_is_not_gone_on_with(tmp_path: Path) -> None:
+    """A pipe would be waited for, and a link leads out of the cache."""
+    (tmp_path / "secret").write_bytes(b"a secret of somebody")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.part")
+    (folder / "link.part").symlink_to(tmp_path / "secret")
+    for name in ("pipe", "link"):
+        (folder / f"{name}.json").write_text('{"version": "1"}')
+    with created(folder) as part:
+        assert part.done == 0
+    assert partials.remove(folder) == 0
 
 
 def test_a_part_larger_than_the_file_may_be_is_removed(tmp_path: Path) -> None:
