@@ -20,7 +20,7 @@ from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
-LOOKS = (3, 5, 8, 12, 16)
+LOOKS = (4, 8, 16)
 """After how many rounds the intervals are looked at. Fixed beforehand, so that looking often costs
 no more than `ratio.split_confidence` says."""
 
