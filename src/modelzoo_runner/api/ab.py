@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,7 @@ def ab_test(
         ...     model="resnet50", batch_size=1).verdict  # doctest: +SKIP
         'faster'
     """
-    if rounds is not None:
-        rounds = validate.count("rounds", rounds)
-    effect = validate.seconds("min_effect", min_effect)
-    budget = validate.seconds("max_seconds", max_seconds)
+    ends = checked_ends(rounds, min_effect, max_seconds)
     context = Context(offline=offline, progress=progress)
     asked = [
         side_of(each, shared, "abcdefghijklmnopqrstuvwxyz"[number % 26], context)
@@ -102,21 +99,42 @@ def ab_test(
     names = [name for name, _, _ in asked]
     if len(set(names)) < len(names):
         raise RequestError(f"name: the sides are called {', '.join(names)}; give each its own")
+    return measured(asked, ends, seed, context)
+
+
+def checked_ends(rounds: int | None, min_effect: float, max_seconds: float) -> dict[str, Any]:
+    """The arguments that say when measuring in turns ends.
+
+    Raises:
+        RequestError: one that can't be.
+    """
+    return {
+        "rounds": None if rounds is None else validate.count("rounds", rounds),
+        "min_effect": validate.seconds("min_effect", min_effect) or 0.0,
+        "max_seconds": validate.seconds("max_seconds", max_seconds) or 0.0,
+    }
+
+
+def measured(
+    sides: Sequence[tuple[str, Plan, str | None]],
+    ends: Mapping[str, Any],
+    seed: int,
+    context: Context,
+) -> ABResult:
+    """The sides (name, plan, interpreter), measured in turns until `checked_ends` say so."""
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import serve
 
     programs = [
         serve.Program(plan, name=f"the child process of side {name}", python=python)
-        for name, plan, python in asked
+        for name, plan, python in sides
     ]
     return in_turns.measured(
         functools.partial(serve.opened, programs),
-        [(name, python) for name, _, python in asked],
-        rounds=rounds,
-        min_effect=effect or 0.0,
-        max_seconds=budget or 0.0,
+        [(name, python) for name, _, python in sides],
         seed=seed,
         context=context,
+        **ends,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, get_args
 from modelzoo_runner.api import ab, verbs
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import RequestError, RunnerError
-from modelzoo_runner.execution import host, in_turns
+from modelzoo_runner.execution import host
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.runtimes import RuntimesResult, Way
 from modelzoo_runner.values import validate
@@ -80,18 +79,18 @@ def runtimes(
     given_twice = {"runtime", "precision"} & shared.keys()
     if given_twice:
         raise RequestError(f"{', '.join(sorted(given_twice))}: give runtimes= and precisions=")
-    rounds = None if rounds is None else validate.count("rounds", rounds)
+    ends = ab.checked_ends(rounds, min_effect, max_seconds)
     shared = {**shared, "model": model, "data_location": data_location}
     context = Context(offline=offline, progress=progress)
     ways: list[Way] = []
-    plans: list[Plan] = []
+    sides: list[tuple[str, Plan, str | None]] = []
     pairs = [(runtime, precision) for runtime in runtimes for precision in precisions]
     for done, (runtime, precision) in enumerate(pairs):
         context.tell("runs", done, len(pairs))
         asked = {"runtime": runtime, "precision": precision, "name": f"{runtime} {precision}"}
         way = Way(runtime=runtime, precision=precision)
         try:
-            _, plan, _ = ab.side_of(asked, shared, "", context)
+            name, plan, python = ab.side_of(asked, shared, "", context)
             # Measured with made inputs: reading data is no part of a runtime.
             plan = dataclasses.replace(plan, data_location=None, annotations=None)
             way = _tried(way, plan)
@@ -100,30 +99,16 @@ def runtimes(
         except RunnerError as error:
             ways.append(dataclasses.replace(way, problem=str(error)))
             continue
-        ways.append(dataclasses.replace(way, side=len(plans)))
-        plans.append(plan)
+        ways.append(dataclasses.replace(way, side=len(sides)))
+        sides.append((name, plan, python))
     context.tell("runs", len(pairs), len(pairs))
-    named = [(f"{way.runtime} {way.precision}", None) for way in ways if way.side is not None]
-    from modelzoo_runner.execution import serve
-
-    programs = [
-        serve.Program(plan, name=f"the child process of {name}")
-        for plan, (name, _) in zip(plans, named, strict=True)
-    ]
-    measured = None
-    if programs:
-        measured = in_turns.measured(
-            functools.partial(serve.opened, programs),
-            named,
-            rounds=rounds,
-            min_effect=validate.seconds("min_effect", min_effect) or 0.0,
-            max_seconds=validate.seconds("max_seconds", max_seconds) or 0.0,
-            seed=0,
-            context=context,
-        )
-    model_name = plans[0].model if plans else str(getattr(model, "name", model))
-    warnings = () if measured is None else measured.warnings
-    return RuntimesResult(model=model_name, ways=tuple(ways), measured=measured, warnings=warnings)
+    measured = ab.measured(sides, ends, 0, context) if sides else None
+    return RuntimesResult(
+        model=sides[0][1].model if sides else str(getattr(model, "name", model)),
+        ways=tuple(ways),
+        measured=measured,
+        warnings=() if measured is None else measured.warnings,
+    )
 
 
 def _tried(way: Way, plan: Plan) -> Way:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,12 +251,18 @@ def name_for(path: str) -> str:
     its suffix is TensorFlow's, which looks into the file and says what it is.
     """
     suffix = Path(path).suffix
-    if suffix:
-        others = importlib.metadata.entry_points(group=GROUP).names
-        for name in dict.fromkeys((*BACKENDS, *sorted(others))):
-            if suffix in find(name).SUFFIXES:
-                return name
+    if not suffix:
+        return DEFAULT
+    # Looking for entry points reads the metadata of all that is installed: only where it has to be.
+    for name in itertools.chain(BACKENDS, _others()):
+        if suffix in find(name).SUFFIXES:
+            return name
     return DEFAULT
+
+
+def _others() -> Iterator[str]:
+    """The names of other distributions' runtimes, looked for when the first is asked for."""
+    yield from sorted(importlib.metadata.entry_points(group=GROUP).names)
 
 
 def show_shape(shape: Sequence[int | None]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends import own_files
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.own_files import Model
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.machine import environment
 from modelzoo_runner.values.plan import Placement
 
@@ -37,7 +37,7 @@ INT8_LAYERS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 
 
 def blocker(placement: Placement) -> str | None:
-    """Why this process can't honour the placement any more, or `None`; threads are per model."""
+    """Why this process can't honor the placement any more, or `None`; threads are per model."""
     prefixes = ("ORT_",) if NAME in sys.modules else ()
     read = environment.read_once(placement.env, os.environ, prefixes)
     return f"this process has read {', '.join(read)} already" if read else None
@@ -60,11 +60,8 @@ def load(path: str, *, allow_unsafe_ops: bool) -> Model:
     """The model in an .onnx file. ONNX has no operations that read or write files."""
     import onnx
 
-    try:
+    with own_files.failures(f"{path}: can't be read as ONNX"):
         graph = onnx.load(path, load_external_data=False).graph
-    except Exception as error:  # noqa: BLE001 - protobuf's errors have no common class
-        said = own_files.reason(error)
-        raise GraphError(f"{path}: can't be read as ONNX: {said}") from None
     weights = {each.name for each in graph.initializer}
     dequantized = {
         name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output
@@ -117,12 +114,8 @@ def compile(
     options.inter_op_num_threads = 1
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    with timed("session"):
-        try:
-            session = ort.InferenceSession(model.path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - its errors have no common class
-            said = own_files.reason(error)
-            raise GraphError(f"{model.path}: ONNX Runtime can't run it: {said}") from None
+    with timed("session"), own_files.failures(f"{model.path}: ONNX Runtime can't run it"):
+        session = ort.InferenceSession(model.path, options, providers=["CPUExecutionProvider"])
     names = list(outputs)
 
     def run(batch: Array) -> list[Array]:
@@ -148,21 +141,20 @@ def convert(
     """Write a frozen graph as an .onnx file, quantized if there are inputs to calibrate with."""
     import tf2onnx
 
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=out.parent) as folder,
+        own_files.failures("the graph can't be converted to ONNX"),
+    ):
         float32 = out if calibration is None else Path(folder, "float32.onnx")
-        try:
-            tf2onnx.convert.from_graph_def(
-                graph_def,
-                input_names=[input],
-                output_names=list(outputs),
-                opset=OPSET,
-                output_path=str(float32),
-            )
-            if calibration is not None:
-                _quantize(float32, out, input, calibration)
-        except Exception as error:  # noqa: BLE001 - nor have those of the converters
-            said = own_files.reason(error)
-            raise GraphError(f"the graph can't be converted to ONNX: {said}") from None
+        tf2onnx.convert.from_graph_def(
+            graph_def,
+            input_names=[input],
+            output_names=list(outputs),
+            opset=OPSET,
+            output_path=str(float32),
+        )
+        if calibration is not None:
+            _quantize(float32, out, input, calibration)
 
 
 def _quantize(float32: Path, out: Path, input: str, calibration: Sequence[Array]) -> None:

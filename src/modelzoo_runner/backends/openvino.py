@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends import own_files
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.own_files import Model
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.machine import environment
 from modelzoo_runner.values.plan import Placement
 
@@ -39,7 +39,7 @@ _cpus: frozenset[int] | None = None
 
 
 def blocker(placement: Placement) -> str | None:
-    """Why this process can't honour the placement any more, or `None`; threads are per model."""
+    """Why this process can't honor the placement any more, or `None`; threads are per model."""
     prefixes = ("OV_", "OPENVINO_", "TBB_") if NAME in sys.modules else ()
     read = environment.read_once(placement.env, os.environ, prefixes)
     if read:
@@ -64,11 +64,8 @@ def load(path: str, *, allow_unsafe_ops: bool) -> Model:
     """The model in an OpenVINO IR or an .onnx file; neither has operations that use files."""
     import openvino as ov
 
-    try:
+    with own_files.failures(f"{path}: OpenVINO can't read it"):
         native = ov.Core().read_model(path)
-    except Exception as error:  # noqa: BLE001 - its errors are RuntimeErrors and others
-        said = own_files.reason(error)
-        raise GraphError(f"{path}: OpenVINO can't read it: {said}") from None
     return Model(
         path=path,
         inputs={each.get_any_name(): _spec(each) for each in native.inputs},
@@ -117,12 +114,8 @@ def compile(
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": HINTS[precision],
     }
-    with timed("session"):
-        try:
-            native = core.compile_model(model.native, "CPU", asked)
-        except Exception as error:  # noqa: BLE001 - its errors are RuntimeErrors and others
-            said = own_files.reason(error)
-            raise GraphError(f"{model.path}: OpenVINO can't run it: {said}") from None
+    with timed("session"), own_files.failures(f"{model.path}: OpenVINO can't run it"):
+        native = core.compile_model(model.native, "CPU", asked)
     _cpus = _cpus or frozenset(os.sched_getaffinity(0))
     int8_layers = _int8_layers(native)
     if precision == "int8" and not int8_layers:
@@ -173,7 +166,7 @@ def convert(
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         frozen = Path(folder, "frozen.pb")
         frozen.write_bytes(graph_def.SerializeToString(deterministic=True))
-        try:
+        with own_files.failures("the graph can't be converted for OpenVINO"):
             model = ov.convert_model(frozen, input=[input], output=list(outputs))
             if calibration is not None:
                 import nncf
@@ -184,9 +177,6 @@ def convert(
             for name, port in zip(outputs, model.outputs, strict=True):
                 port.get_tensor().add_names({name})
             ov.save_model(model, out, compress_to_fp16=False)
-        except Exception as error:  # noqa: BLE001 - nor have those of the converters
-            said = own_files.reason(error)
-            raise GraphError(f"the graph can't be converted for OpenVINO: {said}") from None
 
 
 def facts() -> dict[str, Any]:

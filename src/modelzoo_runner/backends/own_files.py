@@ -6,9 +6,10 @@ A file that was converted from a frozen graph has a JSON file beside it: `origin
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,18 @@ def thread_notes(placement: Placement, runtime: str) -> list[str]:
         f"num_inter_threads={placement.inter_threads}: has no effect, {runtime} runs one operation "
         "at a time"
     ]
+
+
+@contextlib.contextmanager
+def failures(what: str) -> Iterator[None]:
+    """Raise what goes wrong in the block as a `GraphError` that begins with `what`.
+
+    The runtimes and their converters raise plain RuntimeErrors and others, without a common class.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        raise GraphError(f"{what}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:

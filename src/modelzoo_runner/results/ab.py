@@ -92,30 +92,31 @@ class ABResult(Exportable):
 
         Their intervals all hold together with 95 % confidence.
         """
-        return tuple(
-            ratio.of_rounds(
-                self.log_ratios(number),
-                min_effect=self.min_effect,
-                looks=self.looks,
-                comparisons=len(self.sides) - 1,
-            )
-            for number in range(1, len(self.sides))
+        return tuple(map(self.comparison, range(1, len(self.sides))))
+
+    def comparison(self, side: int) -> Ratio:
+        """One of `comparisons`: that of a side, by its number, with the first."""
+        return ratio.of_rounds(
+            self.log_ratios(side),
+            min_effect=self.min_effect,
+            looks=self.looks,
+            comparisons=len(self.sides) - 1,
         )
 
     @property
     def ratio(self) -> float:
         """The throughput of the second side over that of the first."""
-        return self.comparisons[0].value
+        return self.comparison(1).value
 
     @property
     def interval(self) -> Interval | None:
         """The 95 % confidence interval of `ratio`; `None` below two rounds."""
-        return self.comparisons[0].interval
+        return self.comparison(1).interval
 
     @property
     def verdict(self) -> Verdict:
         """Of the second side against the first: faster, slower, same or inconclusive."""
-        return self.comparisons[0].verdict
+        return self.comparison(1).verdict
 
     @property
     def interrupted(self) -> bool:
@@ -224,14 +225,7 @@ def from_dict(record: Mapping[str, Any]) -> ABResult:
         ResultError: an unknown schema version, not the result of an A/B test, or a `summary` that
             doesn't belong to its rounds.
     """
-    record = saved.current(record)
-    if record.get("kind") != KIND:
-        raise ResultError(f"kind={record.get('kind')!r}: not the result of an A/B test")
-    body = {key: each for key, each in record.items() if key not in ("schema", "kind", "summary")}
-    try:
-        result = codec.from_dict(body, ABResult)
-    except codec.CodecError as error:
-        raise ResultError("\n".join(error.problems)) from None
+    result = saved.decoded(record, KIND, ABResult, "the result of an A/B test")
     _check(result)
     saved.check_summary(record.get("summary"), result.summary)
     return result

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import markup, saved, table
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.values import codec
@@ -147,14 +146,7 @@ def from_dict(record: Mapping[str, Any]) -> Diagnosis:
     Raises:
         ResultError: an unknown schema version, or something else.
     """
-    body = saved.current(record)
-    schema, kind = body.pop("schema"), body.pop("kind", None)
-    if kind != KIND:
-        raise ResultError(f"kind={kind!r}, schema={schema}: not a diagnosis")
-    try:
-        return codec.from_dict(body, Diagnosis)
-    except codec.CodecError as error:
-        raise ResultError("\n".join(error.problems)) from None
+    return saved.decoded(record, KIND, Diagnosis, "a diagnosis")
 
 
 def load(path: str | Path) -> Diagnosis:

@@ -71,10 +71,10 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
 
     On an axis that is given there are the steps alone.
     """
-    beside = None
+    beside: Axes | None = None
     if axis is None:
-        _, ((axis, beside),) = figure(1, 2, width_ratios=(3, 1), sharey=True)
-    assert axis is not None
+        own: tuple[Axes, Axes] = figure(1, 2, width_ratios=(3, 1), sharey=True)[1][0]
+        axis, beside = own
     warm_up = [1000 * each for each in result.warmup_seconds]
     measured = [1000 * each for each in result.step_seconds]
     axis.plot(range(-len(warm_up), 0), warm_up, ".", color=WARM_UP, label="warm-up")
@@ -102,8 +102,7 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
 
 def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
     """The score of each category, or of a classifier its scores, with their intervals."""
-    axis = axis or figure()[1][0][0]
-    assert axis is not None
+    axis = _axes(axis)[0]
     found = sorted((result.per_category or result.scores).items(), key=lambda each: -each[1])
     if len(found) > MOST_CATEGORIES:
         found = [*found[: MOST_CATEGORIES // 2], *found[-MOST_CATEGORIES // 2 :]]
@@ -132,8 +131,7 @@ def sweep(
     Raises:
         RequestError: there is no such column, or no run has values in both.
     """
-    axis = axis or figure()[1][0][0]
-    assert axis is not None
+    axis = _axes(axis)[0]
     rows = found.rows()
     for name, column in (("x", x), ("y", y), ("hue", hue)):
         known = frames.columns(rows)
@@ -156,8 +154,7 @@ def sweep(
 
 def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
     """The throughput of both, with the intervals over processes where there are any."""
-    axis = axis or figure()[1][0][0]
-    assert axis is not None
+    axis = _axes(axis)[0]
     both = (found.reference, found.changed)
     for place, each in enumerate(both):
         low, high = each.throughput_interval or (each.throughput, each.throughput)
@@ -172,8 +169,7 @@ def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
 
 def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
     """The ratio of each pair of runs, with its interval."""
-    axis = axis or figure()[1][0][0]
-    assert axis is not None
+    axis = _axes(axis)[0]
     for place, each in enumerate(found.comparisons):
         low, high = each.speed.interval or (each.ratio, each.ratio)
         axis.errorbar(each.ratio, place, xerr=[[each.ratio - low], [high - each.ratio]], fmt="o")
@@ -187,8 +183,7 @@ def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
 def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
     """The ratio in each round of each side against the first, and the interval as a band."""
     others = range(1, len(found.sides))
-    axes: Sequence[Axes]
-    axes = [axis] * len(others) if axis is not None else figure(len(others))[1][:, 0]
+    axes = _axes(axis, len(others))
     for side, own in zip(others, axes, strict=True):
         _rounds(found, side, own)
     return _of(axes[0])
@@ -196,7 +191,7 @@ def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
 
 def _rounds(found: ABResult, side: int, axis: Axes) -> None:
     ratios = [math.exp(each) for each in found.log_ratios(side)]
-    compared = found.comparisons[side - 1]
+    compared = found.comparison(side)
     batches = found.sides[side].plan.batch_size / found.sides[0].plan.batch_size
     for number, each in enumerate(found.rounds, 1):
         pairs = zip(each.log_seconds(0), each.log_seconds(side), strict=True)
@@ -215,8 +210,7 @@ def _rounds(found: ABResult, side: int, axis: Axes) -> None:
 
 def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
     """The throughput of each series over its results, and its changes as lines."""
-    axes: Sequence[Axes]
-    axes = [axis] * len(found) if axis is not None else figure(len(found))[1][:, 0]
+    axes = _axes(axis, len(found))
     for trend, own in zip(found, axes, strict=True):
         own.plot([each.throughput for each in trend.points], marker="o")
         for change in trend.changes:
@@ -227,6 +221,12 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
         own.title.set_fontsize("small")
         own.set_ylim(bottom=0)
     return _of(axes[0])
+
+
+def _axes(axis: Axes | None, rows: int = 1) -> Sequence[Axes]:
+    """So many axes below each other, or the given one so many times."""
+    found: Sequence[Axes] = figure(rows)[1][:, 0] if axis is None else [axis] * rows
+    return found
 
 
 def _of(axis: Axes) -> Figure:

@@ -6,7 +6,6 @@ drift apart. A saved result needs neither TensorFlow nor numpy to be read, print
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -169,8 +168,7 @@ class BenchmarkResult(Result):
         A t-interval of the logarithms. `None` with one process: its steps say nothing of how much
         the next process will differ.
         """
-        interval = stats.t_interval([math.log(each) for each in self.process_throughputs])
-        return None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+        return stats.geometric_interval(self.process_throughputs)
 
     def summary(self) -> dict[str, Any]:
         """As `Result.summary`, with the interval of the throughput where there is one."""
@@ -280,11 +278,6 @@ def from_dict(record: Mapping[str, Any]) -> Result:
     kind, summary = record.get("kind"), record.get("summary")
     if kind not in _KINDS:
         raise ResultError(f"kind={kind!r}: should be one of {', '.join(_KINDS)}")
-    own = ("schema", "kind", "summary")
-    body = {key: value for key, value in record.items() if key not in own}
-    try:
-        result = codec.from_dict(body, _KINDS[kind])
-    except codec.CodecError as error:
-        raise ResultError("\n".join(error.problems)) from None
+    result = saved.body(record, _KINDS[kind])
     saved.check_summary(summary, result.summary)
     return result

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.export import Exportable
@@ -73,10 +71,8 @@ class RuntimesResult(Exportable):
         """Examples per second of a way, and the 95 % interval over rounds of fresh processes."""
         if way.side is None or self.measured is None:
             return None
-        rounds = self.measured.throughputs(way.side)
-        interval = stats.t_interval([math.log(each) for each in rounds])
-        low_high = interval and (math.exp(interval[0]), math.exp(interval[1]))
-        return self.measured.throughput(way.side), low_high
+        interval = stats.geometric_interval(self.measured.throughputs(way.side))
+        return self.measured.throughput(way.side), interval
 
     def latency(self, way: Way) -> stats.Summary | None:
         """Durations of the steps of a way, in seconds, in all rounds."""
@@ -93,7 +89,7 @@ class RuntimesResult(Exportable):
         speed, latency = self.throughput(way), self.latency(way)
         comparison = None
         if self.measured is not None and way.side:
-            comparison = self.measured.comparisons[way.side - 1]
+            comparison = self.measured.comparison(way.side)
         low, high = (speed and speed[1]) or (None, None)
         ratio_low, ratio_high = (comparison and comparison.interval) or (None, None)
         return {
@@ -156,7 +152,7 @@ class RuntimesResult(Exportable):
             return (way.runtime, way.precision, "can't be run: see below", *[""] * 6)
         value, interval = speed
         within = f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
-        ratio = str(self.measured.comparisons[way.side - 1]) if way.side else "(reference)"
+        ratio = str(self.measured.comparison(way.side)) if way.side else "(reference)"
         counted = (f"{name} {hits} of {way.examples}" for name, hits in way.counts.items())
         scored = (f"{name} {score:.3f}" for name, score in way.scores.items())
         return (
@@ -183,11 +179,4 @@ def from_dict(record: Mapping[str, Any]) -> RuntimesResult:
     Raises:
         ResultError: an unknown schema version, or not the result of runtimes().
     """
-    record = saved.current(record)
-    if record.get("kind") != KIND:
-        raise ResultError(f"kind={record.get('kind')!r}: not the result of runtimes()")
-    body = {key: each for key, each in record.items() if key not in ("schema", "kind")}
-    try:
-        return codec.from_dict(body, RuntimesResult)
-    except codec.CodecError as error:
-        raise ResultError("\n".join(error.problems)) from None
+    return saved.decoded(record, KIND, RuntimesResult, "the result of runtimes()")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, codec
 
 SCHEMA = 2
 """The version of the JSON form. It grows when an older reader would misread a newer file.
@@ -90,6 +90,31 @@ def current(record: Mapping[str, Any]) -> dict[str, Any]:
         f"schema={schema!r}: this version of modelzoo_runner reads results of schema 1 to "
         f"{SCHEMA}. Read the file with the version that wrote it."
     )
+
+
+def decoded(record: Mapping[str, Any], kind: str, cls: type[T], what: str) -> T:
+    """The value of class `cls` in a record of that kind, of this version or an earlier one.
+
+    Raises:
+        ResultError: an unknown schema version, or not `what`.
+    """
+    record = current(record)
+    if record.get("kind") != kind:
+        raise ResultError(f"kind={record.get('kind')!r}: not {what}")
+    return body(record, cls)
+
+
+def body(record: Mapping[str, Any], cls: type[T]) -> T:
+    """The value of class `cls` in a record, beside what says which record it is.
+
+    Raises:
+        ResultError: a line for each value that isn't one of the class.
+    """
+    values = {key: each for key, each in record.items() if key not in ("schema", "kind", "summary")}
+    try:
+        return codec.from_dict(values, cls)
+    except codec.CodecError as error:
+        raise ResultError("\n".join(error.problems)) from None
 
 
 def _renamed(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,14 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     return mean - half, mean + half
 
 
+def geometric_interval(values: Sequence[float]) -> Interval | None:
+    """The 95 % confidence interval of the geometric mean of independent values: Student's, of their
+    logarithms. `None` below two values.
+    """
+    interval = t_interval([math.log(each) for each in values])
+    return None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+
+
 def trimmed_mean(values: Sequence[float]) -> float:
     """The mean without the highest and the lowest fifth of the values: a disturbance that comes and
     goes doesn't move it. Below eight values nothing is left out.

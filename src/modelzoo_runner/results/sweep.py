@@ -153,11 +153,7 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     """
     if record.get("kind") != "failure":
         return results.from_dict(record)
-    body = {key: value for key, value in record.items() if key != "kind"}
-    try:
-        return codec.from_dict(body, Failure)
-    except codec.CodecError as error:
-        raise ResultError("\n".join(error.problems)) from None
+    return saved.body(record, Failure)
 
 
 def from_dict(record: Mapping[str, Any]) -> SweepResult:

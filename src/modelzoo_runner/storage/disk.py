@@ -12,9 +12,11 @@ import errno
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from modelzoo_runner.errors import FetchError
 
@@ -79,3 +81,17 @@ def explain(error: OSError, cache: Path, location: str) -> FetchError:
         f"{location}: the cache folder {cache} can't be written: {error.strerror or error}. "
         "Set MODELZOO_RUNNER_CACHE to a folder you may write to."
     )
+
+
+def open_own(path: Path) -> BinaryIO:
+    """A file of this user, for reading.
+
+    Raises:
+        OSError: it is a link, a pipe or a device, or somebody else's.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        file.close()
+        raise OSError(errno.EPERM, "not a file of this user", str(path))
+    return file

@@ -8,18 +8,15 @@ remote file was noted beside it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import stat
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 from modelzoo_runner.errors import FetchError, HashMismatch
 from modelzoo_runner.storage import disk
@@ -268,7 +265,7 @@ def _resume(folder: Path, part: Partial) -> None:
         version = _noted_version(path)
         if part.done == 0 and version is not None and path.stat().st_size <= part.largest:
             part.restart(version)
-            with _opened(path) as file:
+            with disk.open_own(path) as file:
                 while block := file.read(_BLOCK):
                     part.write(block)
         _unlink(path)
@@ -278,24 +275,10 @@ def _left(folder: Path) -> list[Path]:
     """The parts in `folder` whose writers are gone: nobody holds their lock."""
     found = []
     for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(OSError), _opened(path) as file:
+        with contextlib.suppress(OSError), disk.open_own(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found.append(path)
     return found
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The part, for reading.
-
-    Raises:
-        OSError: it is a link, a pipe or a device, or somebody else's: not what we left.
-    """
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        file.close()
-        raise OSError(errno.EPERM, "not a file of this user", str(path))
-    return file
 
 
 def _noted_version(path: Path) -> str | None:

@@ -9,6 +9,7 @@ from results_made import ab_result, benchmark_result
 
 from modelzoo_runner import ABResult, AccuracyResult, BenchmarkResult, SweepResult, load
 from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results.runtimes import RuntimesResult, Way
 
 ONE = benchmark_result()
 
@@ -18,6 +19,9 @@ def test_each_kind_is_read_as_itself(tmp_path: Path) -> None:
     assert load(path) == load(path, BenchmarkResult) == ONE
     found = ab_result([1.0, 1.1], 3)
     assert load(found.save(tmp_path / "ab.json"), ABResult) == found
+    ways = (Way(runtime="openvino", precision="fp32", problem="no"),)
+    table = RuntimesResult(model="m", ways=ways, measured=None)
+    assert load(table.save(tmp_path / "runtimes.json"), RuntimesResult) == table
     sweep = SweepResult((ONE,))
     assert load(sweep.save(tmp_path / "sweep.json"), SweepResult) == sweep
 
