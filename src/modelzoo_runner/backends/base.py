@@ -188,13 +188,15 @@ class Converter(Protocol):
     """What a runtime has besides, if frozen graphs are converted for it.
 
     `READS` are the suffixes that need no conversion, `CONVERTED` is that of the file it makes,
-    `PACKAGES` are needed to run it, and `CONVERTERS` to convert, by precision.
+    `PACKAGES` are needed to run it, and `CONVERTERS` to convert, by precision. `ABORTS_WITH` are
+    the allocators with which a process of it dies.
     """
 
     READS: tuple[str, ...]
     CONVERTED: str
     PACKAGES: tuple[str, ...]
     CONVERTERS: Mapping[str, tuple[str, ...]]
+    ABORTS_WITH: tuple[str, ...]
 
     def convert(
         self,
@@ -263,6 +265,17 @@ def name_for(path: str) -> str:
 def _others() -> Iterator[str]:
     """The names of other distributions' runtimes, looked for when the first is asked for."""
     yield from sorted(importlib.metadata.entry_points(group=GROUP).names)
+
+
+def fits(shape: Sequence[int | None], given: Sequence[int]) -> bool:
+    """Whether a tensor of the given shape goes where `shape` is taken, with `None` for any size.
+
+    >>> fits((None, 3), (7, 3)), fits((None, 3), (7, 4)), fits((None, 3), (7,))
+    (True, False, False)
+    """
+    return len(shape) == len(given) and all(
+        size in (None, found) for size, found in zip(shape, given, strict=True)
+    )
 
 
 def show_shape(shape: Sequence[int | None]) -> str:

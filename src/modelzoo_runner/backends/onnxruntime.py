@@ -28,6 +28,7 @@ READS = SUFFIXES
 CONVERTED = ".onnx"
 PACKAGES = ("onnxruntime", "onnx")
 CONVERTERS: Mapping[str, tuple[str, ...]] = {"fp32": ("tf2onnx",), "int8": ("tf2onnx",)}
+ABORTS_WITH = ()
 
 OPSET = 18
 """The newest set of operations that tf2onnx writes."""

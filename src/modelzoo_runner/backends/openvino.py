@@ -28,6 +28,7 @@ READS = (".xml", ".onnx")
 CONVERTED = ".xml"
 PACKAGES = ("openvino",)
 CONVERTERS: Mapping[str, tuple[str, ...]] = {"fp32": (), "bfloat16": (), "int8": ("nncf",)}
+ABORTS_WITH = ("tcmalloc",)
 
 HINTS = {"fp32": "f32", "int8": "f32", "bfloat16": "bf16"}
 """Without a hint OpenVINO computes float32 models in bfloat16 where the processor has it."""

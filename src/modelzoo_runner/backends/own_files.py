@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.backends.base import Compiled, Shape, TensorSpec, show_shape
+from modelzoo_runner.backends.base import Compiled, Shape, TensorSpec, fits, show_shape
 from modelzoo_runner.errors import GraphError, MissingDependency, RequestError, did_you_mean
 from modelzoo_runner.values.plan import Placement
 from modelzoo_runner.values.preset import ROLES
@@ -115,10 +115,7 @@ class Step:
         if self._run is None:
             raise RequestError("this step is closed")
         shape = self.input_shape or batch.shape
-        fits = len(shape) == batch.ndim and all(
-            size in (None, given) for size, given in zip(shape, batch.shape, strict=True)
-        )
-        if not fits or batch.dtype.name != self.input_dtype:
+        if not fits(shape, batch.shape) or batch.dtype.name != self.input_dtype:
             raise RequestError(
                 f"batch: the model takes {self.input_dtype} {show_shape(shape)}, not "
                 f"{batch.dtype.name} {show_shape(batch.shape)}"

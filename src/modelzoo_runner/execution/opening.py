@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelzoo_runner.backends import base
-from modelzoo_runner.backends.base import Model, Step, show_shape
+from modelzoo_runner.backends.base import Model, Step, fits, show_shape
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
@@ -180,10 +180,8 @@ def _try(file: GraphFile, step: Step, graph: GraphFile, fed: Step) -> None:
             f"{error}"
         ) from None
     wanted = fed.input_shape or (None,) * made.ndim
-    fits = len(wanted) == made.ndim and all(
-        side in (None, found) for side, found in zip(wanted[1:], made.shape[1:], strict=True)
-    )
-    if not fits or made.dtype.name != fed.input_dtype:
+    any_batch = (*(None for _ in wanted[:1]), *wanted[1:])
+    if not fits(any_batch, made.shape) or made.dtype.name != fed.input_dtype:
         raise GraphError(
             f"{file.path}: makes {made.dtype.name} {show_shape(made.shape)} of an image, and "
             f"{graph.path} takes {fed.input_dtype} {show_shape(wanted)} at {graph.input}"

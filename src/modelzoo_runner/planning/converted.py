@@ -41,9 +41,9 @@ def check(request: Request) -> None:
     for argument in ("docker_image", "preprocess_graph"):
         if getattr(request, argument):
             raise RequestError(f"{argument}: only with TensorFlow, not with runtime={name!r}")
-    if name == "openvino" and request.allocator == "tcmalloc":
+    if request.allocator in converter.ABORTS_WITH:
         raise RequestError(
-            'allocator="tcmalloc": OpenVINO aborts in a process with it; leave it out'
+            f'allocator="{request.allocator}": {name} aborts in a process with it; leave it out'
         )
     packages = converter.PACKAGES
     if Path(request.weights).suffix not in converter.READS:
