@@ -67,3 +67,18 @@ with runtime_log.held_back():
 def test_a_closed_standard_error_is_no_obstacle() -> None:
     code = f"import os; os.close(2)\n{RUN.format(isolation='none')}"
     assert "examples/s" in run(code).stdout
+
+
+def test_keras_is_loaded_when_it_is_used_and_not_before() -> None:
+    code = """
+import sys
+from modelzoo_runner.machine import runtime_log
+with runtime_log.held_back():
+    import tensorflow as tf
+assert "keras" not in sys.modules
+assert issubclass(tf.keras.optimizers.Adam, tf.keras.optimizers.Optimizer)
+import keras
+assert keras.optimizers.Adam is tf.optimizers.Adam
+"""
+    done = run(code, TF_USE_LEGACY_KERAS="0")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -23,7 +23,7 @@ from modelzoo_runner import errors
 from modelzoo_runner._version import __version__
 from modelzoo_runner.execution import protocol
 from modelzoo_runner.execution.protocol import send
-from modelzoo_runner.machine import allocator
+from modelzoo_runner.machine import allocator, runtime_log
 from modelzoo_runner.values.codec import to_dict
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
@@ -57,7 +57,8 @@ def main() -> int:
             send(answers, progress=said)
 
         try:
-            SUBCOMMANDS[asked.subcommand](asked, answers, Context(progress=tell))
+            with runtime_log.held_back():
+                SUBCOMMANDS[asked.subcommand](asked, answers, Context(progress=tell))
         except errors.Interrupted as interrupted:
             send(answers, result=interrupted.result.to_dict())
         except errors.RunnerError as error:

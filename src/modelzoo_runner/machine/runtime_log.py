@@ -1,4 +1,4 @@
-"""What TensorFlow prints about itself when it is loaded, kept off the screen."""
+"""How TensorFlow is loaded: without lines about itself on the screen, and without all of Keras."""
 
 from __future__ import annotations
 
@@ -29,26 +29,34 @@ CHATTER = re.compile(
 """Lines that TensorFlow 2.16 to 2.21 print while they are loaded, whatever the level is."""
 
 
+KERAS = "keras.src.optimizers"
+"""What TensorFlow imports last, and with it all of Keras: a third of the time and more, for a
+registration that Keras 3 doesn't make. `tf.keras` loads it when it is first used."""
+
+
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Let TensorFlow, if it is loaded in this block, print nothing but errors; also a decorator.
 
     The variable is the user's if it is set: `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
     """
-    if LEVEL in os.environ or "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules:
         yield
         return
-    watch = _Watch()
+    watch = _Watch(quiet=LEVEL not in os.environ)
     sys.meta_path.insert(0, watch)
     try:
-        with environment.variables({LEVEL: QUIET}):
+        with environment.variables({LEVEL: os.environ.get(LEVEL, QUIET)}):
             yield
     finally:
         sys.meta_path.remove(watch)
 
 
 class _Watch:
-    """A finder of modules that has TensorFlow, and nothing else, loaded quietly."""
+    """A finder of modules that has TensorFlow, and nothing else, loaded otherwise."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -64,12 +72,26 @@ class _Watch:
             loader: Any = spec.loader
             load = loader.exec_module
 
-            def quietly(module: ModuleType) -> None:
-                with _without_chatter():
+            def otherwise(module: ModuleType) -> None:
+                chatter = _without_chatter() if self._quiet else contextlib.nullcontext()
+                with chatter, _without_keras():
                     load(module)
 
-            loader.exec_module = quietly
+            loader.exec_module = otherwise
         return spec
+
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Let the import of Keras fail, which TensorFlow allows, unless it is there already."""
+    if KERAS in sys.modules:
+        yield
+        return
+    sys.modules[KERAS] = None  # type: ignore[assignment]  # what Python's import system asks for
+    try:
+        yield
+    finally:
+        del sys.modules[KERAS]
 
 
 @contextlib.contextmanager
