@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,23 +47,11 @@ def pools(request: pytest.FixtureRequest) -> None:
     """
     if any("same_pools" in item.fixturenames for item in request.session.items):  # type: ignore[attr-defined]
         from modelzoo_runner.backends.tensorflow import thread_pools as pool
+        from modelzoo_runner.machine import runtime_log
 
+        with runtime_log.held_back():
+            import tensorflow  # noqa: F401
         pool.make(inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_children(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Children whose TensorFlow leaves Keras out, which is a third of the seconds it takes to load.
-
-    The library uses Keras only to read models of Keras, and then imports it itself. Tests of that,
-    of Keras's own models, and whole runs have TensorFlow as everybody has it.
-    """
-    parts = set(request.path.parts)
-    is_whole = {"system", "topologies", "backends", "test_any_process.py"} & parts
-    with pytest.MonkeyPatch.context() as patch:
-        if not is_whole:
-            patch.setenv("TF_USE_LEGACY_KERAS", "1")
-        yield
 
 
 @pytest.fixture

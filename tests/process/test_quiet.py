@@ -80,5 +80,5 @@ assert issubclass(tf.keras.optimizers.Adam, tf.keras.optimizers.Optimizer)
 import keras
 assert keras.optimizers.Adam is tf.optimizers.Adam
 """
-    done = run(code, TF_USE_LEGACY_KERAS="0")
+    done = run(code)
     assert (done.returncode, done.stderr) == (0, "")

@@ -40,8 +40,6 @@ def environment(cache: Path) -> dict[str, str]:
         "PATH": path,
         "MODELZOO_RUNNER_CACHE": str(cache),
         "COLUMNS": "100",
-        # The pages start TensorFlow dozens of times and use no Keras: see `quick_children`.
-        "TF_USE_LEGACY_KERAS": "1",
     }
 
 
