@@ -24,12 +24,35 @@ child process is raised again in the parent as the same class (`to_dict`, `from_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
+
+# C0 and C1, what sets the direction of text, what has no width, other ends of a line, and half
+# characters; without the tab and the end of a line.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Text from outside as a terminal may get it: control characters are shown, not obeyed.
+
+    What is printed for people goes through here (error messages, `str()` of results, the command's
+    output), and what is saved does not.
+
+    >>> visible("conv1\x1b[2J")
+    'conv1\\x1b[2J'
+    """
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class RunnerError(Exception):
     """The base of every error this library raises on purpose."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class RequestError(RunnerError, ValueError):

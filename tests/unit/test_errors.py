@@ -72,8 +72,26 @@ def test_an_error_crosses_to_another_process(name: str, message: str) -> None:
     back = errors.from_dict(json.loads(json.dumps(errors.to_dict(error))))
 
     assert type(back) is type(error)
-    assert str(back) == str(error) == message
+    assert str(back) == str(error) == errors.visible(message)
+    assert error.args == (message,)
     assert type(pickle.loads(pickle.dumps(error))) is type(error)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain text, \tµ and 漢字\nin two lines", "plain text, \tµ and 漢字\nin two lines"),
+        ("\x1b]0;title\x07\x1b[2J", r"\x1b]0;title\x07\x1b[2J"),
+        ("one\rother", r"one\rother"),
+        ("\x9b31m\x7f\x00", r"\x9b31m\x7f\x00"),
+        ("gnp.\u202egpj", r"gnp.\u202egpj"),
+        ("a\u200bb\u2028c\ufeff", r"a\u200bb\u2028c\ufeff"),
+        ("\udc9b", r"\udc9b"),
+    ],
+)
+def test_control_characters_are_shown_and_not_obeyed(raw: str, shown: str) -> None:
+    assert errors.visible(raw) == errors.visible(shown) == shown
+    assert str(errors.GraphError(raw)) == shown
 
 
 def test_an_error_of_an_unknown_class_keeps_its_message() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.api.calibration import calibration_batches
-from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.errors import GraphError, RequestError, visible
 from modelzoo_runner.int8.compare import Compared, compare
 from modelzoo_runner.int8.layers import Layer, State, layers
 from modelzoo_runner.machine import runtime_log
@@ -87,7 +87,7 @@ class Int8Report:
             rows += _measured(self.compared, self.fed)
         elif self.count("unsupported"):
             rows.append(("speed", "not measured: not all layers can run here"))
-        return "\n".join(f"{label:<12} {text}" for label, text in rows)
+        return visible("\n".join(f"{label:<12} {text}" for label, text in rows))
 
 
 @runtime_log.held_back()

@@ -32,10 +32,10 @@ def _convert(function: Callable[..., object]) -> None:
     with output.bar() as progress:
         tell = None if progress is None else functools.partial(progress, "images")
         report = function(progress=tell)
-    print(report)
+    output.say(report)
 
 
 @options.like(modelzoo_runner.score_detections)
 def score(detections: str, annotations: str, /, **given: Any) -> None:
     """Score saved detections without running anything."""
-    print(modelzoo_runner.score_detections(detections, annotations, **given))
+    output.say(modelzoo_runner.score_detections(detections, annotations, **given))

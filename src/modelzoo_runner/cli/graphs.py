@@ -25,7 +25,7 @@ def inspect(graph: str, /) -> None:
     Args:
         graph: path of a frozen graph (.pb).
     """
-    print(modelzoo_runner.inspect_graph(graph))
+    output.say(modelzoo_runner.inspect_graph(graph))
 
 
 @options.like(modelzoo_runner.calibration_batches, modelzoo_runner.quantize)
@@ -67,7 +67,7 @@ def quantize(
             plan.graph.path, batches, **tensors, **recipe, progress=progress
         )
         _write(path, int8.SerializeToString(deterministic=True))
-    print(modelzoo_runner.int8_report(path, batch=next(again), **tensors))
+    output.say(modelzoo_runner.int8_report(path, batch=next(again), **tensors))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -81,4 +81,4 @@ def _write(path: Path, content: bytes) -> None:
 @options.like(modelzoo_runner.int8_report, leave_out=("batch",))
 def int8_report(graph: str, /, **given: Any) -> None:
     """Tell what of a graph is int8, and what it brings."""
-    print(modelzoo_runner.int8_report(graph, **given))
+    output.say(modelzoo_runner.int8_report(graph, **given))

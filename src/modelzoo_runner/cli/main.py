@@ -113,6 +113,7 @@ def _failed(error: Exception) -> int:
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    from modelzoo_runner.errors import visible
     from modelzoo_runner.machine import runtime_log
 
     app = build_app()
@@ -120,7 +121,7 @@ def _do(arguments: list[str]) -> int:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
-        print(f"{error}\nSee `{command_line}`.", file=sys.stderr)
+        print(visible(f"{error}\nSee `{command_line}`."), file=sys.stderr)
         return BAD_REQUEST
     with runtime_log.held_back():
         command(*bound.args, **bound.kwargs)

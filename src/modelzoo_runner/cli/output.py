@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, TypeVar
 
-from modelzoo_runner.errors import Interrupted, RunnerError
+from modelzoo_runner.errors import Interrupted, RunnerError, visible
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
@@ -68,8 +68,13 @@ def show(
                 last.callback(write, text(), path)
 
 
+def say(value: object) -> None:
+    """Print the text of a value on standard output, as all commands do."""
+    print_page(str(value), sys.stdout)
+
+
 def print_page(text: str, stream: TextIO | None) -> None:
-    """Print text; letters that the stream's encoding doesn't have are escaped.
+    """Print text; control characters, and letters that the encoding doesn't have, are escaped.
 
     Raises:
         BrokenPipeError: nobody reads any more.
@@ -78,6 +83,7 @@ def print_page(text: str, stream: TextIO | None) -> None:
     if stream is None:  # closed before the command began
         return
     encoding = stream.encoding or "utf-8"
+    text = visible(text)
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except BrokenPipeError:
@@ -95,7 +101,7 @@ def write(text: str, path: str) -> None:
         ResultError: the file can't be written; says why.
     """
     if path == "-":
-        saved.write_text(text, "/dev/stdout")
+        saved.write_text(visible(text) if sys.stdout.isatty() else text, "/dev/stdout")
         return
     saved_to(saved.write_text(text, path))
 
@@ -103,8 +109,8 @@ def write(text: str, path: str) -> None:
 def saved_to(where: object) -> None:
     """Say so on standard error."""
     # Standard error may be closed; the file is what matters.
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(f"saved to {where}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError, RunnerError):
+        print_page(f"saved to {where}", sys.stderr)
 
 
 @contextlib.contextmanager
@@ -123,7 +129,7 @@ def bar() -> Iterator[Progress | None]:
                 each.close()
             is_bytes = name not in COUNTS
             bars[name] = tqdm(
-                desc=name,
+                desc=visible(name),
                 total=total,
                 leave=False,
                 unit="B" if is_bytes else "",

@@ -54,7 +54,7 @@ def add(file: str, results: list[str], /, *, label: str = "") -> None:
     """
     kept = api.History(file)
     for each in results:
-        print(f"{each}: {kept.add(each, label=label)} new")
+        output.say(f"{each}: {kept.add(each, label=label)} new")
 
 
 @history.command(name="show")
@@ -80,7 +80,7 @@ def history_show(
         output.write(frames.csv_text(kept.rows(model)), csv)
     if plot is not None:
         kept.plot(model).savefig(Path(plot).expanduser())
-    print(page, file=sys.stderr if csv == "-" else sys.stdout, flush=True)
+    output.print_page(page, sys.stderr if csv == "-" else sys.stdout)
 
 
 @history.command
@@ -97,4 +97,4 @@ def check(
     found = api.History(file).regressions(model, min_effect=min_effect)
     if found:
         raise gates.Regressed("\n".join(map(str, found)))
-    print("no regression")
+    output.say("no regression")

@@ -221,7 +221,7 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
     table = Table("was", "is", "why", box=box.SIMPLE_HEAD)
     for note in call.notes:
         table.add_row(Text(note.was), Text(note.now), Text(note.why))
-    console = Console(width=100)
+    console = Console(width=100, color_system=None)
     with console.capture() as printed:
         console.print(table)
     lines = (line.rstrip() for line in printed.get().splitlines())
@@ -260,4 +260,4 @@ def models(*, verify: bool = False) -> None:
 
 def machine() -> None:
     """Show the CPUs here and which of them may be used."""
-    print(modelzoo_runner.machine())
+    output.say(modelzoo_runner.machine())

@@ -64,7 +64,9 @@ def list_files() -> None:
     if entries or built:
         _print(rows, right=(0,))
     total = sum(entry.size for entry in entries) + sum(path.stat().st_size for path in built)
-    print(f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}")
+    output.say(
+        f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}"
+    )
 
 
 @cache.command
@@ -75,9 +77,9 @@ def verify() -> None:
     with output.bar() as progress:
         checks = upkeep.verify_cache(progress=progress)
     for check in checks:
-        print(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
+        output.say(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
         if not check.ok:
-            print(f"       {check.problem}")
+            output.say(f"       {check.problem}")
     wrong = [check for check in checks if not check.ok]
     if wrong:
         raise FetchError(
@@ -85,7 +87,7 @@ def verify() -> None:
             "came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is fetched "
             "again when it is needed."
         )
-    print(f"{_files(len(checks))}, as they came")
+    output.say(f"{_files(len(checks))}, as they came")
 
 
 @cache.command
@@ -104,7 +106,7 @@ def clear(*locations: str, hashes: bool = False) -> None:
         known = "; whatever comes next from there is taken as it is"
     elif cleared.locations:
         known = "; what they were at first is still known (--hashes forgets it)"
-    print(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}")
+    output.say(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}")
 
 
 def _files(count: int) -> str:
@@ -119,4 +121,4 @@ def _print(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> None:
             cell.rjust(width) if place in right else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        output.say("  ".join(cells).rstrip())

@@ -20,7 +20,7 @@ from modelzoo_runner.data.images import Encoded, decode
 from modelzoo_runner.data.labelled import LabelledImage, labelled_images
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.records import writing
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.errors import DataError, RequestError, visible
 from modelzoo_runner.values import validate
 
 Progress = Callable[[int, int], None]
@@ -47,7 +47,7 @@ class ConversionReport:
     def __str__(self) -> str:
         """Two lines for people."""
         left_out = f"; {self.left_out} not in the labels, left out" if self.left_out else ""
-        return (
+        return visible(
             f"{self.images} images of {self.classes} classes{left_out}\n"
             f"{self.folder}: {len(self.files)} files, {self.files[0].name} and so on"
         )
@@ -72,7 +72,7 @@ class CocoConversion:
 
     def __str__(self) -> str:
         """Two lines for people."""
-        return (
+        return visible(
             f"{self.images} images, {self.images_without_objects} of them without objects, and "
             f"{self.annotations} boxes: {self.crowds} crowds, {self.clipped} over the border, "
             f"{self.empty} without area; {self.unlisted} of no listed image, left out\n"

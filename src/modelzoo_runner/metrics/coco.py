@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.errors import DataError, RequestError, visible
 from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections, from_records, load_detections
@@ -55,7 +55,7 @@ class CocoScores:
         """The 12 numbers, the categories from the best to the worst, and the warnings."""
         of = f"{self.detections} detections in {self.images} images with {self.objects} objects"
         best_first = sorted(self.per_category.items(), key=lambda each: -each[1])
-        return "\n".join(
+        page = "\n".join(
             (
                 f"{of}, {'legacy' if self.legacy else 'COCO'} rules"
                 + (", by their masks" if self.iou_type == "segm" else ""),
@@ -65,6 +65,7 @@ class CocoScores:
                 *(f"warning: {said}" for said in self.warnings),
             )
         )
+        return visible(page)
 
 
 def score_detections(

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Literal
 
-from modelzoo_runner.errors import ResultError
+from modelzoo_runner.errors import ResultError, visible
 from modelzoo_runner.results import difference, ratio, saved, stats
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.parts import Observed
@@ -195,7 +195,7 @@ class ABResult(Exportable):
 
     def __repr__(self) -> str:
         names = " against ".join(each.name for each in self.sides)
-        return f"<ABResult: {names}, {len(self.rounds)} rounds, {self.verdict}>"
+        return visible(f"<ABResult: {names}, {len(self.rounds)} rounds, {self.verdict}>")
 
     def __str__(self) -> str:
         from modelzoo_runner.results import ab_report

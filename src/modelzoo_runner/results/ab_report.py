@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import compare_table, markup, table
 from modelzoo_runner.results.ab import STOPPED, ABResult
 from modelzoo_runner.results.ratio import Ratio
@@ -38,7 +39,7 @@ def notes(result: ABResult) -> list[str]:
 
 def text(result: ABResult) -> str:
     """A line for each side, and the notes."""
-    return "\n".join((*table.columns([HEADER, *rows(result)]), *notes(result)))
+    return visible("\n".join((*table.columns([HEADER, *rows(result)]), *notes(result))))
 
 
 def html(result: ABResult) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.instances import geometric_mean
 from modelzoo_runner.results.ratio import in_words
@@ -57,7 +58,7 @@ class Change:
 
     def __str__(self) -> str:
         label = f" ({self.first.label})" if self.first.label else ""
-        return (
+        return visible(
             f"{self.series}: {in_words(self.ratio)} since {self.first.started}{label}: "
             f"{self.before:.4g} -> {self.after:.4g} examples/s, p = {self.p_value:.1g}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup, ratio, table
 from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
 
@@ -63,7 +64,7 @@ def differences(found: Any) -> list[str]:
 def text(comparison: Comparison) -> str:
     """The verdict, the figures of both, what stands against it, and what differs."""
     lines = table.columns([HEADER, *figures(comparison)])
-    return "\n".join((headline(comparison), *lines, *notes(comparison)))
+    return visible("\n".join((headline(comparison), *lines, *notes(comparison))))
 
 
 def html(comparison: Comparison) -> str:
@@ -89,7 +90,7 @@ def sweep_row(comparison: Comparison) -> tuple[str, str, str, str]:
 def sweep_text(sweep: SweepComparison) -> str:
     """A line for each comparison, then each obstacle and each missing run."""
     lines = table.columns([SWEEP_HEADER, *map(sweep_row, sweep.comparisons)])
-    return "\n".join((*lines, *sweep_notes(sweep)))
+    return visible("\n".join((*lines, *sweep_notes(sweep))))
 
 
 def sweep_notes(sweep: SweepComparison) -> list[str]:

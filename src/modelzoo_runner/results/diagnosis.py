@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup, saved, table
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.values import codec
@@ -86,7 +87,7 @@ class Diagnosis(Exportable):
             lines += ["", *table.columns([self._header(), *self._rows()])]
         lines += ["", *(_wrapped("looked at: ", each) for each in self.checks)]
         lines += [_wrapped("warning: ", each) for each in self.warnings]
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     __repr__ = __str__
 

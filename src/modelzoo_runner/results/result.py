@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelzoo_runner.errors import ResultError
+from modelzoo_runner.errors import ResultError, visible
 from modelzoo_runner.results import gates, saved, stats
 from modelzoo_runner.results import instances as several
 from modelzoo_runner.results.export import Exportable
@@ -111,7 +111,7 @@ class Result(Exportable):
     def __repr__(self) -> str:
         plan = self.plan
         what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
-        return f"<{type(self).__name__}: {what}, {self.throughput:.1f} examples/s>"
+        return visible(f"<{type(self).__name__}: {what}, {self.throughput:.1f} examples/s>")
 
     def __str__(self) -> str:
         from modelzoo_runner.results import table

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.export import Exportable
@@ -130,13 +131,13 @@ class RuntimesResult(Exportable):
         return saved.read(path, from_dict)
 
     def __repr__(self) -> str:
-        return f"<RuntimesResult: {self.model}, {len(self.ways)} ways>"
+        return visible(f"<RuntimesResult: {self.model}, {len(self.ways)} ways>")
 
     def __str__(self) -> str:
         from modelzoo_runner.results import table
 
         lines = table.columns([HEADER, *(self._cells(way) for way in self.ways)])
-        return "\n".join((*lines, *self._notes()))
+        return visible("\n".join((*lines, *self._notes())))
 
     def _repr_html_(self) -> str:
         from modelzoo_runner.results import markup

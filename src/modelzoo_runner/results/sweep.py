@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from modelzoo_runner import errors
-from modelzoo_runner.errors import ResultError, RunnerError
+from modelzoo_runner.errors import ResultError, RunnerError, visible
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
@@ -43,7 +43,8 @@ class Failure:
 
     def __str__(self) -> str:
         asked = self.asked
-        return f"{asked.get('verb')} {asked.get('model')}: {self.error}: {self.message}"
+        what = f"{asked.get('verb')} {asked.get('model')}"
+        return visible(f"{what}: {self.error}: {self.message}")
 
 
 Outcome = Result | Failure

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
@@ -42,7 +43,7 @@ def rows(result: Result) -> list[tuple[str, list[str]]]:
 
 def text(result: Result) -> str:
     """The rows as aligned lines; causes and warnings stand on lines of their own."""
-    return "\n".join(_aligned(name, lines) for name, lines in rows(result))
+    return visible("\n".join(_aligned(name, lines) for name, lines in rows(result)))
 
 
 def _aligned(name: str, lines: Iterable[str]) -> str:
@@ -83,11 +84,12 @@ def html(result: Result) -> str:
 def sweep_text(sweep: SweepResult) -> str:
     """A header, a line for each outcome in aligned columns, and the warnings about the sweep."""
     lines = columns([SWEEP_HEADER, *(sweep_row(each) for each in sweep)])
-    return "\n".join((*lines, *(f"warning: {said}" for said in sweep.warnings)))
+    return visible("\n".join((*lines, *(f"warning: {said}" for said in sweep.warnings))))
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines in aligned columns; the last column isn't padded."""
+    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

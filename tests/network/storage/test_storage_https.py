@@ -84,6 +84,16 @@ def test_a_refusal_is_said_in_words_at_once(
     assert left(cache_folder) == []
 
 
+def test_a_reason_phrase_is_shown_and_not_obeyed(web: Stub, fast_retry: RetryPolicy) -> None:
+    def refuse(handler: Handler) -> None:
+        handler.send_response(404, "No\x1b[2J\x9b31m")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    said = message(web.at("/m.pb", refuse), fast_retry)
+    assert r"404 No\x1b[2J\x9b31m" in said
+
+
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
 def test_a_passing_trouble_is_waited_out(web: Stub, fast_retry: RetryPolicy, code: int) -> None:
     url = web.at("/m.pb", status(code), status(code), file(CONTENT))

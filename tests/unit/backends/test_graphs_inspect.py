@@ -57,6 +57,18 @@ def test_a_card_prints_as_one_page(tmp_path: Path) -> None:
     assert max(map(len, page.splitlines())) < 200
 
 
+def test_a_card_shows_control_characters_and_keeps_them(tmp_path: Path) -> None:
+    graph_def = classifier()
+    node = graph_def.node.add(name="out\x1b[2J", op="Identity\x1b[31m")
+    node.input.append("scores")
+    found = inspect_graph(save(graph_def, tmp_path / "a\x1b[1m.pb"), allow_unsafe_ops=True)
+    assert found.outputs == (TensorCard("out\x1b[2J:0"),)
+    page = str(found)
+    assert "\x1b" not in page
+    for shown in (r"out\x1b[2J", r"Identity\x1b[31m", r"a\x1b[1m.pb"):
+        assert shown in page
+
+
 def test_a_card_is_a_value_that_json_can_carry(tmp_path: Path) -> None:
     found = card(tmp_path, classifier())
     with pytest.raises(dataclasses.FrozenInstanceError):

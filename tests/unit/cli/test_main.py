@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import io
 import json
 import os
@@ -123,6 +125,46 @@ def test_models_and_machine(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in out
     assert cli.main(["machine"]) == cli.DONE
     assert capsys.readouterr().out == f"{modelzoo_runner.machine()}\n"
+
+
+EVIL = "m\x1b]0;owned\x07\x1b[2J"
+
+
+def test_what_a_saved_result_says_is_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = dataclasses.replace(PLAN, model=EVIL, data_location=EVIL)
+    failed = Failure(asked={"verb": "benchmark", "model": EVIL}, error="GraphError", message=EVIL)
+    evil = dataclasses.replace(RESULT, plan=plan, warnings=(EVIL,))
+    one = str(evil.save(tmp_path / "one\x1b[2J.json"))
+    many = str(SweepResult((evil, failed)).save(tmp_path / "many.json"))
+    assert load(one, BenchmarkResult).plan.model == EVIL  # the file has what there was
+    kept = str(tmp_path / "history.json")
+    for words in (
+        ["show", one, many],
+        ["compare", one, one],
+        ["compare", many, many],
+        ["history", "add", kept, one],
+        ["history", "show", kept],
+        ["show", one, "--csv", str(tmp_path / "rows\x1b[2J.csv")],
+        ["show", f"{one}.gone"],
+        ["inspect", EVIL],
+        ["benchmark", "resnet50", EVIL],
+    ):
+        cli.main(words)
+        said = capsys.readouterr()
+        printed = said.out + said.err
+        assert r"\x1b" in printed and "\x1b" not in printed and "\x07" not in printed, words
+
+
+def test_commands_print_in_one_place_alone() -> None:
+    folder = Path(cli.__file__).parent
+    others = [each for each in folder.glob("*.py") if each.name not in ("main.py", "output.py")]
+    assert len(others) > 5
+    for each in others:
+        tree = ast.parse(each.read_text(encoding="utf-8"))
+        calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+        assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
 
 
 def test_show_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.opdef import stated
 from modelzoo_runner.backends.tensorflow.prepare import fold_constants, remove_pass_through
 from modelzoo_runner.backends.tensorflow.tensors import ends, guess_tensors, placeholders
-from modelzoo_runner.errors import GraphError
+from modelzoo_runner.errors import GraphError, visible
 from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.values.deprecated import accepts_former_names
 
@@ -38,7 +38,7 @@ class TensorCard:
     def __str__(self) -> str:
         """Name, type and shape, as far as they are known."""
         shape = None if self.shape is None else show_shape(self.shape)
-        return " ".join(part for part in (self.name, self.dtype, shape) if part)
+        return visible(" ".join(part for part in (self.name, self.dtype, shape) if part))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class GraphCard:
         width = max((len(op) for op, _ in shown), default=0)
         page += ["operations", *(f"  {op:<{width}} {count:>6,}" for op, count in shown)]
         rest = len(self.operations) - len(shown)
-        return "\n".join([*page, f"  and {rest} more"] if rest > 0 else page)
+        return visible("\n".join([*page, f"  and {rest} more"] if rest > 0 else page))
 
 
 @runtime_log.held_back()
