@@ -92,16 +92,18 @@ def _bootstrapped(
     from modelzoo_runner.data.coco_annotations import read_annotations
     from modelzoo_runner.metrics import coco
     from modelzoo_runner.metrics.coco_detections import from_records
+    from modelzoo_runner.metrics.coco_truth import read_truth
     from modelzoo_runner.values.coco_instances import validated
 
     if not isinstance(annotations, Mapping):
         annotations = read_annotations(Path(annotations).expanduser())
     annotations = validated(annotations, "annotations")
     # How boxes and classes are read is told from all of them, not anew in each drawing.
-    found = [coco.resolved(_detections(each), annotations) for each in (reference, changed)]
+    truth = read_truth(annotations)
+    found = [coco.resolved(_detections(each), truth) for each in (reference, changed)]
     before, after = (coco.score_detections(each, annotations).scores for each in found)
     by_image = [_by_image(list(each)) for each in found]
-    truth = _by_image(annotations["annotations"])
+    objects = _by_image(annotations["annotations"])
     images: Sequence[Mapping[str, Any]] = annotations["images"]
     if not images:
         raise DataError("annotations: there are no images")
@@ -112,7 +114,7 @@ def _bootstrapped(
         again = {
             **annotations,
             "images": [{**image, "id": place} for place, image in enumerate(drawn, 1)],
-            "annotations": _drawn(drawn, truth, numbered=True),
+            "annotations": _drawn(drawn, objects, numbered=True),
         }
         first, second = (
             coco.score_detections(

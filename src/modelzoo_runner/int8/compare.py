@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import Step, open_step
-from modelzoo_runner.metrics.coco_boxes import iou
+from modelzoo_runner.metrics.coco_evidence import iou
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def _found(reference: Outputs, other: Outputs) -> float:
             np.hstack([each[:, :2], each[:, 2:] - each[:, :2]])
             for each in (boxes, other["detection_boxes"][image])
         )
-        near = iou(ours, theirs) >= OVERLAP
+        near = iou(ours[:, None], theirs[None]) >= OVERLAP
         near &= classes[:, None] == other["detection_classes"][image][None]
         near &= other["detection_scores"][image][None] >= DETECTED / 2
         total += int(counts.sum())

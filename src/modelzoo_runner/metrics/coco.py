@@ -10,19 +10,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from modelzoo_runner.errors import DataError, RequestError, visible
-from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections, from_records, load_detections
 from modelzoo_runner.metrics.coco_evaluation import evaluate, per_category, summary
 from modelzoo_runner.metrics.coco_masks import Segmentation
-from modelzoo_runner.metrics.coco_resolve import AS_ANNOTATED, image_places, resolve, resolved
-from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, read_truth, sizes_by_id
-from modelzoo_runner.values import coco_instances
+from modelzoo_runner.metrics.coco_resolve import AS_ANNOTATED, image_places, resolved
+from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, read_masks, read_truth
 from modelzoo_runner.values.coco_instances import Annotations
 from modelzoo_runner.values.options import BoxFormat
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["CocoScores", "IouType", "resolved", "score_detections"]
 
@@ -111,15 +112,13 @@ def score_detections(
         detections = load_detections(detections)
     elif not isinstance(detections, Detections):
         detections = from_records(detections)
-    annotations = coco_instances.validated(annotations, "annotations", with_masks=with_masks)
     truth = read_truth(annotations, with_masks=with_masks)
+    detections = resolved(detections, truth, labels=labels, box_format=box_format)
     images = image_places(detections, truth)
-    detections = resolve(detections, truth, images, labels, box_format)
     warnings = detections.warnings + truth.warnings + _doubts(detections, truth)
     boxes = detections.boxes
     if legacy:
-        sizes_by_id(annotations)  # which says where there is none
-        boxes = boxes / np.tile(truth.sizes[images], 2)
+        boxes = boxes / np.tile(truth.known_sizes()[images, ::-1], 2)
         truth = as_legacy(truth)
     precision, recall = evaluate(
         truth,
@@ -127,7 +126,7 @@ def score_detections(
         truth.category_places(detections.category_ids),
         boxes,
         detections.scores,
-        _masks(detections, annotations) if with_masks else None,
+        _masks(detections, truth, images) if with_masks else None,
     )
     crowds = int(np.count_nonzero(truth.crowd))
     return CocoScores(
@@ -155,23 +154,18 @@ def _with_masks(iou_type: str, legacy: bool) -> bool:
     return iou_type == "segm"
 
 
-def _masks(detections: Detections, annotations: Annotations) -> list[Segmentation]:
+def _masks(detections: Detections, truth: Truth, images: np.ndarray) -> tuple[Segmentation, ...]:
     """The masks of the detections, one each and of their image's size."""
     if len(detections) and not detections.masks:
         raise DataError(
             'iou_type="segm": the detections have no masks (segmentation). A detector gives them '
             "if its graph has detection_masks"
         )
-    sizes = sizes_by_id(annotations)
-    found = []
-    for image_id, mask in zip(detections.image_ids, detections.masks, strict=True):
-        try:
-            found.append(coco_masks.read(mask, sizes[image_id]))
-        except ValueError as error:
-            raise DataError(
-                f"detections: a segmentation in image {image_id} can't be read: {error}"
-            ) from None
-    return found
+    return read_masks(
+        detections.masks,
+        truth.known_sizes()[images],
+        lambda number: f"detections: a segmentation in image {detections.image_ids[number]}",
+    )
 
 
 def _doubts(detections: Detections, truth: Truth) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""The forms in which detectors give boxes, and telling which one is meant.
+"""The formats in which detectors give boxes, and telling which one is meant.
 
-The form is told by the ground truth: in the right one, detections lie on objects. Whether boxes
+The format is told by the ground truth: in the right one, detections lie on objects. Whether boxes
 reach over the border of the image (are clipped or not) doesn't matter for that.
 """
 
@@ -23,15 +23,15 @@ TENSORFLOW: BoxFormat = "normalized_yxyx"
 
 FORMATS: tuple[BoxFormat, ...] = get_args(BoxFormat)
 
+SAY_IT = f"with box_format= ({', '.join(FORMATS)})."
+
 LARGEST_SHARE = 2.0
 """A coordinate beyond this many times the image's side is no share: unclipped boxes reach over the
 border, but hardly by a whole image."""
 
-
 NOTICEABLE = 0.7
-"""By so much IoU another form has to fit better, summed over boxes, before it is considered: less
-is an accident; an object hit in a wrong form is hit badly."""
-
+"""By so much IoU another format has to fit better, summed over boxes, before it is considered: less
+is an accident; an object hit in a wrong format is hit badly."""
 
 NOTHING = "none of the best detections lies on an object"
 
@@ -40,7 +40,7 @@ def converted(boxes: np.ndarray, form: BoxFormat, sizes: np.ndarray) -> np.ndarr
     """The boxes as x, y, width, height in pixels, float64 [n, 4].
 
     Args:
-        boxes: [n, 4], in that form.
+        boxes: [n, 4], in that format.
         form: of the boxes.
         sizes: [n, 2], width and height in pixels of the image that each box is in.
 
@@ -75,7 +75,7 @@ def possible(boxes: np.ndarray, prior: BoxFormat, *, sized: bool) -> tuple[BoxFo
     """
     import numpy as np
 
-    largest = np.abs(boxes).max(axis=1) if len(boxes) else np.zeros(0)
+    largest = np.abs(boxes).max(axis=1, initial=0)
     units = {"pixel"} if np.any(largest > 1) or not sized else set()
     if sized and np.count_nonzero(largest > LARGEST_SHARE) <= 0.01 * len(boxes):
         units.add("normalized")
@@ -87,55 +87,53 @@ def possible(boxes: np.ndarray, prior: BoxFormat, *, sized: bool) -> tuple[BoxFo
 def decided(
     boxes: np.ndarray,
     prior: BoxFormat,
-    candidates: tuple[BoxFormat, ...],
-    quality: Callable[[BoxFormat], np.ndarray],
-    pixels: Callable[[BoxFormat], np.ndarray],
+    pixels: Mapping[BoxFormat, np.ndarray],
+    fits: Mapping[BoxFormat, np.ndarray],
     score: Callable[[BoxFormat], float],
 ) -> tuple[BoxFormat, str]:
-    """The form of boxes that lies on the objects, and why.
+    """The format in which boxes lie on the objects, and why.
 
     Args:
         boxes: [n, 4], of detections that count.
-        prior: the usual form where these boxes come from.
-        candidates: from `possible`.
-        quality: how well each of these boxes lies on an object in a form, 0..1, float64 [n].
-        pixels: the boxes read in a form, as `converted` gives them.
-        score: the AP in a form, for the message where it can't be told.
+        prior: the usual format where these boxes come from.
+        pixels: the boxes read in each possible format, as `converted` gives them.
+        fits: how well each box lies on an object when read so, 0..1, float64 [n].
+        score: the AP in a format, for the message where it can't be told.
 
     Raises:
-        DataError: several forms could be meant, or the usual one can't be and no other fits.
+        DataError: several formats could be meant, or the usual one can't be and no other fits.
     """
     import numpy as np
 
-    fits = {form: quality(form) for form in candidates}
     sums = {form: float(each.sum()) for form, each in fits.items()}
     best = max(sums, key=sums.__getitem__, default=prior)
-    usual = sums.get(prior, 0.0)
-    if prior in candidates and usual and sums[best] - usual < NOTICEABLE:
+    if sums.get(prior) and sums[best] - sums[prior] < NOTICEABLE:
         best = prior
     if not sums.get(best):
-        if len(boxes) and prior not in candidates:
+        if len(boxes) and prior not in fits:
             raise DataError(
                 f"the boxes can't be {prior}, which was expected: they go up to "
                 f"{np.abs(boxes).max():.6g}; and in no other form do they lie on objects. "
-                f"Say what they are with box_format= ({', '.join(FORMATS)})."
+                f"Say what they are {SAY_IT}"
             )
         return prior, NOTHING
-    drawn = {form: pixels(form) for form in candidates}
-    rivals = [
-        form
-        for form in candidates
-        if form != best and best != prior and not _is_beaten(best, form, fits, drawn, prior)
-    ]
+
+    def is_beaten(other: BoxFormat) -> bool:
+        """Whether the boxes that the two read otherwise show clearly which is right."""
+        apart = ~np.isclose(pixels[best], pixels[other], rtol=0.02, atol=1.0).all(axis=1)
+        ours, theirs = (float(fits[form][apart].sum()) for form in (best, other))
+        needed = 2 * NOTICEABLE if other == prior else 0
+        return not np.any(apart) or (ours >= 2 * theirs and ours - theirs >= needed)
+
+    rivals = [form for form in fits if best not in (form, prior) and not is_beaten(form)]
     if rivals:
         shown = "; ".join(f"{form}: AP {score(form):.3f}" for form in (best, *rivals))
-        raise DataError(
-            f"the form of the boxes can't be told. {shown}. Say it with box_format= "
-            f"({', '.join(FORMATS)})."
-        )
-    lies = int(np.count_nonzero(fits[best]))
-    others = max((int(np.count_nonzero(fits[each])) for each in fits if each != best), default=0)
-    return best, f"{lies} of the {len(boxes)} best detections lie on an object, otherwise {others}"
+        raise DataError(f"the form of the boxes can't be told. {shown}. Say it {SAY_IT}")
+    lies = {form: int(np.count_nonzero(each)) for form, each in fits.items()}
+    others = max((count for form, count in lies.items() if form != best), default=0)
+    return best, (
+        f"{lies[best]} of the {len(boxes)} best detections lie on an object, otherwise {others}"
+    )
 
 
 def need_sizes(form: BoxFormat) -> None:
@@ -152,7 +150,7 @@ def need_sizes(form: BoxFormat) -> None:
 
 
 def contradicted(given: BoxFormat, fits: Mapping[BoxFormat, np.ndarray]) -> tuple[str, ...]:
-    """What to say where another form than the given one lies on objects far more often."""
+    """What to say where another format than the given one lies on objects far more often."""
     lies = {form: int((each > 0).sum()) for form, each in fits.items()}
     best = max(lies, key=lies.__getitem__, default=given)
     if lies.get(best, 0) < 3 * max(1, lies.get(given, 0)):
@@ -161,33 +159,3 @@ def contradicted(given: BoxFormat, fits: Mapping[BoxFormat, np.ndarray]) -> tupl
         f"boxes are read as {given}, as asked, in which {lies.get(given, 0)} of the best "
         f"detections lie on an object; as {best} {lies[best]} would",
     )
-
-
-def _is_beaten(
-    best: BoxFormat,
-    other: BoxFormat,
-    fits: dict[BoxFormat, np.ndarray],
-    drawn: dict[BoxFormat, np.ndarray],
-    prior: BoxFormat,
-) -> bool:
-    """Whether the boxes that the two read otherwise show clearly which is right."""
-    import numpy as np
-
-    apart = ~np.isclose(drawn[best], drawn[other], rtol=0.02, atol=1.0).all(axis=1)
-    ours, theirs = (float(fits[form][apart].sum()) for form in (best, other))
-    needed = 2 * NOTICEABLE if other == prior else 0
-    return not np.any(apart) or (ours >= 2 * theirs and ours - theirs >= needed)
-
-
-def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union, [n, m], of boxes as x, y, width, height; 0 for one without area."""
-    import numpy as np
-
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    ends, other_ends = boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:]
-    overlap = np.minimum(ends[:, None], other_ends[None]) - low
-    shared = np.clip(overlap, 0, None).prod(axis=2)
-    areas = [np.clip(each[:, 2:], 0, None).prod(axis=1) for each in (boxes, others)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    result: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return result

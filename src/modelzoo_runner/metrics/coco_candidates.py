@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 from modelzoo_runner.values.coco_instances import Id, identifier
+from modelzoo_runner.values.plan import Plan
 
 Categories = Mapping[Id, str]
 """Category id -> name, sorted by id."""
@@ -55,6 +56,11 @@ class LabelOptions:
         """Whether they say how classes are numbered."""
         return self.label_map is not None or self.label_offset is not None
 
+    @classmethod
+    def of(cls, plan: Plan) -> LabelOptions:
+        """What a plan says about classes."""
+        return cls(**{each.name: getattr(plan, each.name) for each in fields(cls)})
+
 
 def normal(name: str) -> str:
     """A name as it is compared: `Hot_dog` is `hot dog`.
@@ -66,40 +72,36 @@ def normal(name: str) -> str:
     return ALIASES.get(text, text)
 
 
-def distinct(numberings: Iterable[Numbering], seen: Sequence[Id]) -> list[Numbering]:
-    """The first of each set of numberings that are the same for the classes that are there."""
-    found: dict[tuple[Id | None, ...], Numbering] = {}
-    for each in numberings:
-        found.setdefault(tuple(each.categories.get(label) for label in seen), each)
-    return list(found.values())
-
-
 def candidates(names: Categories, matches: Sequence[Match]) -> list[Numbering]:
     """The numberings that could be meant; the annotations' own ids first."""
     used = frozenset().union(*(categories for _, categories in matches))
     ids = [each for each in names if each in used or normal(names[each]) not in BACKGROUND]
     by_name = {normal(names[each]): each for each in reversed(ids)}
+    alphabetical = sorted(ids, key=names.__getitem__)
     whole = [each for each in ids if isinstance(each, int)]
-    alphabetical = sorted(ids, key=lambda each: names[each])
-    found = [Numbering("the annotations' category ids", {each: each for each in ids})]
-    found.append(Numbering("names", {names[each]: each for each in ids}))
     coco = _coco(ids, names, by_name)
+    found: dict[str, Mapping[Any, Id]] = {
+        "the annotations' category ids": {each: each for each in ids},
+        "names": {names[each]: each for each in ids},
+    }
     if coco:
-        known = [coco.get(each) for each in ORDERED]
-        found.append(Numbering("COCO's ids, by name", coco))
-        found += [_counted("COCO's 80 categories", known, start) for start in (0, 1)]
-        less = {each - 1: category for each, category in coco.items()}
-        found.append(Numbering("COCO's ids less 1, by name", less))
-    found += [_counted("the annotations' categories", ids, start) for start in (0, 1)]
-    found.append(Numbering("the annotations' ids less 1", {each - 1: each for each in whole}))
-    found.append(Numbering("the annotations' ids plus 1", {each + 1: each for each in whole}))
-    found += [_counted(BY_NAME, alphabetical, start) for start in (0, 1)]
-    return found
+        found["COCO's ids, by name"] = coco
+        found |= _counted("COCO's 80 categories", [coco.get(each) for each in ORDERED])
+        found["COCO's ids less 1, by name"] = {each - 1: known for each, known in coco.items()}
+    found |= _counted("the annotations' categories", ids)
+    found["the annotations' ids less 1"] = {each - 1: each for each in whole}
+    found["the annotations' ids plus 1"] = {each + 1: each for each in whole}
+    found |= _counted(BY_NAME, alphabetical)
+    return [Numbering(*each) for each in found.items()]
 
 
-def _counted(what: str, ids: Sequence[Id | None], start: int) -> Numbering:
-    counted = {place: each for place, each in enumerate(ids, start) if each is not None}
-    return Numbering(f"{what} counted from {start}", counted)
+def _counted(what: str, ids: Sequence[Id | None]) -> dict[str, Mapping[Any, Id]]:
+    return {
+        f"{what} counted from {start}": {
+            place: each for place, each in enumerate(ids, start) if each is not None
+        }
+        for start in (0, 1)
+    }
 
 
 def _coco(ids: Sequence[Id], names: Categories, by_name: Mapping[str, Id]) -> dict[int, Id]:

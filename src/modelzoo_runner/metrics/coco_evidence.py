@@ -1,4 +1,4 @@
-"""What detections that lie on objects say about the form of their boxes and their class numbers.
+"""What detections that lie on objects say about the format of their boxes and their class numbers.
 
 Only the best detections of an image count, as many as it has objects: of a sound detector these are
 mostly right, and the rows it pads its output with are not among them.
@@ -6,11 +6,11 @@ mostly right, and the rows it pads its output with are not among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.metrics.coco_boxes import iou
+from modelzoo_runner.values.coco_instances import Id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +25,44 @@ ON_OBJECT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """One image: the rows of its best detections, and its objects that are no crowds."""
+class Evidence:
+    """The best detections, and beside each the objects in its image.
+
+    `rows` are those of the detections, int64 [n], `counts` how many objects each has, and `objects`
+    the rows of these in `truth`, one detection's after the other's, int64 [p].
+    """
 
     rows: np.ndarray
-    boxes: np.ndarray
-    categories: np.ndarray
+    counts: np.ndarray
+    objects: np.ndarray
+    truth: Truth
+
+    def overlaps(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The IoU of each of `rows` with its objects [p], and the best, 0 below `ON_OBJECT` [n].
+
+        `boxes` are those of `rows` as x, y, width, height in pixels.
+        """
+        import numpy as np
+
+        every = iou(np.repeat(boxes, self.counts, axis=0), self.truth.boxes[self.objects])
+        starts = np.cumsum(self.counts) - self.counts
+        best = np.maximum.reduceat(every, starts) if len(every) else every
+        return every, np.where(best >= ON_OBJECT, best, 0)
+
+    def matches(self, boxes: np.ndarray) -> dict[int, frozenset[Id]]:
+        """The row of each detection that lies on an object, and the categories of that object.
+
+        They are several where several objects share the box that fits best.
+        """
+        import numpy as np
+
+        every, best = self.overlaps(boxes)
+        rows, best = (np.repeat(each, self.counts) for each in (self.rows, best))
+        names = list(self.truth.names)
+        found: dict[int, set[Id]] = defaultdict(set)
+        for pair in np.flatnonzero((best > 0) & (every >= best - 1e-9)):
+            found[int(rows[pair])].add(names[self.truth.categories[self.objects[pair]]])
+        return {row: frozenset(categories) for row, categories in found.items()}
 
 
 def counts(scores: np.ndarray) -> np.ndarray:
@@ -41,8 +73,8 @@ def counts(scores: np.ndarray) -> np.ndarray:
     return scored if scored.any() else np.ones(len(scores), bool)
 
 
-def views(images: np.ndarray, scores: np.ndarray, truth: Truth) -> list[View]:
-    """The images that can tell something.
+def gather(images: np.ndarray, scores: np.ndarray, truth: Truth) -> Evidence:
+    """The best detections and the objects of up to `IMAGES` images.
 
     Args:
         images: int64 [n], the place of each detection's image in `truth.image_ids`.
@@ -56,15 +88,17 @@ def views(images: np.ndarray, scores: np.ndarray, truth: Truth) -> list[View]:
     # Of crowds too there may be good detections.
     most = np.bincount(truth.images, minlength=1)
     both = [image for image in objects if image in detected]
-    found = []
+    none = np.zeros(0, np.int64)
+    found = [(none, none, none)]
     for image in both[:: max(1, len(both) // IMAGES)]:
         rows, own = detected[image], objects[image]
         if len(rows) > (best := most[image]):
             # With those that have the same score as the last of them.
             limit = np.partition(scores[rows], -best)[-best]
             rows = rows[scores[rows] >= limit][: 100 + best]
-        found.append(View(rows, truth.boxes[own], truth.categories[own]))
-    return found
+        found.append((rows, np.full(len(rows), len(own)), np.tile(own, len(rows))))
+    rows, sizes, own = map(np.concatenate, zip(*found, strict=True))
+    return Evidence(rows, sizes, own, truth)
 
 
 def _rows_by_image(images: np.ndarray, rows: np.ndarray) -> dict[int, np.ndarray]:
@@ -75,36 +109,14 @@ def _rows_by_image(images: np.ndarray, rows: np.ndarray) -> dict[int, np.ndarray
     return dict(zip(places.tolist(), np.split(rows, starts[1:]), strict=False))
 
 
-def quality(found: Sequence[View], boxes: np.ndarray) -> np.ndarray:
-    """How well each detection that counts lies on an object: the best IoU, 0 below `ON_OBJECT`.
-
-    Args:
-        found: the images.
-        boxes: [n, 4] of all detections, as x, y, width, height in pixels.
-    """
+def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (x, y, width, height; [..., 4]), 0 for one without area."""
     import numpy as np
 
-    if not found:
-        return np.zeros(0)
-    best = np.concatenate([iou(boxes[view.rows], view.boxes).max(axis=1) for view in found])
-    return np.where(best >= ON_OBJECT, best, 0)
-
-
-def rows(found: Sequence[View]) -> np.ndarray:
-    """The rows of all detections that count, int64, in the order of `quality`."""
-    import numpy as np
-
-    return np.concatenate([view.rows for view in found] or [np.zeros(0, np.int64)])
-
-
-def matches(found: Sequence[View], boxes: np.ndarray) -> Iterator[tuple[int, frozenset[int]]]:
-    """Each detection that lies on an object, as its row, and the categories of that object.
-
-    They are several where several objects share the box that fits best.
-    """
-    for view in found:
-        overlaps = iou(boxes[view.rows], view.boxes)
-        for row, own in zip(view.rows.tolist(), overlaps, strict=True):
-            best = own.max()
-            if best >= ON_OBJECT:
-                yield row, frozenset(view.categories[own >= best - 1e-9].tolist())
+    starts = np.maximum(boxes[..., :2], others[..., :2])
+    ends = np.minimum(*(each[..., :2] + each[..., 2:] for each in (boxes, others)))
+    shared = np.clip(ends - starts, 0, None).prod(axis=-1)
+    areas = [np.clip(each[..., 2:], 0, None).prod(axis=-1) for each in (boxes, others)]
+    union = areas[0] + areas[1] - shared
+    result: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return result

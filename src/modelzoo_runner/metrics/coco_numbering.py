@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics.coco_candidates import (
@@ -21,11 +22,13 @@ from modelzoo_runner.metrics.coco_candidates import (
     Match,
     Numbering,
     candidates,
-    distinct,
     given,
     renamed,
 )
 from modelzoo_runner.values.coco_instances import Id
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DECISIVE = 5
 """So many more detections must agree with a numbering, and three times as many, before it is taken
@@ -53,132 +56,126 @@ class Decision:
     warnings: tuple[str, ...] = ()
 
 
-def decided(
-    classes: Iterable[Id],
-    categories: Categories,
-    matches: Sequence[Match],
-    options: LabelOptions,
-    score: Callable[[Numbering], float],
-) -> Decision:
-    """The numbering of these classes.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The numberings that could be meant, and which matches agree with each.
+
+    Attributes:
+        names: of the annotations' categories, as the caller renames them.
+        matches: of the best detections that lie on objects.
+        numberings: k that differ for the classes that are there; the usual one, or the one that the
+            caller says, first.
+        agree: bool [k, matches].
+        is_asked: the caller says the numbering.
+    """
+
+    names: Categories
+    matches: Sequence[Match]
+    numberings: Sequence[Numbering]
+    agree: np.ndarray
+    is_asked: bool
+
+    @property
+    def counts(self) -> list[int]:
+        """How many matches agree with each numbering."""
+        return [int(each) for each in self.agree.sum(axis=1)]
+
+    @property
+    def best(self) -> int:
+        """The number of the numbering that most matches agree with, the first of equal ones."""
+        return int(self.agree.sum(axis=1).argmax())
+
+    @property
+    def likeliest(self) -> Numbering:
+        """What `decided` takes, or would take if it could be told."""
+        return self.numberings[0 if self.is_asked else self.best]
+
+    def said(self, number: int) -> str:
+        """How many matches agree with a numbering, in words."""
+        return (
+            f"{self.counts[number]} of the {len(self.matches)} best detections on an object agree"
+        )
+
+
+def compared(
+    classes: Iterable[Id], categories: Categories, matches: Sequence[Match], options: LabelOptions
+) -> Compared:
+    """What the detections show about each numbering of their classes.
 
     Args:
         classes: of the detections whose score counts.
         categories: of the annotations.
         matches: of the best detections that lie on objects.
         options: what the caller says.
-        score: the AP under a numbering, for the message where it can't be told.
 
     Raises:
         RequestError: an option fits nothing.
+    """
+    import numpy as np
+
+    seen = sorted(set(classes), key=str)
+    asked = given(categories, options)
+    names = renamed(categories, options.category_names)
+    distinct: dict[tuple[Id | None, ...], Numbering] = {}
+    for each in (*([asked] if asked else []), *candidates(names, matches)):
+        distinct.setdefault(tuple(map(each.categories.get, seen)), each)
+    numberings = list(distinct.values())
+    agree = [[each.categories.get(label) in own for label, own in matches] for each in numberings]
+    return Compared(names, matches, numberings, np.array(agree, bool), options.say_numbering)
+
+
+def decided(found: Compared, score: Callable[[Numbering], float]) -> Decision:
+    """The numbering of the classes; `score` is the AP under one, for the messages.
+
+    Raises:
         DataError: several numberings could be meant, or none fits; shows what each would score.
     """
-    numberings, agree = _compared(classes, categories, matches, options)
-    names = renamed(categories, options.category_names)
-    best = _likeliest(agree)
-    if options.say_numbering:
-        return _as_given(numberings, agree, matches)
-    rivals = [
-        place
-        for place, each in enumerate(numberings)
-        if place != best and not _is_beaten(numberings[best], each, matches, numberings[0])
-    ]
-    chosen = numberings[best]
-    if not matches:
+    counts, best = found.counts, found.best
+    chosen = found.likeliest
+    if found.is_asked:
+        why = f"as asked; {found.said(0)}"
+        if counts[best] - counts[0] < DECISIVE or counts[best] < 3 * counts[0]:
+            return Decision(chosen, why)
+        said = (
+            f"classes are read by {chosen.name} as asked, in which {found.said(0)} with it; with "
+            f"{found.numberings[best].name} {counts[best]} would"
+        )
+        return Decision(chosen, why, (said,))
+    if not found.matches:
         return Decision(chosen, "no detection lies on an object")
-    odd = _refuse_unlike(chosen, names, matches, score)
+    odd = _refuse_unlike(found, score)
+    others = [number for number in range(len(counts)) if number != best]
+    rivals = [number for number in others if not _is_beaten(found, number)]
     if rivals:
-        raise _ambiguous([numberings[place] for place in (best, *rivals)], matches, score)
-    why = f"{agree[best]} of the {len(matches)} best detections on an object agree"
-    if len(numberings) > 1:
-        next_best = max((n for place, n in enumerate(agree) if place != best), default=0)
-        why += f", with the next numbering {next_best}"
+        shown = "; ".join(
+            f"{found.numberings[each].name}: AP {score(found.numberings[each]):.3f} "
+            f"({counts[each]} of {len(found.matches)} detections agree)"
+            for each in (best, *rivals)
+        )
+        raise DataError(f"how the detector numbers its classes can't be told. {shown}. {ADVICE}")
+    why = found.said(best)
+    if others:
+        why += f", with the next numbering {max(counts[each] for each in others)}"
     warnings = [] if best == 0 else [f"classes are read as {chosen.name}: {why}"]
-    if not agree[best]:
+    if not counts[best]:
         warnings.append(f"{why}. {ADVICE}")
     return Decision(chosen, why, (*warnings, *odd))
 
 
-def likeliest(
-    classes: Iterable[Id],
-    categories: Categories,
-    matches: Sequence[Match],
-    options: LabelOptions,
-) -> Numbering:
-    """What `decided` would take if it could be told."""
-    numberings, agree = _compared(classes, categories, matches, options)
-    return numberings[0 if options.say_numbering else _likeliest(agree)]
-
-
-def _compared(
-    classes: Iterable[Id],
-    categories: Categories,
-    matches: Sequence[Match],
-    options: LabelOptions,
-) -> tuple[list[Numbering], list[int]]:
-    """The numberings that differ for these classes, and how many matches agree with each."""
-    seen = sorted(set(classes), key=str)
-    asked = given(categories, options)
-    others = candidates(renamed(categories, options.category_names), matches)
-    numberings = distinct([*([asked] if asked else []), *others], seen)
-    return numberings, [sum(_fits(each, match) for match in matches) for each in numberings]
-
-
-def _likeliest(agree: Sequence[int]) -> int:
-    return max(range(len(agree)), key=agree.__getitem__)
-
-
-def _fits(numbering: Numbering, match: Match) -> bool:
-    label, categories = match
-    return numbering.categories.get(label) in categories
-
-
-def _as_given(
-    numberings: Sequence[Numbering], agree: Sequence[int], matches: Sequence[Match]
-) -> Decision:
-    chosen, warnings = numberings[0], tuple[str, ...]()
-    best = _likeliest(agree)
-    if agree[best] - agree[0] >= DECISIVE and agree[best] >= 3 * agree[0]:
-        warnings = (
-            f"classes are read by {chosen.name} as asked, in which {agree[0]} of the "
-            f"{len(matches)} best detections on an object agree with it; with "
-            f"{numberings[best].name} {agree[best]} would",
-        )
-    why = f"as asked; {agree[0]} of the {len(matches)} best detections on an object agree"
-    return Decision(chosen, why, warnings)
-
-
-def _is_beaten(
-    best: Numbering, other: Numbering, matches: Sequence[Match], prior: Numbering
-) -> bool:
-    """Whether the classes that the two read otherwise show clearly which is right."""
-    apart = [
-        match
-        for match in matches
-        if best.categories.get(match[0]) != other.categories.get(match[0])
-    ]
-    ours = sum(_fits(best, match) and not _fits(other, match) for match in apart)
-    theirs = sum(_fits(other, match) and not _fits(best, match) for match in apart)
-    if best is prior or not ours + theirs:
+def _is_beaten(found: Compared, other: int) -> bool:
+    """Whether the classes that another numbering reads otherwise show clearly that it is wrong."""
+    best, agree = found.best, found.agree
+    ours = int((agree[best] & ~agree[other]).sum())
+    theirs = int((agree[other] & ~agree[best]).sum())
+    if best == 0 or not ours + theirs:
         return ours >= 2 * theirs
     needed = 1
-    if other is prior:
-        unknown = sum(match[0] not in other.categories for match in apart)
+    if other == 0:
+        own, usual = (found.numberings[each].categories for each in (best, 0))
+        apart = [label for label, _ in found.matches if own.get(label) != usual.get(label)]
+        unknown = sum(label not in usual for label in apart)
         needed = DECISIVE if theirs or 2 * unknown <= len(apart) else FEW + 1
     return ours >= 3 * theirs and ours - theirs >= needed
-
-
-def _ambiguous(
-    numberings: Sequence[Numbering],
-    matches: Sequence[Match],
-    score: Callable[[Numbering], float],
-) -> DataError:
-    shown = "; ".join(
-        f"{each.name}: AP {score(each):.3f} "
-        f"({sum(_fits(each, match) for match in matches)} of {len(matches)} detections agree)"
-        for each in numberings
-    )
-    return DataError(f"how the detector numbers its classes can't be told. {shown}. {ADVICE}")
 
 
 def _usual(matches: Sequence[Match]) -> dict[Id, tuple[Id, int, int]]:
@@ -190,12 +187,7 @@ def _usual(matches: Sequence[Match]) -> dict[Id, tuple[Id, int, int]]:
     return {label: (*found.most_common(1)[0], totals[label]) for label, found in counts.items()}
 
 
-def _refuse_unlike(
-    chosen: Numbering,
-    names: Categories,
-    matches: Sequence[Match],
-    score: Callable[[Numbering], float],
-) -> tuple[str, ...]:
+def _refuse_unlike(found: Compared, score: Callable[[Numbering], float]) -> tuple[str, ...]:
     """Refuse classes that hardly ever are the category of the object they lie on.
 
     Or that are another category again and again: of two detections of one class, how often do they
@@ -203,14 +195,14 @@ def _refuse_unlike(
     Always, if classes are categories at all. Single classes that never lie on their own category
     but again and again on one other are refused if they matter, and else warned about.
     """
-    agree = sum(_fits(chosen, match) for match in matches)
-    pairs = Counter((label, min(found, key=str)) for label, found in matches)
+    chosen, agree, matches = found.likeliest, found.counts[found.best], found.matches
+    pairs = Counter((label, min(categories, key=str)) for label, categories in matches)
     together = _two_of(pairs.values())
     alike = [_two_of(Counter(pair[side] for pair in pairs.elements()).values()) for side in (0, 1)]
     permuted = together > FEW and together >= 0.6 * max(alike) and 2 * agree < len(matches)
     usual = _usual(matches)
-    right = Counter(label for label, found in matches if chosen.categories.get(label) in found)
-    there = frozenset().union(*(found for _, found in matches))
+    right = Counter(label for label, own in matches if chosen.categories.get(label) in own)
+    there = frozenset().union(*(categories for _, categories in matches))
     odd = {
         label: (category, count, total)
         for label, (category, count, total) in usual.items()
@@ -229,13 +221,13 @@ def _refuse_unlike(
     poor = len(matches) >= FEW and agree < least * len(matches)
     if permuted or poor or 10 * lost > len(matches):
         raise DataError(
-            f"the detector's classes fit no numbering known here: {agree} of the {len(matches)} "
-            f"best detections on an object agree with {chosen.name} (AP {score(chosen):.3f}); "
-            f"{_pairs(odd or usual, names)}. {ADVICE}"
+            f"the detector's classes fit no numbering known here: {found.said(found.best)} with "
+            f"{chosen.name} (AP {score(chosen):.3f}); {_pairs(odd or usual, found.names)}. {ADVICE}"
         )
     if not odd:
         return ()
-    return (f"some classes lie on other categories than their own: {_pairs(odd, names)}. {ADVICE}",)
+    said = f"some classes lie on other categories than their own: {_pairs(odd, found.names)}"
+    return (f"{said}. {ADVICE}",)
 
 
 def _two_of(counts: Iterable[int]) -> int:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from functools import partial
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics import coco_boxes, coco_evidence, coco_numbering
-from modelzoo_runner.metrics.coco_candidates import LabelOptions, Match, Numbering
+from modelzoo_runner.metrics.coco_candidates import LabelOptions, Numbering
 from modelzoo_runner.metrics.coco_detections import Detections
 from modelzoo_runner.metrics.coco_evaluation import evaluate, summary
-from modelzoo_runner.metrics.coco_truth import Truth, read_truth
+from modelzoo_runner.metrics.coco_numbering import Compared
+from modelzoo_runner.metrics.coco_truth import Truth
 from modelzoo_runner.values import coco_instances
-from modelzoo_runner.values.coco_instances import Annotations
 from modelzoo_runner.values.options import BoxFormat
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ AS_ANNOTATED = LabelOptions()
 
 def resolved(
     detections: Detections,
-    annotations: Annotations,
+    truth: Truth,
     *,
     labels: LabelOptions = AS_ANNOTATED,
     box_format: BoxFormat | None = None,
@@ -38,8 +38,7 @@ def resolved(
 
     Args:
         detections: as a graph or another tool gave them.
-        annotations: the ground truth of the images that were run, as `coco_instances.validated`
-            gives it.
+        truth: the ground truth of the images that were run.
         labels: what the caller says about classes.
         box_format: of the boxes.
 
@@ -48,57 +47,45 @@ def resolved(
         DataError: a detection is of an image that isn't annotated; or it can't be told how boxes
             are meant or classes numbered, with what each possibility would score.
     """
-    truth = read_truth(annotations)
-    return resolve(detections, truth, image_places(detections, truth), labels, box_format)
-
-
-def resolve(
-    detections: Detections,
-    truth: Truth,
-    images: np.ndarray,
-    labels: LabelOptions,
-    box_format: BoxFormat | None,
-) -> Detections:
-    """The same with the columns of the ground truth, and the place of each detection's image."""
     import numpy as np
 
     if detections.decisions:
         return detections
-    views = coco_evidence.views(images, detections.scores, truth)
-    rows = coco_evidence.rows(views)
-    sizes = truth.sizes[images]
-    boxes, prior = detections.boxes, detections.form
-    counts = coco_evidence.counts(detections.scores)
-    classes = set(itertools.compress(detections.category_ids, counts))
-
-    def pixels(form: BoxFormat) -> np.ndarray:
-        return coco_boxes.converted(boxes, form, sizes)
-
-    def matches(form: BoxFormat) -> list[Match]:
-        ids = list(truth.names)
-        return [
-            (detections.category_ids[row], frozenset(ids[place] for place in categories))
-            for row, categories in coco_evidence.matches(views, pixels(form))
-        ]
-
-    def score(form: BoxFormat) -> float:
-        numbering = coco_numbering.likeliest(classes, truth.names, matches(form), labels)
-        return _score_of(detections, truth, images, pixels(form), numbering)
-
+    images = image_places(detections, truth)
+    evidence = coco_evidence.gather(images, detections.scores, truth)
+    rows, sizes, prior = evidence.rows, truth.sizes[images], detections.form
+    best_boxes = detections.boxes[rows]
     sized = bool(np.isfinite(sizes).all())
     if box_format and not sized:
         coco_boxes.need_sizes(box_format)
+    candidates = coco_boxes.possible(best_boxes, prior, sized=sized)
+    tried = dict.fromkeys((box_format or prior, *candidates))
+    pixels = {form: coco_boxes.converted(best_boxes, form, sizes[rows]) for form in tried}
+    fits = {form: evidence.overlaps(boxes)[1] for form, boxes in pixels.items()}
+    classes = set(
+        itertools.compress(detections.category_ids, coco_evidence.counts(detections.scores))
+    )
 
-    def quality(form: BoxFormat) -> np.ndarray:
-        return coco_evidence.quality(views, pixels(form))
+    def numberings(form: BoxFormat) -> Compared:
+        matches = [
+            (detections.category_ids[row], categories)
+            for row, categories in evidence.matches(pixels[form]).items()
+        ]
+        return coco_numbering.compared(classes, truth.names, matches, labels)
 
-    candidates = coco_boxes.possible(boxes[rows], prior, sized=sized)
+    def score(form: BoxFormat, numbering: Numbering | None = None) -> float:
+        """The AP where boxes and classes are read in this way."""
+        numbering = numbering or numberings(form).likeliest
+        ids = truth.category_places(map(numbering.categories.get, detections.category_ids))
+        boxes = coco_boxes.converted(detections.boxes, form, sizes)
+        return summary(*evaluate(truth, images, ids, boxes, detections.scores))["AP"]
+
+    asked = (box_format,) if box_format else candidates
     form, why = coco_boxes.decided(
-        boxes[rows],
+        best_boxes,
         box_format or prior,
-        (box_format,) if box_format else candidates,
-        quality,
-        lambda form: pixels(form)[rows],
+        pixels,
+        {each: fits[each] for each in asked},
         score,
     )
     if detections.masks and form != prior:
@@ -106,21 +93,13 @@ def resolve(
             f"the boxes are {form}, not {prior}, by which the masks were placed: {why}. Give "
             f"box_format={form!r}."
         )
-    numbered = coco_numbering.decided(
-        classes,
-        truth.names,
-        matches(form),
-        labels,
-        partial(_score_of, detections, truth, images, pixels(form)),
-    )
+    numbered = coco_numbering.decided(numberings(form), functools.partial(score, form))
     new = [numbered.numbering.categories.get(each) for each in detections.category_ids]
     unknown = {a for a, b in zip(detections.category_ids, new, strict=True) if b is None}
     warnings = list(numbered.warnings)
     if box_format:
-        warnings += coco_boxes.contradicted(
-            box_format, {each: quality(each) for each in candidates}
-        )
-    if form != prior and not box_format:
+        warnings += coco_boxes.contradicted(box_format, {each: fits[each] for each in candidates})
+    elif form != prior:
         warnings.insert(0, f"boxes are read as {form}, not {prior}: {why}")
     if why == coco_boxes.NOTHING and len(rows):
         warnings.append(
@@ -140,7 +119,7 @@ def resolve(
             read if read is not None else f"class {old}" if old in truth.names else old
             for old, read in zip(detections.category_ids, new, strict=True)
         ),
-        boxes=pixels(form),
+        boxes=coco_boxes.converted(detections.boxes, form, sizes),
         form=coco_boxes.COCO,
         decisions={
             "box_format": f"{form}: {'as asked; ' if box_format else ''}{why}",
@@ -148,18 +127,6 @@ def resolve(
         },
         warnings=tuple(warnings),
     )
-
-
-def _score_of(
-    detections: Detections,
-    truth: Truth,
-    images: np.ndarray,
-    boxes: np.ndarray,
-    numbering: Numbering,
-) -> float:
-    """The AP where boxes and classes are read in this way."""
-    categories = truth.category_places(map(numbering.categories.get, detections.category_ids))
-    return summary(*evaluate(truth, images, categories, boxes, detections.scores))["AP"]
 
 
 def image_places(detections: Detections, truth: Truth) -> np.ndarray:

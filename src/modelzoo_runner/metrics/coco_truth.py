@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco_masks
 from modelzoo_runner.metrics.coco_masks import Segmentation
+from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.coco_instances import Annotations, Id, order
 
 if TYPE_CHECKING:
@@ -52,18 +53,35 @@ class Truth:
         places = {category: place for place, category in enumerate(self.names)}
         return np.array([-1 if each is None else places.get(each, -1) for each in ids], np.int64)
 
+    def known_sizes(self) -> np.ndarray:
+        """Height and width of each image in pixels, int64 [m, 2].
+
+        Raises:
+            DataError: an image has none.
+        """
+        import numpy as np
+
+        unknown = np.flatnonzero(np.isnan(self.sizes).any(axis=1))
+        if len(unknown):
+            raise DataError(
+                f"annotations: image {list(self.image_ids)[unknown[0]]} has no width and height, "
+                "and masks, shares of the image and the legacy scores are made with them."
+            )
+        return self.sizes[:, ::-1].astype(np.int64)
+
 
 def read_truth(annotations: Annotations, *, with_masks: bool = False) -> Truth:
-    """The columns of a validated COCO dict.
+    """The columns of a COCO dict, which is validated.
 
     Annotations of an image or a category that isn't listed are ignored, and boxes without an
     area are objects that can't be found: both are COCO's rules, and are warned about.
 
     Raises:
-        DataError: naming the annotation whose mask can't be read.
+        DataError: naming the entry that can't be, or the annotation whose mask can't be read.
     """
     import numpy as np
 
+    annotations = coco_instances.validated(annotations, "annotations", with_masks=with_masks)
     listed = sorted(annotations["images"], key=lambda image: order(image["id"]))
     image_ids = {image["id"]: place for place, image in enumerate(listed)}
     nan = float("nan")
@@ -86,7 +104,7 @@ def read_truth(annotations: Annotations, *, with_masks: bool = False) -> Truth:
         ),
     }
     counts = {what: int(mask.sum()) for what, mask in odd.items()}
-    return Truth(
+    truth = Truth(
         image_ids=image_ids,
         sizes=np.array(sizes, np.float64).reshape(-1, 2),
         names=names,
@@ -95,12 +113,23 @@ def read_truth(annotations: Annotations, *, with_masks: bool = False) -> Truth:
         boxes=boxes[kept],
         areas=np.array([each["area"] for each in objects], np.float64)[kept],
         crowd=np.array([each["iscrowd"] for each in objects], bool)[kept],
-        masks=_masks(annotations, itertools.compress(objects, kept)) if with_masks else (),
         warnings=(
             *annotations.get("warnings", ()),
             *(f"{count} annotations {what}" for what, count in counts.items() if count),
         ),
     )
+    if not with_masks:
+        return truth
+    kept_objects = list(itertools.compress(objects, kept))
+    masks = read_masks(
+        (each.get("segmentation") for each in kept_objects),
+        truth.known_sizes()[truth.images],
+        lambda number: (
+            f"annotations: the segmentation of {kept_objects[number]['id']} (which masks need, and "
+            "COCO's own instances file has)"
+        ),
+    )
+    return dataclasses.replace(truth, masks=masks)
 
 
 def as_legacy(truth: Truth) -> Truth:
@@ -125,32 +154,23 @@ def as_legacy(truth: Truth) -> Truth:
     )
 
 
-def _masks(
-    annotations: Annotations, objects: Iterable[Mapping[str, Any]]
+def read_masks(
+    segmentations: Iterable[Any], sizes: np.ndarray, name: Callable[[int], str]
 ) -> tuple[Segmentation, ...]:
-    sizes = sizes_by_id(annotations)
-    found = []
-    for each in objects:
-        try:
-            found.append(coco_masks.read(each.get("segmentation"), sizes[each["image_id"]]))
-        except ValueError as error:
-            raise DataError(
-                f"annotations: the segmentation of {each['id']} can't be read: {error}. "
-                "Masks are scored against those of COCO's own instances file"
-            ) from None
-    return tuple(found)
+    """The masks of objects or detections, run-length encoded.
 
-
-def sizes_by_id(annotations: Annotations) -> dict[Id, tuple[int, int]]:
-    """Height and width of each image in pixels.
+    Args:
+        segmentations: polygons or run lengths, in any form.
+        sizes: height and width of the image that each is in, int64 [n, 2].
+        name: what to call each in a message, by its number.
 
     Raises:
-        DataError: an image has none.
+        DataError: one can't be read, or isn't of its image's size.
     """
-    for image in annotations["images"]:
-        if "width" not in image or "height" not in image:
-            raise DataError(
-                f"annotations: image {image['id']} has no width and height, and masks, shares of "
-                "the image and the legacy scores are made with them."
-            )
-    return {image["id"]: (image["height"], image["width"]) for image in annotations["images"]}
+    found = []
+    for number, (each, size) in enumerate(zip(segmentations, sizes.tolist(), strict=True)):
+        try:
+            found.append(coco_masks.read(each, tuple(size)))
+        except ValueError as error:
+            raise DataError(f"{name(number)} can't be read: {error}") from None
+    return tuple(found)

@@ -16,6 +16,7 @@ from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections, from_records
+from modelzoo_runner.metrics.coco_truth import read_truth
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.tasks import base, examine_boxes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
@@ -173,13 +174,11 @@ def _form(plan: Plan) -> BoxFormat:
 
 
 def _resolved(plan: Plan, found: Detections, truth: Annotations) -> Detections:
-    labels = LabelOptions(
-        label_map=plan.label_map,
-        label_offset=plan.label_offset,
-        category_names=plan.category_names,
-    )
+    known = read_truth(truth)
     try:
-        return metric.resolved(found, truth, labels=labels, box_format=plan.box_format)
+        return metric.resolved(
+            found, known, labels=LabelOptions.of(plan), box_format=plan.box_format
+        )
     except DataError as error:
         # Hours may have gone into them: they can be scored again with `score`.
         if plan.predictions is None:

@@ -20,12 +20,11 @@ from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections
 from modelzoo_runner.metrics.coco_resolve import image_places
-from modelzoo_runner.metrics.coco_truth import read_truth
+from modelzoo_runner.metrics.coco_truth import Truth, read_truth
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.tasks import evidence
 from modelzoo_runner.tasks.base import Source
 from modelzoo_runner.tasks.evidence import Examined
-from modelzoo_runner.values import coco_instances
 from modelzoo_runner.values.plan import Plan
 
 if TYPE_CHECKING:
@@ -104,11 +103,8 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
 
 def _readings(plan: Plan, found: Detections, truth: Any) -> tuple[list[Reading], list[Finding]]:
     """The detections as the caller says, and as the ground truth says where that differs."""
-    asked = LabelOptions(
-        label_map=plan.label_map,
-        label_offset=plan.label_offset,
-        category_names=plan.category_names,
-    )
+    asked = LabelOptions.of(plan)
+    known = read_truth(truth)
     told = LabelOptions(category_names=plan.category_names)
     ways = [("as a run would read them", asked, plan.box_format)]
     if plan.box_format is not None:
@@ -123,7 +119,7 @@ def _readings(plan: Plan, found: Detections, truth: Any) -> tuple[list[Reading],
             found if form is not None else dataclasses.replace(found, form=coco_boxes.TENSORFLOW)
         )
         try:
-            read = metric.resolved(given, truth, labels=labels, box_format=form)
+            read = metric.resolved(given, known, labels=labels, box_format=form)
         except DataError as error:
             if place == 0:
                 refused.append(
@@ -137,22 +133,20 @@ def _readings(plan: Plan, found: Detections, truth: Any) -> tuple[list[Reading],
                 )
             continue
         scores = metric.score_detections(read, truth)
-        hits = _found(read, truth)
+        hits = _found(read, known)
         readings.append(Reading(name=name, detections=read, scores=scores, found=hits))
     return readings, refused
 
 
-def _found(read: Detections, truth: Any) -> np.ndarray:
+def _found(read: Detections, known: Truth) -> np.ndarray:
     """How many of the best detections in each image lie on an object of their category."""
     import numpy as np
 
-    known = read_truth(coco_instances.validated(truth, "annotations"))
     images = image_places(read, known)
-    own = known.category_places(read.category_ids)
     found = np.zeros(len(known.image_ids), np.int64)
-    views = coco_evidence.views(images, read.scores, known)
-    for row, categories in coco_evidence.matches(views, read.boxes):
-        found[images[row]] += int(own[row] in categories)
+    evidence = coco_evidence.gather(images, read.scores, known)
+    for row, categories in evidence.matches(read.boxes[evidence.rows]).items():
+        found[images[row]] += int(read.category_ids[row] in categories)
     return found
 
 

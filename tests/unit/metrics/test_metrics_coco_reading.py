@@ -15,7 +15,7 @@ from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics.coco import CocoScores, resolved, score_detections
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_collector import Collector
-from modelzoo_runner.values import coco_instances
+from modelzoo_runner.metrics.coco_truth import read_truth
 from modelzoo_runner.values.coco_categories import IDS, NAMES, ORDERED
 
 Records = list[dict[str, Any]]
@@ -331,7 +331,7 @@ def test_boxes_of_another_image_size_are_on_no_object_and_that_is_said(fake: Any
 
 def test_what_was_resolved_is_in_cocos_form(fake: Any) -> None:
     found, truth = fake
-    validated = coco_instances.validated(truth, "truth")
+    expected = read_truth(truth)
     collected = Collector()
     sizes = {each["id"]: (each["height"], each["width"]) for each in truth["images"]}
     for each in formed(found, truth, "normalized_yxyx"):
@@ -339,7 +339,7 @@ def test_what_was_resolved_is_in_cocos_form(fake: Any) -> None:
             each["image_id"], np.array([each["bbox"]]), np.array([each["score"]]),
             np.array([ORDERED.index(each["category_id"])]), sizes[each["image_id"]],
         )  # fmt: skip
-    records = list(resolved(collected.detections(), validated))
+    records = list(resolved(collected.detections(), expected))
     assert [each["category_id"] for each in records] == [each["category_id"] for each in found]
     np.testing.assert_allclose(
         [each["bbox"] for each in records], [each["bbox"] for each in found], atol=1e-9
