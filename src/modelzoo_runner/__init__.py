@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.doctor import doctor
     from modelzoo_runner.api.history import History
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
+    from modelzoo_runner.api.max_rate import max_rate
     from modelzoo_runner.api.paired import PairedComparison, compare_predictions
     from modelzoo_runner.api.report import report
     from modelzoo_runner.api.runtimes import runtimes
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.results.diagnosis import Diagnosis
     from modelzoo_runner.results.draw import draw_detections
     from modelzoo_runner.results.load import load
+    from modelzoo_runner.results.max_rate import MaxRateResult
     from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
     from modelzoo_runner.results.runtimes import RuntimesResult
     from modelzoo_runner.results.sweep import Failure, SweepResult
@@ -75,6 +77,7 @@ _MODULES = {
     "History": "api.history",
     "Int8Report": "api.int8_report",
     "Interrupted": "errors",
+    "MaxRateResult": "results.max_rate",
     "MissingDependency": "errors",
     "PairedComparison": "api.paired",
     "Plan": "values.plan",
@@ -105,6 +108,7 @@ _MODULES = {
     "int8_report": "api.int8_report",
     "load": "results.load",
     "machine": "api.verbs",
+    "max_rate": "api.max_rate",
     "models": "api.verbs",
     "quantize": "int8.quantize",
     "report": "api.report",
@@ -138,6 +142,7 @@ __all__ = [
     "History",
     "Int8Report",
     "Interrupted",
+    "MaxRateResult",
     "MissingDependency",
     "PairedComparison",
     "Plan",
@@ -169,6 +174,7 @@ __all__ = [
     "int8_report",
     "load",
     "machine",
+    "max_rate",
     "models",
     "quantize",
     "report",

@@ -1,8 +1,9 @@
 """A runtime for tests: a model is a JSON file, and a step sleeps. It starts in no time.
 
 Children find it by the entry point in `fakes.dist-info` beside this file. A model says
-`seconds` (of a step), `batch` (the only batch size that it takes), `threads` (whether its threads
-can't be changed once they are set), and `outputs` (roles; `scores` has ten classes).
+`seconds` (of a step), `stalls` (how long single steps take, by their number from 0), `batch` (the
+only batch size that it takes), `threads` (whether its threads can't be changed once they are set),
+and `outputs` (roles; `scores` has ten classes).
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Step:
     outputs: Sequence[str]
     input_dtype: str = "float32"
     input_shape: Shape | None = field(default=(None, 4, 4, 3))
+    called: int = 0
 
     def __call__(self, batch: Any) -> list[Any]:
         import numpy as np
@@ -93,7 +95,9 @@ class Step:
         size = len(batch)
         if size != self.said.get("batch", size):
             raise RequestError(f"batch: made for a batch size of {self.said['batch']}")
-        time.sleep(self.said.get("seconds", 0.001))
+        stalls = self.said.get("stalls", {})
+        time.sleep(stalls.get(str(self.called), self.said.get("seconds", 0.001)))
+        self.called += 1
         scores = np.tile(np.arange(10, dtype=np.float32), (size, 1))
         return [scores for _ in self.outputs]
 

@@ -33,8 +33,10 @@ NOT_OF_A_SIDE = {
     "docker_image": "the sides are processes of this machine",
     "timeout": "max_seconds= ends the measuring",
     "isolation": "each side is a child process",
-    "steps": "rounds= and max_seconds= say how long is measured",
-    "min_seconds": "rounds= and max_seconds= say how long is measured",
+    "steps": "rounds= or queries=, and max_seconds=, say how long is measured",
+    "min_seconds": "rounds= or queries=, and max_seconds=, say how long is measured",
+    "arrivals": "benchmark() measures with a rate of arrivals, and max_rate() finds one",
+    "rate": "benchmark() measures with a rate of arrivals, and max_rate() finds one",
     "offline": "give it for all sides together",
     "progress": "give it for all sides together",
 }

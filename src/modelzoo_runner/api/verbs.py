@@ -23,6 +23,7 @@ from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.options import (
     Allocator,
+    Arrivals,
     Binding,
     BoxFormat,
     InstancePer,
@@ -50,6 +51,8 @@ def benchmark(
     warmup_steps: int | None = None,
     steps: int | None = None,
     min_seconds: float | None = None,
+    arrivals: Arrivals | None = None,
+    rate: float | None = None,
     socket_id: int | None = None,
     numa_node: int | None = None,
     cpus: str | Collection[int] | None = None,

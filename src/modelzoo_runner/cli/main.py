@@ -23,6 +23,7 @@ DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run models": {
         "benchmark": ("run:benchmark", "Measure how fast a model runs here."),
+        "max-rate": ("run:max_rate", "Find how many queries a second a model serves in time."),
         "accuracy": ("run:accuracy", "Score a model on labelled data."),
         "doctor": ("run:doctor", "Look for mistakes on a few images before a long run."),
         "run": ("run:run", "Do a run of the original pipeline, or all recommended ones."),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 import modelzoo_runner
-from modelzoo_runner.api import calls
+from modelzoo_runner.api import ab, calls
 from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.legacy import originals, pipeline
@@ -54,6 +54,40 @@ def benchmark(
         lambda progress: modelzoo_runner.benchmark(model, **given, progress=progress), json, csv=csv
     )
     gates.check(found, fail_on or ("invalid" if given.get("strict") else None))
+
+
+@options.like(
+    modelzoo_runner.max_rate,
+    modelzoo_runner.benchmark,
+    leave_out=(*ab.NOT_OF_A_SIDE, "shared"),
+)
+def max_rate(
+    model: str,
+    /,
+    *,
+    latency_p99: float,
+    offline: bool = False,
+    json: options.Json = None,
+    csv: options.Json = None,
+    html: options.Json = None,
+    **given: Any,
+) -> None:
+    """Find how many queries a second a model serves in time.
+
+    Args:
+        offline: never touch the network.
+        json: save the result, with every query, to this file; - for standard output.
+        csv: save a row for each rate to this file; - for standard output.
+        html: save the table as a page to this file; - for standard output.
+    """
+    output.run(
+        lambda progress: modelzoo_runner.max_rate(
+            model, latency_p99=latency_p99, offline=offline, progress=progress, **given
+        ),
+        json,
+        csv=csv,
+        html=html,
+    )
 
 
 @options.like(modelzoo_runner.accuracy)

@@ -67,15 +67,25 @@ class Warmed:
     observed: Observed
     warnings: tuple[str, ...]
 
-    def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
-        """Time so many steps, or as many as fill so many seconds.
+    def measure(
+        self,
+        *,
+        seconds: float | None = None,
+        steps: int | None = None,
+        rate: float | None = None,
+        seed: int = 0,
+    ) -> Timings:
+        """Time so many steps, or as many as fill so many seconds; with `rate` of Poisson arrivals.
 
         One step before them isn't counted: it finds the caches as another process left them. During
         it each thread is pinned to a CPU in turn, so that no process keeps the less busy ones.
         """
         with binding.pinned_in_turn(random.randrange(1024)):
             loop.run(self.step, self.batches, steps=1)
-        return loop.run(self.step, self.batches, steps=steps or 1, min_seconds=seconds)
+        arrivals = None if rate is None else loop.arrivals("poisson", rate, seed)
+        return loop.run(
+            self.step, self.batches, steps=steps or 1, min_seconds=seconds, arrivals=arrivals
+        )
 
 
 @contextlib.contextmanager
@@ -152,6 +162,9 @@ def _timed(
         if report is not None:
             report(steps, examples)
 
+    arrivals = None
+    if plan.arrivals is not None and plan.rate is not None:
+        arrivals = loop.arrivals(plan.arrivals, plan.rate, plan.seed)
     return loop.run(
         opened.step,
         source.batches,
@@ -162,6 +175,7 @@ def _timed(
         on_measure=on_measure,
         on_step=on_step,
         enough=_enough(plan, scorer, source.examples),
+        arrivals=arrivals,
     )
 
 

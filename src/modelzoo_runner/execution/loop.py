@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from modelzoo_runner.values.options import Arrivals
 
 
 class Batch(Protocol):
@@ -24,16 +27,42 @@ class Timings:
 
     `warmup_seconds` and `step_seconds` are the calls of the step function alone, with the batch
     already in memory; `data_seconds` is the wait for the batch of each measured step; `step_starts`
-    is when each began, by the clock. `exhausted`: the batches ended before the steps asked for.
+    is when each began, by the clock. With arrivals `arrival_seconds` is when each query was due,
+    from the start of the schedule, and `wait_seconds` how much later its step began. `exhausted`:
+    the batches ended before the steps asked for.
     """
 
     warmup_seconds: tuple[float, ...]
     step_seconds: tuple[float, ...]
     data_seconds: tuple[float, ...]
     step_starts: tuple[float, ...] = ()
+    arrival_seconds: tuple[float, ...] = ()
+    wait_seconds: tuple[float, ...] = ()
     examples: int
     exhausted: bool
     interrupted: bool
+
+
+WATCHED = 500_000
+"""Nanoseconds before a query is due in which the clock is watched: sleeping ends up to some tenths
+of a millisecond late, which would count as waiting in the queue."""
+
+
+def arrivals(kind: Arrivals, rate: float, seed: int) -> Iterator[float]:
+    """When queries come, in seconds from the start; whatever becomes of those before.
+
+    Poisson arrivals have independent, exponentially distributed distances of 1 / `rate` s on
+    average.
+
+    >>> due = arrivals("constant", 4.0, seed=0)
+    >>> next(due), next(due), next(due)
+    (0.25, 0.5, 0.75)
+    """
+    chance = random.Random(seed)
+    due = 0.0
+    while True:
+        due += chance.expovariate(rate) if kind == "poisson" else 1 / rate
+        yield due
 
 
 def run(
@@ -47,7 +76,9 @@ def run(
     on_measure: Callable[[], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     enough: Callable[[], bool] | None = None,
+    arrivals: Iterator[float] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Timings:
     """Warm up, then measure until `steps` are done and, if given, `min_seconds` have been measured.
 
@@ -61,7 +92,10 @@ def run(
         on_measure: called once, after warm-up and before the first measured step, off the clock.
         on_step: called with the number of measured steps and of examples so far, off the clock.
         enough: asked after each measured step, off the clock, whether to end with it.
+        arrivals: when the query of each measured step is due, in seconds from the first measured
+            step on. A step begins then, or when the one before is done: the queue has one server.
         clock: returns nanoseconds.
+        sleep: waits for so many seconds.
 
     Returns:
         The timings; of what had been done by then if Ctrl-C (or SIGTERM made into one) came.
@@ -70,6 +104,8 @@ def run(
     taken: list[int] = []
     waited: list[int] = []
     began: list[int] = []
+    dues: list[int] = []
+    start = 0
     measured = examples = 0
     least = 0 if min_seconds is None else min_seconds * 1e9
     exhausted = interrupted = False
@@ -83,7 +119,14 @@ def run(
                 if batch is None:
                     exhausted = True
                     break
-                ready = clock()
+                ready = fetched = clock()
+                if arrivals is not None and len(warmup) >= warmup_steps:
+                    start = start if dues else asked
+                    dues.append(start + round(next(arrivals) * 1e9))
+                    while (left := dues[-1] - clock()) > 0:
+                        if left > WATCHED:
+                            sleep((left - WATCHED) / 1e9)
+                    ready = clock()
                 outputs = step(batch.inputs)
                 done = clock()
                 if len(warmup) < warmup_steps:
@@ -92,7 +135,7 @@ def run(
                         on_measure()
                     continue
                 began.append(ready)
-                waited.append(ready - asked)
+                waited.append(fetched - asked)
                 taken.append(done - ready)
                 measured += done - asked
                 examples += len(batch.inputs)
@@ -109,6 +152,10 @@ def run(
         step_seconds=_seconds(taken),
         data_seconds=_seconds(waited[: len(taken)]),
         step_starts=_seconds(began[: len(taken)]),
+        arrival_seconds=_seconds([due - start for due in dues[: len(taken)]]),
+        wait_seconds=_seconds(
+            [ready - due for ready, due in zip(began, dues[: len(taken)], strict=False)]
+        ),
         examples=examples,
         exhausted=exhausted,
         interrupted=interrupted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.backends import base as backends
@@ -88,7 +89,11 @@ def result_of(
     ]
     if scorer is None:
         warnings += checks.of_timing(timings.step_seconds)
-        return BenchmarkResult(**common, warnings=tuple(warnings))
+        result = BenchmarkResult(
+            **common, arrival_seconds=timings.arrival_seconds, wait_seconds=timings.wait_seconds
+        )
+        warnings += checks.of_load(plan, len(result.step_seconds), result.utilization)
+        return replace(result, warnings=tuple(warnings))
     scores = scorer.result()
     warnings += scores.warnings
     warnings += checks.of_scores(

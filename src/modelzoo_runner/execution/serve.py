@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import WorkerError
@@ -30,8 +31,11 @@ class Server:
     warnings: tuple[str, ...]
     child: Child
 
-    def measure(self, *, seconds: float | None = None, steps: int | None = None) -> Timings:
-        """What the child measures now: so many steps, or steps for so many seconds at least.
+    def measure(
+        self, *, seconds: float | None = None, steps: int | None = None, **load: Any
+    ) -> Timings:
+        """What the child measures now: so many steps, or steps for so many seconds at least; with
+        `rate` and `seed` of Poisson arrivals.
 
         Raises:
             ValueError: neither or both are given.
@@ -42,7 +46,7 @@ class Server:
         if (seconds is None) == (steps is None):
             raise ValueError("measure(): give either seconds= or steps=")
         asked = {"seconds": seconds} if steps is None else {"steps": steps}
-        self.child.tell(json.dumps(asked))
+        self.child.tell(json.dumps({**asked, **load}))
         answer = listen.last_message(self.child)
         timings = codec.from_dict(answer["measured"], Timings)
         if timings.interrupted:

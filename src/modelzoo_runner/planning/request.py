@@ -16,6 +16,7 @@ from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import (
     Allocator,
+    Arrivals,
     Binding,
     BoxFormat,
     CpuOptions,
@@ -132,6 +133,7 @@ def check(request: Request, preset: Preset) -> Request:
             if value := getattr(request, name):
                 raise RequestError(f"{name}={value!r}: only for detectors; {instead}")
     _check_processes(request)
+    _check_arrivals(request)
     _check_gates(request, preset)
     _check_stream(request)
     converted.check(request)
@@ -175,6 +177,7 @@ def _validated(request: Request) -> Request:
         **counts,
         seed=validate.optional_count("seed", request.seed, 0) or 0,
         min_seconds=validate.seconds("min_seconds", request.min_seconds),
+        rate=None if request.rate is None else validate.above_0("rate", request.rate),
         timeout=validate.seconds("timeout", request.timeout),
         processes=validate.count("processes", request.processes),
         min_scores=_min_scores(request.min_scores),
@@ -287,6 +290,28 @@ def _check_stream(request: Request) -> None:
             f"stream=True: with docker_image={request.docker_image!r} the run has no network to "
             "read over; leave stream out, and the data is fetched before"
         )
+
+
+def _check_arrivals(request: Request) -> None:
+    """Refuse half of what says when queries come, and several processes to serve them."""
+    given = {"arrivals": request.arrivals, "rate": request.rate}
+    if request.arrivals is not None:
+        validate.one_of("arrivals", request.arrivals, get_args(Arrivals))
+    elif request.rate is None:
+        return
+    for name, value in given.items():
+        if value is None:
+            raise RequestError(
+                f"{name} is missing: {given}; give both, as arrivals='poisson', rate=20.0 "
+                "(queries a second), or neither"
+            )
+    for name in ("instances", "cores_per_instance", "processes"):
+        if getattr(request, name) not in (None, 1):
+            raise RequestError(
+                f"{name}={getattr(request, name)!r}: not with arrivals: the queue has one server, "
+                f"a single process. Leave out {name}, or measure each process with its share of "
+                "the rate"
+            )
 
 
 def _check_processes(request: Request) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning.request import Request, graph_precision, preset_graph
+from modelzoo_runner.results.stats import SAMPLES_FOR
 from modelzoo_runner.values.options import run_options
 from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan, Source
 from modelzoo_runner.values.preset import MASKS, Graph, Preset, Run, Task
@@ -44,12 +45,15 @@ def resolve(
         value, why[name] = next(each for each in sources if each[0] is not None)
         return value
 
+    is_benchmark = request.kind == "benchmark"
+    steps = decide("steps", STEPS) if is_benchmark else None
+    if request.arrivals is not None and request.steps is None:
+        steps, why["steps"] = SAMPLES_FOR[0.99], "library default with arrivals: enough for p99"
     label_offset = request.label_offset
     if label_offset is not None:
         why["label_offset"] = "argument"
     elif preset.label_offset is not None:
         label_offset, why["label_offset"] = preset.label_offset, "preset"
-    is_benchmark = request.kind == "benchmark"
     batch_size = decide("batch_size", 1)
     preprocess_graph = _preprocess_graph(request, preset.name, graph)
     if preprocess_graph is not None:
@@ -65,7 +69,7 @@ def resolve(
         label_offset=label_offset,
         batch_size=batch_size,
         warmup_steps=decide("warmup_steps", WARMUP_STEPS) if is_benchmark else 0,
-        steps=decide("steps", STEPS) if is_benchmark else None,
+        steps=steps,
         placement=placement,
         instances=instances,
         docker_image=Image(name=request.docker_image) if request.docker_image else None,

@@ -24,6 +24,24 @@ def of_timing(step_seconds: Sequence[float]) -> Iterator[str]:
         )
 
 
+def of_load(plan: Plan, queries: int, utilization: float | None) -> Iterator[str]:
+    """Whether a queue has a steady state, and whether there are enough queries for p99."""
+    if utilization is None or plan.rate is None:
+        return
+    if utilization >= 1:
+        can_be_done = plan.rate / utilization
+        yield (
+            f"overload: {plan.rate:.4g} queries come in a second and {can_be_done:.4g} can be "
+            "done: the queue grows without bound, and latency says how long was measured. Ask for "
+            "a lower rate; max_rate() finds the highest"
+        )
+    if queries < stats.SAMPLES_FOR[0.99]:
+        yield (
+            f"{queries} queries are too few for p99, which needs {stats.SAMPLES_FOR[0.99]} at "
+            "least: ask for more (steps=)"
+        )
+
+
 def of_plan(plan: Plan) -> Iterator[str]:
     """What the plan itself makes doubtful."""
     yield from plan.placement.warnings

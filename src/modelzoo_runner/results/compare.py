@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from typing import overload
 
@@ -118,6 +119,11 @@ def _obstacles(first: Result, second: Result) -> Iterator[str]:
                 f"{name} is invalid ({each.causes[0] if each.causes else 'no cause told'}): "
                 "its durations are about something else than the model; measure it again"
             )
+    if first.plan.rate != second.plan.rate:
+        yield (
+            f"queries came at other rates ({first.plan.rate} and {second.plan.rate} a second): "
+            "measure both with the same rate="
+        )
     if isinstance(first, AccuracyResult):
         yield "accuracy runs aren't timed to be compared: compare the speed with benchmark()"
     elif _processes(first) + _processes(second) < 3:
@@ -130,7 +136,8 @@ def _obstacles(first: Result, second: Result) -> Iterator[str]:
 def _per_example(result: Result) -> float:
     """The median step time per example: of a step, over the examples done at once."""
     at_once = len(result.instances) if isinstance(result, BenchmarkResult) else 0
-    return result.latency.p50 * len(result.step_seconds) / result.examples / max(1, at_once)
+    median = statistics.median(result.step_seconds)
+    return median * len(result.step_seconds) / result.examples / max(1, at_once)
 
 
 def _scores(first: Result, second: Result) -> dict[str, float]:
@@ -192,4 +199,5 @@ def _key(outcome: Outcome) -> str:
         f"{plan.kind} {plan.model} {plan.precision}, batch {plan.batch_size}, "
         f"{len(where.cpus) or 'all'} CPUs, {where.intra_threads} x {where.inter_threads} threads, "
         f"{len(plan.instances) or 1} instances"
+        + (f", {plan.rate:g} queries/s" if plan.rate else "")
     )

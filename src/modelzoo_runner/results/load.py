@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import ab, diagnosis, result, runtimes, saved, sweep
+from modelzoo_runner.results import ab, diagnosis, max_rate, result, runtimes, saved, sweep
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.result import Result
 
@@ -17,6 +17,7 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any]], Exportable]] = {
     sweep.KIND: sweep.from_dict,
     ab.KIND: ab.from_dict,
     runtimes.KIND: runtimes.from_dict,
+    max_rate.KIND: max_rate.from_dict,
     diagnosis.KIND: diagnosis.from_dict,
 }
 """What reads a file, by its `kind`; all others are results of one run."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
 from modelzoo_runner.results import frames, ratio
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
+from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import AccuracyResult, Result
 from modelzoo_runner.results.stats import percentile
 from modelzoo_runner.results.sweep import SweepResult
@@ -89,9 +91,10 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
             fillstyle="none",
             label="slow (outside the upper fence)",
         )
-    axis.axhline(1000 * result.latency.p50, color=MAIN, linewidth=0.8, label="median")
+    middle = 1000 * median(result.step_seconds)
+    axis.axhline(middle, color=MAIN, linewidth=0.8, label="median")
     # The first steps are often so slow that nothing else could be seen.
-    axis.set_ylim(0, 1.15 * max(*measured, 1.5 * 1000 * result.latency.p50))
+    axis.set_ylim(0, 1.15 * max(*measured, 1.5 * middle))
     axis.set(xlabel="step", ylabel="ms per step")
     axis.legend(fontsize="small")
     if beside is not None:
@@ -206,6 +209,25 @@ def _rounds(found: ABResult, side: int, axis: Axes) -> None:
     axis.set(xlabel="round", ylabel=f"throughput, {names}", title=str(compared))
     axis.set_xticks(range(1, len(ratios) + 1))
     axis.legend(fontsize="small")
+
+
+def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
+    """p99 at each rate, with what it is at most, and the limit."""
+    axis = _axes(axis)[0]
+    rows = [row for row in found.rows() if row["latency_p99_seconds"] is not None]
+    for row in rows:
+        x, y = row["rate_queries_per_second"], 1000 * row["latency_p99_seconds"]
+        bound = 1000 * row["latency_p99_bound_seconds"]
+        color = MAIN if row["keeps_limit"] else SECOND
+        axis.errorbar(x, y, yerr=[[0], [max(0.0, bound - y)]], fmt="o", capsize=4, color=color)
+    limit = 1000 * found.latency_p99
+    axis.axhline(limit, color="gray", linestyle="--", linewidth=0.8, label="limit")
+    axis.axvline(found.bracket[0], color=MAIN, linewidth=0.8, label="highest rate in time")
+    # Near the capacity p99 has no end.
+    axis.set_ylim(0, 3 * limit)
+    axis.set(xlabel="queries/s (0: one by one)", ylabel="p99 and its 99 % bound (ms)")
+    axis.legend(fontsize="small")
+    return _of(axis)
 
 
 def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:

@@ -22,6 +22,8 @@ from modelzoo_runner.results.stats import Interval, Summary
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
+PERCENTILES = ("mean", "p50", "p90", "p99", "max")
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Result(Exportable):
@@ -135,8 +137,14 @@ class BenchmarkResult(Result):
     Where the plan was measured in several fresh `processes`, one after the other, each is here,
     `step_seconds` are the steps of all, and `throughput` is the geometric mean of theirs, with a
     `throughput_interval`.
+
+    With arrivals `arrival_seconds` is when each query was due, from the start of the schedule, and
+    `wait_seconds` how long it then waited in the queue until its step began. `latency` is the sum
+    of the wait and the step, so that a slow step counts for all who wait meanwhile.
     """
 
+    arrival_seconds: tuple[float, ...] = ()
+    wait_seconds: tuple[float, ...] = ()
     instances: tuple[InstanceRecord, ...] = ()
     processes: tuple[ProcessRecord, ...] = ()
 
@@ -155,6 +163,44 @@ class BenchmarkResult(Result):
         if not self.instances:
             return super().end_to_end_throughput
         return sum(several.throughputs(self.instances, end_to_end=True))
+
+    @property
+    def latency_seconds(self) -> tuple[float, ...]:
+        """The latency of each query: with arrivals from when it was due, else the step alone."""
+        pairs = zip(self.wait_seconds, self.step_seconds, strict=True)
+        return tuple(map(sum, pairs)) if self.wait_seconds else self.step_seconds
+
+    @property
+    def latency(self) -> Summary:
+        """The latencies in seconds; a query, or step, is one call with one whole batch."""
+        return stats.summarize(self.latency_seconds)
+
+    @property
+    def queue_wait(self) -> Summary | None:
+        """How long queries waited in the queue, in seconds; `None` without arrivals."""
+        return stats.summarize(self.wait_seconds) if self.wait_seconds else None
+
+    @property
+    def service(self) -> Summary:
+        """The durations of the steps in seconds, without the wait in the queue."""
+        return super().latency
+
+    @property
+    def achieved_rate(self) -> float | None:
+        """Queries done in a second, until the last was done; `None` without arrivals."""
+        if not self.wait_seconds:
+            return None
+        return len(self.wait_seconds) / (self.arrival_seconds[-1] + self.latency_seconds[-1])
+
+    @property
+    def utilization(self) -> float | None:
+        """The share of the time in which the model is busy at this rate; `None` without arrivals.
+
+        From 1 on the queue grows without bound.
+        """
+        if self.plan.rate is None:
+            return None
+        return self.plan.rate * (self.service.mean + self.data_wait.mean)
 
     @property
     def process_throughputs(self) -> tuple[float, ...]:
@@ -178,6 +224,19 @@ class BenchmarkResult(Result):
             "throughput_interval_low_examples_per_second": low,
             "throughput_interval_high_examples_per_second": high,
             "processes": max(1, len(self.processes)),
+            **(self._of_load() if self.wait_seconds else {}),
+        }
+
+    def _of_load(self) -> dict[str, Any]:
+        wait, service = stats.summarize(self.wait_seconds), self.service
+        bound = stats.percentile_bound(sorted(self.latency_seconds), 0.99)
+        return {
+            "rate_queries_per_second": self.plan.rate,
+            "achieved_rate_queries_per_second": self.achieved_rate,
+            "utilization": self.utilization,
+            "latency_p99_bound_seconds": bound,
+            **{f"queue_wait_{name}_seconds": getattr(wait, name) for name in PERCENTILES},
+            **{f"service_{name}_seconds": getattr(service, name) for name in PERCENTILES},
         }
 
     @property

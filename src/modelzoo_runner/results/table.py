@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup
+from modelzoo_runner.results import markup, stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
+from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
 MAIN_OF_COCO = ("AP", "AP50", "AP75")
@@ -33,6 +34,8 @@ def rows(result: Result) -> list[tuple[str, list[str]]]:
     else:
         found = [("benchmark", [what]), ("throughput", [_throughput(result)])]
         found.append(("latency", [_latency(result)]))
+        if isinstance(result, BenchmarkResult) and result.queue_wait is not None:
+            found.append(("load", _load(result, result.queue_wait)))
     found += [("steps", [_steps(result)]), ("ran", [_ran(result)])]
     # A score doesn't depend on how long its steps took.
     if result.verdict is not None and not isinstance(result, AccuracyResult):
@@ -74,7 +77,10 @@ def html(result: Result) -> str:
         main = [f"{name} {result.scores[name]:.4f}" for name in names]
         verdict = None
     else:
-        main = [f"{result.throughput:.4g} examples/s", f"{seconds(result.latency.p50)} per step"]
+        main = [
+            f"{result.throughput:.4g} examples/s",
+            f"{seconds(result.latency.p50)} {_unit(result)}",
+        ]
         verdict = result.verdict
     return markup.card(
         markup.title(title, verdict), markup.figures(*main), markup.facts(rows(result))
@@ -138,8 +144,13 @@ def _figures(result: Result) -> str:
         names = [each for each in result.scores if each in MAIN_OF_COCO or result.counts]
         scores = ", ".join(f"{name} {result.scores[name]:.4f}" for name in names)
         return f"{scores} of {result.examples} examples{partial}"
-    median = seconds(result.latency.p50)
-    return f"{result.throughput:.1f} examples/s, median {median} per step{partial}"
+    median = f"median {seconds(result.latency.p50)} {_unit(result)}"
+    return f"{result.throughput:.1f} examples/s, {median}{partial}"
+
+
+def _unit(result: Result) -> str:
+    rate = result.plan.rate
+    return "per step" if rate is None else f"per query at {rate:.4g}/s"
 
 
 def seconds(value: float) -> str:
@@ -183,16 +194,35 @@ def _throughput(result: Result) -> str:
 
 def _latency(result: Result) -> str:
     latency = result.latency
-    parts = [f"median {seconds(latency.p50)} per step"]
+    if isinstance(result, BenchmarkResult) and result.wait_seconds:
+        return percentiles(latency, " per query, from when it was due")
+    interval = ""
     several = isinstance(result, BenchmarkResult) and result.processes
     if latency.p50_interval is not None and not several:
         low, high = latency.p50_interval
-        parts[0] += f" (95 % interval in this process: {seconds(low)} to {seconds(high)})"
-    for name in ("p90", "p99"):
-        value = getattr(latency, name)
-        if value is not None:
-            parts.append(f"{name} {seconds(value)}")
-    return ", ".join([*parts, f"max {seconds(latency.max)}"])
+        interval = f" (95 % interval in this process: {seconds(low)} to {seconds(high)})"
+    return percentiles(latency, f" per step{interval}")
+
+
+def percentiles(summary: Summary, of: str = "") -> str:
+    """The median, the other percentiles that can be claimed, and the longest duration."""
+    found = [(name, getattr(summary, name)) for name in ("p90", "p99", "max")]
+    said = (f"{name} {seconds(value)}" for name, value in found if value is not None)
+    return ", ".join((f"median {seconds(summary.p50)}{of}", *said))
+
+
+def _load(result: BenchmarkResult, wait: Summary) -> list[str]:
+    """How the queries came, and what their latencies are made of."""
+    count, plan = len(result.wait_seconds), result.plan
+    bound = stats.percentile_bound(sorted(result.latency_seconds), 0.99)
+    return [
+        f"{count} queries, {plan.arrivals} arrivals at {plan.rate:.4g}/s, done at "
+        f"{result.achieved_rate:.4g}/s, utilization {result.utilization:.0%}",
+        f"queue wait: {percentiles(wait)}",
+        f"service: {percentiles(result.service)}",
+        f"p99 is {'not known' if bound is None else f'at most {seconds(bound)}'} with 99 % "
+        f"confidence; MLPerf's Server scenario takes {stats.queries_for(0.99)} queries",
+    ]
 
 
 def _scores(result: AccuracyResult) -> str:

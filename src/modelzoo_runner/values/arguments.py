@@ -38,7 +38,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "counts.",
         "examples": "how many examples, the first ones of the data.",
         "limit": "stop after so many examples; the result says that it is of a part of the set.",
-        "seed": "of synthetic input and of random weights.",
+        "seed": "of synthetic input, of random weights and of `arrivals`.",
         "predictions": "a file to write: a CSV line for each example, or detections as COCO has "
         "them.",
         "images": "how many images to look at, from all over the data.",
@@ -81,6 +81,11 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "warmup_steps": "steps before the measured ones; kept in the result, apart.",
         "steps": "measured steps.",
         "min_seconds": "measure on after `steps` until it took this long.",
+        "arrivals": 'when queries come, a query being one batch: `"poisson"` at random times, as '
+        'MLPerf\'s Server scenario has them, or `"constant"` at equal distances, both fixed by '
+        "`rate` and `seed` beforehand. Latency then counts from when a query was due. `None`: each "
+        "comes when the one before is done (Single-stream). See `docs/load.md`.",
+        "rate": "with `arrivals`: how many queries come in a second.",
     },
     "CPUs": {
         "socket_id": "use the CPUs and the memory of one socket.",

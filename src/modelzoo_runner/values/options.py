@@ -19,6 +19,7 @@ Isolation = Literal["auto", "none", "child"]
 Binding = Literal["sched_setaffinity", "numactl", "none"]
 Allocator = Literal["system", "tcmalloc", "jemalloc"]
 StopWhen = Literal["end", "decided"]
+Arrivals = Literal["poisson", "constant"]
 InstancePer = Literal["socket", "node", "core"]
 BoxFormat = Literal[
     "normalized_yxyx",
@@ -76,6 +77,14 @@ class HostOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """When queries come; without arrivals each comes when the one before is done."""
+
+    arrivals: Arrivals | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateOptions:
     """How high scores have to be, and whether to end when that is clear."""
 
@@ -94,7 +103,7 @@ class CpuOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(GraphOptions, DataOptions, HostOptions, GateOptions):
+class RunOptions(GraphOptions, DataOptions, HostOptions, LoadOptions, GateOptions):
     """What `Request` and `Plan` share."""
 
     kind: Kind

@@ -182,11 +182,14 @@ def share(name: str, value: Any) -> float:
 
 def seconds(name: str, value: Any) -> float | None:
     """A number of seconds above 0, or `None`."""
-    if value is None:
-        return None
+    return None if value is None else above_0(name, value, "a number of seconds above 0, or None")
+
+
+def above_0(name: str, value: Any, should_be: str = "a number above 0") -> float:
+    """A finite number above 0."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value < float("inf"):
-        raise RequestError(f"{name}={value!r}: should be a number of seconds above 0, or None")
+        raise RequestError(f"{name}={value!r}: should be {should_be}")
     return float(value)
 
 

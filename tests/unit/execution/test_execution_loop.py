@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -152,3 +155,78 @@ def test_progress_counts_measured_steps_and_examples() -> None:
         clock=run.clock,
     )
     assert told == [(1, 4), (2, 8)]
+
+
+class Ticking(Clock):
+    """Also ticks a microsecond whenever it is looked at, so that watching it comes to an end."""
+
+    def __call__(self) -> int:
+        self.now += 1000
+        return self.now
+
+
+def test_queries_behind_a_stalled_step_count_their_wait() -> None:
+    clock, called = Ticking(), 0
+
+    def step(inputs: list[int]) -> None:
+        nonlocal called
+        clock.pass_seconds(5.5 if called == 3 else 0.1)
+        called += 1
+
+    timings = loop.run(
+        step,
+        iter([Batch([0])] * 20),
+        warmup_steps=1,
+        steps=10,
+        arrivals=loop.arrivals("constant", 1.0, seed=0),
+        clock=clock,
+        sleep=clock.pass_seconds,
+    )
+    due = tuple(range(1, 11))
+    assert timings.arrival_seconds == pytest.approx(due, abs=1e-3)
+    # The third is done after 3 + 5.5 s, so the fourth to the eighth wait, each for those before it.
+    waits = (0, 0, 0, 4.5, 3.6, 2.7, 1.8, 0.9, 0, 0)
+    assert timings.wait_seconds == pytest.approx(waits, abs=1e-3)
+    steps = (0.1, 0.1, 5.5, *(0.1,) * 7)
+    assert timings.step_seconds == pytest.approx(steps, abs=1e-3)
+    assert len(timings.warmup_seconds) == 1
+
+
+def test_waiting_for_data_makes_a_query_wait() -> None:
+    clock = Ticking()
+
+    def batches() -> Iterator[Batch]:
+        for seconds in (0.0, 3.0, 0.0):
+            clock.pass_seconds(seconds)
+            yield Batch([0])
+
+    timings = loop.run(
+        lambda inputs: None,
+        batches(),
+        arrivals=loop.arrivals("constant", 1.0, seed=0),
+        clock=clock,
+        sleep=clock.pass_seconds,
+    )
+    assert timings.exhausted
+    assert timings.wait_seconds == pytest.approx((0, 2, 1), abs=2e-3)
+    assert timings.data_seconds == pytest.approx((0, 3, 0), abs=1e-3)
+
+
+def test_poisson_arrivals_are_those_of_their_seed_and_rate() -> None:
+    def some(seed: int) -> list[float]:
+        return list(itertools.islice(loop.arrivals("poisson", 50.0, seed), 20_000))
+
+    due = some(1)
+    assert due == some(1) != some(2)
+    gaps = [after - before for before, after in itertools.pairwise([0.0, *due])]
+    assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.03)
+    # Of an exponential distribution: the deviation is the mean, and 1 in e is longer than it.
+    assert statistics.stdev(gaps) == pytest.approx(1 / 50, rel=0.03)
+    longer = sum(gap > 1 / 50 for gap in gaps) / len(gaps)
+    assert longer == pytest.approx(math.exp(-1), rel=0.03)
+
+
+def test_without_arrivals_nothing_waits() -> None:
+    run = Run([1] * 3)
+    timings = loop.run(run.step, run.batches(), clock=run.clock)
+    assert timings.arrival_seconds == timings.wait_seconds == ()

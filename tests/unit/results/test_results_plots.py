@@ -10,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from results_made import ab_result, accuracy_result, benchmark_result, observed, plan
 
-from modelzoo_runner import MissingDependency, RequestError, SweepResult, compare
+from modelzoo_runner import MaxRateResult, MissingDependency, RequestError, SweepResult, compare
 from modelzoo_runner.results import plots
 from modelzoo_runner.results.changes import Point
+from modelzoo_runner.results.max_rate import Trial
 from modelzoo_runner.results.trend import Trend
 
 SWEEP = SweepResult(
@@ -23,6 +24,19 @@ SWEEP = SweepResult(
     )
 )
 BEFORE, AFTER = benchmark_result(), benchmark_result(plan=plan(precision="int8"))
+RATES = MaxRateResult(
+    plan=plan(),
+    observed=observed(),
+    latency_p99=0.5,
+    tolerance=0.1,
+    trials=tuple(
+        Trial(rate=rate, seed=0, wait_seconds=(rate / 10,) * 700, step_seconds=(0.1,) * 700)
+        for rate in (0.0, 2.0, 8.0)
+    ),
+    stopped="time",
+    started="",
+    seconds=1.0,
+)
 DRAWN = {
     "steps": BEFORE,
     "scores": accuracy_result({"top1": 7, "top5": 9}, 10),
@@ -30,6 +44,7 @@ DRAWN = {
     "comparison": compare(BEFORE, AFTER),
     "sweep comparison": compare(SWEEP, SWEEP),
     "rounds": ab_result([1.0, 1.1, 0.5], 5),
+    "rates": RATES,
 }
 
 

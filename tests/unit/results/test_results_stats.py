@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from modelzoo_runner.results import stats
 
@@ -41,6 +42,29 @@ def test_the_numbers_of_samples_solve_the_rule_they_cite(share: float, needed: i
         return share**n + n * share ** (n - 1) * (1 - share)
 
     assert doubt(needed) <= 0.01 < doubt(needed - 1)
+
+
+@pytest.mark.parametrize(
+    # Of MLPerf's load generator: queries needed for so many late ones at 90 % and 99 %.
+    ("share", "late", "needed"),
+    [(0.90, 0, 44), (0.90, 1, 64), (0.99, 0, 459), (0.99, 1, 662)],
+)
+def test_late_queries_allowed_are_mlperfs(share: float, late: int, needed: int) -> None:
+    assert stats.late_allowed(needed, share) == late
+    assert stats.late_allowed(needed - 1, share) == (late - 1 if late else None)
+
+
+@given(st.integers(0, 5_000), st.sampled_from([0.5, 0.9, 0.99]))
+def test_late_queries_allowed_are_those_of_the_binomial(count: int, share: float) -> None:
+    late = stats.late_allowed(count, share)
+    most = -1 if late is None else late
+    enough, too_many = binom.cdf([most, most + 1], count, 1 - share)
+    assert enough <= 0.01 + 1e-9 and too_many > 0.01 - 1e-9
+
+
+def test_a_bound_has_as_many_above_it_as_are_allowed() -> None:
+    assert stats.percentile_bound([float(each) for each in range(662)], 0.99) == 660.0
+    assert stats.percentile_bound([1.0] * 458, 0.99) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,267 @@
+"""What max_rate() found: the rates that were tried, and the highest that keeps the limit.
+
+Which rate is measured next follows from those that have been; how it is measured isn't known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from modelzoo_runner.results import saved, stats
+from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.values import codec
+from modelzoo_runner.values.plan import Plan
+
+KIND = "max_rate"
+
+SHARE = 0.99
+"""Of the queries, that have to be in time."""
+
+REPEATS = 3
+"""Measurements, each with arrivals of its own, of the two rates between which the answer lies."""
+
+Stopped = Literal["found", "time", "interrupted"]
+
+ENDED: Mapping[Stopped, str] = {
+    "found": "both rates around the answer were measured "
+    f"{REPEATS} times, with other arrivals each time",
+    "time": "max_seconds were over, so the answer isn't confirmed",
+    "interrupted": "interrupted, so the answer isn't confirmed",
+}
+
+HEADER = ("queries/s", "utilization", "queries", "late", "p50", "p99", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Queries measured at one rate, in seconds: how long each waited in the queue, and its step.
+
+    `rate` 0 is the single stream: each query came when the one before was done.
+    """
+
+    rate: float
+    seed: int
+    wait_seconds: tuple[float, ...]
+    step_seconds: tuple[float, ...]
+
+    @property
+    def latency_seconds(self) -> list[float]:
+        """From when each query was due to its end."""
+        pairs = zip(self.wait_seconds, self.step_seconds, strict=True)
+        return [wait + step for wait, step in pairs]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MaxRateResult(Exportable):
+    """The highest rate at which 99 % of the queries are done within `latency_p99` seconds.
+
+    A measurement, one of `trials`, keeps the limit if it shows so with 99 % confidence (see
+    `stats.late_allowed`), and a rate if most of its measurements do: one that was disturbed doesn't
+    decide. `str()` is a table of the rates, `plot()` draws p99 against them.
+    """
+
+    plan: Plan
+    observed: Observed
+    latency_p99: float
+    tolerance: float
+    trials: tuple[Trial, ...]
+    stopped: Stopped
+    started: str
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float | None:
+        """Queries a second: the highest rate that was found to keep the limit; `None`: none was."""
+        return self.bracket[0] or None
+
+    @property
+    def bracket(self) -> tuple[float, float]:
+        """The highest rate that keeps the limit as all lower ones do, and the next that doesn't.
+
+        The lower is 0 where only the single stream keeps it, the upper `capacity` where no rate was
+        too high; both are 0 where not even the single stream keeps it.
+        """
+        low = 0.0
+        for rate in self.rates:
+            if not self.keeps(rate):
+                return low, rate
+            low = rate
+        return low, max(low, self.capacity)
+
+    @property
+    def capacity(self) -> float:
+        """Queries a second, one after the other: at this rate a queue grows without bound."""
+        return 1 / fmean(each for trial in self.at(0.0) for each in trial.step_seconds)
+
+    @property
+    def rates(self) -> list[float]:
+        """The rates that were measured, the lowest first."""
+        return sorted({each.rate for each in self.trials})
+
+    @property
+    def next_rate(self) -> float | None:
+        """What to measure next: the middle of the bracket until it is narrow, then its ends until
+        each was measured `REPEATS` times, which may move it; `None`: the answer is found.
+        """
+        low, high = self.bracket
+        if high - low > self.tolerance * self.capacity:
+            return (low + high) / 2
+        ends = (each for each in (low, high) if 0 < len(self.at(each)) < REPEATS)
+        return next(ends, None)
+
+    def at(self, rate: float) -> tuple[Trial, ...]:
+        """The measurements at a rate."""
+        return tuple(each for each in self.trials if each.rate == rate)
+
+    def latencies(self, rate: float) -> list[float]:
+        """The latencies in all measurements at a rate, in seconds, sorted."""
+        return sorted(each for trial in self.at(rate) for each in trial.latency_seconds)
+
+    def late(self, rate: float) -> list[int]:
+        """How many queries took longer than the limit, in each measurement at a rate."""
+        trials = self.at(rate)
+        return [sum(s > self.latency_p99 for s in each.latency_seconds) for each in trials]
+
+    @property
+    def late_allowed(self) -> int:
+        """How many late queries a measurement may have."""
+        return stats.late_allowed(len(self.trials[0].step_seconds), SHARE) or 0
+
+    def keeps(self, rate: float) -> bool:
+        """Whether most of the measurements at a rate keep the limit."""
+        late = self.late(rate)
+        return 2 * sum(each <= self.late_allowed for each in late) > len(late)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each rate, as dicts."""
+        return [self._row(rate) for rate in self.rates]
+
+    def _row(self, rate: float) -> dict[str, Any]:
+        latencies = self.latencies(rate)
+        found = stats.summarize(latencies)
+        service = fmean(each for trial in self.at(rate) for each in trial.step_seconds)
+        return {
+            "model": self.plan.model,
+            "precision": self.plan.precision,
+            "batch_size": self.plan.batch_size,
+            "runtime": self.plan.runtime,
+            "rate_queries_per_second": rate,
+            "utilization": rate * service if rate else 1.0,
+            "measurements": len(self.at(rate)),
+            "queries": len(latencies),
+            "late": sum(self.late(rate)),
+            "latency_p50_seconds": found.p50,
+            "latency_p90_seconds": found.p90,
+            "latency_p99_seconds": found.p99,
+            "latency_p99_bound_seconds": stats.percentile_bound(latencies, SHARE),
+            "queue_wait_mean_seconds": found.mean - service,
+            "service_mean_seconds": service,
+            "keeps_limit": self.keeps(rate),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The rate (queries/s), the next that is too high, and what a single stream comes to."""
+        return {
+            "rate_queries_per_second": self.rate,
+            "too_high_queries_per_second": self.bracket[1],
+            "capacity_queries_per_second": self.capacity,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        summary = {"derived": True, **self.summary()}
+        return {"schema": SCHEMA, "kind": KIND, "summary": summary, **codec.to_dict(self)}
+
+    @staticmethod
+    def load(path: str | Path) -> MaxRateResult:
+        """The result saved at `path`.
+
+        Raises:
+            ResultError: the file can't be read or isn't the result of max_rate().
+        """
+        return saved.read(path, from_dict)
+
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure of p99 against the rate, with the limit; on `axis` if it is given.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.rates(self, axis)
+
+    def __repr__(self) -> str:
+        return f"<MaxRateResult: {self.plan.model}, {self._answer()}>"
+
+    def __str__(self) -> str:
+        from modelzoo_runner.results import table
+
+        return "\n".join((self._title(), *table.columns([HEADER, *self._cells()]), *self._notes()))
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.results import markup
+
+        return markup.card(
+            markup.title(self._title()),
+            markup.table(HEADER, self._cells()),
+            markup.notes(self._notes()),
+        )
+
+    def _title(self) -> str:
+        plan = self.plan
+        return f"{plan.model} {plan.precision}, batch {plan.batch_size}: {self._answer()}"
+
+    def _answer(self) -> str:
+        from modelzoo_runner.results.table import seconds
+
+        limit = f"99 % of the queries within {seconds(self.latency_p99)}"
+        low, high = self.bracket
+        if low:
+            return f"{low:.4g} queries/s with {limit}, and not {high:.4g}"
+        return f"less than {high:.4g} queries/s with {limit}" if high else f"never {limit}"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        from modelzoo_runner.results.table import seconds
+
+        def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+            rate, p99 = row["rate_queries_per_second"], row["latency_p99_seconds"]
+            return (
+                f"{rate:.4g}" if rate else "one by one",
+                f"{row['utilization']:.0%}",
+                str(row["queries"]),
+                " + ".join(map(str, self.late(rate))),
+                seconds(row["latency_p50_seconds"]),
+                "" if p99 is None else seconds(p99),
+                "in time" if row["keeps_limit"] else "too late",
+            )
+
+        return [cells(row) for row in self.rows()]
+
+    def _notes(self) -> list[str]:
+        return [
+            f"{len(self.trials)} measurements in {self.seconds:.0f} s; ended: "
+            f"{ENDED[self.stopped]}",
+            f"{self.late_allowed} late of {len(self.trials[0].step_seconds)} show with 99 % "
+            "confidence that 99 % are in time; most measurements of a rate decide",
+            *(f"warning: {each}" for each in self.warnings),
+        ]
+
+
+def from_dict(record: Mapping[str, Any]) -> MaxRateResult:
+    """The result that `MaxRateResult.to_dict` recorded.
+
+    Raises:
+        ResultError: an unknown schema version, not the result of max_rate(), or a `summary` that
+            doesn't belong to its trials.
+    """
+    result = saved.decoded(record, KIND, MaxRateResult, "the result of max_rate()")
+    saved.check_summary(record.get("summary"), result.summary)
+    return result
