@@ -125,15 +125,21 @@ class Interrupted(KeyboardInterrupt):
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
-    """The names in `known` that `name` was most likely meant to be, best first.
+    """The names in `known` that `name` was most likely meant to be, best first: those that are
+    spelt much alike, or else those that it is a part of.
 
     >>> nearest("resnet5", ["resnet50", "resnet101", "rfcn"])
     ('resnet50', 'resnet101')
+    >>> nearest("xyxy", ["normalized_xyxy", "pixel_yxyx"])
+    ('normalized_xyxy',)
     """
     import difflib
 
     by_folded = {each.casefold(): each for each in known}
-    matches = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.6)
+    folded = name.casefold()
+    matches = difflib.get_close_matches(folded, by_folded, n=count, cutoff=0.6)
+    if not matches and len(folded) > 2:
+        matches = [each for each in by_folded if folded in each][:count]
     return tuple(by_folded[match] for match in matches)
 
 

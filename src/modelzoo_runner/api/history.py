@@ -133,11 +133,11 @@ class History(Exportable):
             markup.notes(changed),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """All results as plain dicts, lists and scalars."""
+    def to_dict(self, model: str | None = None) -> dict[str, Any]:
+        """All results, or those of one model, as plain dicts, lists and scalars."""
         entries = [
             {"label": each.label, "series": each.series, "result": each.result.to_dict()}
-            for each in self.entries()
+            for each in self.entries(model)
         ]
         return {"kind": "history", "entries": entries}
 

@@ -22,15 +22,14 @@ from modelzoo_runner.results.sweep import SweepResult
 
 
 def compare(
-    reference: str,
-    changed: str,
+    reference: options.File,
+    changed: options.File,
     /,
     *,
     min_effect: gates.Share = results.MIN_EFFECT,
     fail_if_slower: gates.SlowerLimit = None,
     fail_on: gates.FailOn = None,
-    json: options.Json = None,
-    csv: options.Json = None,
+    to: output.Table = output.PLAIN,
 ) -> None:
     """Compare two saved results or sweeps.
 
@@ -41,12 +40,10 @@ def compare(
         fail_if_slower: exit with 3 where changed is slower by more than this, and with 4 where that
             can't be told.
         fail_on: exit with 4 where one of the results is invalid, or at least noisy.
-        json: save the comparison to this file; - for standard output.
-        csv: save it as CSV to this file; - for standard output.
     """
     pair: list[Any] = [modelzoo_runner.load(path, Exportable) for path in (reference, changed)]
     found = modelzoo_runner.compare(*pair, min_effect=min_effect)
-    output.show(found, json, csv)
+    output.show(found, to)
     each = found.comparisons if isinstance(found, SweepComparison) else (found,)
     gates.check_verdicts((result for value in pair for result in _results(value)), fail_on)
     gates.check_speed(gates.of_comparisons(each), fail_if_slower)
@@ -57,13 +54,13 @@ def _results(value: Result | SweepResult) -> tuple[Result, ...]:
 
 
 def compare_predictions(
-    reference: str,
-    changed: str,
+    reference: options.File,
+    changed: options.File,
     /,
     *,
-    annotations: str | None = None,
+    annotations: options.File | None = None,
     resamples: int = 500,
-    json: options.Json = None,
+    to: output.Output = output.PLAIN,
 ) -> None:
     """Tell whether two accuracy runs really differ.
 
@@ -72,13 +69,12 @@ def compare_predictions(
         changed: the predictions file of what is judged.
         annotations: for detections: the COCO annotations of the images that were run.
         resamples: for detections: how often the images are drawn anew.
-        json: save the comparison to this file; - for standard output.
     """
-    with output.bar() as progress:
+    with output.bar(quiet=to.quiet) as progress:
         found = paired.compare_predictions(
             reference, changed, annotations=annotations, resamples=resamples, progress=progress
         )
-    output.show(found, json)
+    output.show(found, to)
 
 
 @options.like(modelzoo_runner.benchmark, leave_out=(*api.NOT_OF_A_SIDE, "offline", "progress"))
@@ -86,15 +82,13 @@ def ab(
     model: str,
     /,
     *,
-    side: Annotated[list[str], Parameter(metavar="ARGUMENTS", negative_iterable=())],
+    side: Annotated[list[str], Parameter(metavar="ARGUMENTS")],
     rounds: int | None = None,
     min_effect: gates.Share = 0.01,
     max_seconds: float = 120.0,
     offline: bool = False,
     fail_if_slower: gates.SlowerLimit = None,
-    json: options.Json = None,
-    csv: options.Json = None,
-    html: options.Json = None,
+    to: output.Page = output.PLAIN,
     **given: Any,
 ) -> None:
     """Measure two or more ways to run a model in turns.
@@ -112,9 +106,6 @@ def ab(
         offline: never touch the network.
         fail_if_slower: exit with 3 where a side is slower than the first by more than this, and
             with 4 where that can't be told.
-        json: save the result, with every round, to this file; - for standard output.
-        csv: save a row for each side and round to this file; - for standard output.
-        html: save a page with a picture of the rounds to this file; - for standard output.
     """
     if len(side) < 2:
         raise RequestError('side: give it twice or more, as --side "precision=fp32"')
@@ -130,9 +121,7 @@ def ab(
             model=model,
             **given,
         ),
-        json,
-        csv=csv,
-        html=html,
+        to,
     )
     names = (f"{each.name} against {found.sides[0].name}" for each in found.sides[1:])
     ratios = zip(names, found.comparisons, strict=True)
@@ -148,12 +137,10 @@ def runtimes(
     model: str,
     /,
     *,
-    runtimes: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
-    precisions: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    runtimes: list[str] | None = None,
+    precisions: list[str] | None = None,
     offline: bool = False,
-    json: options.Json = None,
-    csv: options.Json = None,
-    html: options.Json = None,
+    to: output.Page = output.PLAIN,
     **given: Any,
 ) -> None:
     """Measure a model in each runtime and precision.
@@ -163,9 +150,6 @@ def runtimes(
             reference.
         precisions: fp32, int8 or bfloat16; give it once for each.
         offline: never touch the network.
-        json: save the result, with every round, to this file; - for standard output.
-        csv: save a row for each runtime and precision to this file; - for standard output.
-        html: save the table as a page to this file; - for standard output.
     """
     chosen = {"runtimes": runtimes, "precisions": precisions}
     given |= {name: value for name, value in chosen.items() if value is not None}
@@ -173,9 +157,7 @@ def runtimes(
         lambda progress: modelzoo_runner.runtimes(
             model, offline=offline, progress=progress, **given
         ),
-        json,
-        csv=csv,
-        html=html,
+        to,
     )
 
 

@@ -16,26 +16,49 @@ convert = App(name="convert", help="Convert a folder of images to TFRecords.")
 
 @convert.command
 @options.like(modelzoo_runner.convert_imagenet)
-def imagenet(images: str, labels: str, out: str, /, **given: Any) -> None:
+def imagenet(
+    images: options.File,
+    labels: options.File,
+    out: options.File,
+    /,
+    *,
+    to: output.Output = output.PLAIN,
+    **given: Any,
+) -> None:
     """Convert ImageNet's images, with their labels."""
-    _convert(functools.partial(modelzoo_runner.convert_imagenet, images, labels, out, **given))
+    _convert(functools.partial(modelzoo_runner.convert_imagenet, images, labels, out, **given), to)
 
 
 @convert.command
 @options.like(modelzoo_runner.convert_coco)
-def coco(images: str, annotations: str, out: str, /, **given: Any) -> None:
+def coco(
+    images: options.File,
+    annotations: options.File,
+    out: options.File,
+    /,
+    *,
+    to: output.Output = output.PLAIN,
+    **given: Any,
+) -> None:
     """Convert COCO's images, with their annotations."""
-    _convert(functools.partial(modelzoo_runner.convert_coco, images, annotations, out, **given))
+    _convert(functools.partial(modelzoo_runner.convert_coco, images, annotations, out, **given), to)
 
 
-def _convert(function: Callable[..., object]) -> None:
-    with output.bar() as progress:
+def _convert(function: Callable[..., object], to: output.Output) -> None:
+    with output.bar(quiet=to.quiet) as progress:
         tell = None if progress is None else functools.partial(progress, "images")
         report = function(progress=tell)
-    output.say(report)
+    output.show(report, to)
 
 
 @options.like(modelzoo_runner.score_detections)
-def score(detections: str, annotations: str, /, **given: Any) -> None:
+def score(
+    detections: options.File,
+    annotations: options.File,
+    /,
+    *,
+    to: output.Output = output.PLAIN,
+    **given: Any,
+) -> None:
     """Score saved detections without running anything."""
-    output.say(modelzoo_runner.score_detections(detections, annotations, **given))
+    output.show(modelzoo_runner.score_detections(detections, annotations, **given), to)

@@ -19,13 +19,13 @@ _RECIPE = ("per_channel", "ranges", "exclude")
 _TENSORS = ("input", "outputs", "allow_unsafe_ops")
 
 
-def inspect(graph: str, /) -> None:
+def inspect(graph: options.File, /, *, to: output.Output = output.PLAIN) -> None:
     """Describe a frozen graph on one page.
 
     Args:
         graph: path of a frozen graph (.pb).
     """
-    output.say(modelzoo_runner.inspect_graph(graph))
+    output.show(modelzoo_runner.inspect_graph(graph), to)
 
 
 @options.like(modelzoo_runner.calibration_batches, modelzoo_runner.quantize)
@@ -33,9 +33,10 @@ def quantize(
     model: str,
     /,
     *,
-    out: str,
+    out: options.File,
     weights: str = "pretrained",
     data_location: str | None = None,
+    to: output.Output = output.PLAIN,
     **given: Any,
 ) -> None:
     """Make the int8 graph of a float32 one.
@@ -50,7 +51,7 @@ def quantize(
     tensors = {name: given[name] for name in _TENSORS if name in given}
     path = atomic.target("out", out)
     request = Request(kind="benchmark", weights=weights, **tensors)
-    with output.bar() as progress:
+    with output.bar(quiet=to.quiet) as progress:
         batches = modelzoo_runner.calibration_batches(
             model, data_location, progress=progress, **given
         )
@@ -67,7 +68,7 @@ def quantize(
             plan.graph.path, batches, **tensors, **recipe, progress=progress
         )
         _write(path, int8.SerializeToString(deterministic=True))
-    output.say(modelzoo_runner.int8_report(path, batch=next(again), **tensors))
+    output.show(modelzoo_runner.int8_report(path, batch=next(again), **tensors), to)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -79,6 +80,6 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @options.like(modelzoo_runner.int8_report, leave_out=("batch",))
-def int8_report(graph: str, /, **given: Any) -> None:
+def int8_report(graph: options.File, /, *, to: output.Output = output.PLAIN, **given: Any) -> None:
     """Tell what of a graph is int8, and what it brings."""
-    output.say(modelzoo_runner.int8_report(graph, **given))
+    output.show(modelzoo_runner.int8_report(graph, **given), to)

@@ -1,7 +1,6 @@
 """The command `modelzoo-runner`: the list of its commands, exit codes and signals.
 
-Exit codes: 0 done, 2 bad request, 1 failure, 130 interrupted; of gates (see `gates`) 3 regressed,
-4 unstable. A command is a function with a signature and a docstring in the module of its group, and
+A command is a function with a signature and a docstring in the module of its group, and
 a line in `COMMANDS`.
 """
 
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 DONE, FAILURE, BAD_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 bad request, 3 slower or lower than a gate allows, "
+    "4 a gate can't be told, 130 interrupted."
+)
 
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run models": {
@@ -58,6 +62,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "What there is": {
         "models": ("run:models", "List the models."),
         "machine": ("run:machine", "Show the CPUs here and which of them may be used."),
+        "completion": ("completion:completion", "Print or install the completion of a shell."),
     },
 }
 """Panel of the help page -> command -> module in this room with the name in it; the first line of
@@ -106,15 +111,22 @@ def _failed(error: Exception) -> int:
 
     if not isinstance(error, RunnerError):
         raise error
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    _say(type(error).__name__, str(error))
     is_request = isinstance(error, (RequestError, PresetError))
     return getattr(error, "exit_code", BAD_REQUEST if is_request else FAILURE)
+
+
+def _say(kind: str, message: str) -> None:
+    from modelzoo_runner.cli import terminal
+
+    # Standard error may be closed; the exit code is left.
+    with contextlib.suppress(OSError, ValueError):
+        terminal.print_error(kind, message, sys.stderr)
 
 
 def _do(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from modelzoo_runner.errors import visible
     from modelzoo_runner.machine import runtime_log
 
     app = build_app()
@@ -122,7 +134,7 @@ def _do(arguments: list[str]) -> int:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         command_line = " ".join(["modelzoo-runner", *(error.command_chain or ()), "--help"])
-        print(visible(f"{error}\nSee `{command_line}`."), file=sys.stderr)
+        _say("RequestError", f"{error} See `{command_line}`.")
         return BAD_REQUEST
     with runtime_log.held_back():
         command(*bound.args, **bound.kwargs)
@@ -133,15 +145,17 @@ def _do(arguments: list[str]) -> int:
 
 def build_app() -> App:
     """The command with all its subcommands."""
-    from cyclopts import App, Group
+    from cyclopts import App, Group, Parameter
 
     import modelzoo_runner
 
     app = App(
         name="modelzoo-runner",
-        help=(modelzoo_runner.__doc__ or "").splitlines()[0],
+        help=f"{(modelzoo_runner.__doc__ or '').splitlines()[0]}\n\n{EXIT_CODES}",
         version=modelzoo_runner.__version__,
         help_format="plaintext",
+        # Only an option that is on by itself can be switched off.
+        default_parameter=Parameter(negative=()),
         group_parameters=Group("Options", sort_key=0),
     )
     for place, (title, commands) in enumerate(COMMANDS.items()):

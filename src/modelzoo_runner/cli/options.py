@@ -6,6 +6,7 @@ command and the library can't say different things.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -20,7 +21,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
-from modelzoo_runner.values.arguments import GROUPS
+from modelzoo_runner.backends.base import BACKENDS
+from modelzoo_runner.values import presets
+from modelzoo_runner.values.arguments import GROUPS, MODEL
 from modelzoo_runner.values.deprecated import RENAMED
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -32,16 +35,23 @@ _PANELS = {
 }
 """The panels of a help page. An option that is in none of them is in the first, `Options`."""
 
+_MODEL = (
+    "a model's name (`modelzoo-runner models` lists them), or the path of a frozen graph (.pb), a "
+    "SavedModel (a folder), a Keras model (.keras, .h5), or a preset of your own (.toml)."
+)
 
-def _check_file(_: Any, value: str | None) -> None:
-    if value is not None and value.startswith("-") and value != "-":
-        raise ValueError(f"{value!r} is an option where a file should be")
+
+def word(_: Any, tokens: Sequence[Any]) -> str:
+    """What was typed, as it is."""
+    text: str = tokens[0].value
+    return text
 
 
-Json = Annotated[
-    str | None, Parameter(metavar="FILE", allow_leading_hyphen=True, validator=_check_file)
-]
-"""Where a result is saved as JSON; `-` is standard output."""
+if typing.TYPE_CHECKING:
+    File = str
+else:
+    # The type tells shells to complete it; the value is what was typed.
+    File = Annotated[Path, Parameter(converter=word)]
 
 
 def like(
@@ -83,12 +93,21 @@ def described(*functions: Callable[..., object]) -> dict[str, str]:
     import docstring_parser
 
     return {
-        each.arg_name: " ".join((each.description or "").replace("`", "").split())
+        each.arg_name: _plain(each.description or "")
         for function in functions
         for each in docstring_parser.parse(
             inspect.getdoc(function) or "", docstring_parser.DocstringStyle.GOOGLE
         ).params
     }
+
+
+def _plain(description: str) -> str:
+    """A docstring's words for somebody who types options, and neither quotes nor `None`."""
+    text = " ".join(description.replace("`", "").split())
+    text = re.sub(r"\{(.*?)\}", lambda found: found[1].replace('": ', '"='), text)
+    text = re.sub(r'"(\S+?)"', r"\1", text)
+    text = text.replace(". None: ", ". If not given: ")
+    return re.sub(r"\bNone: ", "if not given: ", text)
 
 
 def _hint(function: Callable[..., object], parameter: inspect.Parameter) -> Any:
@@ -105,8 +124,18 @@ def _hint(function: Callable[..., object], parameter: inspect.Parameter) -> Any:
 def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
     """The type as cyclopts reads it, with how it is read and shown."""
     if typing.get_origin(hint) is Annotated:
+        return Annotated[hint, Parameter(help=said)] if said else hint
+    if dataclasses.is_dataclass(hint):  # options that commands share
         return hint
     kind, reading = _reading([each for each in _members(hint) if each is not types.NoneType])
+    if kind is bool and parameter.default is not False:
+        reading["negative"] = f"--no-{parameter.name.replace('_', '-')}"
+    if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name == "model":
+        # Shells complete the names; any path will do.
+        kind, reading = Literal[presets.names()], {"converter": word, "show_choices": False}
+        said = said if said != _plain(MODEL) else _MODEL
+    if parameter.name == "runtime":
+        kind, reading = Literal[tuple(BACKENDS)], {"converter": word}
     if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in _PANELS:
         reading["group"] = _PANELS[parameter.name]
     is_shown = not any(parameter.default is each for each in (None, False, (), ""))
@@ -116,7 +145,6 @@ def _option(hint: Any, parameter: inspect.Parameter, said: str) -> Any:
             help=said,
             show=parameter.name not in RENAMED,
             show_default=is_shown,
-            negative_iterable=(),
             **reading,
         ),
     ]
@@ -128,7 +156,9 @@ def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
         # The choices are shown; whether a word is one of them the function decides: a preset of
         # the user's own may have other precisions.
         kind = functools.reduce(operator.or_, kinds)
-        return kind, {"converter": _number_or_word if int in kinds else _word}
+        if int not in kinds:
+            return kind, {"converter": word}
+        return kind, {"converter": _number_or_word, "metavar": "N|CHOICE"}
     match kinds:
         case [each] if each in (bool, list[str]):
             return each, {}
@@ -146,8 +176,9 @@ def _reading(kinds: list[Any]) -> tuple[Any, dict[str, Any]]:
             return str, {"converter": _numbers, "metavar": "N,N,..."}
         case [each] if each == Collection[str]:
             return str, {"converter": _words, "metavar": "NAME,NAME,..."}
-    is_path = Path in kinds or os.PathLike[str] in kinds
-    return str, {"metavar": "PATH" if is_path else "TEXT"}
+    if Path in kinds or os.PathLike[str] in kinds:
+        return Path, {"converter": word, "metavar": "PATH"}
+    return str, {"metavar": "TEXT"}
 
 
 def _members(hint: Any) -> Iterator[Any]:
@@ -165,13 +196,8 @@ def _whole(_: Any, tokens: Sequence[Any]) -> int:
         raise ValueError(f"{tokens[0].value!r} should be a whole number") from None
 
 
-def _word(_: Any, tokens: Sequence[Any]) -> str:
-    text: str = tokens[0].value
-    return text
-
-
 def _number_or_word(_: Any, tokens: Sequence[Any]) -> int | str:
-    text = _word(_, tokens)
+    text = word(_, tokens)
     return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
 
 

@@ -3,78 +3,151 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TextIO, TypeVar
 
+from cyclopts import Group, Parameter
+
+from modelzoo_runner.cli import options, terminal
 from modelzoo_runner.errors import Interrupted, RunnerError, visible
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, codec
 from modelzoo_runner.values.progress import COUNTS, Progress
 
 Value = TypeVar("Value", bound=Exportable)
 
 
-def run(
-    do: Callable[[Progress | None], Value],
-    json: str | None,
-    *,
-    csv: str | None = None,
-    html: str | None = None,
-) -> Value:
-    """Do it with a progress bar, save what came of it to the files given, print and return it.
+def _check_file(_: Any, value: str | None) -> None:
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError(f"{value!r} is an option where a file should be")
+
+
+def _file(said: str) -> Parameter:
+    return Parameter(
+        help=f"{said} to this file; - for standard output.",
+        metavar="FILE",
+        converter=options.word,
+        allow_leading_hyphen=True,
+        validator=_check_file,
+    )
+
+
+_PANEL = Group("Output", sort_key=7)
+
+Quiet = Annotated[
+    bool,
+    Parameter(
+        show_default=False,
+        group=_PANEL,
+        help="print errors alone, no result and no progress.",
+    ),
+]
+
+
+@Parameter(name="*", group=_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where what a command found goes, besides being printed."""
+
+    json: Annotated[options.File | None, _file("save what was found as JSON")] = None
+    quiet: Quiet = False
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files asked for, by the name of the option."""
+        names = ("json", "csv", "html")
+        given = {name: getattr(self, name, None) for name in names}
+        return {name: path for name, path in given.items() if path is not None}
+
+
+@Parameter(name="*", group=_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class Table(Output):
+    """Of a command whose result has rows."""
+
+    csv: Annotated[options.File | None, _file("save it as rows of CSV")] = None
+
+
+@Parameter(name="*", group=_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class Page(Table):
+    """Of a command whose result has a page of its own."""
+
+    html: Annotated[options.File | None, _file("save it as a page of HTML")] = None
+
+
+PLAIN = Page()
+"""To be printed, and no more."""
+
+
+def run(do: Callable[[Progress | None], Value], to: Output) -> Value:
+    """Do it with a progress bar, save what came of it, print and return it.
 
     Raises:
-        RequestError: `json` can't be written; nothing has been run.
+        RequestError: a file can't be written; nothing has been run.
         Interrupted: Ctrl-C; the partial result has been saved and printed.
         RunnerError: runs of a sweep failed.
     """
-    for name, path in (("json", json), ("csv", csv), ("html", html)):
-        if path is not None and path != "-":
+    for name, path in to.files.items():
+        if path != "-":
             atomic.target(name, path)
     try:
-        with bar() as progress:
+        with bar(quiet=to.quiet) as progress:
             found = do(progress)
     except Interrupted as interrupted:
-        show(interrupted.result, json, csv, html)
+        show(interrupted.result, to)
         raise
-    show(found, json, csv, html)
+    show(found, to)
     if isinstance(found, SweepResult) and found.failures:
         raise RunnerError(f"{len(found.failures)} of {len(found)} runs failed")
     return found
 
 
-def show(
-    result: Exportable, json: str | None, csv: str | None = None, html: str | None = None
-) -> None:
-    """Save the result, then print it: what is printed may go to a pipe that has been closed.
+def show(value: Any, to: Output, page: str | None = None) -> None:
+    """Save what was found, then print it: what is printed may go to a pipe that has been closed.
 
     A file may be `-` for standard output; the page then goes to standard error. What can't be
     written doesn't keep the rest from being written, nor the page from being printed.
+
+    Args:
+        value: a result, or plain values and dataclasses.
+        to: where it goes.
+        page: what is printed, if it isn't `str(value)`.
     """
-    makers: tuple[tuple[str | None, Callable[[], str]], ...] = (
-        (json, result.json_text),
-        (csv, result.csv_text),
-        (html, lambda: getattr(result, "_repr_html_", lambda: "")()),
-    )
     with contextlib.ExitStack() as last:
-        page = sys.stderr if "-" in (json, csv, html) else sys.stdout
-        last.callback(print_page, str(result), page)
-        for path, text in makers:
-            if path is not None:
-                last.callback(write, text(), path)
+        if not to.quiet and page != "":
+            stream = sys.stderr if "-" in to.files.values() else sys.stdout
+            last.callback(print_page, str(value) if page is None else page, stream)
+        for name, path in to.files.items():
+            last.callback(write, _MAKERS[name](value), path, quiet=to.quiet)
 
 
-def say(value: object) -> None:
-    """Print the text of a value on standard output, as all commands do."""
-    print_page(str(value), sys.stdout)
+def _json(value: Any) -> str:
+    if isinstance(value, Exportable):
+        return value.json_text()
+
+    def plain(other: Any) -> Any:
+        """A path as text, and a number of numpy's as Python's."""
+        return other.item() if hasattr(other, "item") else str(other)
+
+    return json.dumps(codec.to_dict(value), indent=1, default=plain) + "\n"
+
+
+_MAKERS: dict[str, Callable[[Any], str]] = {
+    "json": _json,
+    "csv": lambda value: value.csv_text(),
+    "html": lambda value: value._repr_html_(),
+}
 
 
 def print_page(text: str, stream: TextIO | None) -> None:
-    """Print text; control characters, and letters that the encoding doesn't have, are escaped.
+    """Print text.
 
     Raises:
         BrokenPipeError: nobody reads any more.
@@ -82,10 +155,8 @@ def print_page(text: str, stream: TextIO | None) -> None:
     """
     if stream is None:  # closed before the command began
         return
-    encoding = stream.encoding or "utf-8"
-    text = visible(text)
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        terminal.print_page(text, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -94,7 +165,7 @@ def print_page(text: str, stream: TextIO | None) -> None:
         raise RunnerError(f"the page can't be printed: {error.strerror or error}") from None
 
 
-def write(text: str, path: str) -> None:
+def write(text: str, path: str, *, quiet: bool = False) -> None:
     """Write text to a file, or to standard output if the path is `-`.
 
     Raises:
@@ -103,7 +174,9 @@ def write(text: str, path: str) -> None:
     if path == "-":
         saved.write_text(visible(text) if sys.stdout.isatty() else text, "/dev/stdout")
         return
-    saved_to(saved.write_text(text, path))
+    where = saved.write_text(text, path)
+    if not quiet:
+        saved_to(where)
 
 
 def saved_to(where: object) -> None:
@@ -114,9 +187,9 @@ def saved_to(where: object) -> None:
 
 
 @contextlib.contextmanager
-def bar() -> Iterator[Progress | None]:
+def bar(*, quiet: bool = False) -> Iterator[Progress | None]:
     """A progress callback that draws a bar for each thing counted; `None` without a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm
@@ -128,12 +201,10 @@ def bar() -> Iterator[Progress | None]:
             for each in bars.values():
                 each.close()
             is_bytes = name not in COUNTS
+            unit = "B" if is_bytes else f" {name.removesuffix('s')}"
+            how = {"bar_format": "{desc} [{elapsed}]"} if total == 1 else {}
             bars[name] = tqdm(
-                desc=visible(name),
-                total=total,
-                leave=False,
-                unit="B" if is_bytes else "",
-                unit_scale=is_bytes,
+                desc=visible(name), total=total, leave=False, unit=unit, unit_scale=is_bytes, **how
             )
         bars[name].update(done - bars[name].n)
 

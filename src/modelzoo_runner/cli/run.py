@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,21 +36,18 @@ def benchmark(
     model: str,
     /,
     *,
-    json: options.Json = None,
-    csv: options.Json = None,
+    to: output.Table = output.PLAIN,
     fail_on: gates.FailOn = None,
     **given: Any,
 ) -> None:
     """Measure how fast a model runs here.
 
     Args:
-        json: save the result to this file before it is printed; - for standard output.
-        csv: save it as a row of CSV to this file; - for standard output.
         fail_on: exit with 4 where the verdict is invalid, or at least noisy; --strict refuses what
             is invalid anyway.
     """
     found = output.run(
-        lambda progress: modelzoo_runner.benchmark(model, **given, progress=progress), json, csv=csv
+        lambda progress: modelzoo_runner.benchmark(model, **given, progress=progress), to
     )
     gates.check(found, fail_on or ("invalid" if given.get("strict") else None))
 
@@ -91,33 +87,19 @@ def max_rate(
 
 
 @options.like(modelzoo_runner.accuracy)
-def accuracy(
-    model: str, /, *, json: options.Json = None, csv: options.Json = None, **given: Any
-) -> None:
-    """Score a model on labelled data.
-
-    Args:
-        json: save the result to this file before it is printed; - for standard output.
-        csv: save it as a row of CSV to this file; - for standard output.
-    """
+def accuracy(model: str, /, *, to: output.Table = output.PLAIN, **given: Any) -> None:
+    """Score a model on labelled data."""
     found = output.run(
-        lambda progress: modelzoo_runner.accuracy(model, **given, progress=progress), json, csv=csv
+        lambda progress: modelzoo_runner.accuracy(model, **given, progress=progress), to
     )
     gates.check(found, None)
 
 
 @options.like(modelzoo_runner.doctor)
-def doctor(
-    model: str, /, *, json: options.Json = None, csv: options.Json = None, **given: Any
-) -> None:
-    """Look for mistakes on a few images before a long run.
-
-    Args:
-        json: save the findings to this file before they are printed; - for standard output.
-        csv: save a row for each way that was tried to this file; - for standard output.
-    """
+def doctor(model: str, /, *, to: output.Table = output.PLAIN, **given: Any) -> None:
+    """Look for mistakes on a few images before a long run."""
     found = output.run(
-        lambda progress: modelzoo_runner.doctor(model, **given, progress=progress), json, csv=csv
+        lambda progress: modelzoo_runner.doctor(model, **given, progress=progress), to
     )
     if found.errors:
         raise DataError("; ".join(each.what for each in found.errors))
@@ -125,11 +107,10 @@ def doctor(
 
 @options.like(modelzoo_runner.sweep)
 def sweep(
-    runs: str,
+    runs: options.File,
     /,
     *,
-    json: options.Json = None,
-    csv: options.Json = None,
+    to: output.Table = output.PLAIN,
     fail_on: gates.FailOn = None,
     **given: Any,
 ) -> None:
@@ -137,14 +118,11 @@ def sweep(
 
     Args:
         runs: a TOML file with tables [[runs]], or one table [grid] (see docs/scaling.md).
-        json: save the results to this file before they are printed; - for standard output.
-        csv: save a row for each run to this file; - for standard output.
         fail_on: exit with 4 where a verdict is invalid, or at least noisy.
     """
     found = output.run(
         lambda progress: modelzoo_runner.sweep(calls.read(runs), **given, progress=progress),
-        json,
-        csv=csv,
+        to,
     )
     gates.check(found, fail_on)
 
@@ -152,7 +130,7 @@ def sweep(
 @options.like(pipeline.run)
 def run(
     *,
-    json: options.Json = None,
+    to: output.Table = output.PLAIN,
     best_known: Annotated[str | None, Parameter(group=_TABLE)] = None,
     weights: Annotated[str | None, Parameter(group=_TABLE)] = None,
     imagenet: Annotated[str | None, Parameter(group=_TABLE)] = None,
@@ -162,7 +140,6 @@ def run(
     """Do a run of the original pipeline, or all recommended ones.
 
     Args:
-        json: save the result, or all of them, to this file; - for standard output.
         best_known: do the recommended runs of this model, or of all.
         weights: the graphs of all runs: pretrained (the default), random or a path.
         imagenet: data of the classifiers; without it none is scored.
@@ -170,13 +147,13 @@ def run(
     """
     if best_known is not None:
         calls = _calls(best_known, weights, given, imagenet=imagenet or "", coco=coco or "")
-        output.run(lambda progress: _sweep(calls, progress), json)
+        output.run(lambda progress: _sweep(calls, progress), to)
         return
     for name, value in (("weights", weights), ("imagenet", imagenet), ("coco", coco)):
         if value is not None:
             instead = '--extra-model-args "weights=..."' if name == "weights" else "--data-location"
             raise RequestError(f"{name}: goes with --best-known; of a single run it is {instead}")
-    output.run(lambda _: pipeline.run(**given), json)
+    output.run(lambda _: pipeline.run(**given), to)
 
 
 def _calls(
@@ -217,29 +194,33 @@ def translate(
     *,
     release: str = originals.NEWEST,
     run: bool = False,
-    json: options.Json = None,
+    to: output.Output = output.PLAIN,
 ) -> None:
     """Translate old launch_benchmark.py commands.
+
+    With --run, --json saves the result of the command instead of its translation.
 
     Args:
         command: the command in quotes, or the path of a shell script (.sh).
         release: the release of the Model Zoo that it is of; its defaults are taken.
         run: run it, too.
-        json: with --run and a single command: save the result to this file; - for standard output.
     """
-    if json is not None and not run:
-        raise RequestError("json: goes with --run")
     is_path = command.endswith(".sh") and "\n" not in command and " -" not in command
     found = modelzoo_runner.from_launch_command(
         Path(command) if is_path else command, release=release
     )
     calls = found if isinstance(found, list) else [found]
-    if json is not None and len(calls) > 1:
-        raise RequestError(f"json: goes with a single command, and there are {len(calls)}")
     page = "\n\n".join(_page(call, is_one=len(calls) == 1) for call in calls)
-    output.print_page(page, sys.stderr if json == "-" else sys.stdout)
-    for call in calls if run else ():
-        output.run(call.run, json)
+    if not run:
+        output.show(calls, to, page)
+        return
+    if to.json is not None and len(calls) > 1:
+        raise RequestError(
+            f"json: with --run it goes with a single command, and there are {len(calls)}"
+        )
+    output.show(None, dataclasses.replace(to, json=None), page)
+    for call in calls:
+        output.run(call.run, to)
 
 
 def _page(call: pipeline.Call, *, is_one: bool) -> str:
@@ -258,11 +239,15 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
     console = Console(width=100, color_system=None)
     with console.capture() as printed:
         console.print(table)
-    lines = (line.rstrip() for line in printed.get().splitlines())
-    return "\n".join((*found, *filter(None, lines)))
+    return "\n".join((*found, _without_padding(printed.get())))
 
 
-def models(*, verify: bool = False) -> None:
+def _without_padding(page: str) -> str:
+    """Lines without spaces at their ends, and no empty ones."""
+    return "\n".join(filter(None, (line.rstrip() for line in page.splitlines())))
+
+
+def models(*, verify: bool = False, to: output.Output = output.PLAIN) -> None:
     """List the models.
 
     Args:
@@ -271,16 +256,17 @@ def models(*, verify: bool = False) -> None:
     if verify:
         from modelzoo_runner.cli import storage
 
-        storage.verify_models()
+        storage.verify_models(to)
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
+    presets = modelzoo_runner.models()
+    table = Table(box=None, pad_edge=False)
     for name in ("model", "precisions", "batches"):
         table.add_column(name, no_wrap=True)
     table.add_column("what it is")
-    for preset in modelzoo_runner.models().values():
+    for preset in presets.values():
         runs = [each for runs in preset.run.values() for each in runs.values()]
         batches = sorted({run.batch_size for run in runs}, reverse=True)
         table.add_row(
@@ -289,9 +275,12 @@ def models(*, verify: bool = False) -> None:
             " ".join(str(each) for each in batches),
             preset.description,
         )
-    Console().print(table)
+    console = Console(color_system=None)
+    with console.capture() as page:
+        console.print(table)
+    output.show(presets, to, _without_padding(page.get()))
 
 
-def machine() -> None:
+def machine(*, to: output.Output = output.PLAIN) -> None:
     """Show the CPUs here and which of them may be used."""
-    output.say(modelzoo_runner.machine())
+    output.show(modelzoo_runner.machine(), to)

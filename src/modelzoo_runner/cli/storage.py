@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 cache = App(name="cache", help="Look after the files that were fetched.")
 
 
-def verify_models() -> None:
+def verify_models(to: output.Output) -> None:
     """Ask every location of every preset, and print a table of status and size.
 
     Raises:
@@ -32,7 +32,7 @@ def verify_models() -> None:
         status = "ok" if each.ok else str(each.status or "no answer")
         size = "" if each.size is None else f"{each.size:,}"
         rows.append((f"{each.model} {each.precision}", status, size, _with_problem(each)))
-    _print(rows, right=(2,))
+    output.show(found, to, _columns(rows, right=(2,)))
     wanted = {(each.model, each.precision) for each in found}
     gone = sorted(wanted - {(each.model, each.precision) for each in found if each.ok})
     if gone:
@@ -51,7 +51,7 @@ def _with_problem(each: LocationStatus) -> str:
 
 
 @cache.command(name="list")
-def list_files() -> None:
+def list_files(*, to: output.Output = output.PLAIN) -> None:
     """List the files in the cache."""
     from modelzoo_runner.storage import upkeep
 
@@ -61,37 +61,40 @@ def list_files() -> None:
         day = entry.fetched_at.partition("T")[0]
         rows.append((f"{entry.size:,}", entry.sha256[:12], day, entry.location))
     rows += [(f"{path.stat().st_size:,}", "", "built here", str(path)) for path in built]
-    if entries or built:
-        _print(rows, right=(0,))
     total = sum(entry.size for entry in entries) + sum(path.stat().st_size for path in built)
-    output.say(
-        f"{_files(len(entries) + len(built))}, {total:,} bytes, in {settings.cache_folder()}"
-    )
+    folder = settings.cache_folder()
+    summary = f"{_files(len(entries) + len(built))}, {total:,} bytes, in {folder}"
+    page = f"{_columns(rows, right=(0,))}\n{summary}" if entries or built else summary
+    record = {"folder": str(folder), "fetched": entries, "built": [str(path) for path in built]}
+    output.show(record, to, page)
 
 
 @cache.command
-def verify() -> None:
+def verify(*, to: output.Output = output.PLAIN) -> None:
     """Read every file and compare it with what was fetched."""
     from modelzoo_runner.storage import upkeep
 
-    with output.bar() as progress:
+    with output.bar(quiet=to.quiet) as progress:
         checks = upkeep.verify_cache(progress=progress)
+    lines = []
     for check in checks:
-        output.say(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
+        lines.append(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")
         if not check.ok:
-            output.say(f"       {check.problem}")
+            lines.append(f"       {check.problem}")
     wrong = [check for check in checks if not check.ok]
+    if not wrong:
+        lines.append(f"{_files(len(checks))}, as they came")
+    output.show(checks, to, "\n".join(lines))
     if wrong:
         raise FetchError(
             f"{len(wrong)} of {_files(len(checks))} {'is' if len(wrong) == 1 else 'are'} not what "
             "came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is fetched "
             "again when it is needed."
         )
-    output.say(f"{_files(len(checks))}, as they came")
 
 
 @cache.command
-def clear(*locations: str, hashes: bool = False) -> None:
+def clear(*locations: str, hashes: bool = False, to: output.Output = output.PLAIN) -> None:
     """Remove all files, or those of some locations.
 
     Args:
@@ -106,19 +109,22 @@ def clear(*locations: str, hashes: bool = False) -> None:
         known = "; whatever comes next from there is taken as it is"
     elif cleared.locations:
         known = "; what they were at first is still known (--hashes forgets it)"
-    output.say(f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}")
+    page = f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}"
+    output.show(cleared, to, page)
 
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
 
 
-def _print(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> None:
-    """Print rows in columns; the last one is as long as it is, so that it can be copied whole."""
+def _columns(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> str:
+    """Rows in columns; the last one is as long as it is, so that it can be copied whole."""
+    lines = []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
             cell.rjust(width) if place in right else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        output.say("  ".join(cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

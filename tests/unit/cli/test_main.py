@@ -19,6 +19,7 @@ import modelzoo_runner
 from modelzoo_runner import BenchmarkResult, Interrupted, SweepResult, load
 from modelzoo_runner.cli import main as cli
 from modelzoo_runner.cli import output
+from modelzoo_runner.cli.output import Output
 from modelzoo_runner.errors import MissingDependency, RequestError, ResultError, RunnerError
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.sweep import Failure
@@ -101,6 +102,34 @@ def test_the_help_page_lists_every_command_with_what_it_does(
             assert len(row.strip("│ ").split()) > 3
 
 
+def test_the_help_of_benchmark_fits_two_screens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert cli.main(["benchmark", "--help"]) == cli.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 100 and lines[2] == "Measure how fast a model runs here."
+    panels = [line.split()[1] for line in lines if line.startswith("╭")]
+    assert panels == [
+        *("Arguments", "Data", "Graph", "Measurement", "CPUs", "Host", "Output", "Gates")
+    ]
+    page = " ".join(" ".join(line.strip("│ ") for line in lines).split())
+    for words in (
+        "[choices: fp32, int8, bfloat16] [default: fp32]",
+        "[choices: tensorflow, onnxruntime, openvino]",
+        "[choices: socket, node, core]",
+        "as keep_prob:0=1.0, is_training:0=False",
+        "; if not given: synthetic input.",
+    ):
+        assert words in page
+    assert "None" not in page and '"' not in page and "--no-strict" not in page
+
+
+def test_the_help_page_says_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == cli.DONE
+    assert cli.EXIT_CODES in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_and_a_slip_load_nothing_heavy() -> None:
     code = (
         "import sys\nfrom modelzoo_runner.cli.main import main\n"
@@ -159,12 +188,47 @@ def test_what_a_saved_result_says_is_shown_and_not_obeyed(
 
 def test_commands_print_in_one_place_alone() -> None:
     folder = Path(cli.__file__).parent
-    others = [each for each in folder.glob("*.py") if each.name not in ("main.py", "output.py")]
+    others = [each for each in folder.glob("*.py") if each.name not in ("main.py", "terminal.py")]
     assert len(others) > 5
     for each in others:
         tree = ast.parse(each.read_text(encoding="utf-8"))
         calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
         assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (["machine"], "cpus"),
+        (["models"], "resnet50"),
+        (["cache", "list"], "folder"),
+        (["cache", "clear"], "files"),
+        (["translate", "python launch_benchmark.py -m resnet50 -p int8 --benchmark-only"], "model"),
+        (["show", "one.json"], "step_seconds"),
+        (["compare", "one.json", "one.json"], "ratio"),
+        (["history", "add", "kept.db", "one.json"], "one.json"),
+        (["history", "show", "kept.db"], "entries"),
+    ],
+)
+def test_every_command_with_a_result_gives_it_as_json(
+    command: list[str],
+    key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELZOO_RUNNER_CACHE", str(tmp_path / "cache"))
+    RESULT.save("one.json")
+    modelzoo_runner.History("kept.db").add(RESULT)
+    assert cli.main([*command, "--json", "-"]) == cli.DONE
+    said = capfd.readouterr()
+    found = json.loads(said.out)
+    assert key in (found[0] if isinstance(found, list) else found)
+    assert said.err  # the page
+    assert cli.main([*command, "--json", "saved.json", "--quiet"]) == cli.DONE
+    assert json.loads(Path("saved.json").read_text())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_show_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +251,7 @@ def test_a_result_is_saved_before_it_is_printed(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Closed())
     with pytest.raises(BrokenPipeError):
-        output.show(RESULT, str(tmp_path / "result.json"))
+        output.show(RESULT, Output(json=str(tmp_path / "result.json")))
     assert load(tmp_path / "result.json") == RESULT
 
 
@@ -195,14 +259,14 @@ def test_a_result_that_can_not_be_saved_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ResultError):
-        output.show(RESULT, str(tmp_path))
+        output.show(RESULT, Output(json=str(tmp_path)))
     assert capsys.readouterr().out == f"{RESULT}\n"
 
 
 def test_json_to_standard_output_is_all_that_is_there(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    output.show(RESULT, "-")
+    output.show(RESULT, Output(json="-"))
     said = capfd.readouterr()
     assert said.out == RESULT.save(tmp_path / "result.json").read_text()
     assert str(RESULT) in said.err
@@ -214,7 +278,7 @@ def test_a_pipe_as_file_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
     reader.start()
-    output.run(lambda _: RESULT, str(pipe))
+    output.run(lambda _: RESULT, Output(json=str(pipe)))
     reader.join(10)
     assert json.loads(read[0])["examples"] == 4
     assert pipe.is_fifo() and [*tmp_path.iterdir()] == [pipe]
@@ -226,7 +290,7 @@ def test_where_the_file_can_not_be_nothing_is_run(tmp_path: Path) -> None:
 
     for path in (tmp_path, tmp_path / "no" / "result.json"):
         with pytest.raises(RequestError, match="json="):
-            output.run(run, str(path))
+            output.run(run, Output(json=str(path)))
 
 
 def test_what_was_measured_before_ctrl_c_is_saved_and_printed(
@@ -236,7 +300,7 @@ def test_what_was_measured_before_ctrl_c_is_saved_and_printed(
         raise Interrupted(RESULT)
 
     with pytest.raises(Interrupted):
-        output.run(run, str(tmp_path / "result.json"))
+        output.run(run, Output(json=str(tmp_path / "result.json")))
     assert load(tmp_path / "result.json") == RESULT
     assert capsys.readouterr().out == f"{RESULT}\n"
 
@@ -245,7 +309,7 @@ def test_a_sweep_with_a_failure_is_a_failure(capsys: pytest.CaptureFixture[str])
     asked = {"verb": "benchmark", "model": "m"}
     failure = Failure(asked=asked, error="GraphError", message="no graph")
     with pytest.raises(RunnerError, match="1 of 2"):
-        output.run(lambda _: SweepResult((RESULT, failure)), None)
+        output.run(lambda _: SweepResult((RESULT, failure)), output.PLAIN)
     assert "no graph" in capsys.readouterr().out
 
 

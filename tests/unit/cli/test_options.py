@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +73,7 @@ def command(model: str, /, *, own: str | None = None, **given: Any) -> None:
     PASSED.update(given, model=model, own=own)
 
 
-app = App(name="it", help_format="plaintext")
+app = App(name="it", help_format="plaintext", default_parameter=Parameter(negative=()))
 app.command(command)
 
 

@@ -108,7 +108,6 @@ def test_the_shell_line_is_the_call() -> None:
         ([f"{LINE}\n{LINE} --gpu"], ["line 2", "gpu"]),
         (["none.sh"], ["none.sh", "No such file"]),
         ([LINE, "--release", "9"], ["release='9'", "1.3"]),
-        ([LINE, "--json", "x.json"], ["json", "--run"]),
         ([f"{LINE}\n{LINE}", "--run", "--json", "x.json"], ["json", "single"]),
     ],
 )
