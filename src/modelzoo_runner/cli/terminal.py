@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from modelzoo_runner.errors import visible
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 """The colors of the levels that `markup.LEVELS` has."""
 
+TEXT_WIDTH = 100
+"""Where results wrap their lists."""
+
+_LABEL = re.compile(r" *(?:error|doubt|evidence|remedy|looked at|warning): +")
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 _SPEED = r"[\d.]+(?:x| %) (?P<speed>faster|slower)(?= \()"
 _WORD = r"(?:^|: |(?<=  ))(?P<word>{})(?=$|[ :,])"
@@ -44,33 +48,59 @@ def _print(text: str, stream: TextIO, color: Callable[[Text], None]) -> None:
     from rich.text import Text
 
     console = Console(file=stream, highlight=False, soft_wrap=True)
-    found = Text("\n".join(_fitted(line, console.width) for line in text.split("\n")))
+    found = Text(_fitted(text, console.width))
     color(found)
     console.print(found)
     stream.flush()
 
 
-def _fitted(line: str, width: int) -> str:
-    """The line in lines that end at words, below where its text begins; a row of a table as it is.
+def _fitted(text: str, width: int) -> str:
+    """The text in lines that end at words; a row of a table stays as it is.
 
     >>> print(_fitted("latency    median 1.2 ms per step, max 3 ms", 30))
     latency    median 1.2 ms per
                step, max 3 ms
     """
-    gaps = [*_GAP.finditer(line)]
-    if len(line) <= width or len(gaps) > 1:
+    return "\n".join(_wrapped(line, width) for line in _paragraphs(text.split("\n")))
+
+
+def _paragraphs(lines: Iterable[str]) -> list[str]:
+    """The lines, with those put together again that were one before they were wrapped."""
+    found: list[str] = []
+    length = 0
+    for line in lines:
+        word, *_ = line.split(maxsplit=1) or ("",)
+        is_full = length + 1 + len(word) > TEXT_WIDTH
+        if is_full and word != "-" and _indent(line) == _hanging(found[-1]) > 0:
+            found[-1] = f"{found[-1]} {line.lstrip()}"
+        else:
+            found.append(line)
+        length = len(line)
+    return found
+
+
+def _wrapped(line: str, width: int) -> str:
+    if len(line) <= width or len(_GAP.findall(line)) > 1:
         return line
-    begin = gaps[0].end() if gaps else len(line) - len(line.lstrip())
-    hanging = begin + 2 * line[begin:].startswith("- ")
+    hanging = _hanging(line)
     return textwrap.fill(
         line,
         max(width, hanging + 20),
         subsequent_indent=" " * hanging,
         break_long_words=False,
         break_on_hyphens=False,
-        # What is before the text stays as wide as it is.
-        replace_whitespace=False,
     )
+
+
+def _hanging(line: str) -> int:
+    """Where the text of a line begins: behind its label, and behind the dash of a list."""
+    gap, label = _GAP.search(line), _LABEL.match(line)
+    begin = gap.end() if gap else label.end() if label else _indent(line)
+    return begin + 2 * line[begin:].startswith("- ")
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _with_verdicts(text: Text) -> None:

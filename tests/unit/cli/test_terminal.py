@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 import pytest
+from results_made import benchmark_result
 
 from modelzoo_runner.cli import terminal
 
@@ -83,6 +85,19 @@ def test_a_word_in_a_sentence_is_not_colored(screen: Callable[..., str]) -> None
 
 def test_rows_of_a_table_stay_whole(screen: Callable[..., str]) -> None:
     assert screen(page(TABLE)) == TABLE + "\n"
+
+
+def test_what_was_wrapped_for_a_wider_page_is_wrapped_anew(screen: Callable[..., str]) -> None:
+    cause = " ".join(f"word{number}" for number in range(40))
+    result = benchmark_result((0.1, 0.2), warnings=(cause, "another"))
+    lines = screen(page(str(result))).splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("warnings"))
+    wrapped = [line for line in lines[begin:-1] if "another" not in line]
+    assert all(50 < len(line) <= 60 for line in wrapped[:-1])
+    assert all(line.startswith(" " * 13 + "word") for line in wrapped[1:])
+    assert lines[-1] == "           - another"
+    error = textwrap.fill(f"error: {cause}", 100, subsequent_indent=" " * 7)
+    assert all(len(line) > 40 for line in screen(page(error)).splitlines()[:-1])
 
 
 def test_an_error_is_one_paragraph(screen: Callable[..., str]) -> None:
