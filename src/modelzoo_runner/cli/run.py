@@ -63,26 +63,19 @@ def max_rate(
     *,
     latency_p99: float,
     offline: bool = False,
-    json: options.Json = None,
-    csv: options.Json = None,
-    html: options.Json = None,
+    to: output.Page = output.PLAIN,
     **given: Any,
 ) -> None:
     """Find how many queries a second a model serves in time.
 
     Args:
         offline: never touch the network.
-        json: save the result, with every query, to this file; - for standard output.
-        csv: save a row for each rate to this file; - for standard output.
-        html: save the table as a page to this file; - for standard output.
     """
     output.run(
         lambda progress: modelzoo_runner.max_rate(
             model, latency_p99=latency_p99, offline=offline, progress=progress, **given
         ),
-        json,
-        csv=csv,
-        html=html,
+        to,
     )
 
 
