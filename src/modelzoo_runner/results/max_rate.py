@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results import saved, stats
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.parts import Observed
@@ -204,7 +205,8 @@ class MaxRateResult(Exportable):
     def __str__(self) -> str:
         from modelzoo_runner.results import table
 
-        return "\n".join((self._title(), *table.columns([HEADER, *self._cells()]), *self._notes()))
+        rows = table.columns([HEADER, *self._cells()])
+        return visible("\n".join((self._title(), *rows, *self._notes())))
 
     def _repr_html_(self) -> str:
         from modelzoo_runner.results import markup
