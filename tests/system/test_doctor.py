@@ -17,7 +17,6 @@ import pytest
 from modelzoo_runner import Diagnosis, Preset, accuracy, convert_imagenet, doctor, models
 from modelzoo_runner.data.records import read_records, writing
 from modelzoo_runner.errors import DataError
-from modelzoo_runner.results import diagnosis
 
 HERE: dict[str, Any] = {"num_inter_threads": 1}
 FULL, SMALL = "mobilenet_v1_1.0_224_frozen.pb", "mobilenet_v1_0.25_224_frozen.pb"
@@ -261,5 +260,5 @@ def test_before_a_run(samples: Path, shards: Path, tmp_path: Path) -> None:
 
 def test_in_a_child_and_back_from_a_file(samples: Path, shards: Path, tmp_path: Path) -> None:
     found = classify(samples, shards, SMALL, isolation="child", label_offset=-1, images=40)
-    assert diagnosis.load(found.save(tmp_path / "found.json")) == found
+    assert Diagnosis.load(found.save(tmp_path / "found.json")) == found
     assert "label_offset=0" in found._repr_html_()

@@ -18,6 +18,7 @@ from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.load import load
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
+from modelzoo_runner.results.shown import columns
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Entry, Trend
 
@@ -114,7 +115,7 @@ class History(Exportable):
 
     def table(self, model: str | None = None) -> str:
         """A line of text for each result."""
-        return "\n".join(table.columns([HEADER, *self._lines(model)]))
+        return "\n".join(columns([HEADER, *self._lines(model)]))
 
     def _lines(self, model: str | None = None) -> Iterator[tuple[str, ...]]:
         for each in self.entries(model):

@@ -7,7 +7,6 @@ import time
 
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.execution import host, opening
-from modelzoo_runner.results import diagnosis
 from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import Plan
@@ -31,7 +30,7 @@ def run(plan: Plan) -> Diagnosis:
     from modelzoo_runner.execution import launch, listen, protocol
 
     with launch.started(plan, protocol.DIAGNOSE) as child:
-        return diagnosis.from_dict(listen.last_message(child)["diagnosis"])
+        return Diagnosis.from_dict(listen.last_message(child)["diagnosis"])
 
 
 def here(plan: Plan) -> Diagnosis:

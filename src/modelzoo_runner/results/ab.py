@@ -8,21 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelzoo_runner.errors import ResultError, visible
-from modelzoo_runner.results import difference, ratio, saved, stats
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results import difference, ratio, stats
+from modelzoo_runner.results.export import Drawn, Saved
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.ratio import Ratio, Verdict
-from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.results.stats import Interval
-from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
-KIND = "ab"
+if TYPE_CHECKING:
+    from modelzoo_runner.results.shown import Shown
 
 Stopped = Literal["decided", "narrow", "rounds", "time", "interrupted"]
 
@@ -70,12 +68,14 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ABResult(Exportable):
+class ABResult(Drawn, Saved):
     """Two or more sides, measured in turns; the first is the reference of all comparisons.
 
     `looks` is how often at most the intervals were looked at, on which their width depends, and
     `stopped` why the measuring ended. `str()` is text, `plot()` draws the rounds.
     """
+
+    KIND = "ab"
 
     sides: tuple[Side, ...]
     rounds: tuple[Round, ...]
@@ -179,63 +179,20 @@ class ABResult(Exportable):
             },
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
-        summary = {"derived": True, **self.summary()}
-        return {"schema": SCHEMA, "kind": KIND, "summary": summary, **codec.to_dict(self)}
-
-    @staticmethod
-    def load(path: str | Path) -> ABResult:
-        """The result saved at `path`.
-
-        Raises:
-            ResultError: the file can't be read or isn't the result of an A/B test.
-        """
-        return saved.read(path, from_dict)
-
     def __repr__(self) -> str:
         names = " against ".join(each.name for each in self.sides)
         return visible(f"<ABResult: {names}, {len(self.rounds)} rounds, {self.verdict}>")
 
-    def __str__(self) -> str:
+    def shown(self) -> Shown:
         from modelzoo_runner.results import ab_report
 
-        return ab_report.text(self)
+        return ab_report.shown(self)
 
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of each round's ratio, for each comparison; on `axis` if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.rounds(self, axis)
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import ab_report
-
-        return ab_report.html(self)
-
-
-def from_dict(record: Mapping[str, Any]) -> ABResult:
-    """The result that `ABResult.to_dict` recorded.
-
-    Raises:
-        ResultError: an unknown schema version, not the result of an A/B test, or a `summary` that
-            doesn't belong to its rounds.
-    """
-    result = saved.decoded(record, KIND, ABResult, "the result of an A/B test")
-    _check(result)
-    saved.check_summary(record.get("summary"), result.summary)
-    return result
-
-
-def _check(result: ABResult) -> None:
-    count = len(result.sides)
-    if count < 2 or not result.rounds:
-        raise ResultError("sides, rounds: should be at least two sides and one round")
-    for number, each in enumerate(result.rounds):
-        turns = [turn.step_seconds for turn in each.turns]
-        if not turns or any(len(steps) != count or not all(steps) for steps in turns):
-            raise ResultError(f"rounds[{number}].turns: should hold steps of {count} sides")
+    def _check(self) -> None:
+        count = len(self.sides)
+        if count < 2 or not self.rounds:
+            raise ResultError("sides, rounds: should be at least two sides and one round")
+        for number, each in enumerate(self.rounds):
+            turns = [turn.step_seconds for turn in each.turns]
+            if not turns or any(len(steps) != count or not all(steps) for steps in turns):
+                raise ResultError(f"rounds[{number}].turns: should hold steps of {count} sides")

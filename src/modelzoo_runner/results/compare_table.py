@@ -1,15 +1,52 @@
-"""Comparisons as text and HTML."""
+"""What comparisons are shown as."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup, ratio, table
+from modelzoo_runner.results import ratio
 from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
+from modelzoo_runner.results.shown import Shown, seconds
 
-HEADER = ("", "reference", "changed")
-SWEEP_HEADER = ("run", "reference", "changed", "changed is")
+
+def of_results(comparison: Comparison) -> Shown:
+    """The verdict, the figures of both with their units, what stands against it, what differs."""
+    both = (comparison.reference, comparison.changed)
+    rows = {
+        "throughput": [_throughput(each) for each in both],
+        "median": [f"{seconds(each.p50_seconds)} per step" for each in both],
+        "processes": [str(each.processes) for each in both],
+    }
+    if any(each.verdict for each in both):
+        rows["verdict"] = [each.verdict or "not counted" for each in both]
+    return Shown(
+        title=headline(comparison),
+        verdict=comparison.verdict,
+        header=("", "reference", "changed"),
+        rows=[(name, *values) for name, values in rows.items()],
+        notes=notes(comparison),
+    )
+
+
+def of_sweeps(sweep: SweepComparison) -> Shown:
+    """A row for each comparison; each obstacle, difference and missing run once."""
+    rows = []
+    for each in sweep.comparisons:
+        before, after = each.reference, each.changed
+        rows.append(
+            (
+                before.name if before.name == after.name else f"{before.name} -> {after.name}",
+                _throughput(before),
+                _throughput(after),
+                headline(each).partition(": ")[2],
+            )
+        )
+    found = dict.fromkeys(note for each in sweep.comparisons for note in notes(each))
+    return Shown(
+        header=("run", "reference", "changed", "changed is"),
+        rows=rows,
+        notes=[*found, *(f"missing: {each}" for each in sweep.missing)],
+    )
 
 
 def headline(comparison: Comparison) -> str:
@@ -20,17 +57,6 @@ def headline(comparison: Comparison) -> str:
     if not comparison.obstacles:
         return f"{what}: {speed}"
     return f"{what}: inconclusive ({ratio.in_words(comparison.ratio)}, as measured)"
-
-
-def figures(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Both results' figures, with their units."""
-    both = (comparison.reference, comparison.changed)
-    rows = [("throughput", *(_throughput(each) for each in both))]
-    rows.append(("median", *(f"{table.seconds(each.p50_seconds)} per step" for each in both)))
-    rows.append(("processes", *(str(each.processes) for each in both)))
-    if any(each.verdict for each in both):
-        rows.append(("verdict", *(each.verdict or "not counted" for each in both)))
-    return [(name, before, after) for name, before, after in rows]
 
 
 def _throughput(each: Figures) -> str:
@@ -59,49 +85,3 @@ def notes(comparison: Comparison) -> list[str]:
 def differences(found: Any) -> list[str]:
     """What differs, a line each: the reference's value, then the changed one's."""
     return [f"differs: {name}: {a!r} -> {b!r}" for name, (a, b) in found.items()]
-
-
-def text(comparison: Comparison) -> str:
-    """The verdict, the figures of both, what stands against it, and what differs."""
-    lines = table.columns([HEADER, *figures(comparison)])
-    return visible("\n".join((headline(comparison), *lines, *notes(comparison))))
-
-
-def html(comparison: Comparison) -> str:
-    """The same as HTML."""
-    return markup.card(
-        markup.title(headline(comparison), comparison.verdict),
-        markup.table(HEADER, figures(comparison)),
-        markup.notes(notes(comparison)),
-    )
-
-
-def sweep_row(comparison: Comparison) -> tuple[str, str, str, str]:
-    """The cells of one comparison, as `SWEEP_HEADER` names them."""
-    before, after = comparison.reference.name, comparison.changed.name
-    return (
-        before if before == after else f"{before} -> {after}",
-        _throughput(comparison.reference),
-        _throughput(comparison.changed),
-        headline(comparison).partition(": ")[2],
-    )
-
-
-def sweep_text(sweep: SweepComparison) -> str:
-    """A line for each comparison, then each obstacle and each missing run."""
-    lines = table.columns([SWEEP_HEADER, *map(sweep_row, sweep.comparisons)])
-    return visible("\n".join((*lines, *sweep_notes(sweep))))
-
-
-def sweep_notes(sweep: SweepComparison) -> list[str]:
-    """What stands against a verdict, what differs in all rows, and what is missing; once each."""
-    found = [note for row in sweep.comparisons for note in notes(row)]
-    return [*dict.fromkeys(found), *(f"missing: {each}" for each in sweep.missing)]
-
-
-def sweep_html(sweep: SweepComparison) -> str:
-    """The same as HTML."""
-    return markup.card(
-        markup.table(SWEEP_HEADER, list(map(sweep_row, sweep.comparisons))),
-        markup.notes(sweep_notes(sweep)),
-    )

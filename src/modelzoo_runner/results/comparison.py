@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.export import Drawn, Listed
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.results.ratio import Ratio, Verdict
 from modelzoo_runner.values import codec
+
+if TYPE_CHECKING:
+    from modelzoo_runner.results.shown import Shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Exportable):
+class Comparison(Drawn):
     """`changed` against `reference`.
 
     `speed` is the ratio of their throughputs, above 1 where `changed` is faster, with the interval
@@ -55,25 +58,10 @@ class Comparison(Exportable):
         """Of `changed`: faster, slower, same or inconclusive."""
         return "inconclusive" if self.obstacles else self.speed.verdict
 
-    def __str__(self) -> str:
+    def shown(self) -> Shown:
         from modelzoo_runner.results import compare_table
 
-        return compare_table.text(self)
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import compare_table
-
-        return compare_table.html(self)
-
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of both throughputs, with intervals; on `axis` if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.comparison(self, axis)
+        return compare_table.of_results(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain dicts, lists and scalars, with the derived verdict and ratio."""
@@ -82,7 +70,7 @@ class Comparison(Exportable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepComparison(Exportable, Sequence[Comparison]):
+class SweepComparison(Drawn, Listed[Comparison]):
     """Two sweeps, row by row: a `Comparison` for each run that both have a result of.
 
     `missing` names the runs that only one of them has a result of.
@@ -91,35 +79,13 @@ class SweepComparison(Exportable, Sequence[Comparison]):
     comparisons: tuple[Comparison, ...]
     missing: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.comparisons)
+    def _items(self) -> tuple[Comparison, ...]:
+        return self.comparisons
 
-    @overload
-    def __getitem__(self, index: int) -> Comparison: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Comparison, ...]: ...
-    def __getitem__(self, index: int | slice) -> Comparison | tuple[Comparison, ...]:
-        return self.comparisons[index]
-
-    def __str__(self) -> str:
+    def shown(self) -> Shown:
         from modelzoo_runner.results import compare_table
 
-        return compare_table.sweep_text(self)
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import compare_table
-
-        return compare_table.sweep_html(self)
-
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of the ratio of each pair; on `axis` if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.comparisons(self, axis)
+        return compare_table.of_sweeps(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparisons as plain dicts, lists and scalars."""

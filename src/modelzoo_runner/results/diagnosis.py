@@ -5,15 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup, saved, table
-from modelzoo_runner.results.export import Exportable
-from modelzoo_runner.values import codec
+from modelzoo_runner.results import markup
+from modelzoo_runner.results.export import Saved
+from modelzoo_runner.results.shown import columns, seconds
 
-KIND = "diagnosis"
 WIDTH = 100
 
 Level = Literal["error", "doubt"]
@@ -49,11 +47,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Diagnosis(Exportable):
+class Diagnosis(Saved):
     """What a look at a few images found. `str()` of it is a page to read.
 
     `checks` say what was looked at, `seconds` how long it took.
     """
+
+    KIND = "diagnosis"
 
     model: str
     precision: str
@@ -84,7 +84,7 @@ class Diagnosis(Exportable):
                 _wrapped("  remedy:   ", each.remedy),
             ]
         if self.candidates:
-            lines += ["", *table.columns([self._header(), *self._rows()])]
+            lines += ["", *columns([self._header(), *self._rows()])]
         lines += ["", *(_wrapped("looked at: ", each) for each in self.checks)]
         lines += [_wrapped("warning: ", each) for each in self.warnings]
         return visible("\n".join(lines))
@@ -106,10 +106,6 @@ class Diagnosis(Exportable):
             markup.notes((*self.checks, *self.warnings)),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as plain dicts, lists and scalars."""
-        return {"schema": saved.SCHEMA, "kind": KIND, **codec.to_dict(self)}
-
     def rows(self) -> list[dict[str, Any]]:
         """A row for each candidate, with a column for each score."""
         return [
@@ -120,7 +116,7 @@ class Diagnosis(Exportable):
     def _title(self) -> str:
         return (
             f"{self.model} {self.precision} on {self.images} images of {self.data_location}, "
-            f"{table.seconds(self.seconds)}"
+            f"{seconds(self.seconds)}"
         )
 
     def _verdict(self) -> str:
@@ -139,24 +135,6 @@ class Diagnosis(Exportable):
             said = each.name + (" (asked)" if each.is_asked else "")
             scores = (f"{each.scores[name]:.3f}" if name in each.scores else "" for name in names)
             yield (said, *scores, str(each.images))
-
-
-def from_dict(record: Mapping[str, Any]) -> Diagnosis:
-    """The diagnosis that `Diagnosis.to_dict` recorded.
-
-    Raises:
-        ResultError: an unknown schema version, or something else.
-    """
-    return saved.decoded(record, KIND, Diagnosis, "a diagnosis")
-
-
-def load(path: str | Path) -> Diagnosis:
-    """The diagnosis that `save` wrote.
-
-    Raises:
-        ResultError: the file can't be read or is something else.
-    """
-    return saved.read(path, from_dict)
 
 
 def _wrapped(begin: str, text: str) -> str:

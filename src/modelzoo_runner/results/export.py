@@ -1,18 +1,37 @@
-"""What all results can be written as: JSON, CSV, a pandas DataFrame."""
+"""What results have in common: how they are shown, drawn, written, and read again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
+from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import saved
+from modelzoo_runner.values import codec
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.frames import Row
+    from modelzoo_runner.results.shown import Shown
+
+Item = TypeVar("Item")
 
 
 class Exportable:
-    """The base of results, sweeps, comparisons and A/B tests."""
+    """The base of results, sweeps, comparisons and A/B tests.
+
+    `str()` is text; a notebook shows HTML.
+    """
+
+    def shown(self) -> Shown:
+        """What text and HTML are made from."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.shown().text()
+
+    def _repr_html_(self) -> str:
+        return self.shown().html()
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain dicts, lists and scalars."""
@@ -61,3 +80,83 @@ class Exportable:
             ResultError: the path can't be written; says why.
         """
         return saved.write_text(self.json_text(), path)
+
+
+class Drawn(Exportable):
+    """A result of which there is a picture."""
+
+    def plot(self, axis: Any = None) -> Any:
+        """A matplotlib figure, on `axis` if it is given.
+
+        Of a benchmark its steps over time, with warm-up and disturbances marked, beside their
+        distribution; of an accuracy run each category's AP, or a classifier's scores with their
+        intervals; of a comparison both throughputs with intervals, of two sweeps the ratio of each
+        pair; of an A/B test each round's ratio; of `max_rate()` p99 against the rate.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+        """
+        from modelzoo_runner.results import plots
+
+        return plots.draw(self, axis)
+
+
+class Saved(Exportable):
+    """A result that is read again as what it was. `KIND` is what its file says it is."""
+
+    KIND: ClassVar[str]
+
+    def summary(self) -> dict[str, Any]:
+        """What follows from the rest, for tools that read the JSON; nothing by default."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
+        summary = self.summary()
+        derived = {"summary": {"derived": True, **summary}} if summary else {}
+        return {"schema": saved.SCHEMA, "kind": self.KIND, **derived, **codec.to_dict(self)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """The result that `to_dict` recorded, now or by an earlier version.
+
+        Raises:
+            ResultError: an unknown schema version, a record of something else, values that can't
+                be, or a `summary` that doesn't belong to the rest.
+        """
+        record = saved.current(record)
+        if record.get("kind") != cls.KIND:
+            raise ResultError(f"kind={record.get('kind')!r}: should be {cls.KIND}")
+        result = saved.body(record, cls)
+        result._check()
+        saved.check_summary(record.get("summary"), result.summary)
+        return result
+
+    def _check(self) -> None:
+        """Raises a ResultError where values don't belong together."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The result saved at `path`.
+
+        Raises:
+            ResultError: the file can't be read or is something else.
+        """
+        return saved.read(path, cls.from_dict)
+
+
+class Listed(Sequence[Item]):
+    """A sequence of what `_items` gives."""
+
+    def _items(self) -> tuple[Item, ...]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        return self._items()[index]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import ab, diagnosis, max_rate, result, runtimes, saved, sweep
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results import result, saved
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.diagnosis import Diagnosis
+from modelzoo_runner.results.export import Exportable, Saved
+from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.runtimes import RuntimesResult
+from modelzoo_runner.results.sweep import SweepResult
 
 T = TypeVar("T", bound=Exportable)
 
-KINDS: Mapping[str, Callable[[Mapping[str, Any]], Exportable]] = {
-    sweep.KIND: sweep.from_dict,
-    ab.KIND: ab.from_dict,
-    runtimes.KIND: runtimes.from_dict,
-    max_rate.KIND: max_rate.from_dict,
-    diagnosis.KIND: diagnosis.from_dict,
+KINDS: Mapping[str, type[Saved]] = {
+    each.KIND: each for each in (SweepResult, ABResult, RuntimesResult, MaxRateResult, Diagnosis)
 }
-"""What reads a file, by its `kind`; all others are results of one run."""
+"""The class of a file, by its `kind`; all others are results of one run."""
 
 
 @overload
@@ -54,7 +55,8 @@ def load(path: str | Path, kind: type[Exportable] = Result) -> Exportable:
 
 def of_record(record: Mapping[str, Any]) -> Exportable:
     """The value of a record as JSON has it."""
-    return KINDS.get(str(record.get("kind")), result.from_dict)(record)
+    kind = KINDS.get(str(record.get("kind")))
+    return result.from_dict(record) if kind is None else kind.from_dict(record)
 
 
 def _article(name: str) -> str:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import saved, stats
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results import stats
+from modelzoo_runner.results.export import Drawn, Saved
 from modelzoo_runner.results.parts import Observed
-from modelzoo_runner.results.saved import SCHEMA
-from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
-KIND = "max_rate"
+if TYPE_CHECKING:
+    from modelzoo_runner.results.shown import Shown
 
 SHARE = 0.99
 """Of the queries, that have to be in time."""
@@ -59,13 +57,15 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class MaxRateResult(Exportable):
+class MaxRateResult(Drawn, Saved):
     """The highest rate at which 99 % of the queries are done within `latency_p99` seconds.
 
     A measurement, one of `trials`, keeps the limit if it shows so with 99 % confidence (see
     `stats.late_allowed`), and a rate if most of its measurements do: one that was disturbed doesn't
     decide. `str()` is a table of the rates, `plot()` draws p99 against them.
     """
+
+    KIND = "max_rate"
 
     plan: Plan
     observed: Observed
@@ -175,54 +175,28 @@ class MaxRateResult(Exportable):
             "capacity_queries_per_second": self.capacity,
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
-        summary = {"derived": True, **self.summary()}
-        return {"schema": SCHEMA, "kind": KIND, "summary": summary, **codec.to_dict(self)}
-
-    @staticmethod
-    def load(path: str | Path) -> MaxRateResult:
-        """The result saved at `path`.
-
-        Raises:
-            ResultError: the file can't be read or isn't the result of max_rate().
-        """
-        return saved.read(path, from_dict)
-
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of p99 against the rate, with the limit; on `axis` if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.rates(self, axis)
-
     def __repr__(self) -> str:
-        return f"<MaxRateResult: {self.plan.model}, {self._answer()}>"
+        return visible(f"<MaxRateResult: {self.plan.model}, {self._answer()}>")
 
-    def __str__(self) -> str:
-        from modelzoo_runner.results import table
+    def shown(self) -> Shown:
+        from modelzoo_runner.results.shown import Shown, warnings
 
-        rows = table.columns([HEADER, *self._cells()])
-        return visible("\n".join((self._title(), *rows, *self._notes())))
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import markup
-
-        return markup.card(
-            markup.title(self._title()),
-            markup.table(HEADER, self._cells()),
-            markup.notes(self._notes()),
+        plan = self.plan
+        return Shown(
+            title=f"{plan.model} {plan.precision}, batch {plan.batch_size}: {self._answer()}",
+            header=HEADER,
+            rows=self._cells(),
+            notes=[
+                f"{len(self.trials)} measurements in {self.seconds:.0f} s; ended: "
+                f"{ENDED[self.stopped]}",
+                f"{self.late_allowed} late of {len(self.trials[0].step_seconds)} show with 99 % "
+                "confidence that 99 % are in time; most measurements of a rate decide",
+                *warnings(self.warnings),
+            ],
         )
 
-    def _title(self) -> str:
-        plan = self.plan
-        return f"{plan.model} {plan.precision}, batch {plan.batch_size}: {self._answer()}"
-
     def _answer(self) -> str:
-        from modelzoo_runner.results.table import seconds
+        from modelzoo_runner.results.shown import seconds
 
         limit = f"99 % of the queries within {seconds(self.latency_p99)}"
         low, high = self.bracket
@@ -231,7 +205,7 @@ class MaxRateResult(Exportable):
         return f"less than {high:.4g} queries/s with {limit}" if high else f"never {limit}"
 
     def _cells(self) -> list[tuple[str, ...]]:
-        from modelzoo_runner.results.table import seconds
+        from modelzoo_runner.results.shown import seconds
 
         def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
             rate, p99 = row["rate_queries_per_second"], row["latency_p99_seconds"]
@@ -246,24 +220,3 @@ class MaxRateResult(Exportable):
             )
 
         return [cells(row) for row in self.rows()]
-
-    def _notes(self) -> list[str]:
-        return [
-            f"{len(self.trials)} measurements in {self.seconds:.0f} s; ended: "
-            f"{ENDED[self.stopped]}",
-            f"{self.late_allowed} late of {len(self.trials[0].step_seconds)} show with 99 % "
-            "confidence that 99 % are in time; most measurements of a rate decide",
-            *(f"warning: {each}" for each in self.warnings),
-        ]
-
-
-def from_dict(record: Mapping[str, Any]) -> MaxRateResult:
-    """The result that `MaxRateResult.to_dict` recorded.
-
-    Raises:
-        ResultError: an unknown schema version, not the result of max_rate(), or a `summary` that
-            doesn't belong to its trials.
-    """
-    result = saved.decoded(record, KIND, MaxRateResult, "the result of max_rate()")
-    saved.check_summary(record.get("summary"), result.summary)
-    return result

@@ -16,6 +16,7 @@ from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
 from modelzoo_runner.results import frames, ratio
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
+from modelzoo_runner.results.export import Drawn
 from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import AccuracyResult, Result
 from modelzoo_runner.results.stats import percentile
@@ -66,6 +67,24 @@ def svg(drawn: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "modelzoo_runner", "svg.fonttype": "none"}):
         drawn.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def draw(value: Drawn, axis: Axes | None = None) -> Figure:
+    """The picture of a result: see `Drawn.plot`."""
+    match value:
+        case AccuracyResult():
+            return scores(value, axis)
+        case Result():
+            return steps(value, axis)
+        case Comparison():
+            return comparison(value, axis)
+        case SweepComparison():
+            return comparisons(value, axis)
+        case ABResult():
+            return rounds(value, axis)
+        case MaxRateResult():
+            return rates(value, axis)
+    raise TypeError(f"{type(value).__name__} has no picture")
 
 
 def steps(result: Result, axis: Axes | None = None) -> Figure:

@@ -13,20 +13,18 @@ from typing import Any, Literal
 from modelzoo_runner.errors import ResultError, visible
 from modelzoo_runner.results import gates, saved, stats
 from modelzoo_runner.results import instances as several
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.export import Drawn, Saved
 from modelzoo_runner.results.gates import Gate
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
 from modelzoo_runner.results.parts import DatasetInfo, Observed, PartRecord
-from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.results.stats import Interval, Summary
-from modelzoo_runner.values import codec
 from modelzoo_runner.values.plan import Plan
 
 PERCENTILES = ("mean", "p50", "p90", "p99", "max")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Result(Exportable):
+class Result(Drawn, Saved):
     """What every kind of result has.
 
     `step_seconds` and `data_seconds` are, step by step, the time in the step function and the time
@@ -73,19 +71,6 @@ class Result(Exportable):
         """The durations of the wait for a batch in seconds."""
         return stats.summarize(self.data_seconds)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts, lists and scalars; `from_dict` reads it.
-
-        `summary` is derived from the rest, for tools that read the JSON.
-        """
-        kind = {cls: name for name, cls in _KINDS.items()}[type(self)]
-        return {
-            "schema": SCHEMA,
-            "kind": kind,
-            "summary": {"derived": True, **self.summary()},
-            **codec.to_dict(self),
-        }
-
     def summary(self) -> dict[str, Any]:
         """Throughput (examples/s), latency (seconds per step) and verdict, by names with units."""
         latency = self.latency
@@ -98,17 +83,6 @@ class Result(Exportable):
             },
             "verdict": self.verdict,
         }
-
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of the steps over time, with warm-up and disturbances marked, beside
-        their distribution; only the steps, on `axis`, if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.steps(self, axis)
 
     def __repr__(self) -> str:
         plan = self.plan
@@ -142,6 +116,8 @@ class BenchmarkResult(Result):
     `wait_seconds` how long it then waited in the queue until its step began. `latency` is the sum
     of the wait and the step, so that a slow step counts for all who wait meanwhile.
     """
+
+    KIND = "benchmark"
 
     arrival_seconds: tuple[float, ...] = ()
     wait_seconds: tuple[float, ...] = ()
@@ -261,6 +237,8 @@ class AccuracyResult(Result):
     of their steps, and its `plan` and `observed` are those of the first part.
     """
 
+    KIND = "accuracy"
+
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
@@ -290,17 +268,6 @@ class AccuracyResult(Result):
         scores, published = self.legacy_scores or self.scores, self.plan.published
         return {name: scores[name] - published[name] for name in scores if name in published}
 
-    def plot(self, axis: Any = None) -> Any:
-        """A matplotlib figure of each category's AP, or of a classifier's scores with their
-        intervals; on `axis` if it is given.
-
-        Raises:
-            MissingDependency: matplotlib isn't installed.
-        """
-        from modelzoo_runner.results import plots
-
-        return plots.scores(self, axis)
-
     def summary(self) -> dict[str, Any]:
         """As `Result.summary`, with the scores."""
         return {**super().summary(), **{f"score_{k}": v for k, v in self.scores.items()}}
@@ -315,14 +282,14 @@ class PartResult(Result):
     was found and what there was to find, which can be added up exactly.
     """
 
+    KIND = "part"
+
     dataset: DatasetInfo
     state: Mapping[str, Any]
 
 
-_KINDS: dict[str, type[Result]] = {
-    "benchmark": BenchmarkResult,
-    "accuracy": AccuracyResult,
-    "part": PartResult,
+KINDS: Mapping[str, type[Result]] = {
+    each.KIND: each for each in (BenchmarkResult, AccuracyResult, PartResult)
 }
 
 
@@ -333,10 +300,7 @@ def from_dict(record: Mapping[str, Any]) -> Result:
         ResultError: an unknown schema version, not a result at all, or a `summary` that doesn't
             belong to the durations beside it.
     """
-    record = saved.current(record)
-    kind, summary = record.get("kind"), record.get("summary")
-    if kind not in _KINDS:
-        raise ResultError(f"kind={kind!r}: should be one of {', '.join(_KINDS)}")
-    result = saved.body(record, _KINDS[kind])
-    saved.check_summary(summary, result.summary)
-    return result
+    kind = str(saved.current(record).get("kind"))
+    if kind not in KINDS:
+        raise ResultError(f"kind={kind!r}: should be one of {', '.join(KINDS)}")
+    return KINDS[kind].from_dict(record)

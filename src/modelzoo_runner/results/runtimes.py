@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import saved, stats
+from modelzoo_runner.results import stats
 from modelzoo_runner.results.ab import ABResult
-from modelzoo_runner.results.export import Exportable
-from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.results.export import Saved
 from modelzoo_runner.results.stats import Interval
-from modelzoo_runner.values import codec
 
-KIND = "runtimes"
+if TYPE_CHECKING:
+    from modelzoo_runner.results.shown import Shown
 
 HEADER = (
     "runtime", "precision", "throughput", "against the first", "latency p50", "memory", "start",
@@ -57,11 +55,13 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RuntimesResult(Exportable):
+class RuntimesResult(Saved):
     """A model in several runtimes and precisions; `measured` are those that run, in turns.
 
     `str()` is a table, `rows()` and `to_dataframe()` have a row for each way.
     """
+
+    KIND = "runtimes"
 
     model: str
     ways: tuple[Way, ...]
@@ -117,34 +117,21 @@ class RuntimesResult(Exportable):
             "problem": way.problem,
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts, lists and scalars; `from_dict` reads it."""
-        return {"schema": SCHEMA, "kind": KIND, **codec.to_dict(self)}
-
-    @staticmethod
-    def load(path: str | Path) -> RuntimesResult:
-        """The result saved at `path`.
-
-        Raises:
-            ResultError: the file can't be read or isn't the result of runtimes().
-        """
-        return saved.read(path, from_dict)
-
     def __repr__(self) -> str:
         return visible(f"<RuntimesResult: {self.model}, {len(self.ways)} ways>")
 
-    def __str__(self) -> str:
-        from modelzoo_runner.results import table
+    def shown(self) -> Shown:
+        from modelzoo_runner.results.shown import Shown, warnings
 
-        lines = table.columns([HEADER, *(self._cells(way) for way in self.ways)])
-        return visible("\n".join((*lines, *self._notes())))
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import markup
-
-        cells = [self._cells(way) for way in self.ways]
-        return markup.card(
-            markup.title(self.model), markup.table(HEADER, cells), markup.notes(self._notes())
+        problems = ((f"{each.runtime} {each.precision}", each.problem) for each in self.ways)
+        return Shown(
+            headings=[(self.model, None)],
+            header=HEADER,
+            rows=[self._cells(way) for way in self.ways],
+            notes=[
+                *(f"{way}: {problem}" for way, problem in problems if problem),
+                *warnings(self.warnings),
+            ],
         )
 
     def _cells(self, way: Way) -> tuple[str, ...]:
@@ -167,17 +154,3 @@ class RuntimesResult(Exportable):
             "" if way.difference is None else f"{way.difference:.1g}",
             ", ".join(counted if way.counts else scored),
         )
-
-    def _notes(self) -> list[str]:
-        found = [f"{each.runtime} {each.precision}: {each.problem}" for each in self.ways]
-        found = [said for said, each in zip(found, self.ways, strict=True) if each.problem]
-        return [*found, *(f"warning: {each}" for each in self.warnings)]
-
-
-def from_dict(record: Mapping[str, Any]) -> RuntimesResult:
-    """The result that `RuntimesResult.to_dict` recorded.
-
-    Raises:
-        ResultError: an unknown schema version, or not the result of runtimes().
-    """
-    return saved.decoded(record, KIND, RuntimesResult, "the result of runtimes()")

@@ -92,18 +92,6 @@ def current(record: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def decoded(record: Mapping[str, Any], kind: str, cls: type[T], what: str) -> T:
-    """The value of class `cls` in a record of that kind, of this version or an earlier one.
-
-    Raises:
-        ResultError: an unknown schema version, or not `what`.
-    """
-    record = current(record)
-    if record.get("kind") != kind:
-        raise ResultError(f"kind={record.get('kind')!r}: not {what}")
-    return body(record, cls)
-
-
 def body(record: Mapping[str, Any], cls: type[T]) -> T:
     """The value of class `cls` in a record, beside what says which record it is.
 

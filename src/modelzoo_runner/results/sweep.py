@@ -5,21 +5,21 @@ Saved and loaded as one JSON file, printed as one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner import errors
 from modelzoo_runner.errors import ResultError, RunnerError, visible
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results import saved
-from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.results.export import Listed, Saved
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.saved import SCHEMA
 from modelzoo_runner.values import codec
 
-KIND = "sweep"
+if TYPE_CHECKING:
+    from modelzoo_runner.results.shown import Shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,13 @@ Outcome = Result | Failure
 
 
 @dataclass(frozen=True, repr=False)
-class SweepResult(Exportable, Sequence[Outcome]):
+class SweepResult(Saved, Listed[Outcome]):
     """The outcomes of a sweep, as a sequence in the order of the request.
 
     `warnings` are about the sweep; those of a run are in its result. `str()` is one table.
     """
+
+    KIND = "sweep"
 
     outcomes: tuple[Outcome, ...]
     warnings: tuple[str, ...] = ()
@@ -70,31 +72,16 @@ class SweepResult(Exportable, Sequence[Outcome]):
         """The failures alone."""
         return tuple(each for each in self.outcomes if isinstance(each, Failure))
 
-    def __len__(self) -> int:
-        return len(self.outcomes)
-
-    @overload
-    def __getitem__(self, index: int) -> Outcome: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Outcome, ...]: ...
-    def __getitem__(self, index: int | slice) -> Outcome | tuple[Outcome, ...]:
-        return self.outcomes[index]
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return iter(self.outcomes)
+    def _items(self) -> tuple[Outcome, ...]:
+        return self.outcomes
 
     def __repr__(self) -> str:
         return f"<SweepResult: {len(self.results)} results, {len(self.failures)} failures>"
 
-    def __str__(self) -> str:
+    def shown(self) -> Shown:
         from modelzoo_runner.results import table
 
-        return table.sweep_text(self)
-
-    def _repr_html_(self) -> str:
-        from modelzoo_runner.results import table
-
-        return table.sweep_html(self)
+        return table.of_sweep(self)
 
     def plot(
         self,
@@ -124,19 +111,25 @@ class SweepResult(Exportable, Sequence[Outcome]):
         """The outcomes as plain dicts, lists and scalars; `from_dict` reads them."""
         return {
             "schema": SCHEMA,
-            "kind": KIND,
+            "kind": self.KIND,
             "warnings": list(self.warnings),
             "outcomes": [outcome_to_dict(each) for each in self.outcomes],
         }
 
-    @staticmethod
-    def load(path: str | Path) -> SweepResult:
-        """The outcomes saved at `path`.
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> SweepResult:
+        """The outcomes that `to_dict` recorded, now or by an earlier version.
 
         Raises:
-            ResultError: the file can't be read or isn't the results of a sweep.
+            ResultError: an unknown schema version, or not the results of a sweep.
         """
-        return saved.read(path, from_dict)
+        record = saved.current(record)
+        outcomes = record.get("outcomes")
+        if record.get("kind") != cls.KIND:
+            raise ResultError(f"kind={record.get('kind')!r}: should be {cls.KIND}")
+        if not isinstance(outcomes, list) or not all(isinstance(each, dict) for each in outcomes):
+            raise ResultError("outcomes: should be a list of results and failures")
+        return cls(tuple(map(outcome_from_dict, outcomes)), tuple(record.get("warnings", ())))
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
@@ -155,21 +148,3 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     if record.get("kind") != "failure":
         return results.from_dict(record)
     return saved.body(record, Failure)
-
-
-def from_dict(record: Mapping[str, Any]) -> SweepResult:
-    """The outcomes that `SweepResult.to_dict` recorded, now or by an earlier version.
-
-    Raises:
-        ResultError: an unknown schema version, or not the results of a sweep.
-    """
-    record = saved.current(record)
-    if record.get("kind") != KIND:
-        raise ResultError(f"kind={record.get('kind')!r}: not the results of a sweep")
-    outcomes = record.get("outcomes")
-    if not isinstance(outcomes, list) or not all(isinstance(each, dict) for each in outcomes):
-        raise ResultError("outcomes: should be a list of results and failures")
-    return SweepResult(
-        outcomes=tuple(outcome_from_dict(each) for each in outcomes),
-        warnings=tuple(record.get("warnings", ())),
-    )

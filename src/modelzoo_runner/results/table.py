@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup, stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
+from modelzoo_runner.results.shown import Shown, seconds, warnings
 from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
@@ -18,8 +19,6 @@ MAIN_OF_COCO = ("AP", "AP50", "AP75")
 
 NAME_WIDTH = 11
 TEXT_WIDTH = 100
-
-SWEEP_HEADER = ("run", "model", "precision", "batch", "CPUs", "verdict", "result")
 
 
 def rows(result: Result) -> list[tuple[str, list[str]]]:
@@ -87,32 +86,17 @@ def html(result: Result) -> str:
     )
 
 
-def sweep_text(sweep: SweepResult) -> str:
-    """A header, a line for each outcome in aligned columns, and the warnings about the sweep."""
-    lines = columns([SWEEP_HEADER, *(sweep_row(each) for each in sweep)])
-    return visible("\n".join((*lines, *(f"warning: {said}" for said in sweep.warnings))))
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines in aligned columns; the last column isn't padded."""
-    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def sweep_html(sweep: SweepResult) -> str:
-    """The same as HTML."""
-    return markup.card(
-        markup.table(SWEEP_HEADER, [sweep_row(each) for each in sweep]),
-        markup.notes(f"warning: {each}" for each in sweep.warnings),
+def of_sweep(sweep: SweepResult) -> Shown:
+    """A row for each outcome, and the warnings about the sweep."""
+    return Shown(
+        header=("run", "model", "precision", "batch", "CPUs", "verdict", "result"),
+        rows=list(map(sweep_row, sweep)),
+        notes=warnings(sweep.warnings),
     )
 
 
 def sweep_row(outcome: Outcome) -> tuple[str, ...]:
-    """The cells of one outcome, as `SWEEP_HEADER` names them."""
+    """The cells of one outcome, as `of_sweep` names them."""
     if isinstance(outcome, Failure):
         asked = outcome.asked
         given = (str(asked.get(each, "")) for each in ("verb", "model", "precision", "batch_size"))
@@ -151,23 +135,6 @@ def _figures(result: Result) -> str:
 def _unit(result: Result) -> str:
     rate = result.plan.rate
     return "per step" if rate is None else f"per query at {rate:.4g}/s"
-
-
-def seconds(value: float) -> str:
-    """A duration with three digits, in the unit that suits it.
-
-    >>> seconds(0.01234), seconds(2.5), seconds(0.0000042)
-    ('12.3 ms', '2.50 s', '4.20 µs')
-    """
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= size:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e-9)} ns"
-
-
-def _three_digits(value: float) -> str:
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{decimals}f}"
 
 
 def _input(result: Result) -> str:

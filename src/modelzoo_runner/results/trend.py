@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import table
 from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.shown import columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Trend:
             said = f"changed: {changed[number].ratio:.3f}x" if number in changed else ""
             speed = f"{each.throughput:.4g} examples/s"
             rows.append((each.started, each.label, speed, each.verdict or "", said))
-        return "\n".join((visible(self.series), *table.columns(rows)))
+        return "\n".join((visible(self.series), *columns(rows)))
 
 
 def series_of(result: Result) -> str:

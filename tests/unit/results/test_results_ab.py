@@ -78,7 +78,7 @@ def test_saved_and_loaded_with_a_summary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": "benchmark"}, "not the result of an A/B test"),
+        ({"kind": "benchmark"}, "should be ab"),
         ({"schema": 9}, "schema=9"),
         ({"rounds": []}, "at least two sides and one round"),
         ({"rounds": [{"turns": [{"order": [0, 1], "step_seconds": [[0.1], []]}]}]}, r"rounds\[0\]"),

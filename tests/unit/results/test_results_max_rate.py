@@ -15,7 +15,7 @@ from modelzoo_runner import Interrupted, MaxRateResult
 from modelzoo_runner.api import max_rate as api
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.execution import loop
-from modelzoo_runner.results.max_rate import Trial, from_dict
+from modelzoo_runner.results.max_rate import Trial
 from modelzoo_runner.values.context import QUIET
 
 QUERIES = 662
@@ -151,6 +151,6 @@ def test_it_is_read_as_it_was_saved_and_not_if_it_was_edited(
     record = found.to_dict()
     record["summary"]["rate_queries_per_second"] = 99.0
     with pytest.raises(ResultError, match=r"summary\.rate"):
-        from_dict(record)
+        MaxRateResult.from_dict(record)
     with pytest.raises(ResultError, match="max_rate"):
-        from_dict({"schema": 2, "kind": "ab"})
+        MaxRateResult.from_dict({"schema": 2, "kind": "ab"})

@@ -11,7 +11,7 @@ import pytest
 
 from modelzoo_runner import SweepResult, load
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import checks, table
+from modelzoo_runner.results import checks, shown
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result, from_dict
@@ -138,7 +138,7 @@ def test_html_is_escaped() -> None:
     ],
 )
 def test_durations_have_three_digits(value: float, text: str) -> None:
-    assert table.seconds(value) == text
+    assert shown.seconds(value) == text
 
 
 def test_a_file_of_schema_1_has_former_names() -> None:

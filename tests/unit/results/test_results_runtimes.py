@@ -9,7 +9,7 @@ from results_made import ab_result
 
 from modelzoo_runner import load
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results.runtimes import RuntimesResult, Way, from_dict
+from modelzoo_runner.results.runtimes import RuntimesResult, Way
 
 OUTPUTS = {"scores": {"largest_difference": 0.01, "largest_value": 0.5}}
 
@@ -61,7 +61,7 @@ def test_it_is_read_as_it_was_saved(found: RuntimesResult, tmp_path: Path) -> No
 
 def test_another_kind_is_refused() -> None:
     with pytest.raises(ResultError, match="runtimes"):
-        from_dict({"schema": 2, "kind": "ab"})
+        RuntimesResult.from_dict({"schema": 2, "kind": "ab"})
 
 
 def test_outputs_of_other_shapes_have_no_difference() -> None:

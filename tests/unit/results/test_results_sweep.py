@@ -110,7 +110,7 @@ def saved(tmp_path: Path, **changes: Any) -> Path:
         ),
         (
             {"kind": "benchmark"},
-            "kind='benchmark': not the results of a sweep",
+            "kind='benchmark': should be sweep",
         ),
         ({"outcomes": 3}, "outcomes: should be a list of results and failures"),
         ({"outcomes": [3]}, "outcomes: should be a list of results and failures"),
