@@ -28,6 +28,7 @@ import simplejpeg
 import tensorflow as tf
 
 from modelzoo_runner.data import imagenet
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.pipeline import READY_BATCHES
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import RecordWriter
@@ -156,7 +157,7 @@ def batched(path: Path, recipe: preset.Preprocess, threads: int) -> Callable[[],
     found = imagenet.find(path)
 
     def run() -> Cost:
-        batches = imagenet.batches(found, recipe, batch_size=BATCH, threads=threads)
+        batches = imagenet.batches(found, recipe, ReadOptions(batch_size=BATCH, threads=threads))
         next(batches)  # opening it traces the graph, which is not counted
         time.sleep(1)  # and the batches that are made ahead are not either
         clock = Clock()

@@ -230,20 +230,21 @@ def find(name: str) -> Backend:
     Raises:
         RequestError: there is none, with the near names.
     """
-    module = load_entry(name, BACKENDS, GROUP)
-    if module is None:
-        near = did_you_mean(name, list(BACKENDS), otherwise="Runtimes")
-        raise RequestError(f"runtime={name!r}: there is no such runtime. {near}")
-    return cast(Backend, module)
+    return cast(Backend, find_module("runtime", name, BACKENDS, GROUP))
 
 
-def load_entry(name: str, modules: Mapping[str, str], group: str) -> ModuleType | None:
-    """The module of that name in a table, or else among the entry points of that group."""
+def find_module(argument: str, name: str, modules: Mapping[str, str], group: str) -> ModuleType:
+    """The module of that name in a table, or else among the entry points of that group.
+
+    Raises:
+        RequestError: there is none; names the argument and the near names.
+    """
     if name in modules:
         return importlib.import_module(modules[name])
     for entry in importlib.metadata.entry_points(group=group, name=name):
         return cast(ModuleType, entry.load())
-    return None
+    near = did_you_mean(name, list(modules), otherwise=f"{argument.capitalize()}s")
+    raise RequestError(f"{argument}={name!r}: there is no such {argument}. {near}")
 
 
 def name_for(path: str) -> str:

@@ -44,6 +44,33 @@ class Batch:
         return len(self.inputs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Which examples of a data set are read, and how.
+
+    Attributes:
+        batch_size: examples in a batch.
+        threads: at most so many threads decode.
+        first: leave out so many examples at the beginning; they aren't read.
+        limit: only so many examples.
+        repeat: start again at the end, and never end.
+
+    Raises:
+        RequestError: `first` is negative, or another number isn't a positive integer.
+    """
+
+    batch_size: int = 1
+    threads: int = 1
+    first: int = 0
+    limit: int | None = None
+    repeat: bool = False
+
+    def __post_init__(self) -> None:
+        validate.count("first", self.first, 0)
+        for name in ("batch_size", "threads", "limit"):
+            validate.optional_count(name, getattr(self, name))
+
+
 def synthetic(
     *,
     shape: tuple[int, ...],
@@ -167,17 +194,6 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     start = -memory.ctypes.data % ALIGNMENT
     array: np.ndarray[Any, Any] = memory[start : start + count].view(dtype).reshape(shape)
     return array
-
-
-def check_counts(*, first: int, **positive: int | None) -> None:
-    """Validate the arguments that say how data is read.
-
-    Raises:
-        RequestError: `first` is negative, or another isn't a positive integer.
-    """
-    validate.count("first", first, 0)
-    for name, value in positive.items():
-        validate.optional_count(name, value)
 
 
 def ahead(

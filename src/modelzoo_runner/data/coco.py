@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import records
-from modelzoo_runner.data.batches import Batch, Transform, ahead, check_counts, grouped
+from modelzoo_runner.data.batches import Batch, ReadOptions, Transform, ahead, grouped
 from modelzoo_runner.data.coco_annotations import Annotations, joined, restricted
 from modelzoo_runner.data.coco_find import CocoSource, find
 from modelzoo_runner.data.coco_records import Collected, read_image
@@ -39,6 +39,8 @@ __all__ = [
     "joined",
     "restricted",
 ]
+
+EVERYTHING = ReadOptions()
 
 HELD = 8
 """How many batches' worth of images may wait for others of their size."""
@@ -118,12 +120,8 @@ def with_sizes(truth: Annotations, sizes: Mapping[Id, tuple[int, int]]) -> Annot
 
 def batches(
     source: CocoSource,
+    options: ReadOptions = EVERYTHING,
     *,
-    batch_size: int = 1,
-    first: int = 0,
-    limit: int | None = None,
-    threads: int = 1,
-    repeat: bool = False,
     transform: Transform | None = None,
     truth: Collected | None = None,
     decoded: bool = True,
@@ -137,52 +135,28 @@ def batches(
 
     Args:
         source: what `find` found.
-        batch_size: from 1.
-        first: leave out so many images at the beginning; they are passed over, not read.
-        limit: only so many images of the source.
-        threads: for decoding.
-        repeat: start again at the end, and never end.
+        options: which images; by default all, one by one.
         transform: from one image, uint8 [1, height, width, 3], to what the graph takes; for graphs
             whose preprocessing is a graph of its own. Called in the threads.
-        decoded: false gives the encoded images, bytes [n], of any sizes together.
         truth: collect the ground truth of the records in it, for sources that are read once only.
+        decoded: false gives the encoded images, bytes [n], of any sizes together.
 
     Raises:
-        RequestError: `batch_size`, `limit` or `threads` isn't positive.
         DataError: at the image that can't be read or decoded, or hasn't its annotation's size.
     """
-    check_counts(batch_size=batch_size, threads=threads, first=first, limit=limit)
-    make = partial(decode, transform=transform) if decoded else keep_encoded
-    return _batches(source, batch_size, first, limit, threads, repeat, make, truth)
-
-
-def _batches(
-    source: CocoSource,
-    batch_size: int,
-    first: int,
-    limit: int | None,
-    threads: int,
-    repeat: bool,
-    make: Callable[[Encoded], Decoded],
-    truth: Collected | None,
-) -> Generator[Batch]:
-    rounds = itertools.repeat(None) if repeat else (None,)
+    rounds = itertools.repeat(None) if options.repeat else (None,)
     encoded = itertools.chain.from_iterable(
-        itertools.islice(_encoded(source, first, truth), limit) for _ in rounds
+        itertools.islice(_encoded(source, options.first, truth), options.limit) for _ in rounds
     )
-    decoded = ahead(
-        make,
+    images = ahead(
+        partial(decode, transform=transform) if decoded else keep_encoded,
         encoded,
-        threads=threads,
-        window=batch_size + threads,
+        threads=options.threads,
+        window=options.batch_size + options.threads,
     )
-    with contextlib.closing(decoded):
-        for group in grouped(
-            decoded,
-            lambda image: image.pixels.shape,
-            size=batch_size,
-            held=HELD * batch_size,
-        ):
+    size = options.batch_size
+    with contextlib.closing(images):
+        for group in grouped(images, lambda image: image.pixels.shape, size=size, held=HELD * size):
             ids, sizes, names = zip(*((e.image_id, e.size, e.name) for e in group), strict=True)
             yield Batch(_stacked(group), Images(ids=ids, sizes=sizes), names)
 

@@ -7,7 +7,6 @@ beside either.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from modelzoo_runner.data import match, paths, shards
 from modelzoo_runner.data.coco_annotations import Annotations, read_annotations
 from modelzoo_runner.data.match import is_image
 from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError, did_you_mean
 from modelzoo_runner.values.coco_categories import IDS
 from modelzoo_runner.values.coco_instances import Id
@@ -26,7 +26,6 @@ WANTED = (
     "val-00000-of-00010.tfrecord), the folder that holds one, or a folder of images such as val2017"
 )
 
-_SHARD = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<suffix>\.\w+)?")
 _RECORD_SUFFIXES = (".record", ".tfrecord", ".tfrecords")
 _SPLITS = ("train", "val", "test")
 
@@ -107,7 +106,8 @@ def find(
     if place.is_dir():
         files, image_ids, warnings = _images(place, truth, allow_partial)
     else:
-        files, warnings = _shards(place, allow_partial)
+        found = _records(place, allow_partial)
+        files, warnings = found.files, found.warnings
     return CocoSource(
         kind="images" if place.is_dir() else "records",
         files=files,
@@ -162,54 +162,30 @@ def _the_one(candidates: list[ReadablePath], folder: ReadablePath, what: str) ->
 
 def _record_sets(folder: ReadablePath) -> list[ReadablePath]:
     """One file of each set of records, by name; what is empty is a converter's by-product."""
-    sets: dict[tuple[str, ...], ReadablePath] = {}
+    sets: dict[str, ReadablePath] = {}
     for path in paths.listing(folder):
         if _is_record(path) and path.stat().st_size:
-            sets.setdefault(_set_of(path), path)
+            sets.setdefault(shards.set_name(path), path)
     return list(sets.values())
 
 
 def _is_record(path: ReadablePath) -> bool:
-    is_shard = _SHARD.fullmatch(path.name) is not None
+    is_shard = shards.set_name(path) != path.name
     return (is_shard or path.suffix in _RECORD_SUFFIXES) and path.is_file()
 
 
-def _set_of(path: ReadablePath) -> tuple[str, ...]:
-    """What the shards of one set have in common."""
-    shard = _SHARD.fullmatch(path.name)
-    if shard is None:
-        return (path.name,)
-    return shard["prefix"], shard["total"], shard["suffix"] or ""
-
-
-def _shards(
-    path: ReadablePath, allow_partial: bool
-) -> tuple[tuple[ReadablePath, ...], tuple[str, ...]]:
-    """The files of the set that a record file is of, and what is doubtful about it."""
-    shard = _SHARD.fullmatch(path.name)
-    if shard is None:
-        if not _is_record(path):
-            raise DataError(
-                f"{path}: not the name of a COCO TFRecord. Needed: {WANTED}. A file of annotations "
-                "goes into annotations=, beside the data."
-            )
-        return (path,), ()
-    there = {
-        int(match["number"]): each
-        for each in paths.listing(path.parent)
-        if _set_of(each) == _set_of(path) and (match := _SHARD.fullmatch(each.name))
-    }
-    total = int(shard["total"])
-    missing = [number for number in range(total) if number not in there]
-    if not missing:
-        return tuple(there.values()), ()
-    said = (
-        f"{path.parent}: {len(missing)} of the {total} shards of {shard['prefix']} are missing "
-        f"({shards.ranges(missing)})"
-    )
-    if not allow_partial:
-        raise DataError(f"{said}. Get them, or allow_partial=True to go on without them.")
-    return tuple(there.values()), (said,)
+def _records(path: ReadablePath, allow_partial: bool) -> Shards:
+    """The files of the set that a record file is of."""
+    name = shards.set_name(path)
+    if name != path.name:
+        own = [each for each in paths.listing(path.parent) if shards.set_name(each) == name]
+        return shards.in_order(own, allow_partial=allow_partial)
+    if not _is_record(path):
+        raise DataError(
+            f"{path}: not the name of a COCO TFRecord. Needed: {WANTED}. A file of annotations "
+            "goes into annotations=, beside the data."
+        )
+    return Shards((path,))
 
 
 def _has_images(folder: ReadablePath) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelzoo_runner.data.coco_annotations import Annotations
-from modelzoo_runner.data.examples import Features
+from modelzoo_runner.data.examples import Features, serialized
 from modelzoo_runner.data.images import kind
 from modelzoo_runner.errors import did_you_mean
 from modelzoo_runner.values.coco_categories import NAMES
@@ -204,46 +204,38 @@ def to_record(
         annotations: of this image, as in COCO's JSON.
         names: category id -> name.
     """
-    from tensorflow.train import Example
-
     width, height = image["width"], image["height"]
     boxes = [clipped(each["bbox"], width, height) for each in annotations]
     categories = [each["category_id"] for each in annotations]
-    found_in = "image/object"
-    values: dict[str, dict[str, list[Any]]] = {
-        "bytes_list": {
-            "image/encoded": [encoded],
-            "image/format": [(kind(encoded) or "unknown").lower().encode()],
-            "image/filename": [image["file_name"].encode()],
-            "image/source_id": [str(image["id"]).encode()],
-            "image/key/sha256": [hashlib.sha256(encoded).hexdigest().encode()],
-            f"{found_in}/class/text": [names.get(each, str(each)).encode() for each in categories],
-            f"{found_in}/{EXACT}": [
-                json.dumps({key: each[key] for key in _KEPT}).encode() for each in annotations
-            ],
-        },
-        "int64_list": {
-            "image/height": [height],
-            "image/width": [width],
-            f"{found_in}/class/label": categories,
-            f"{found_in}/is_crowd": [each["iscrowd"] for each in annotations],
-        },
-        "float_list": {
-            f"{found_in}/bbox/xmin": [left / width for left, _, _, _ in boxes],
-            f"{found_in}/bbox/xmax": [right / width for _, _, right, _ in boxes],
-            f"{found_in}/bbox/ymin": [top / height for _, top, _, _ in boxes],
-            f"{found_in}/bbox/ymax": [bottom / height for _, _, _, bottom in boxes],
-            f"{found_in}/area": [each["area"] for each in annotations],
-        },
-    }
-    example = Example()
-    for list_kind, features in values.items():
-        for key, items in features.items():
-            found = getattr(example.features.feature[key], list_kind)
-            # Older evaluations skip an image whose empty lists are left out.
-            found.SetInParent()
-            found.value.extend(items)
-    return bytes(example.SerializeToString(deterministic=True))
+    of = "image/object"
+    return serialized(
+        {
+            "bytes": {
+                "image/encoded": [encoded],
+                "image/format": [(kind(encoded) or "unknown").lower().encode()],
+                "image/filename": [image["file_name"].encode()],
+                "image/source_id": [str(image["id"]).encode()],
+                "image/key/sha256": [hashlib.sha256(encoded).hexdigest().encode()],
+                f"{of}/class/text": [names.get(each, str(each)).encode() for each in categories],
+                f"{of}/{EXACT}": [
+                    json.dumps({key: each[key] for key in _KEPT}).encode() for each in annotations
+                ],
+            },
+            "int64": {
+                "image/height": [height],
+                "image/width": [width],
+                f"{of}/class/label": categories,
+                f"{of}/is_crowd": [each["iscrowd"] for each in annotations],
+            },
+            "float": {
+                f"{of}/bbox/xmin": [left / width for left, _, _, _ in boxes],
+                f"{of}/bbox/xmax": [right / width for _, _, right, _ in boxes],
+                f"{of}/bbox/ymin": [top / height for _, top, _, _ in boxes],
+                f"{of}/bbox/ymax": [bottom / height for _, _, _, bottom in boxes],
+                f"{of}/area": [each["area"] for each in annotations],
+            },
+        }
+    )
 
 
 def clipped(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:

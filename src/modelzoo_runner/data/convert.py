@@ -16,9 +16,10 @@ from modelzoo_runner.data import output
 from modelzoo_runner.data.batches import Item, ahead
 from modelzoo_runner.data.coco_find import find
 from modelzoo_runner.data.coco_records import clipped, to_record
+from modelzoo_runner.data.examples import serialized
 from modelzoo_runner.data.images import Encoded, decode
 from modelzoo_runner.data.labelled import LabelledImage, labelled_images
-from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.paths import read_bytes
 from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import DataError, RequestError, visible
 from modelzoo_runner.values import validate
@@ -171,9 +172,12 @@ def convert_coco(
     paths = dict(zip(source.image_ids, source.files, strict=True))
 
     def record(image: Mapping[str, Any]) -> bytes:
-        data, (height, width) = _checked(paths[image["id"]], image)
-        whole = {**image, "height": height, "width": width}
-        return to_record(data, whole, objects[image["id"]], names)
+        number, path = image["id"], paths[image["id"]]
+        size = (image["height"], image["width"]) if "height" in image else None
+        data = read_bytes(path)
+        encoded = Encoded(name=path.name, image_id=number, where=str(path), data=data, size=size)
+        height, width = decode(encoded).size
+        return to_record(data, {**image, "height": height, "width": width}, objects[number], names)
 
     files = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
     _write(record, truth["images"], out, files, None, progress)
@@ -216,58 +220,30 @@ def _mixed(image: LabelledImage) -> bytes:
 
 def _record(image: LabelledImage) -> bytes:
     """The serialized Example of one image, with the keys of the old converters."""
-    import tensorflow as tf
-
-    try:
-        encoded = image.path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{image.path}: can't be read: {error.strerror or error}") from error
-    what = encoded_images.problem(encoded, _decode)
+    encoded = read_bytes(image.path)
+    what = encoded_images.problem(encoded, encoded_images.decode_rgb)
     size = encoded_images.size(encoded)
     if what or size is None:
         raise DataError(f"{image.path}: {what}. Replace the image, or leave it out of the labels.")
-    height, width = size
-    values: dict[str, bytes | int] = {
-        "image/encoded": encoded,
-        "image/format": (encoded_images.kind(encoded) or "").encode(),
-        "image/height": height,
-        "image/width": width,
-        # Of the decoded image, whatever the file has.
-        "image/colorspace": b"RGB",
-        "image/channels": 3,
-        "image/filename": image.path.name.encode("utf-8", "surrogateescape"),
-        "image/class/label": image.class_index + 1,
-        "image/class/synset": image.synset.encode(),
-        "image/class/text": image.text.encode(),
-    }
-    features = tf.train.Features(feature={key: _feature(each) for key, each in values.items()})
-    example = tf.train.Example(features=features)
-    return bytes(example.SerializeToString(deterministic=True))
-
-
-def _decode(encoded: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
-
-
-def _feature(value: bytes | int) -> Any:
-    import tensorflow as tf
-
-    if isinstance(value, bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-def _checked(path: ReadablePath, image: Mapping[str, Any]) -> tuple[bytes, tuple[int, int]]:
-    """The bytes of an image that decodes to the size its annotation says, and that size."""
-    size = (image["height"], image["width"]) if "height" in image else None
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    encoded = Encoded(name=path.name, image_id=image["id"], where=str(path), data=data, size=size)
-    return data, decode(encoded).size
+    return serialized(
+        {
+            "bytes": {
+                "image/encoded": [encoded],
+                "image/format": [(encoded_images.kind(encoded) or "").encode()],
+                # Of the decoded image, whatever the file has.
+                "image/colorspace": [b"RGB"],
+                "image/filename": [image.path.name.encode("utf-8", "surrogateescape")],
+                "image/class/synset": [image.synset.encode()],
+                "image/class/text": [image.text.encode()],
+            },
+            "int64": {
+                "image/height": [size[0]],
+                "image/width": [size[1]],
+                "image/channels": [3],
+                "image/class/label": [image.class_index + 1],
+            },
+        }
+    )
 
 
 def _report(

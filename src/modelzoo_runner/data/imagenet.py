@@ -7,21 +7,17 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import images, interleave, labels, paths, shards
-from modelzoo_runner.data.batches import Batch
-from modelzoo_runner.data.examples import (
-    FeatureMap,
-    features_of,
-    optional_value_problem,
-    value_problem,
-)
+from modelzoo_runner.data.batches import Batch, ReadOptions
+from modelzoo_runner.data.examples import Features
 from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
 from modelzoo_runner.data.preprocess import image_function
-from modelzoo_runner.data.records import count, read_records, record_error
+from modelzoo_runner.data.records import count, place, read_records
 from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.values.preset import Preprocess
@@ -58,18 +54,14 @@ KEYS: Mapping[Variant, Keys] = {
 }
 
 
-@dataclass(frozen=True)
-class ImageNetShards:
+@dataclass(frozen=True, kw_only=True)
+class ImageNetShards(Shards):
     """The record files of a data set, in order.
 
     `variant` is whose keys and labels the records have: "slim" or "tfds" (TensorFlow Datasets).
-    `missing` are the numbers of the shards that aren't there, when that was allowed.
     """
 
-    location: ReadablePath
-    files: tuple[ReadablePath, ...]
     variant: Variant
-    missing: tuple[int, ...] = ()
 
 
 def find(location: ReadablePath | str, *, allow_partial: bool = False) -> ImageNetShards:
@@ -84,9 +76,8 @@ def find(location: ReadablePath | str, *, allow_partial: bool = False) -> ImageN
             training shards, a shard missing or there twice, shards of several sets, or a first
             record that isn't one of ImageNet's.
     """
-    location = paths.of(location)
     found = find_files(location, allow_partial=allow_partial)
-    return ImageNetShards(location, found.files, _variant(found.files[0]), found.missing)
+    return ImageNetShards(found.files, found.missing, variant=_variant(found.files[0]))
 
 
 def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> Shards:
@@ -107,7 +98,7 @@ def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> 
     return shards.in_order(files, allow_partial=allow_partial)
 
 
-def count_examples(imagenet: ImageNetShards | Shards) -> int:
+def count_examples(imagenet: Shards) -> int:
     """The number of images, counted from the record files' framing without reading the images.
 
     Raises:
@@ -116,9 +107,7 @@ def count_examples(imagenet: ImageNetShards | Shards) -> int:
     return sum(count(path) for path in imagenet.files)
 
 
-def files_of(
-    imagenet: ImageNetShards | Shards, limit: int | None = None
-) -> tuple[ReadablePath, ...]:
+def files_of(imagenet: Shards, limit: int | None = None) -> tuple[ReadablePath, ...]:
     """The files that hold the first `limit` examples, or all.
 
     Raises:
@@ -132,14 +121,7 @@ def files_of(
 
 
 def batches(
-    imagenet: ImageNetShards,
-    preprocess: Preprocess | None,
-    *,
-    batch_size: int,
-    threads: int,
-    first: int = 0,
-    limit: int | None = None,
-    repeat: bool = False,
+    imagenet: ImageNetShards, preprocess: Preprocess | None, options: ReadOptions
 ) -> Generator[Batch, None, None]:
     """Batches of preprocessed images, always in the same order; the last may be shorter.
 
@@ -147,10 +129,9 @@ def batches(
     without `preprocess` the encoded images, bytes [n];
     `truth` is the class index 0..999 of each, int64 [n]; `names` are the images' file names.
     The next batches are made while one is used. `close()` on the iterator ends its threads. See
-    `pipeline.array_batches` for the arguments and for when to open it.
+    `pipeline.array_batches` for when to open it.
 
     Raises:
-        RequestError: for a number that isn't positive.
         DataError: while iterating: naming file, record, byte, image and problem.
     """
     keys = KEYS[imagenet.variant]
@@ -158,12 +139,8 @@ def batches(
     arrays = array_batches(
         imagenet.files,
         _parse(keys, function),
-        lambda record: _problem(record, keys, function),
-        batch_size=batch_size,
-        threads=threads,
-        first=first,
-        limit=limit,
-        repeat=repeat,
+        lambda record, where: _check(Features(record, where), keys, function),
+        options,
     )
     return _checked(arrays, imagenet)
 
@@ -185,7 +162,7 @@ def _checked(
             except LabelError as error:
                 file, record = each["file"][error.position], each["record"][error.position]
                 what = f"{names[error.position] or 'the image'}: {error}."
-                raise record_error(imagenet.files[file], int(record), what) from None
+                raise DataError(f"{place(imagenet.files[file], int(record))}: {what}") from None
             known = labels.learned(truth, synsets, known)
             yield Batch(each["image"], truth, names)
 
@@ -218,41 +195,29 @@ def _as_it_is(encoded: tf.Tensor) -> tf.Tensor:
     return encoded
 
 
-def _problem(
-    record: bytes, keys: Keys, function: Callable[[tf.Tensor], tf.Tensor] | None
-) -> str | None:
-    """What is wrong with a record, as the end of a sentence; its image only with `function`."""
-    features = features_of(record)
-    if features is None:
-        return "it isn't a tf.train.Example"
-    optional = [key for key in (keys.filename, keys.synset) if key is not None]
-    what = (
-        value_problem(features, keys.encoded, "bytes")
-        or value_problem(features, keys.label, "int64")
-        or next(filter(None, (optional_value_problem(features, key) for key in optional)), None)
-    )
-    if what or function is None:
-        return what
-    what = images.problem(features[keys.encoded].bytes_list.value[0], function)
-    name = b"".join(features[keys.filename].bytes_list.value) if keys.filename in features else b""
-    return f"{name.decode('utf-8', 'replace')}: {what}" if what and name else what
+def _check(
+    features: Features, keys: Keys, function: Callable[[tf.Tensor], tf.Tensor] | None
+) -> None:
+    """Raises what is wrong with a record; of its image only with `function`."""
+    encoded = features.encoded(keys.encoded)
+    features.value(keys.label, "int64")
+    name, *_ = [features.optional(each, "bytes") for each in (keys.filename, keys.synset) if each]
+    what = None if function is None else images.problem(encoded, function)
+    if what:
+        raise features.error(f"{name}: {what}" if name else what)
 
 
 def _variant(path: ReadablePath) -> Variant:
     """Whose records these are, by the keys of the first."""
     with closing(read_records(path)) as records:
-        first = next(records)
-    features: FeatureMap = features_of(first) or {}
+        features = Features(next(records), partial(place, path, 0))
     for variant, keys in KEYS.items():
         if keys.encoded in features:
-            if what := _problem(first, keys, None):
-                raise record_error(path, 0, what)
+            _check(features, keys, None)
             return variant
-    if not features:
-        raise record_error(path, 0, "it isn't a tf.train.Example")
     wanted = " or ".join(f"{keys.encoded!r} and {keys.label!r}" for keys in KEYS.values())
-    there = ", ".join(sorted(features))
-    raise record_error(path, 0, f"not an image of ImageNet: needs {wanted}; keys there: {there}")
+    there = ", ".join(features) or "none"
+    raise features.error(f"not an image of ImageNet: needs {wanted}; keys there: {there}")
 
 
 def _shards_in(folder: ReadablePath) -> list[ReadablePath]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.data import paths
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.preprocess import JPEG_START, MAX_PIXELS, PNG_START, eagerly
 from modelzoo_runner.errors import DataError
@@ -71,18 +74,14 @@ def decode(encoded: Encoded, transform: Transform | None = None) -> Decoded:
     data = _read(encoded)
     with eagerly():
         try:
-            pixels = _decode(data).numpy()
+            pixels = decode_rgb(data).numpy()
         except tf.errors.InvalidArgumentError:
             pixels = None
-    if pixels is None or pixels.ndim != 3:
-        what = problem(data, _decode) or "the image can't be decoded"
-        raise DataError(f"{encoded.where}: {what}.")
-    size = pixels.shape[:2]
-    if encoded.size not in (None, size):
-        raise DataError(f"{encoded.where}: {_other_size(size, encoded.size, data)}")
+    is_image = pixels is not None and pixels.ndim == 3
+    found = _expected(pixels.shape[:2] if is_image else None, encoded, data)
     if transform is not None:
         pixels = transform(pixels[None])[0]
-    return Decoded(name=encoded.name, image_id=encoded.image_id, pixels=pixels, size=size)
+    return Decoded(name=encoded.name, image_id=encoded.image_id, pixels=pixels, size=found)
 
 
 def keep_encoded(encoded: Encoded) -> Decoded:
@@ -94,25 +93,18 @@ def keep_encoded(encoded: Encoded) -> Decoded:
     import numpy as np
 
     data = _read(encoded)
-    found = size(data)
-    if found is None:
-        what = problem(data, _decode) or "the image's header can't be read"
-        raise DataError(f"{encoded.where}: {what}.")
-    if encoded.size not in (None, found):
-        raise DataError(f"{encoded.where}: {_other_size(found, encoded.size, data)}")
+    found = _expected(size(data), encoded, data)
     pixels = np.empty((), object)
     pixels[()] = data
     return Decoded(name=encoded.name, image_id=encoded.image_id, pixels=pixels, size=found)
 
 
 def _read(encoded: Encoded) -> bytes:
-    try:
-        return encoded.data if isinstance(encoded.data, bytes) else encoded.data.read_bytes()
-    except OSError as error:
-        raise DataError(f"{encoded.where}: can't be read: {error.strerror or error}") from None
+    return encoded.data if isinstance(encoded.data, bytes) else paths.read_bytes(encoded.data)
 
 
-def _decode(data: Any) -> Any:
+def decode_rgb(data: Any) -> Any:
+    """The pixels of a JPEG or a PNG, uint8 [height, width, 3], by TensorFlow."""
     import tensorflow as tf
 
     # It takes PNG too. The default method is faster by nothing that can be measured, and differs
@@ -120,18 +112,35 @@ def _decode(data: Any) -> Any:
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _other_size(size: tuple[int, int], annotated: tuple[int, int], data: bytes) -> str:
+def _expected(size: tuple[int, int] | None, encoded: Encoded, data: bytes) -> tuple[int, int]:
+    """The size that was found, if there is one and it is the expected one."""
+    if size is None:
+        what = problem(data, decode_rgb) or "the image can't be decoded"
+        raise DataError(f"{encoded.where}: {what}.")
+    if encoded.size is None or size == encoded.size:
+        return size
+    height, width = encoded.size
     said = (
-        f"the image is {size[1]} x {size[0]} pixels, its annotation says {annotated[1]} x "
-        f"{annotated[0]}: boxes would be scored against another image."
+        f"the image is {size[1]} x {size[0]} pixels, its annotation says {width} x {height}: boxes "
+        "would be scored against another image."
     )
-    if size[::-1] == annotated and orientation(data) in (5, 6, 7, 8):
+    if size[::-1] == encoded.size and _is_turned(data):
         said += (
             " Its EXIF orientation asks for a rotation by 90 degrees, which the annotation counts "
             "in and detectors don't see: store the image rotated (`exiftran -ai`, or "
             "PIL.ImageOps.exif_transpose)."
         )
-    return said
+    raise DataError(f"{encoded.where}: {said}")
+
+
+def _is_turned(encoded: bytes) -> bool:
+    """Whether the EXIF data of an image says that it is to be turned by 90 degrees."""
+    from PIL import ExifTags, Image
+
+    with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        orientation = Image.open(io.BytesIO(encoded)).getexif().get(ExifTags.Base.Orientation)
+        return orientation in (5, 6, 7, 8)
+    return False
 
 
 def kind(encoded: bytes) -> str | None:
@@ -156,32 +165,10 @@ def size(encoded: bytes) -> tuple[int, int] | None:
     return None
 
 
-def orientation(encoded: bytes) -> int:
-    """How the EXIF data of a JPEG says it is to be turned, 1 to 8; 1, as it is, without any.
-
-    The tag 274 of the first directory: Exif 2.32, 4.6.5.
-    """
-    start = encoded.find(b"Exif\0\0", 0, 4096) + 6
-    order = {b"II": "<", b"MM": ">"}.get(encoded[start : start + 2])
-    if start < 6 or order is None:
-        return 1
-    try:
-        (offset,) = struct.unpack_from(f"{order}I", encoded, start + 4)
-        (count,) = struct.unpack_from(f"{order}H", encoded, start + offset)
-        for entry in range(count):
-            place = start + offset + 2 + 12 * entry
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", encoded, place)
-            if tag == 274:
-                return int(value) if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
-
-
 def problem(encoded: bytes, function: Callable[[tf.Tensor], tf.Tensor]) -> str | None:
     """Why an image can't be used, as the end of a sentence; `None` when `function` takes it.
 
-    `function` is what `preprocess.image_function` made, or `tf.io.decode_image`.
+    `function` is what `preprocess.image_function` made, or `decode_rgb`.
     """
     import tensorflow as tf
 

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.records import read_records
 from modelzoo_runner.errors import RunnerError
@@ -106,10 +107,8 @@ def in_turn(
 def dataset(
     files: Sequence[ReadablePath],
     starts: Sequence[tuple[int, int]],
-    *,
     cycle: int,
-    limit: int | None,
-    repeat: bool,
+    options: ReadOptions,
     failures: list[RunnerError],
 ) -> tf.data.Dataset:
     """(position of the file, number in it, record), each a scalar; `starts` as in `in_turn`.
@@ -119,14 +118,11 @@ def dataset(
     """
     import tensorflow as tf
 
-    def rounds() -> Iterator[Record]:
-        for _ in count() if repeat else range(1):
-            with contextlib.closing(in_turn(files, starts, cycle)) as found:
-                yield from islice(found, limit)
-
     def until_failure() -> Iterator[Record]:
         try:
-            yield from rounds()
+            for _ in count() if options.repeat else range(1):
+                with contextlib.closing(in_turn(files, starts, cycle)) as found:
+                    yield from islice(found, options.limit)
         except RunnerError as error:
             failures.append(error)
 

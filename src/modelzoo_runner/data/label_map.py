@@ -105,21 +105,23 @@ def read_pbtxt(path: Path | str) -> dict[str, int]:
 
 def _message_class() -> Any:
     """The part of `object_detection/protos/string_int_label_map.proto` that is needed here."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-    file = descriptor_pb2.FileDescriptorProto(name="label_map.proto", package="label_map")
-    item = file.message_type.add(name="Item")
-    for number, (name, kind) in enumerate(
-        {"name": "STRING", "id": "INT32", "display_name": "STRING"}.items(), start=1
-    ):
-        item.field.add(name=name, number=number, label="LABEL_OPTIONAL", type=f"TYPE_{kind}")
-    file.message_type.add(name="LabelMap").field.add(
-        name="item",
-        number=1,
-        label="LABEL_REPEATED",
-        type="TYPE_MESSAGE",
-        type_name=".label_map.Item",
-    )
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("label_map.LabelMap"))
+    pool.Add(text_format.Parse(_PROTO, descriptor_pb2.FileDescriptorProto()))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("LabelMap"))
+
+
+_PROTO = """
+name: "label_map.proto"
+message_type {
+  name: "Item"
+  field { name: "name" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+  field { name: "id" number: 2 label: LABEL_OPTIONAL type: TYPE_INT32 }
+  field { name: "display_name" number: 3 label: LABEL_OPTIONAL type: TYPE_STRING }
+}
+message_type {
+  name: "LabelMap"
+  field { name: "item" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".Item" }
+}
+"""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo_runner.data import labels, match
+from modelzoo_runner.data import labels, match, paths
 from modelzoo_runner.data.labels import CLASSES, SYNSET, LabelError
 from modelzoo_runner.errors import DataError, did_you_mean
 
@@ -126,10 +126,7 @@ def _entries(path: Path) -> list[tuple[int, str]]:
 
 def _text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 as Windows writes it with a byte order mark."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+    data = paths.read_bytes(path)
     is_utf_16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         return data.decode("utf-16" if is_utf_16 else "utf-8-sig")

@@ -6,7 +6,6 @@ Ctrl-C or a full disk the destination is as it was, and nothing is left behind.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelzoo_runner.errors import DataError
+from modelzoo_runner.values import atomic
 
 
 @contextmanager
@@ -36,10 +36,10 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     try:
         yield partial
         with explained(path):
-            _sync(partial)
+            atomic.sync_folder(partial)
             # Renaming onto an empty folder is allowed; onto one that got files meanwhile it isn't.
             partial.rename(path)
-            _sync(parent)
+            atomic.sync_folder(parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -67,12 +67,3 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
         raise DataError(f"{path}: can't be written: {error.strerror or error}{where}") from error
-
-
-def _sync(folder: Path) -> None:
-    """Make names in a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, Protocol, Self
 
+from modelzoo_runner.errors import DataError
+
 
 class Size(Protocol):
     """The size of a file, as `os.stat` calls it."""
@@ -41,6 +43,18 @@ class ReadablePath(Protocol):
 def of(location: ReadablePath | str) -> ReadablePath:
     """The file or folder a user named; a `~` in a name of this machine is filled in."""
     return Path(location).expanduser() if isinstance(location, (str, Path)) else location
+
+
+def read_bytes(path: ReadablePath) -> bytes:
+    """What is in a file.
+
+    Raises:
+        DataError: it can't be read; says why.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
 def listing(folder: ReadablePath) -> list[ReadablePath]:

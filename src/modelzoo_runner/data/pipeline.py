@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import interleave
-from modelzoo_runner.data.batches import check_counts
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.preprocess import eagerly
-from modelzoo_runner.data.records import count, offset_of, record_error, scan
+from modelzoo_runner.data.records import count, offset_of, place, scan
 from modelzoo_runner.errors import DataError, RunnerError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, Any]
     Parse = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
-    Problem = Callable[[bytes], str | None]
+    Check = Callable[[bytes, Callable[[], str]], None]
 
 INTERLEAVED_FILES = 4
 """How many files are read in turn, one record each: part of the order, so not to be tuned."""
@@ -41,15 +42,7 @@ READY_BATCHES = 2
 
 
 def array_batches(
-    files: Sequence[ReadablePath],
-    parse: Parse,
-    problem: Problem,
-    *,
-    batch_size: int,
-    threads: int,
-    first: int = 0,
-    limit: int | None = None,
-    repeat: bool = False,
+    files: Sequence[ReadablePath], parse: Parse, check: Check, options: ReadOptions
 ) -> Generator[Arrays, None, None]:
     """Batches of what `parse` makes of each record, as read-only arrays by name.
 
@@ -63,45 +56,26 @@ def array_batches(
     Args:
         files: record files.
         parse: a TensorFlow function of one record (a string scalar).
-        problem: what is wrong with a record, as the end of a sentence, or `None`; only asked when
-            TensorFlow has failed.
-        batch_size: examples in a batch.
-        threads: at most so many threads parse; each keeps to one core.
-        first: leave out so many examples at the beginning; they aren't read.
-        limit: use so many examples only.
-        repeat: begin again at the end, without end.
+        check: raises what is wrong with a record, given what to call it; only asked when TensorFlow
+            has failed.
+        options: which examples; a thread keeps to one core.
 
     Raises:
-        RequestError: for a number that isn't positive.
         DataError: while iterating, naming file, record, byte and problem.
         RunnerError: while iterating: a file can't be read any further.
     """
-    check_counts(batch_size=batch_size, threads=threads, first=first, limit=limit)
-    return _iterate(tuple(files), parse, problem, batch_size, threads, first, limit, repeat)
-
-
-def _iterate(
-    files: tuple[ReadablePath, ...],
-    parse: Parse,
-    problem: Problem,
-    batch_size: int,
-    threads: int,
-    first: int,
-    limit: int | None,
-    repeat: bool,
-) -> Generator[Arrays, None, None]:
     import tensorflow as tf
 
     starts = [(file, 0) for file in range(len(files))]
-    if first:
+    if options.first:
         counts = [count(path) for path in files]
-        starts = interleave.resume(counts, first, cycle=INTERLEAVED_FILES)
+        starts = interleave.resume(counts, options.first, cycle=INTERLEAVED_FILES)
     if not starts:
         return
     failures: list[RunnerError] = []
     with eagerly():
-        source = _records(files, starts, limit, repeat, failures)
-        batches = _batched(source, parse, batch_size, threads).as_numpy_iterator()
+        source = _records(files, starts, options, failures)
+        batches = _batched(source, parse, options).as_numpy_iterator()
     delivered = 0
     while True:
         try:
@@ -109,8 +83,8 @@ def _iterate(
                 arrays = next(batches, None)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             with eagerly():
-                waiting = source.skip(delivered).take(batch_size)
-                located = _located(error, files, waiting, problem)
+                waiting = source.skip(delivered).take(options.batch_size)
+                located = _located(error, files, waiting, check)
             raise failures[0] if failures else located from error
         if arrays is None:
             if failures:
@@ -121,10 +95,9 @@ def _iterate(
 
 
 def _records(
-    files: tuple[ReadablePath, ...],
+    files: Sequence[ReadablePath],
     starts: Sequence[tuple[int, int]],
-    limit: int | None,
-    repeat: bool,
+    options: ReadOptions,
     failures: list[RunnerError],
 ) -> tf.data.Dataset:
     """(position of the file, number in it, record), each a scalar.
@@ -134,9 +107,7 @@ def _records(
     import tensorflow as tf
 
     if not all(map(_tensorflow_opens, files)):
-        return interleave.dataset(
-            files, starts, cycle=INTERLEAVED_FILES, limit=limit, repeat=repeat, failures=failures
-        )
+        return interleave.dataset(files, starts, INTERLEAVED_FILES, options, failures)
 
     def of_file(
         file: tf.Tensor, first: tf.Tensor, path: tf.Tensor, offset: tf.Tensor
@@ -156,9 +127,8 @@ def _records(
     records = tf.data.Dataset.from_tensor_slices(begins).interleave(
         _unconverted(of_file), cycle_length=cycle, num_parallel_calls=cycle, deterministic=True
     )
-    if limit is not None:
-        records = records.take(limit)
-    return records.repeat() if repeat else records
+    records = records if options.limit is None else records.take(options.limit)
+    return records.repeat() if options.repeat else records
 
 
 def _from_byte(path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
@@ -174,9 +144,7 @@ def _from_byte(path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
     return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
 
 
-def _batched(
-    source: tf.data.Dataset, parse: Parse, batch_size: int, threads: int
-) -> tf.data.Dataset:
+def _batched(source: tf.data.Dataset, parse: Parse, given: ReadOptions) -> tf.data.Dataset:
     import tensorflow as tf
 
     def example(file: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -185,10 +153,12 @@ def _batched(
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False  # it takes what threads and memory it likes
-    options.threading.private_threadpool_size = threads
+    options.threading.private_threadpool_size = given.threads
     options.threading.max_intra_op_parallelism = 1
-    examples = source.map(_unconverted(example), num_parallel_calls=threads, deterministic=True)
-    return examples.batch(batch_size).prefetch(READY_BATCHES).with_options(options)
+    examples = source.map(
+        _unconverted(example), num_parallel_calls=given.threads, deterministic=True
+    )
+    return examples.batch(given.batch_size).prefetch(READY_BATCHES).with_options(options)
 
 
 def _tensorflow_opens(path: ReadablePath) -> bool:
@@ -205,20 +175,18 @@ def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _located(
     error: tf.errors.OpError | UnicodeDecodeError,
-    files: tuple[ReadablePath, ...],
+    files: Sequence[ReadablePath],
     waiting: tf.data.Dataset,
-    problem: Problem,
+    check: Check,
 ) -> DataError:
     """The error that names the record which made TensorFlow stop."""
     import tensorflow as tf
 
-    # Parsing quotes the record, and a quotation that isn't UTF-8 hides the error itself.
-    if isinstance(error, (tf.errors.InvalidArgumentError, UnicodeDecodeError)):
-        for file, number, record in waiting.as_numpy_iterator():
-            what = problem(record)
-            if what is not None:
-                return record_error(files[file], int(number), what)
     try:
+        # Parsing quotes the record, and a quotation that isn't UTF-8 hides the error itself.
+        if isinstance(error, (tf.errors.InvalidArgumentError, UnicodeDecodeError)):
+            for file, number, record in waiting.as_numpy_iterator():
+                check(record, partial(place, files[file], int(number)))
         for path in filter(_tensorflow_opens, files):
             scan(path)
     except DataError as found:

@@ -16,7 +16,6 @@ import struct
 import zlib
 from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
@@ -68,7 +67,12 @@ def index(path: ReadablePath | str) -> list[Entry]:
     Raises:
         DataError: as `read_records`, but a damaged record with a sound length is not noticed.
     """
-    return list(_index(path))
+    found = []
+    with _opened(path, buffering=0) as (file, size):
+        for entry in _entries(path, file, size):
+            found.append(entry)
+            _pass_over(file, entry)
+    return found
 
 
 def count(path: ReadablePath | str) -> int:
@@ -158,22 +162,13 @@ def writing(path: Path | str) -> Iterator[RecordWriter]:
             stack.close()
 
 
-def place(path: ReadablePath | str, number: int, offset: int) -> str:
-    """How a record is named: `number` counts from 0, `offset` is the byte its frame begins at."""
+def place(path: ReadablePath | str, number: int) -> str:
+    """How a record is named: `number` counts from 0, the byte is where its frame begins."""
+    return _place(path, number, index(path)[number].offset)
+
+
+def _place(path: ReadablePath | str, number: int, offset: int) -> str:
     return f"{path}: record {number} at byte {offset}"
-
-
-def record_error(path: ReadablePath | str, number: int, what: str) -> DataError:
-    """The error for what is inside a record of a file whose framing is sound."""
-    entry = next(islice(_index(path), number, None))
-    return DataError(f"{place(path, number, entry.offset)}: {what}")
-
-
-def _index(path: ReadablePath | str) -> Iterator[Entry]:
-    with _opened(path, buffering=0) as (file, size):
-        for entry in _entries(path, file, size):
-            yield entry
-            _pass_over(file, entry)
 
 
 def _pass_over(file: BinaryIO, entry: Entry) -> None:
@@ -187,7 +182,7 @@ def _pass_over(file: BinaryIO, entry: Entry) -> None:
 
 def _broken(path: ReadablePath | str, number: int, offset: int, what: str) -> DataError:
     return DataError(
-        f"{place(path, number, offset)}: {what}. The file is damaged: get or convert it again."
+        f"{_place(path, number, offset)}: {what}. The file is damaged: get or convert it again."
     )
 
 

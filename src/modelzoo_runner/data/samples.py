@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import images, labels, records
 from modelzoo_runner.data.examples import Features
-from modelzoo_runner.data.imagenet import KEYS, ImageNetShards
+from modelzoo_runner.data.imagenet import KEYS, ImageNetShards, count_examples
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.preprocess import eagerly, image_function
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.values.preset import Preprocess
@@ -45,18 +46,15 @@ def spread(imagenet: ImageNetShards, count: int) -> Samples:
     Raises:
         DataError: a record is broken, or a label can't be right.
     """
-    sizes = [records.count(path) for path in imagenet.files]
-    total = sum(sizes)
+    total = count_examples(imagenet)
     count = min(count, total)
-    places = [number * total // count for number in range(count)]
-    found, begin = [], 0
-    for path, size in zip(imagenet.files, sizes, strict=True):
-        own = [place - begin for place in places if begin <= place < begin + size]
-        if own:
-            with closing(records.read_records(path, only=frozenset(own))) as read:
-                for number, record in zip(own, read, strict=False):
-                    found.append(Features(record, f"{path}: record {number}"))
-        begin += size
+    left = [number * total // count for number in range(count)]
+    found: list[Features] = []
+    for path in imagenet.files:
+        size = records.count(path)
+        if own := [place for place in left if place < size]:
+            found += _features(path, own)
+        left = [place - size for place in left if place >= size]
     return _labelled(imagenet, found)
 
 
@@ -66,8 +64,8 @@ def first(imagenet: ImageNetShards, count: int) -> Samples:
     Raises:
         DataError: as `spread`.
     """
-    with closing(_features(imagenet)) as found:
-        return _labelled(imagenet, list(itertools.islice(found, count)))
+    every = itertools.chain.from_iterable(map(_features, imagenet.files))
+    return _labelled(imagenet, list(itertools.islice(every, count)))
 
 
 def labelled(imagenet: ImageNetShards) -> Iterator[Labelled]:
@@ -77,7 +75,7 @@ def labelled(imagenet: ImageNetShards) -> Iterator[Labelled]:
         DataError: while iterating: a record is broken.
     """
     keys = KEYS[imagenet.variant]
-    for features in _features(imagenet):
+    for features in itertools.chain.from_iterable(map(_features, imagenet.files)):
         yield Labelled(
             name=features.optional(keys.filename, "bytes") or features.where,
             label=features.value(keys.label, "int64"),
@@ -123,11 +121,11 @@ def prepared(samples: Samples, recipe: Preprocess, *, threads: int) -> np.ndarra
         return np.stack(list(made))
 
 
-def _features(imagenet: ImageNetShards) -> Generator[Features]:
-    for path in imagenet.files:
-        with closing(records.read_records(path)) as found:
-            for number, record in enumerate(found):
-                yield Features(record, f"{path}: record {number}")
+def _features(path: ReadablePath, only: Sequence[int] | None = None) -> Iterator[Features]:
+    """The records of a file, or those of these numbers, which rise."""
+    with closing(records.read_records(path, only=only and frozenset(only))) as found:
+        for number, record in zip(only or itertools.count(), found, strict=False):
+            yield Features(record, f"{path}: record {number}")
 
 
 def _labelled(imagenet: ImageNetShards, found: list[Features]) -> Samples:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 
-_NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)")
+_NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)(?P<suffix>\.\w+)?")
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,23 @@ class Shards:
     files: tuple[ReadablePath, ...]
     missing: tuple[int, ...] = ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """That it is a part of the set, if it is."""
+        if not self.missing:
+            return ()
+        return (f"a part of the set: shards {ranges(self.missing)} are missing",)
+
 
 def in_order(files: Sequence[ReadablePath], *, allow_partial: bool = False) -> Shards:
-    """The set that `files` are, each of them named `<stem>-<number>-of-<total>`.
+    """The set that `files` are, each of them named `<stem>-<number>-of-<total><suffix>`.
 
     Raises:
         DataError: when they belong to several sets, a number is there twice or isn't below the
             total, a file is empty, or, without `allow_partial`, a number is missing.
     """
     folder = files[0].parent
-    sets = Counter(_set_name(path) for path in files)
+    sets = Counter(set_name(path) for path in files)
     if len(sets) > 1:
         listed = ", ".join(f"{count} of {name}" for name, count in sorted(sets.items()))
         raise DataError(f"{folder}: files of several sets together: {listed}. Keep one set.")
@@ -89,9 +96,12 @@ def _pattern(name: str) -> str:
     return re.sub(r"-\d+-of-(\d+)", r"-*-of-\1", name)
 
 
-def _set_name(path: ReadablePath) -> str:
-    found = _match(path)
-    return f"{found['stem']}-*-of-{int(found['total']):05}"
+def set_name(path: ReadablePath) -> str:
+    """What the files of one set have in common, as `validation-*-of-00128`; else its name."""
+    found = _NUMBERED.fullmatch(path.name)
+    if found is None:
+        return path.name
+    return f"{found['stem']}-*-of-{int(found['total']):05}{found['suffix'] or ''}"
 
 
 def _match(path: ReadablePath) -> re.Match[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch
 from modelzoo_runner.storage import disk
+from modelzoo_runner.values import atomic
 
 _BLOCK = 1 << 19
 _SENT_AT_ONCE = 8 << 20
@@ -167,7 +168,7 @@ class Partial:
                 "`modelzoo-runner cache clear`. Fetch it again."
             ) from None
         note_of(self.path).unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
 
     def close(self, *, keep: bool) -> None:
         """Let go of it; with `keep`, another attempt may go on from here."""
@@ -203,14 +204,6 @@ class Partial:
 def note_of(path: Path) -> Path:
     """The file beside a partial file that says which version it is a part of."""
     return path.with_suffix(".json")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a task has to offer, and which tasks there are; and the batches of a plan without data.
+"""What a task has to offer, which tasks there are, and what they share.
 
 A task is a module that has what `Task` lists. One more is one more module, its line in `TASKS`, and
 its output roles in `values.preset.ROLES`; one of another distribution is found by its entry point
@@ -7,27 +7,27 @@ in the group `GROUP`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from modelzoo_runner.backends.base import ENCODED, Step, TensorSpec, load_entry, show_shape
-from modelzoo_runner.data import batches as synthetic_batches
+from modelzoo_runner.backends.base import Step, TensorSpec, find_module
 from modelzoo_runner.data import paths
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.errors import RequestError, did_you_mean
+from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.storage import streaming
+from modelzoo_runner.tasks import synthetic
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import ROLES
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelzoo_runner.data.batches import Batch, Transform
+    from modelzoo_runner.data.batches import Batch
 
 TASKS: dict[str, str] = {
     "classification": "modelzoo_runner.tasks.classification",
@@ -36,15 +36,6 @@ TASKS: dict[str, str] = {
 """The module of each task. It is imported when it is first asked for."""
 
 GROUP = "modelzoo_runner.tasks"
-
-IMAGE = (480, 640)
-"""Height and width of an encoded synthetic image, where nobody says: COCO's most common."""
-
-DISTINCT = 4
-"""How many different batches of encoded images are made."""
-
-VALUE_RANGES = {"uint8": (0.0, 255.0)}
-"""Of inputs whose preprocessing nobody has described; a float is taken to be in 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +127,7 @@ def find(name: str) -> Task:
     Raises:
         RequestError: there is none, with the near names.
     """
-    module = load_entry(name, TASKS, GROUP)
-    if module is None:
-        near = did_you_mean(name, list(TASKS), otherwise="Tasks")
-        raise RequestError(f"task={name!r}: there is no such task. {near}")
-    return cast(Task, module)
+    return cast(Task, find_module("task", name, TASKS, GROUP))
 
 
 def name_for(outputs: Iterable[str], *, otherwise: str) -> str:
@@ -175,7 +162,8 @@ def open_source(
         RequestError: the graph leaves the shape of its input open, and so does the call.
     """
     if plan.data_location is None:
-        return nullcontext(Source(batches=_synthetic(plan, step, prepare)))
+        image = find(plan.task).IMAGE
+        return nullcontext(Source(batches=synthetic.batches(plan, step, prepare, image)))
     return find(plan.task).open_source(plan, plan.data_location, prepare)
 
 
@@ -218,23 +206,17 @@ def at(location: str, plan: Plan) -> ReadablePath | str:
     return streaming.path(location) if is_in_bucket else location
 
 
-def reading(plan: Plan) -> dict[str, Any]:
-    """How the data is read, whatever it is."""
-    return {
-        **example_range(plan),
-        "batch_size": plan.batch_size,
-        "threads": len(plan.placement.cpus) or plan.placement.intra_threads,
+def read_options(plan: Plan) -> ReadOptions:
+    """Which examples of the data are read, and how."""
+    start, stop = plan.examples or (0, plan.limit)
+    return ReadOptions(
+        batch_size=plan.batch_size,
+        threads=len(plan.placement.cpus) or plan.placement.intra_threads,
+        first=start,
+        limit=None if stop is None else stop - start,
         # A benchmark of fewer images than it has steps goes over them again.
-        "repeat": plan.kind == "benchmark",
-    }
-
-
-def example_range(plan: Plan) -> dict[str, Any]:
-    """Which of the examples."""
-    if plan.examples is None:
-        return {"first": 0, "limit": plan.limit}
-    start, stop = plan.examples
-    return {"first": start, "limit": stop - start}
+        repeat=plan.kind == "benchmark",
+    )
 
 
 def predictions_target(plan: Plan) -> Path | None:
@@ -248,66 +230,3 @@ def predictions_target(plan: Plan) -> Path | None:
     if plan.predictions is None or plan.examples is not None:
         return None
     return atomic.target("predictions", plan.predictions)
-
-
-def transform(prepare: Step | None) -> Transform | None:
-    """What is done with each image as it is decoded."""
-    return None if prepare is None else lambda image: prepare(image)[0]
-
-
-def _synthetic(plan: Plan, step: Step | TensorSpec, prepare: Step | None) -> Iterator[Batch]:
-    made_for = prepare or step
-    if made_for.input_dtype == ENCODED:
-        return _encoded(plan)
-    if plan.preprocess is not None:
-        value_range = plan.preprocess.value_range
-    else:
-        value_range = VALUE_RANGES.get(made_for.input_dtype, (0.0, 1.0))
-    return synthetic_batches.synthetic(
-        shape=(plan.batch_size, *_example_shape(plan, made_for)),
-        dtype=made_for.input_dtype,
-        value_range=value_range,
-        seed=plan.seed,
-        transform=transform(prepare),
-        # As many as are asked for; a benchmark has no limit, and goes over the same few.
-        **({} if plan.limit is None else {"distinct": -(-plan.limit // plan.batch_size)}),
-    )
-
-
-def _encoded(plan: Plan) -> Iterator[Batch]:
-    """Random JPEG images, of `input_shape` or else of COCO's most common size."""
-    import numpy as np
-
-    height, width = (plan.input_shape or IMAGE)[:2]
-    rng = np.random.default_rng(plan.seed)
-    shape = (plan.batch_size,)
-    made = [
-        synthetic_batches.Batch(synthetic_batches.encoded_images(shape, height, width, rng))
-        for _ in range(DISTINCT)
-    ]
-    return itertools.cycle(made)
-
-
-def _example_shape(plan: Plan, step: Step | TensorSpec) -> tuple[int, ...]:
-    if plan.input_shape is not None:
-        wanted = (step.input_shape or (None, *plan.input_shape))[1:]
-        if len(wanted) != len(plan.input_shape):
-            raise RequestError(
-                f"input_shape={plan.input_shape}: the graph takes examples of the shape "
-                f"{show_shape(wanted)}; give all of its sizes, as input_shape=(224, 224, 3)"
-            )
-        return plan.input_shape
-    if plan.preprocess is not None:
-        return (*plan.preprocess.size, 3)
-    wanted = (step.input_shape or ())[1:]
-    image = find(plan.task).IMAGE
-    if image is not None:
-        usual = (*image, 3)
-        wanted = tuple(size or default for size, default in zip(wanted, usual, strict=False))
-    shape = tuple(size for size in wanted if size is not None)
-    if not shape or len(shape) < len(wanted):
-        raise RequestError(
-            f"input_shape: the graph's input {plan.graph.input} has shape {step.input_shape}; "
-            "say the shape of one example, as input_shape=(224, 224, 3)"
-        )
-    return shape

@@ -58,13 +58,14 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     # To count them, all of the files have to be read.
     examples = None if plan.stream else imagenet.count_examples(shards)
     is_all = plan.examples is None or examples is None
-    missing = ", ".join(map(str, shards.missing))
-    with contextlib.closing(imagenet.batches(shards, preprocess, **base.reading(plan))) as batches:
+    with contextlib.closing(
+        imagenet.batches(shards, preprocess, base.read_options(plan))
+    ) as batches:
         yield Source(
             batches=batches,
             examples=examples,
             dataset=None if is_all else base.part_of(plan, _describe(plan, shards)),
-            warnings=(f"a part of the set: shards {missing} are missing",) if missing else (),
+            warnings=shards.warnings,
         )
 
 

@@ -18,7 +18,7 @@ from modelzoo_runner.metrics.coco_collector import Collector
 from modelzoo_runner.metrics.coco_detections import Detections, from_records
 from modelzoo_runner.metrics.coco_truth import read_truth
 from modelzoo_runner.results.parts import DatasetInfo
-from modelzoo_runner.tasks import base, examine_boxes
+from modelzoo_runner.tasks import base, examine_boxes, synthetic
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.tasks.evidence import Examined
 from modelzoo_runner.values import atomic
@@ -49,6 +49,7 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     images = coco.find(
         base.at(location, plan), beside, label_map=label_map, allow_partial=plan.allow_partial
     )
+    options = base.read_options(plan)
     is_scored = plan.kind == "accuracy"
     # To be read once only: ground truth and count are known as the records are read.
     once = plan.stream and images.kind == "records"
@@ -58,13 +59,15 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
     truth = None if collected is None else collected.annotations
     if is_scored and not once:
         # Read before the run: annotations that don't fit must not cost its hours.
-        truth = coco.ground_truth(images, **base.example_range(plan))
-    reading = {
-        "transform": base.transform(prepare),
-        "decoded": not plan.encoded_input,
-        **base.reading(plan),
-    }
-    with contextlib.closing(coco.batches(images, truth=collected, **reading)) as batches:
+        truth = coco.ground_truth(images, first=options.first, limit=options.limit)
+    batches = coco.batches(
+        images,
+        options,
+        transform=synthetic.transform(prepare),
+        truth=collected,
+        decoded=not plan.encoded_input,
+    )
+    with contextlib.closing(batches):
         yield Source(
             batches=batches,
             examples=examples,

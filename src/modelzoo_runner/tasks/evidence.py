@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from modelzoo_runner.data import samples
+from modelzoo_runner.data.samples import Labelled
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.results.paired import mcnemar
@@ -75,20 +77,21 @@ def paired(gained: int, lost: int, comparisons: int) -> str:
     )
 
 
-def duplicates(groups: Sequence[Sequence[tuple[str, object]]], searched: int) -> Finding | None:
-    """The finding of images (name, label) that have the same bytes."""
+def duplicates(searched: Sequence[Labelled]) -> Iterator[Finding]:
+    """The finding of images that have the same bytes, if there are any."""
+    groups = samples.twins(searched)
     if not groups:
-        return None
-    unlike = [group for group in groups if len({label for _, label in group}) > 1]
+        return
+    unlike = [group for group in groups if len({each.label for each in group}) > 1]
     shown = "; ".join(
-        " = ".join(f"{name} ({label})" for name, label in group[:3])
+        " = ".join(f"{each.name} ({each.label})" for each in group[:3])
         for group in (*unlike, *(each for each in groups if each not in unlike))[:2]
     )
     extra = sum(len(group) - 1 for group in groups)
-    return Finding(
+    yield Finding(
         name="duplicates",
         level="doubt",
-        what=f"{extra} of {searched} images are there again under another name",
+        what=f"{extra} of {len(searched)} images are there again under another name",
         evidence=f"{len(groups)} groups have the same bytes, {len(unlike)} of them several labels: "
         f"{shown}",
         remedy="leave them out of the data: each counts again, and of several labels one is wrong",

@@ -58,7 +58,7 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
     collector = Collector(form=plan.box_format or coco_boxes.TENSORFLOW)
     sizes: dict[Any, tuple[int, int]] = {}
     outputs: list[Any] = []
-    twice: list[Labelled] = []
+    seen: list[Labelled] = []
     for batch in source.batches:
         given = step(batch.inputs)
         images = cast(coco.Images, batch.truth)
@@ -66,7 +66,7 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
         collector.add_batch(images.ids, images.sizes, by_role)
         sizes |= dict(zip(images.ids, images.sizes, strict=True))
         outputs += [by_role["detection_boxes"][row] for row in range(len(batch.inputs))]
-        twice += [
+        seen += [
             Labelled(name=name, label=image, digest=samples.digest(pixels.tobytes()))
             for name, image, pixels in zip(batch.names, images.ids, batch.inputs, strict=True)
         ]
@@ -79,11 +79,9 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
         findings += _contradictions(plan, readings)
         if readings and not findings:
             findings += _doubtful(readings[0], truth)
-    groups = [[(each.name, each.label) for each in group] for group in samples.twins(twice)]
-    again = evidence.duplicates(groups, len(twice))
     return Examined(
         images=len(sizes),
-        findings=(*findings, *([again] if again else [])),
+        findings=(*findings, *evidence.duplicates(seen)),
         candidates=tuple(
             Candidate(
                 name=each.name,

@@ -51,11 +51,9 @@ def examine(plan: Plan, location: str, step: Step, prepare: Step | None) -> Exam
         if plan.stream
         else tuple(itertools.islice(samples.labelled(shards), evidence.DUPLICATES_IN))
     )
-    groups = [[(each.name, each.label) for each in group] for group in samples.twins(searched)]
-    twice = evidence.duplicates(groups, len(searched))
     return Examined(
         images=len(bench.samples.truth),
-        findings=(*found, *([twice] if twice else [])),
+        findings=(*found, *evidence.duplicates(searched)),
         candidates=tuple(_candidates(plan, bench, own)),
         checks=(
             f"the label offset, {bench.comparisons} recipes of preprocessing, the outputs, the "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.values import presets
 from modelzoo_runner.values.preset import Preprocess
@@ -34,19 +34,16 @@ MORE: tuple[dict[str, Any], ...] = (
 
 def normalizations(own: Preprocess) -> list[Preprocess]:
     """`own`, then with each other normalization, and all of them with the other channel order."""
-    others: list[dict[str, Any]] = [
+    found = {_line(own): own}
+    others = (
         {"unit_range": each.unit_range, "mean": each.mean, "scale": each.scale}
         for each in _of_presets()
-    ]
-    found = [own]
-    for each in (None, *others, *MORE):
-        changed = own if each is None else dataclasses.replace(own, **each)
-        order: Literal["RGB", "BGR"]
+    )
+    for each in ({}, *others, *MORE):
         for order in ("RGB", "BGR"):
-            candidate = dataclasses.replace(changed, channel_order=order)
-            if all(_line(candidate) != _line(known) for known in found):
-                found.append(candidate)
-    return found
+            candidate = dataclasses.replace(own, **{**each, "channel_order": order})
+            found.setdefault(_line(candidate), candidate)
+    return list(found.values())
 
 
 def crops(own: Preprocess) -> list[Preprocess]:
@@ -54,25 +51,22 @@ def crops(own: Preprocess) -> list[Preprocess]:
     and the largest part of it that keeps the aspect ratio.
     """
     side = max(own.size)
-    found = [own]
-    for each in _of_presets():
-        resize_to = each.resize_to and round(each.resize_to * side / max(each.size))
-        found.append(
-            dataclasses.replace(
-                own,
-                resize=each.resize,
-                resize_to=resize_to,
-                central_fraction=each.central_fraction,
-            )
+    found = {_crop(own): own}
+    others = [
+        (each.resize, each.resize_to and round(each.resize_to * side / max(each.size)),
+         each.central_fraction)
+        for each in _of_presets()
+    ]  # fmt: skip
+    for resize, resize_to, fraction in (
+        *others,
+        ("central_fraction", None, 1.0),
+        ("shorter_side", side, None),
+    ):
+        candidate = dataclasses.replace(
+            own, resize=resize, resize_to=resize_to, central_fraction=fraction
         )
-    found.append(
-        dataclasses.replace(own, resize="central_fraction", central_fraction=1.0, resize_to=None)
-    )
-    found.append(
-        dataclasses.replace(own, resize="shorter_side", central_fraction=None, resize_to=side)
-    )
-    first = {_crop(each): each for each in reversed(found)}
-    return [own, *(each for key, each in first.items() if key != _crop(own))]
+        found.setdefault(_crop(candidate), candidate)
+    return list(found.values())
 
 
 def as_pixels(recipe: Preprocess) -> Preprocess:

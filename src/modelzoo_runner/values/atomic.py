@@ -95,6 +95,15 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _umask() -> int:
     # The umask can only be read by setting it; reading it from /proc sets nothing.
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():

@@ -12,6 +12,7 @@ import tiny
 from modelzoo_runner import calibration_batches, models
 from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.data import imagenet
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.errors import DataError, DataRequired, RequestError
 
 pytestmark = pytest.mark.usefixtures("same_pools")
@@ -40,7 +41,7 @@ def test_images_are_those_of_the_models_accuracy(shards: Path) -> None:
     found = list(calibration_batches(preset, shards, examples=5, batch_size=3))
     assert [len(batch) for batch in found] == [3, 2]
     scored = imagenet.batches(
-        imagenet.find(shards), preset.preprocess, batch_size=5, threads=1, limit=5
+        imagenet.find(shards), preset.preprocess, ReadOptions(batch_size=5, limit=5)
     )
     np.testing.assert_array_equal(np.concatenate(found), next(scored).inputs)
     scored.close()

@@ -17,16 +17,17 @@ import tensorflow as tf
 {setting}
 from modelzoo_runner import convert_coco, convert_imagenet
 from modelzoo_runner.data import coco, imagenet
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.values.preset import Preprocess
 folder = sys.argv[1]
 print(convert_coco(f"{{folder}}/val2017", folder, f"{{folder}}/records").images)
 for place in ("val2017", "records"):
     source = coco.find(f"{{folder}}/{{place}}")
-    print(sum(len(batch) for batch in coco.batches(source, threads=2)))
+    print(sum(len(batch) for batch in coco.batches(source, ReadOptions(threads=2))))
 print(convert_imagenet(f"{{folder}}/images", f"{{folder}}/synsets", f"{{folder}}/shards").images)
 shards = imagenet.find(f"{{folder}}/shards")
 small = Preprocess(size=(32, 32), resize="shorter_side", resize_to=40)
-print(sum(len(b) for b in imagenet.batches(shards, small, batch_size=2, threads=2)))
+print(sum(len(b) for b in imagenet.batches(shards, small, ReadOptions(batch_size=2, threads=2))))
 try:
     convert_coco(f"{{folder}}/broken", folder, f"{{folder}}/none")
 except Exception as error:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from elsewhere import Elsewhere
 
 from modelzoo_runner.data import imagenet
-from modelzoo_runner.data.batches import ALIGNMENT, Batch
+from modelzoo_runner.data.batches import ALIGNMENT, Batch, ReadOptions
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import index, read_records, writing
 from modelzoo_runner.errors import DataError, RequestError
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, slim: Any) -> Path:
 
 def some(location: Path | Elsewhere, **options: Any) -> Iterator[Batch]:
     given = {"batch_size": 4, "threads": 2, **options}
-    return imagenet.batches(imagenet.find(location), SMALL, **given)
+    return imagenet.batches(imagenet.find(location), SMALL, ReadOptions(**given))
 
 
 def one_file(tmp_path: Path, *records: bytes) -> Path:
@@ -112,7 +112,7 @@ def test_tensorflow_datasets(tmp_path: Path, encode: Any, example: Any) -> None:
     (tmp_path / "features.json").write_text("{}")
     found = imagenet.find(tmp_path)
     assert found.variant == "tfds"
-    (batch,) = imagenet.batches(found, SMALL, batch_size=8, threads=1)
+    (batch,) = imagenet.batches(found, SMALL, ReadOptions(batch_size=8))
     assert batch.truth is not None
     assert batch.truth.tolist() == [0, 999]
     assert batch.names == ("a.JPEG", "a.JPEG")
@@ -147,7 +147,7 @@ def test_a_missing_shard(folder: Path) -> None:
         imagenet.find(folder)
     found = imagenet.find(folder, allow_partial=True)
     assert found.missing == (1,)
-    assert sum(len(batch) for batch in imagenet.batches(found, SMALL, batch_size=4, threads=1)) == 9
+    assert sum(map(len, imagenet.batches(found, SMALL, ReadOptions(batch_size=4)))) == 9
 
 
 def test_a_shard_in_both_folders(folder: Path) -> None:
@@ -285,7 +285,7 @@ def test_real_images_give_their_classes(real_shards: Path, samples: Path) -> Non
     found = imagenet.find(real_shards)
     assert imagenet.count_examples(found) == 500
     count = 0
-    for batch in imagenet.batches(found, SMALL, batch_size=64, threads=2):
+    for batch in imagenet.batches(found, SMALL, ReadOptions(batch_size=64, threads=2)):
         assert batch.truth is not None
         count += len(batch)
         assert [synsets[each] for each in batch.truth] == [name[:9] for name in batch.names]
@@ -329,7 +329,7 @@ def test_a_file_that_is_gone(folder: Path) -> None:
     found = imagenet.find(folder)
     found.files[2].unlink()
     with pytest.raises(DataError, match="00002-of-00003: can't be read: No such file"):
-        list(imagenet.batches(found, SMALL, batch_size=4, threads=1))
+        list(imagenet.batches(found, SMALL, ReadOptions(batch_size=4)))
 
 
 @pytest.mark.parametrize("position", [0, 1, 7, 12])
@@ -368,9 +368,9 @@ def test_a_truncated_image(tmp_path: Path, slim: Any, encode: Any) -> None:
 
 def test_a_record_that_is_not_an_example(tmp_path: Path, slim: Any) -> None:
     path = one_file(tmp_path, slim(0), b"\xff\xff\xff")
-    assert refused(path) == f"{named(path, 1)}it isn't a tf.train.Example"
+    assert refused(path) == f"{named(path, 1)}not a tf.train.Example."
     path = one_file(tmp_path, b"\xff\xff\xff")
-    assert refused(path) == f"{named(path, 0)}it isn't a tf.train.Example"
+    assert refused(path) == f"{named(path, 0)}not a tf.train.Example."
 
 
 def test_records_of_something_else(tmp_path: Path, example: Any) -> None:

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.data import imagenet, interleave, pipeline
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import FetchError, RunnerError
 from modelzoo_runner.values.preset import Preprocess
@@ -41,16 +43,15 @@ def beginnings(paths: Sequence[object]) -> list[tuple[int, int]]:
 
 
 def as_tensorflow(paths: list[Path], limit: int | None = None) -> list[tuple[int, int, bytes]]:
-    found = pipeline._records(tuple(paths), beginnings(paths), limit, False, [])
+    found = pipeline._records(paths, beginnings(paths), ReadOptions(limit=limit), [])
     return [(int(f), int(n), data) for f, n, data in found.as_numpy_iterator()]
 
 
 def through_dataset(
     paths: list[Any], failures: list[RunnerError] | None = None, **asked: Any
 ) -> list[tuple[int, int, bytes]]:
-    given: dict[str, Any] = {"cycle": 4, "limit": None, "repeat": False, **asked}
     failures = [] if failures is None else failures
-    made = interleave.dataset(paths, beginnings(paths), failures=failures, **given)
+    made = interleave.dataset(paths, beginnings(paths), 4, ReadOptions(**asked), failures)
     return [
         (int(f), int(n), data)
         for f, n, data in itertools.islice(made.as_numpy_iterator(), asked.get("limit") or 100)
@@ -99,9 +100,8 @@ def test_repeat_begins_again_with_the_same(tmp_path: Path) -> None:
     again = through_dataset(there, repeat=True)
     assert again == once * 20
     first = as_tensorflow(paths, 3)
-    made = interleave.dataset(
-        there, beginnings(there), cycle=4, limit=3, repeat=True, failures=[]
-    ).as_numpy_iterator()
+    options = ReadOptions(limit=3, repeat=True)
+    made = interleave.dataset(there, beginnings(there), 4, options, []).as_numpy_iterator()
     assert [next(made)[2] for _ in range(7)] == [data for *_, data in first * 2 + first[:1]]
 
 
@@ -143,7 +143,7 @@ def shards(tmp_path: Path, encode: Any, example: Any) -> Path:
 
 def images(location: Path | Elsewhere, **asked: Any) -> list[Any]:
     given = {"batch_size": 4, "threads": 1, **asked}
-    with closing(imagenet.batches(imagenet.find(location), SMALL, **given)) as found:
+    with closing(imagenet.batches(imagenet.find(location), SMALL, ReadOptions(**given))) as found:
         return list(itertools.islice(found, 12))
 
 
@@ -176,7 +176,8 @@ def test_only_the_last_batch_is_short(shards: Path) -> None:
 def test_what_is_left_early_is_closed(shards: Path) -> None:
     folder = Elsewhere(shards)
     before = threading.active_count()
-    with closing(imagenet.batches(imagenet.find(folder), SMALL, batch_size=1, threads=2)) as found:
+    options = ReadOptions(threads=2)
+    with closing(imagenet.batches(imagenet.find(folder), SMALL, options)) as found:
         next(found)
     del found
     assert len(folder.files) >= 2 and all(file.closed for file in folder.files)
@@ -186,8 +187,8 @@ def test_what_is_left_early_is_closed(shards: Path) -> None:
 def test_batches_that_came_before_an_error_are_not_lost(shards: Path) -> None:
     found = imagenet.find(Elsewhere(shards))
     *sound, last = found.files
-    broken = imagenet.ImageNetShards(found.location, (*sound, Broken(last.path)), found.variant)
-    batches = imagenet.batches(broken, SMALL, batch_size=3, threads=1)
+    broken = replace(found, files=(*sound, Broken(last.path)))
+    batches = imagenet.batches(broken, SMALL, ReadOptions(batch_size=3))
     names = [batch.names for batch in itertools.islice(batches, 5)]
     assert names == [batch.names for batch in images(shards, batch_size=3)][:5]
     with pytest.raises(FetchError, match=r"validation-00005-of-00006: the line is down\.$"):

@@ -13,7 +13,7 @@ from modelzoo_runner.errors import RunnerError
 from modelzoo_runner.metrics.coco import score_detections
 from modelzoo_runner.values.coco_categories import NAMES, ORDERED
 
-SETS = 200
+SETS = 120
 
 OWN = ("wheel", "bolt", "apple", "zip", "mug", "lamp", "cable", "drill", "key", "hinge", "belt")
 

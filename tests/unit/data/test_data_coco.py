@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from coco_made import annotation, encoded, instances, old_example, write_images, write_json
 
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.coco import CocoSource, Images, batches, count, find, ground_truth
 from modelzoo_runner.data.convert import convert_coco
 from modelzoo_runner.data.images import Encoded, decode
@@ -72,7 +73,7 @@ def test_one_image_at_a_time_in_order_by_default(source: CocoSource) -> None:
 def test_larger_batches_hold_images_of_one_size_each_image_once(
     source: CocoSource, threads: int
 ) -> None:
-    found = list(batches(source, batch_size=3, threads=threads))
+    found = list(batches(source, ReadOptions(batch_size=3, threads=threads)))
     assert [batch.truth.ids for batch in found] == [(1, 3, 4), (2, 5), (6,), (7,)]
     for batch in found:
         assert len(set(batch.truth.sizes)) == 1
@@ -80,9 +81,9 @@ def test_larger_batches_hold_images_of_one_size_each_image_once(
 
 
 def test_limit_and_repeat(source: CocoSource) -> None:
-    ids = [batch.truth.ids for batch in batches(source, limit=2)]
+    ids = [batch.truth.ids for batch in batches(source, ReadOptions(limit=2))]
     assert ids == [(1,), (2,)]
-    endless = batches(source, limit=2, repeat=True)
+    endless = batches(source, ReadOptions(limit=2, repeat=True))
     assert [next(endless).truth.ids for _ in range(5)] == [(1,), (2,), (1,), (2,), (1,)]
     endless.close()
     assert not [each for each in threading.enumerate() if each.name.startswith("decode")]
@@ -90,7 +91,7 @@ def test_limit_and_repeat(source: CocoSource) -> None:
 
 @pytest.mark.parametrize("first", range(8))
 def test_a_range_is_what_comes_in_that_place(source: CocoSource, first: int) -> None:
-    found = [batch.truth.ids[0] for batch in batches(source, first=first, limit=3)]
+    found = [batch.truth.ids[0] for batch in batches(source, ReadOptions(first=first, limit=3))]
     assert found == list(range(1, 8))[first : first + 3]
     truth = ground_truth(source, first=first, limit=3)
     assert [image["id"] for image in truth["images"]] == found
@@ -105,18 +106,18 @@ def test_what_is_passed_over_is_not_read(converted: Path) -> None:
         path.write_bytes(bytes(data))
     whole = find(converted)
     passed = len(index(first)) + 1
-    assert [batch.truth.ids[0] for batch in batches(whole, first=passed)] == list(
+    assert [batch.truth.ids[0] for batch in batches(whole, ReadOptions(first=passed))] == list(
         range(passed + 1, 8)
     )
     with pytest.raises(DataError, match="record 0 at byte 0: the record's checksum is wrong"):
-        list(batches(whole, first=passed - 1))
+        list(batches(whole, ReadOptions(first=passed - 1)))
 
 
 def test_a_transform_makes_all_images_one_size(source: CocoSource) -> None:
     def corner(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return image[:, :4, :4] / np.float32(255)
 
-    found = list(batches(source, batch_size=4, transform=corner))
+    found = list(batches(source, ReadOptions(batch_size=4), transform=corner))
     assert [len(batch) for batch in found] == [4, 3]
     assert found[0].inputs.shape == (4, 4, 4, 3)
     assert found[0].inputs.dtype == np.float32
@@ -134,18 +135,18 @@ def test_the_preprocessing_graph_of_the_zoo_as_a_transform(samples: Path) -> Non
         with tf.compat.v1.Session() as session:
             step = session.make_callable("Preprocessor/sub:0", ["image_tensor:0"])
             images = find(samples / "coco" / "val2017_mini")
-            batch = next(batches(images, batch_size=4, threads=2, transform=step))
+            batch = next(batches(images, ReadOptions(batch_size=4, threads=2), transform=step))
     assert batch.inputs.shape == (4, 300, 300, 3)
     assert batch.inputs.dtype == np.float32
     assert -1 <= batch.inputs.min() < batch.inputs.max() <= 1
 
 
 @pytest.mark.parametrize("name", ["batch_size", "limit", "threads"])
-def test_numbers_that_cannot_be_are_refused_at_once(source: CocoSource, name: str) -> None:
+def test_numbers_that_cannot_be_are_refused(name: str) -> None:
     with pytest.raises(RequestError, match=f"{name}=0: .*at least 1"):
-        batches(source, **{name: 0})
+        ReadOptions(**{name: 0})
     with pytest.raises(RequestError, match=r"first=-1: .*at least 0"):
-        batches(source, first=-1)
+        ReadOptions(first=-1)
 
 
 def test_ground_truth_is_the_same_from_records_and_json(source: CocoSource) -> None:
@@ -217,7 +218,7 @@ def test_images_without_annotations_can_run_and_not_be_scored(tmp_path: Path) ->
 def test_a_broken_image_is_named_at_its_place(folder: Path) -> None:
     path = folder / "000000000003.jpg"
     path.write_bytes(path.read_bytes()[:-20])
-    found = batches(find(folder), threads=2)
+    found = batches(find(folder), ReadOptions(threads=2))
     assert [next(found).truth.ids, next(found).truth.ids] == [(1,), (2,)]
     with pytest.raises(DataError) as caught:
         next(found)

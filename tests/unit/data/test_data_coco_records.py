@@ -172,9 +172,7 @@ def test_what_cannot_be_is_named(change: dict[str, Any], message: str) -> None:
 def test_what_is_no_example_is_named(record: bytes) -> None:
     with pytest.raises(DataError) as caught:
         objects(record)
-    assert str(caught.value) == (
-        "val.record: record 3: not a tf.train.Example, as COCO records are."
-    )
+    assert str(caught.value) == ("val.record: record 3: not a tf.train.Example.")
 
 
 def test_a_record_of_something_else_shows_what_it_has() -> None:

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from modelzoo_runner.data import imagenet
+from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.convert import ConversionReport, convert_imagenet
 from modelzoo_runner.data.labelled import labelled_images
 from modelzoo_runner.data.records import read_records
@@ -107,7 +108,7 @@ def test_what_is_written_is_found_and_read(flat: Path, synsets: Path, tmp_path: 
     report = convert_imagenet(str(flat), str(synsets), str(tmp_path / "out"))
     found = imagenet.find(tmp_path / "out")
     assert imagenet.count_examples(found) == report.images == 10
-    batches = list(imagenet.batches(found, SMALL, batch_size=4, threads=2))
+    batches = list(imagenet.batches(found, SMALL, ReadOptions(batch_size=4, threads=2)))
     truth: dict[str, int] = {}
     for batch in batches:
         assert batch.truth is not None
@@ -395,5 +396,5 @@ def test_a_name_that_is_not_text(unnamed: Path, tmp_path: Path) -> None:
         path.unlink()
     report = convert_imagenet(unnamed, text(tmp_path / "s", "\n".join(SYNSETS)), tmp_path / "out")
     assert report.images == 1
-    (batch,) = imagenet.batches(imagenet.find(report.folder), SMALL, batch_size=4, threads=1)
+    (batch,) = imagenet.batches(imagenet.find(report.folder), SMALL, ReadOptions(batch_size=4))
     assert batch.names == ("n01440764_\ufffd.JPEG",)

@@ -14,7 +14,7 @@ from PIL import Image
 from modelzoo_runner.data import coco
 from modelzoo_runner.data.coco_find import find
 from modelzoo_runner.data.convert import convert_coco
-from modelzoo_runner.data.images import Encoded, decode, orientation
+from modelzoo_runner.data.images import Encoded, decode
 from modelzoo_runner.data.label_map import read
 from modelzoo_runner.data.labelled import labelled_images
 from modelzoo_runner.data.records import writing
@@ -155,17 +155,6 @@ def rotated(value: int, **size: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (8, 6)).save(file, "JPEG", exif=exif)
     return file.getvalue()
-
-
-@pytest.mark.parametrize("value", range(1, 9))
-def test_the_orientation_is_that_pil_reads(value: int) -> None:
-    data = rotated(value)
-    assert orientation(data) == Image.open(io.BytesIO(data)).getexif()[274] == value
-
-
-def test_without_an_orientation_there_is_none() -> None:
-    for data in (encoded(8, 6), encoded(8, 6, form="PNG"), b"", b"Exif\0\0II*\0", rotated(6)[:40]):
-        assert orientation(data) == 1
 
 
 def test_an_image_annotated_as_rotated_is_refused_with_the_reason() -> None:

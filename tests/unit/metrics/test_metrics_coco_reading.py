@@ -37,6 +37,12 @@ def fake(samples: Path) -> tuple[Records, dict[str, Any]]:
     return json.loads(found), json.loads(truth)
 
 
+@pytest.fixture(scope="module")
+def expected(fake: tuple[Records, dict[str, Any]]) -> np.ndarray:
+    """pycocotools' numbers of `fake`."""
+    return reference(*fake)
+
+
 def part(truth: dict[str, Any], keep: Callable[[list[int]], bool]) -> dict[str, Any]:
     """The images whose categories `keep` accepts, and their annotations."""
     categories: dict[int, list[int]] = {image["id"]: [] for image in truth["images"]}
@@ -98,31 +104,33 @@ def test_classes_from_0_are_told_also_without_class_0(mini: dict[str, Any], chan
     assert "counted from 0" in ours.decisions["label_map"]
 
 
-def own_numbers(fake: tuple[Records, dict[str, Any]]) -> tuple[Records, dict[str, Any], Records]:
-    """Persons, cars and dogs numbered 1, 2, 3; detections in COCO's ids, and what they mean."""
+@pytest.fixture(scope="module")
+def own(fake: tuple[Records, dict[str, Any]]) -> tuple[Records, dict[str, Any], Records, Any]:
+    """Persons, cars and dogs numbered 1, 2, 3: detections in COCO's ids, the ground truth, what the
+    detections mean, and pycocotools' numbers of that.
+    """
     found, truth = fake
-    own = {IDS["person"]: 1, IDS["car"]: 2, IDS["dog"]: 3}
+    new = {IDS["person"]: 1, IDS["car"]: 2, IDS["dog"]: 3}
     truth = {
         **truth,
         "annotations": [
-            {**each, "category_id": own[each["category_id"]]}
+            {**each, "category_id": new[each["category_id"]]}
             for each in truth["annotations"]
-            if each["category_id"] in own
+            if each["category_id"] in new
         ],
-        "categories": [{"id": new, "name": NAMES[old]} for old, new in own.items()],
+        "categories": [{"id": number, "name": NAMES[old]} for old, number in new.items()],
     }
     meant = [
-        {**each, "category_id": own[each["category_id"]]}
+        {**each, "category_id": new[each["category_id"]]}
         for each in found
-        if each["category_id"] in own
+        if each["category_id"] in new
     ]
-    return found, truth, meant
+    return found, truth, meant, reference(meant, truth)
 
 
-def test_cocos_ids_are_told_by_name_under_own_numbers(fake: Any) -> None:
-    found, truth, meant = own_numbers(fake)
+def test_cocos_ids_are_told_by_name_under_own_numbers(own: Any) -> None:
+    found, truth, _, expected = own
     ours = score_detections(found, truth)
-    expected = reference(meant, truth)
     like(ours, expected)
     np.testing.assert_allclose(
         [ours.per_category[name] for name in ("person", "car", "dog")], expected[12:], atol=1e-12
@@ -130,9 +138,8 @@ def test_cocos_ids_are_told_by_name_under_own_numbers(fake: Any) -> None:
     assert ours.decisions["label_map"].startswith("COCO's ids, by name: ")
 
 
-def test_a_label_map_decides(fake: Any, tmp_path: Path) -> None:
-    found, truth, meant = own_numbers(fake)
-    expected = reference(meant, truth)
+def test_a_label_map_decides(own: Any) -> None:
+    found, truth, _, expected = own
     for label_map, shift in (
         ({str(each): name for each, name in NAMES.items()}, 0),
         ({str(place): NAMES[each] for place, each in enumerate(ORDERED)}, None),
@@ -145,22 +152,21 @@ def test_a_label_map_decides(fake: Any, tmp_path: Path) -> None:
         assert ours.decisions["label_map"].startswith("label_map=: as asked; ")
 
 
-def test_a_label_map_of_other_names_is_refused_and_names_can_be_given(fake: Any) -> None:
-    _, truth, meant = own_numbers(fake)
+def test_a_label_map_of_other_names_is_refused_and_names_can_be_given(own: Any) -> None:
+    _, truth, meant, expected = own
     label_map = {"1": "human", "2": "auto", "3": "hound"}
     with pytest.raises(RequestError, match=r"label_map: none of its 3 names is a category"):
         score_detections(meant, truth, labels=LabelOptions(label_map=label_map))
     names = {"person": "human", "2": "auto", "dog": "hound"}
     options = LabelOptions(label_map=label_map, category_names=names)
-    like(score_detections(meant, truth, labels=options), reference(meant, truth))
+    like(score_detections(meant, truth, labels=options), expected)
     with pytest.raises(RequestError, match=r"category_names=.*'cow' is no category"):
         score_detections(meant, truth, labels=LabelOptions(category_names={"cow": "bull"}))
 
 
-def test_an_offset_decides_and_a_wrong_one_is_warned_about(fake: Any) -> None:
+def test_an_offset_decides_and_a_wrong_one_is_warned_about(fake: Any, expected: np.ndarray) -> None:
     found, truth = fake
     less = [{**each, "category_id": each["category_id"] - 1} for each in found]
-    expected = reference(found, truth)
     like(score_detections(less, truth, labels=LabelOptions(label_offset=-1)), expected)
     ours = score_detections(less, truth, labels=LabelOptions(label_offset=0))
     assert ours.scores["AP"] < 0.2
@@ -199,17 +205,19 @@ def test_numberings_that_could_all_be_meant_are_shown_with_their_scores() -> Non
     assert ours.scores["AP"] == pytest.approx(0.5)
 
 
-def test_names_as_classes(fake: Any) -> None:
+def test_names_as_classes(fake: Any, expected: np.ndarray) -> None:
     found, truth = fake
     named = [{**each, "category_id": NAMES[each["category_id"]]} for each in found]
-    like(score_detections(named, truth), reference(found, truth))
+    like(score_detections(named, truth), expected)
 
 
 # Ids.
 
 
 @pytest.mark.parametrize("kind", ["text", "padded", "float", "large", "categories too"])
-def test_ids_of_any_kind_give_the_same_numbers(fake: Any, kind: str, tmp_path: Path) -> None:
+def test_ids_of_any_kind_give_the_same_numbers(
+    fake: Any, expected: np.ndarray, kind: str, tmp_path: Path
+) -> None:
     found, truth = fake
     change = {
         "text": str, "padded": "{:012}".format, "float": float, "large": lambda n: n + 2**64,
@@ -228,7 +236,6 @@ def test_ids_of_any_kind_give_the_same_numbers(fake: Any, kind: str, tmp_path: P
         ],
     }
     (path := tmp_path / "found.json").write_text(json.dumps(given))
-    expected = reference(found, truth)
     for detections in (given, path):
         like(score_detections(detections, described), expected)
 
@@ -268,10 +275,11 @@ def formed(found: Records, truth: dict[str, Any], form: str) -> Records:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_boxes_in_another_form_are_recognized_and_it_is_said(fake: Any, form: str) -> None:
+def test_boxes_in_another_form_are_recognized_and_it_is_said(
+    fake: Any, expected: np.ndarray, form: str
+) -> None:
     found, truth = fake
     given = formed(found, truth, form)
-    expected = reference(found, truth)
     ours = score_detections(given, truth)
     # An overlap at a threshold may be rounded to its other side.
     np.testing.assert_allclose(list(ours.scores.values()), expected[:12], atol=1e-3)
@@ -282,7 +290,7 @@ def test_boxes_in_another_form_are_recognized_and_it_is_said(fake: Any, form: st
 
 
 @pytest.mark.parametrize("form", ["normalized_yxyx", "normalized_xyxy", "pixel_yxyx", "pixel_xyxy"])
-def test_a_graphs_boxes_are_recognized(fake: Any, form: str) -> None:
+def test_a_graphs_boxes_are_recognized(fake: Any, expected: np.ndarray, form: str) -> None:
     found, truth = fake
     sizes = {each["id"]: (each["height"], each["width"]) for each in truth["images"]}
     collected = Collector()
@@ -295,7 +303,7 @@ def test_a_graphs_boxes_are_recognized(fake: Any, form: str) -> None:
             sizes[each["image_id"]],
         )
     ours = score_detections(collected.detections(), truth)
-    np.testing.assert_allclose(list(ours.scores.values()), reference(found, truth)[:12], atol=1e-9)
+    np.testing.assert_allclose(list(ours.scores.values()), expected[:12], atol=1e-9)
     assert bool(ours.warnings) == (form != "normalized_yxyx")
 
 
@@ -314,12 +322,12 @@ def test_a_wrong_form_that_is_asked_for_is_warned_about(fake: Any) -> None:
     assert any("pixel_xywh 733 would" in said for said in ours.warnings)
 
 
-def test_shares_of_images_without_a_size_are_refused(fake: Any) -> None:
+def test_shares_of_images_without_a_size_are_refused(fake: Any, expected: np.ndarray) -> None:
     found, truth = fake
     unsized = {**truth, "images": [{"id": each["id"]} for each in truth["images"]]}
     with pytest.raises(RequestError, match="shares need the images' width and height"):
         score_detections(found, unsized, box_format="normalized_xywh")
-    like(score_detections(found, unsized), reference(found, truth))
+    like(score_detections(found, unsized), expected)
 
 
 def test_boxes_of_another_image_size_are_on_no_object_and_that_is_said(fake: Any) -> None:

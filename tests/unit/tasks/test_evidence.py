@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelzoo_runner.data.samples import Labelled
 from modelzoo_runner.tasks import evidence
 
 
@@ -55,8 +56,10 @@ def test_guessing_is_called_chance_and_a_poor_model_is_not() -> None:
 
 
 def test_duplicates_show_those_of_several_labels_first() -> None:
-    found = evidence.duplicates([[("a", 1), ("b", 1)], [("c", 1), ("d", 2)]], 10)
-    assert found is not None
+    images = (("a", 1, b"1"), ("b", 1, b"1"), ("c", 1, b"2"), ("d", 2, b"2"), ("e", 1, b"3"))
+    seen = [Labelled(name=name, label=label, digest=digest) for name, label, digest in images]
+    (found,) = evidence.duplicates(seen)
     assert found.level == "doubt"
     assert found.evidence.index("c (1) = d (2)") < found.evidence.index("a (1) = b (1)")
-    assert evidence.duplicates([], 10) is None
+    assert found.what.startswith("2 of 5 images")
+    assert not [*evidence.duplicates(seen[-1:])]
