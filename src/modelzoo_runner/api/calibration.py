@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     " graph or its path (`.pb`), if it is a detector's, which takes images as they "
     "are, or examples are made.",
     data_location="ImageNet records for a classifier, COCO images or records for a detector, here "
-    "or at gs://.",
+    "or in a store.",
     batch_size="examples in a batch; a detector's are of one size, so they may be fewer.",
     input_shape="of one made example, where the graph leaves it open.",
     progress="called with (what, done, total or None) while data is fetched.",

@@ -27,7 +27,7 @@ IMAGES = 128
 
 @runtime_log.held_back()
 @accepts_former_names
-@documented(data_location="the labelled data, here or at gs://.")
+@documented(data_location="the labelled data, here or in a store.")
 def doctor(
     model: Model,
     *,

@@ -9,13 +9,14 @@ from modelzoo_runner.api.history import History
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.load import load
+from modelzoo_runner.values.remote import RemotePath
 
 Reported = Exportable | str | Path
 
 
 def report(
     results: Reported | Sequence[Reported], path: str | Path, *, title: str = "Results"
-) -> Path:
+) -> Path | RemotePath:
     """Write results as one HTML page and return its path.
 
     What ran, on what, the verdict, tables, pictures, and the raw data to download, all in one file

@@ -112,7 +112,7 @@ def benchmark(
 @runtime_log.held_back()
 @accepts_former_names
 @documented(
-    data_location="the labelled data, here or at gs://.",
+    data_location="the labelled data, here or in a store.",
     batch_size="examples in a step; it doesn't change the score.",
     timeout="seconds after which the run is ended; it makes the run a child process. With "
     "`client` or `checkpoint` it is of each part.",

@@ -50,6 +50,8 @@ def quantize(
     recipe = {name: given.pop(name) for name in _RECIPE if name in given}
     tensors = {name: given[name] for name in _TENSORS if name in given}
     path = atomic.target("out", out)
+    if not isinstance(path, Path):
+        raise RequestError(f"out={out!r}: should be a path here: the graph is read again")
     request = Request(kind="benchmark", weights=weights, **tensors)
     with output.bar(quiet=to.quiet) as progress:
         batches = modelzoo_runner.calibration_batches(

@@ -22,7 +22,8 @@ from modelzoo_runner.data.labelled import LabelledImage, labelled_images
 from modelzoo_runner.data.paths import read_bytes
 from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import DataError, RequestError, visible
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import remote, validate
+from modelzoo_runner.values.remote import RemotePath
 
 Progress = Callable[[int, int], None]
 
@@ -39,8 +40,8 @@ class ConversionReport:
     `left_out` is the number of images in the folder that the labels don't name.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    folder: Path | RemotePath
+    files: tuple[Path | RemotePath, ...]
     images: int
     classes: int
     left_out: int
@@ -62,7 +63,7 @@ class CocoConversion:
     of no listed image and so the only ones that are in no record.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Path | RemotePath, ...]
     images: int
     images_without_objects: int
     annotations: int
@@ -102,7 +103,8 @@ def convert_imagenet(
             begin with their synset or are in a list.
         labels: a text file: the 1000 synsets, or '<file name> <label>' lines; see
             `labelled.labelled_images`.
-        out: a new or empty folder. It appears whole, or after a failure not at all.
+        out: a new or empty folder, here or in a store. It appears whole, or after a failure not at
+            all.
         shards: how many files; by default one for every 400 images, 128 at most.
         threads: how many images are read at once; by default one for each usable CPU.
         progress: called with (images done, images in all) after each.
@@ -112,17 +114,19 @@ def convert_imagenet(
         DataError: naming the image that can't be decoded, the label that can't be right, or what
             is in the way in `out`.
     """
-    out = Path(out).expanduser()
-    output.check_free(out)
+    folder = remote.path(out)
+    output.check_free(folder)
     found, left_out = labelled_images(Path(images).expanduser(), Path(labels).expanduser())
     found.sort(key=_mixed)
     if shards is None:
         shards = min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD))
     _check_shards(shards, min(len(found), 99_999))
     names = [f"validation-{number:05}-of-{shards:05}" for number in range(shards)]
-    _write(_record, found, out, names, threads, progress)
+    _write(_record, found, folder, names, threads, progress)
     classes = len({each.class_index for each in found})
-    return ConversionReport(out, tuple(out / name for name in names), len(found), classes, left_out)
+    return ConversionReport(
+        folder, tuple(folder / name for name in names), len(found), classes, left_out
+    )
 
 
 def convert_coco(
@@ -143,7 +147,7 @@ def convert_coco(
     Args:
         images: the folder of images, such as val2017.
         annotations: its `instances_*.json`.
-        out: a folder that is not there yet, or empty.
+        out: a folder that is not there yet, or empty; here, or in a store.
         shards: how many files. One is called `name`, more `<name>-00000-of-00010` and so on.
         name: of the file or of the files.
         progress: called with the number of images written and of all images.
@@ -153,8 +157,8 @@ def convert_coco(
         DataError: an image is missing, can't be decoded or isn't of the size its annotation says;
             the annotations are broken; `out` has files in it or can't be written.
     """
-    out = Path(out).expanduser()
-    output.check_free(out)
+    folder = remote.path(out)
+    output.check_free(folder)
     source = find(images, annotations)
     if source.kind != "images" or source.annotations is None:
         raise DataError(f"{images}: should be a folder of images, and holds records already.")
@@ -180,8 +184,8 @@ def convert_coco(
         return to_record(data, {**image, "height": height, "width": width}, objects[number], names)
 
     files = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
-    _write(record, truth["images"], out, files, None, progress)
-    return _report(tuple(out / each for each in files), truth, objects)
+    _write(record, truth["images"], folder, files, None, progress)
+    return _report(tuple(folder / each for each in files), truth, objects)
 
 
 def _check_shards(shards: int, images: int) -> None:
@@ -192,7 +196,7 @@ def _check_shards(shards: int, images: int) -> None:
 def _write(
     record: Callable[[Item], bytes],
     items: Sequence[Item],
-    out: Path,
+    out: Path | RemotePath,
     names: Sequence[str],
     threads: int | None,
     progress: Progress | None,
@@ -247,7 +251,9 @@ def _record(image: LabelledImage) -> bytes:
 
 
 def _report(
-    files: tuple[Path, ...], truth: Mapping[str, Any], objects: Mapping[int, list[dict[str, Any]]]
+    files: tuple[Path | RemotePath, ...],
+    truth: Mapping[str, Any],
+    objects: Mapping[int, list[dict[str, Any]]],
 ) -> CocoConversion:
     kept = [(image, each) for image in truth["images"] for each in objects[image["id"]]]
     return CocoConversion(

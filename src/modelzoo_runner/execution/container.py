@@ -24,12 +24,11 @@ from pathlib import Path
 from modelzoo_runner._version import __version__
 from modelzoo_runner.data import coco_find
 from modelzoo_runner.errors import ContainerError, DataError, Interrupted, RunnerError
-from modelzoo_runner.execution import launch, listen, protocol
+from modelzoo_runner.execution import images, launch, listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.storage import images
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.context import Context

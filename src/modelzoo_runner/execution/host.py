@@ -13,10 +13,11 @@ import itertools
 from collections.abc import Generator, Iterator
 
 from modelzoo_runner.backends import base
-from modelzoo_runner.errors import BindingError, Interrupted
+from modelzoo_runner.errors import BindingError, Interrupted, RequestError
 from modelzoo_runner.machine import binding
 from modelzoo_runner.results.parts import Host
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.values import remote
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
@@ -50,6 +51,8 @@ def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, N
         )
     if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
         obstacle = 'isolation="child"'
+    if obstacle is not None:
+        _require_shared(plan, obstacle)
     context = context.guarded()
     try:
         with contextlib.closing(_runs(plan, plans, obstacle, context)) as results:
@@ -57,6 +60,18 @@ def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, N
                 yield _hosted(result, obstacle, context)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, context)) from None
+
+
+def _require_shared(plan: Plan, obstacle: str) -> None:
+    """Refuse a plan that leaves what a child does in the child's own memory."""
+    streamed = plan.data_location if plan.stream else None
+    written = plan.predictions if plan.examples is None and plan.docker_image is None else None
+    for name, value in (("data_location", streamed), ("predictions", written)):
+        if value is not None and remote.scheme_of(value) == "memory":
+            raise RequestError(
+                f"{name}={value!r}: memory:// is this process's own, and the run is done in "
+                f"another one ({obstacle}); give a place that both see"
+            )
 
 
 def _runs(

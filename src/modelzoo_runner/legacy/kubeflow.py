@@ -20,10 +20,10 @@ from typing import Any
 
 from modelzoo_runner.api.report import report as write_report
 from modelzoo_runner.errors import ContainerError, MissingDependency, RequestError
+from modelzoo_runner.execution import images
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
-from modelzoo_runner.storage import images
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.errors import DataError, ResultError
 from modelzoo_runner.metrics import coco_boxes, coco_masks
 from modelzoo_runner.metrics.coco_masks import Segmentation
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, remote
 from modelzoo_runner.values.coco_instances import Id, identifier, read_json
 from modelzoo_runner.values.options import BoxFormat
+from modelzoo_runner.values.remote import RemotePath
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +63,13 @@ class Detections:
             record = dict(zip(("image_id", "category_id", "bbox", "score"), row, strict=True))
             yield record | {"segmentation": self.masks[place]} if self.masks else record
 
-    def save(self, path: Path | str) -> Path:
+    def save(self, path: Path | str | RemotePath) -> Path | RemotePath:
         """Write the detections in COCO's results format, whole or not at all; return the path.
 
         Raises:
             ResultError: the path can't be written; says why.
         """
-        path = Path(path).expanduser()
+        path = remote.path(path)
         try:
             with atomic.writing(path) as file:
                 separator = b"["
@@ -89,8 +90,7 @@ def load_detections(path: Path | str) -> Detections:
     Raises:
         DataError: the file can't be read, isn't a JSON list, or an entry lacks something.
     """
-    path = Path(path).expanduser()
-    return from_records(read_json(path), where=str(path))
+    return from_records(read_json(remote.path(path)), where=str(path))
 
 
 def from_records(

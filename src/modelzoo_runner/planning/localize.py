@@ -31,7 +31,7 @@ def localize(plan: Plan, preset: Preset, context: Context) -> Plan:
         _require_network(plan, context)
     image = plan.docker_image
     if image is not None:
-        from modelzoo_runner.storage import images
+        from modelzoo_runner.execution import images
 
         image = images.local(image.name, context)
     # Other runtimes' int8 is made of the float32 graph.

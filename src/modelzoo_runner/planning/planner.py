@@ -57,6 +57,10 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
         return presets.find(str(model)), request
     path = Path(model).expanduser()
     if path.suffix == ".toml":
+        if "://" in str(model):
+            from modelzoo_runner.storage import fetch
+
+            path = fetch.local(str(model))
         return presets.read(path), request
     if request.weights != "pretrained":
         raise RequestError(

@@ -13,7 +13,7 @@ from modelzoo_runner.errors import DataRequired, RequestError, did_you_mean
 from modelzoo_runner.metrics import coco_evaluation
 from modelzoo_runner.planning import converted
 from modelzoo_runner.tasks import base as tasks
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import remote, validate
 from modelzoo_runner.values.options import (
     Allocator,
     Arrivals,
@@ -280,7 +280,7 @@ def _check_stream(request: Request) -> None:
             "stream=True: there is nothing to read without data_location (the input is made); "
             'give data_location="gs://bucket/...", or leave stream out'
         )
-    if not request.data_location.lower().startswith("gs://"):
+    if not _is_in_store(request.data_location):
         raise RequestError(
             f"stream=True: data_location={request.data_location!r} isn't in a bucket (gs://...), "
             "and only from there data can be read without a copy on the disk; leave stream out"
@@ -312,6 +312,11 @@ def _check_arrivals(request: Request) -> None:
                 f"a single process. Leave out {name}, or measure each process with its share of "
                 "the rate"
             )
+
+
+def _is_in_store(location: str) -> bool:
+    scheme = remote.scheme_of(location)
+    return scheme is not None and remote.is_store(scheme)
 
 
 def _check_processes(request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 from modelzoo_runner.errors import ResultError
 from modelzoo_runner.results import saved
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.remote import RemotePath
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.frames import Row
@@ -63,7 +64,7 @@ class Exportable:
         """The JSON that `save` writes."""
         return saved.json_text(self.to_dict())
 
-    def to_csv(self, path: str | Path) -> Path:
+    def to_csv(self, path: str | Path) -> Path | RemotePath:
         """Write the rows of `to_dataframe` as CSV, whole or not at all, and return the path.
 
         Raises:
@@ -71,10 +72,11 @@ class Exportable:
         """
         return saved.write_text(self.csv_text(), path)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path) -> Path | RemotePath:
         """Write the result as JSON, whole or not at all, and return the path.
 
-        A device or a pipe, such as `/dev/stdout`, is written to and never replaced.
+        It may be an address in a store (gs://, s3://, az://, hf://, memory://). A device or a
+        pipe, such as `/dev/stdout`, is written to and never replaced.
 
         Raises:
             ResultError: the path can't be written; says why.

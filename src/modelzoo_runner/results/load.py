@@ -15,6 +15,7 @@ from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.runtimes import RuntimesResult
 from modelzoo_runner.results.sweep import SweepResult
+from modelzoo_runner.values.remote import RemotePath
 
 T = TypeVar("T", bound=Exportable)
 
@@ -25,10 +26,10 @@ KINDS: Mapping[str, type[Saved]] = {
 
 
 @overload
-def load(path: str | Path) -> Result: ...
+def load(path: str | Path | RemotePath) -> Result: ...
 @overload
-def load(path: str | Path, kind: type[T]) -> T: ...
-def load(path: str | Path, kind: type[Exportable] = Result) -> Exportable:
+def load(path: str | Path | RemotePath, kind: type[T]) -> T: ...
+def load(path: str | Path | RemotePath, kind: type[Exportable] = Result) -> Exportable:
     """What is saved at `path`, as what it was.
 
     Args:

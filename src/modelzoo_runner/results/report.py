@@ -15,6 +15,7 @@ from typing import Any
 from modelzoo_runner._version import __version__
 from modelzoo_runner.results import frames, plots, saved
 from modelzoo_runner.results.export import Exportable
+from modelzoo_runner.values.remote import RemotePath
 
 STYLE = """
 :root{color-scheme:light dark}
@@ -62,6 +63,6 @@ def _link(name: str, kind: str, text: str) -> str:
     return f'<a download="{name}" href="data:{kind};base64,{data}">{name}</a>'
 
 
-def write(values: Sequence[Exportable], path: str | Path, title: str) -> Path:
+def write(values: Sequence[Exportable], path: str | Path, title: str) -> Path | RemotePath:
     """Write the page, whole or not at all, and return the path."""
     return saved.write_text(page(values, title), path)

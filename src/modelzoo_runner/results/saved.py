@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values import atomic, codec, remote
+from modelzoo_runner.values.remote import RemotePath
 
 SCHEMA = 2
 """The version of the JSON form. It grows when an older reader would misread a newer file.
@@ -38,14 +39,14 @@ def json_text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
-def write_text(text: str, path: str | Path) -> Path:
-    """Write the text of a result, whole or not at all, and return the path.
+def write_text(text: str, path: str | Path | RemotePath) -> Path | RemotePath:
+    """Write the text of a result, whole or not at all, and return the path or the address.
 
     Raises:
-        ResultError: the path can't be written; says why.
+        ResultError: it can't be written; says why.
     """
-    path = Path(path).expanduser()
     try:
+        path = remote.path(path)
         atomic.write_text(path, text)
     except OSError as error:
         raise ResultError(
@@ -55,14 +56,14 @@ def write_text(text: str, path: str | Path) -> Path:
     return path
 
 
-def read(path: str | Path, value: Callable[[dict[str, Any]], T]) -> T:
+def read(path: str | Path | RemotePath, value: Callable[[dict[str, Any]], T]) -> T:
     """What `value` makes of the record at `path`.
 
     Raises:
         ResultError: the file can't be read or isn't a JSON object, or `value` says what is wrong
             with it; each line begins with the path.
     """
-    path = Path(path).expanduser()
+    path = remote.path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:

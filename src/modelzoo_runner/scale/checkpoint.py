@@ -1,4 +1,5 @@
-"""A folder that keeps the finished parts of a long run, so that another call does the missing ones.
+"""A folder, here or in a store, that keeps the finished parts of a long run, so that another call
+does the missing ones.
 
 `run.json` says which run it is of; beside it is a file with a checksum for each finished part,
 written whole or not at all.
@@ -16,7 +17,8 @@ from typing import Any
 
 from modelzoo_runner.errors import RequestError, ResultError
 from modelzoo_runner.results.difference import of_plans
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, remote
+from modelzoo_runner.values.remote import RemotePath
 
 SCHEMA = 1
 
@@ -30,14 +32,14 @@ _OURS = re.compile(f"{_ENTRY.pattern}|{_HALF_WRITTEN.pattern}")
 class Checkpoint:
     """The finished parts. `problems` says which entries can't be used: their part is done again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | RemotePath) -> None:
         self.folder = folder
         self.problems: tuple[str, ...] = ()
 
     def entries(self) -> dict[str, Any]:
         """The records by name, without damaged ones."""
         found = {}
-        for path in sorted(self.folder.iterdir()):
+        for path in _listed(self.folder):
             match = _ENTRY.fullmatch(path.name)
             if match is None:
                 continue
@@ -61,7 +63,7 @@ class Checkpoint:
         text = json.dumps(record, allow_nan=False)
         _write(self._path(name), f"{_digest(text)}\n{text}\n")
 
-    def _path(self, name: str) -> Path:
+    def _path(self, name: str) -> Path | RemotePath:
         return self.folder / f"{name}.done"
 
 
@@ -69,8 +71,11 @@ class Checkpoint:
 def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
     """The checkpoint in a folder, which is created if needed and locked meanwhile.
 
+    Stores have no locks. Several runs that share a folder there do some parts twice, with the same
+    outcome: an entry is replaced whole.
+
     Args:
-        path: the folder.
+        path: the folder, or its address in a store.
         of: what must be the same for an entry to count, as JSON values.
 
     Raises:
@@ -80,41 +85,45 @@ def opened(path: str | Path, of: Mapping[str, Any]) -> Iterator[Checkpoint]:
     """
     import filelock
 
-    folder = Path(path).expanduser()
+    folder = remote.path(path)
     asked = f"checkpoint={str(path)!r}"
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{asked}: is a file; give a folder, new or of the same run")
-    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for each in _listed(folder):
         if each.name not in (_RUN, _LOCK) and not _OURS.fullmatch(each.name):
             raise RequestError(
                 f"{asked}: is no checkpoint, it holds {each.name!r}; give a folder, new or of the "
                 "same run"
             )
+    lock = contextlib.ExitStack()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / _LOCK, timeout=0)
-        lock.acquire()
+        if isinstance(folder, Path):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(filelock.FileLock(folder / _LOCK, timeout=0))
     except filelock.Timeout:
         raise RequestError(
             f"{asked}: another run is using it; wait for that, or give another folder"
         ) from None
     except OSError as error:
         raise ResultError(f"{folder}: nothing can be kept there: {error.strerror}") from None
-    try:
-        for each in folder.iterdir():
+    with lock:
+        for each in _listed(folder):
             if _HALF_WRITTEN.fullmatch(each.name):  # by a process that was killed
                 each.unlink()
         _check(folder, asked, json.loads(json.dumps({"schema": SCHEMA, **of})))
         yield Checkpoint(folder)
-    finally:
-        lock.release()
 
 
-def _check(folder: Path, asked: str, of: Mapping[str, Any]) -> None:
+def _listed(folder: Path | RemotePath) -> list[Path | RemotePath]:
+    """What is in the folder, by name; nothing where it isn't there."""
+    return sorted(folder.iterdir(), key=str) if folder.is_dir() else []
+
+
+def _check(folder: Path | RemotePath, asked: str, of: Mapping[str, Any]) -> None:
     """Check that the folder is of this run; a new folder is marked as such."""
     path = folder / _RUN
     if not path.exists():
-        if any(_ENTRY.fullmatch(each.name) for each in folder.iterdir()):
+        if any(_ENTRY.fullmatch(each.name) for each in _listed(folder)):
             raise RequestError(
                 f"{asked}: {_RUN}, which says what it is of, is missing; give another folder, or "
                 "remove this one to begin again"
@@ -138,14 +147,14 @@ def _check(folder: Path, asked: str, of: Mapping[str, Any]) -> None:
         )
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path | RemotePath) -> Any:
     digest, newline, text = path.read_text(encoding="utf-8").partition("\n")
     if not newline or _digest(text.rstrip("\n")) != digest:
         raise ValueError("its checksum is wrong")
     return json.loads(text)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path | RemotePath, text: str) -> None:
     try:
         atomic.write_text(path, text)
     except OSError as error:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from modelzoo_runner.errors import FetchError, HashMismatch, did_you_mean
-from modelzoo_runner.storage import archive, buckets, cache, https, locations
-from modelzoo_runner.storage.buckets import Enough
+from modelzoo_runner.errors import FetchError, HashMismatch, MissingDependency, did_you_mean
+from modelzoo_runner.storage import archive, cache, folders, locations, web
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
+from modelzoo_runner.storage.folders import Enough
 from modelzoo_runner.storage.locations import WebFile
 from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.storage.settings import Options, Settings, resolve_settings
@@ -74,14 +74,14 @@ def first_of(files: Sequence[RemoteFile], advice: str = ADVICE, **options: Unpac
         FetchError: none works; each is listed with what was wrong there.
     """
     settings = resolve_settings(**options)
-    failures: list[FetchError] = []
+    failures: list[FetchError | MissingDependency] = []
     rounds = (replace(settings, offline=True),) + (() if settings.offline else (settings,))
     for here in rounds:
         failures = []
         for file in files:
             try:
                 return _local(file, here)
-            except FetchError as error:
+            except (FetchError, MissingDependency) as error:
                 failures.append(error)
                 if not here.offline:
                     log.warning("%s", error)
@@ -97,7 +97,7 @@ def _local(file: RemoteFile, settings: Settings, enough: Enough | None = None) -
         return _on_disk(place.absolute(), expected)
     if isinstance(place, WebFile):
         return _from_web(place, expected, settings)
-    return buckets.local(place, expected, settings, enough)
+    return folders.local(place, expected, settings, enough)
 
 
 def _from_web(place: WebFile, expected: Expected, settings: Settings) -> Path:
@@ -110,7 +110,7 @@ def _from_web(place: WebFile, expected: Expected, settings: Settings) -> Path:
     source = Source(
         location=place.url,
         name=place.name,
-        write=lambda part: https.download(url, part, settings, size=expected.size),
+        write=lambda part: web.download(url, part, settings, size=expected.size),
     )
     return fetch_cached(source, expected, settings)
 
@@ -155,12 +155,16 @@ def _on_disk(path: Path, expected: Expected) -> Path:
     return path
 
 
-def _none_works(failures: Sequence[FetchError], advice: str) -> FetchError:
+def _none_works(
+    failures: Sequence[FetchError | MissingDependency], advice: str
+) -> FetchError | MissingDependency:
     """One error for all the places, of the class they share."""
     if not failures:
         return FetchError(f"This graph is published nowhere. {advice}")
     classes = {type(each) for each in failures}
-    shared = classes.pop() if len(classes) == 1 else FetchError
+    shared: type[FetchError | MissingDependency] = (
+        classes.pop() if len(classes) == 1 else FetchError
+    )
     lines = "\n".join(f"  {failure}" for failure in failures)
     many = len(failures) > 1
     head = f"none of the {len(failures)} places has the file:" if many else "no file:"

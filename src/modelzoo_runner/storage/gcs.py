@@ -1,153 +1,192 @@
-"""Google Cloud Storage: what a gs:// location stands for, and getting one object of it.
+"""Google Cloud Storage: the objects of a bucket, who asks for them, and its refusals as errors.
 
-An object is fetched by its generation, so all of its bytes are of one version, and compared with
-its CRC-32C, which every object has (composite ones have no MD5).
+Anonymous first: a public bucket needs nobody's credentials, and Google's own client fails without
+any. The first refusal brings in the environment's credentials, and they are used from there on.
+Objects are read by their generation, so that all bytes are of one version.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from modelzoo_runner.errors import FetchError, did_you_mean
-from modelzoo_runner.storage import https, retrying
-from modelzoo_runner.storage.access import Access, Account
-from modelzoo_runner.storage.locations import GLOB, BucketPlace, unsafe_reason
-from modelzoo_runner.storage.partials import Partial
+from modelzoo_runner.errors import FetchError
+from modelzoo_runner.storage import retrying, web
+from modelzoo_runner.storage.listing import StoredObject
+from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.storage.retrying import Interrupted
+from modelzoo_runner.storage.settings import Settings
 
 if TYPE_CHECKING:
     import requests
+    from google.cloud import storage
+
+T = TypeVar("T")
+
+_CONNECTIONS = 256
+"""How many may be kept open: as many as threads read at once, on the largest machines."""
+
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredObject:
-    """One object of a bucket at one generation. `crc32c` is base64, as Google writes it."""
+@dataclass(frozen=True)
+class Account:
+    """An account: Google's client for metadata, and a session for the bytes of objects."""
 
-    bucket: str
-    name: str
-    generation: str
-    size: int
-    crc32c: str | None
+    who: str
+    client: storage.Client
+    session: requests.Session
+
+
+class Buckets:
+    """The buckets as a store, by an account: anonymous until that is refused.
+
+    Threads may share it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from google.auth.credentials import AnonymousCredentials
+
+        self.settings = settings
+        self._account = _account("anonymous", AnonymousCredentials(), None, settings.endpoint)
+        self._lock = threading.Lock()
 
     @property
-    def url(self) -> str:
-        """The location of this object alone."""
-        return f"gs://{self.bucket}/{self.name}"
+    def who(self) -> str:
+        """Who asks now."""
+        return self._account.who
 
+    def find(self, place: BucketPlace) -> StoredObject | None:
+        """The object of that name, if there is one."""
+        blob = self._ask(
+            place.url,
+            lambda account: account.client.bucket(place.bucket).get_blob(
+                place.name, retry=None, timeout=self._timeout
+            ),
+        )
+        return None if blob is None else _stored(blob)
 
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What a location stands for: one object (`base` is None), or those below the folder `base`.
+    def below(self, place: BucketPlace, base: str) -> list[StoredObject]:
+        """The objects whose names begin with `base`, without those that only stand for folders."""
+        blobs = self._ask(
+            place.url,
+            lambda account: list(
+                account.client.list_blobs(
+                    place.bucket, prefix=base, retry=None, timeout=self._timeout
+                )
+            ),
+        )
+        return [_stored(blob) for blob in blobs if not blob.name.endswith("/")]
 
-    `base` is empty or ends in `/`. The objects are sorted by name.
-    """
+    def blocks(self, stored: StoredObject, start: int) -> Iterator[bytes]:
+        """The bytes of an object from one on, asked for once."""
+        # Google's own download reads 8 kB at a time and takes several times the CPU time.
+        url = (
+            f"{self.settings.endpoint or 'https://storage.googleapis.com'}/download/storage/v1/b/"
+            f"{stored.bucket}/o/{quote(stored.name, safe='')}?alt=media&"
+            f"generation={stored.generation}"
+        )
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        retry = self.settings.retry
 
-    base: str | None
-    objects: tuple[StoredObject, ...]
+        def opened(account: Account) -> requests.Response:
+            response = web.request(account.session, "GET", url, headers, retry)
+            try:
+                if response.status_code in (401, 403, 404):
+                    from google.api_core.exceptions import from_http_response
 
+                    raise from_http_response(response)
+                web.require_file(response, url)
+            except BaseException:
+                response.close()
+                raise
+            return response
 
-def resolve(place: BucketPlace, access: Access) -> Listing:
-    """The objects a location stands for.
+        with self._once(stored.url, opened) as response:
+            info = web.file_info(response)
+            web.require_size(info, stored.size, url)
+            if info.start != start:
+                raise FetchError(f"{stored.url}: the server doesn't send parts of a file.")
+            yield from web.body(response, retry)
 
-    A name with no slash at its end is an object's if there is one, and otherwise a folder's. In a
-    pattern, `*`, `?` and `[...]` stand for parts of a name between slashes.
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        """Seconds to connect, and seconds between two pieces of a response."""
+        return self.settings.retry.connect, self.settings.retry.read
 
-    Raises:
-        FetchError: nothing is there; it may not be read; or a name can't be a file's.
-    """
-    if place.is_pattern:
-        base = _before_pattern(place.name)
-        found = [each for each in _below(place, base, access) if _matches(each.name, place.name)]
-    elif place.is_folder:
-        base = place.name
-        found = _below(place, base, access)
-    else:
-        if (one := _object(place, access)) is not None:
-            return Listing(base=None, objects=(one,))
-        base = f"{place.name}/"
-        found = _below(place, base, access)
-    if not found:
-        raise _nothing_there(place, base, access)
-    _refuse_unsafe(place, base, found)
-    return Listing(base=base, objects=tuple(sorted(found, key=lambda each: each.name)))
+    def _ask(self, url: str, action: Callable[[Account], T]) -> T:
+        """What `action` returns, tried again when that may help."""
+        return retrying.until_done(
+            lambda: self._once(url, action), done=lambda: 0, retry=self.settings.retry, what=url
+        )
 
+    def _once(self, url: str, action: Callable[[Account], T]) -> T:
+        """What `action` returns, tried once for each account there is."""
+        from google.api_core.exceptions import Forbidden, Unauthorized
 
-def download(stored: StoredObject, part: Partial, access: Access) -> None:
-    """Write one object to `part`, going on from what is there of the same generation.
+        account = self._account
+        try:
+            return _translated(url, account, action)
+        except (Unauthorized, Forbidden) as refusal:
+            if account.who != "anonymous":
+                raise FetchError(_refused(url, refusal, account.who)) from None
+            account = self._with_credentials(url, refusal)
+        try:
+            return _translated(url, account, action)
+        except (Unauthorized, Forbidden) as refusal:
+            raise FetchError(_refused(url, refusal, account.who)) from None
 
-    Raises:
-        FetchError: in words, with the account that asked.
-    """
-    if part.version != stored.generation:
-        part.restart(stored.generation)
-    retrying.until_done(
-        lambda: access.once(stored.url, lambda account: _attempt(stored, part, access, account)),
-        done=lambda: part.done,
-        retry=access.settings.retry,
-        what=stored.url,
-    )
+    def _with_credentials(self, url: str, refusal: Any) -> Account:
+        import google.auth
+        from google.auth.exceptions import DefaultCredentialsError
 
-
-def _attempt(stored: StoredObject, part: Partial, access: Access, account: Account) -> None:
-    # Google's own download reads 8 kB at a time and takes several times the CPU time.
-    url = media_url(stored, access.settings.endpoint)
-    retry = access.settings.retry
-    if part.done < stored.size or not stored.size:
-        https.attempt(account.session, url, part, retry, size=stored.size, refuse=refuse)
-    if stored.crc32c is not None and base64.b64decode(stored.crc32c) != part.crc32c:
-        part.restart(stored.generation)
-        raise Interrupted("what came does not fit the object's crc32c")
-
-
-def media_url(stored: StoredObject, endpoint: str | None) -> str:
-    """Where the bytes of an object at its generation are."""
-    name = quote(stored.name, safe="")
-    return (
-        f"{endpoint or 'https://storage.googleapis.com'}/download/storage/v1/b/{stored.bucket}/o/"
-        f"{name}?alt=media&generation={stored.generation}"
-    )
-
-
-def refuse(response: requests.Response) -> None:
-    """Raise, as Google's own libraries would, for what is a matter of who asks."""
-    from google.api_core.exceptions import from_http_response
-
-    if response.status_code in (401, 403, 404):
-        raise from_http_response(response)
-
-
-def _object(place: BucketPlace, access: Access) -> StoredObject | None:
-    blob = access.ask(
-        place.url,
-        lambda account: account.client.bucket(place.bucket).get_blob(
-            place.name, retry=None, timeout=_timeout(access)
-        ),
-    )
-    return None if blob is None else _stored(blob)
-
-
-def _below(place: BucketPlace, base: str, access: Access) -> list[StoredObject]:
-    """The objects below a folder, without the empty ones that only stand for folders."""
-    blobs = access.ask(
-        place.url,
-        lambda account: list(
-            account.client.list_blobs(
-                place.bucket, prefix=base, retry=None, timeout=_timeout(access)
+        with self._lock:
+            if self._account.who != "anonymous":
+                return self._account
+            try:
+                credentials, project = google.auth.default(scopes=[_SCOPE])
+            except DefaultCredentialsError as error:
+                raise FetchError(
+                    f"{url}: {refusal.code}: anonymous may not read it ({_said(refusal)}), and "
+                    f"{_why_no_credentials(error)}. Run `gcloud auth application-default login`, "
+                    "or set GOOGLE_APPLICATION_CREDENTIALS to a key file of an account that may."
+                ) from None
+            who = (
+                getattr(credentials, "service_account_email", None)
+                or getattr(credentials, "account", None)
+                or "the environment's account"
             )
-        ),
+            self._account = _account(who, credentials, project, self.settings.endpoint)
+            return self._account
+
+
+def _account(who: str, credentials: Any, project: str | None, endpoint: str | None) -> Account:
+    from google.auth.transport.requests import AuthorizedSession
+    from google.cloud import storage
+    from requests.adapters import HTTPAdapter
+
+    for_facts = AuthorizedSession(credentials)
+    # Google's servers redirect nobody; what redirects isn't one of them.
+    for_facts.max_redirects = 0
+    client = storage.Client(
+        # Only creating and listing buckets needs a project; nothing here does.
+        project=project or "<none>",
+        credentials=credentials,
+        client_options={"api_endpoint": endpoint} if endpoint else None,
+        _http=for_facts,
     )
-    return [_stored(blob) for blob in blobs if not blob.name.endswith("/")]
-
-
-def _timeout(access: Access) -> tuple[float, float]:
-    """Seconds to connect, and seconds between two pieces of a response."""
-    return access.settings.retry.connect, access.settings.retry.read
+    # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
+    client._bucket_metadata_cache = None
+    for_bytes = AuthorizedSession(credentials)
+    for scheme in ("http://", "https://"):
+        # With fewer, a connection is thrown away with a warning for each that comes back.
+        for_bytes.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return Account(who, client, for_bytes)
 
 
 def _stored(blob: Any) -> StoredObject:
@@ -165,49 +204,64 @@ def _stored(blob: Any) -> StoredObject:
     )
 
 
-def _before_pattern(name: str) -> str:
-    """The folder in front of the first part of a name that is a pattern."""
-    first = min(name.index(character) for character in GLOB if character in name)
-    return name[: name.rfind("/", 0, first) + 1]
+def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T:
+    """What `action` returns; whatever Google's libraries raise, as one of ours.
 
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether each part between slashes matches its own pattern.
-
-    >>> _matches("data/validation-00000-of-00128", "data/validation-*")
-    True
-    >>> _matches("data/more/validation-00000-of-00128", "data/*")
-    False
+    Only a refusal stays as it is: somebody else may be let in.
     """
-    names, patterns = name.split("/"), pattern.split("/")
-    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
+    import requests
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+
+    try:
+        return action(account)
+    except (api.Unauthorized, api.Forbidden):
+        raise
+    except auth.InvalidOperation:
+        # How a 401 is reported for anonymous credentials, which can't be renewed.
+        raise api.Unauthorized("it needs credentials") from None
+    except api.NotFound as error:
+        raise FetchError(
+            f"{url}: 404: {_said(error)}. No bucket or object of that name that {account.who} may "
+            "see, or it was overwritten while it was fetched."
+        ) from None
+    except (api.TooManyRequests, api.ServerError) as error:
+        wait = web.retry_after(error.response) if error.response is not None else None
+        raise Interrupted(f"{error.code}: {_said(error)}", wait=wait) from None
+    except api.GoogleAPICallError as error:
+        raise FetchError(f"{url}: {error.code}: {_said(error)} ({account.who}).") from None
+    except auth.RefreshError as error:
+        raise FetchError(
+            f"{url}: the credentials of {account.who} were refused: {error.args[0]}."
+        ) from None
+    except requests.TooManyRedirects as error:
+        there = "" if error.response is None else error.response.headers.get("Location", "")
+        raise FetchError(f"{url}: the server redirects to {there!r}; not followed.") from None
+    except requests.JSONDecodeError as error:
+        raise FetchError(
+            f"{url}: the response is not one of Google Cloud Storage; it begins with "
+            f"{error.doc[:60]!r}. Often that is a log-in or a proxy's page."
+        ) from None
+    except (auth.TransportError, requests.RequestException) as error:
+        raise Interrupted(web.cause(error)) from None
 
 
-def _refuse_unsafe(place: BucketPlace, base: str, found: Sequence[StoredObject]) -> None:
-    """Raise if the names can't all be files below one folder."""
-    names = {each.name for each in found}
-    for name in sorted(names):
-        if reason := unsafe_reason(name):
-            raise FetchError(f"{place.url}: the object {name!r} is refused: {reason}.")
-        for parent in map(str, PurePosixPath(name.removeprefix(base)).parents):
-            if base + parent in names:
-                raise FetchError(
-                    f"{place.url}: {base + parent!r} is an object and also the folder of "
-                    f"{name!r}; on disk it can't be both."
-                )
-
-
-def _nothing_there(place: BucketPlace, base: str, access: Access) -> FetchError:
-    above = base.rstrip("/").rpartition("/")[0]
-    around = sorted(
-        {
-            each.name.removeprefix(f"{above}/").partition("/")[0]
-            for each in _below(place, f"{above}/" if above else "", access)
-        }
+def _refused(url: str, refusal: Any, who: str) -> str:
+    return (
+        f"{url}: {refusal.code}: {who} may not read it, nor may anonymous: {_said(refusal)}. It "
+        "needs storage.objects.get, and storage.objects.list for a folder or a pattern."
     )
-    wanted = place.name.rstrip("/").rpartition("/")[2]
-    where = f"gs://{place.bucket}/{above}"
-    if not around:
-        return FetchError(f"{place.url}: nothing is there, nor elsewhere in {where}.")
-    hint = did_you_mean(wanted, around[:20], otherwise=f"In {where} there are")
-    return FetchError(f"{place.url}: nothing is there (asked as {access.account.who}). {hint}")
+
+
+def _why_no_credentials(error: Exception) -> str:
+    """Why the environment's credentials can't be had, as the end of a sentence."""
+    if "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ:
+        return "the environment has no credentials"
+    text = str(error.args[0]).partition("\n")[0].rstrip(".")
+    return f"GOOGLE_APPLICATION_CREDENTIALS names none: {text}"
+
+
+def _said(error: Any) -> str:
+    """What the server said, without the request that Google's libraries put in front of it."""
+    text = re.sub(r"^(GET|POST) \S+: ", "", str(error.message))
+    return web.plain_text(text).rstrip(".") or "no further word"

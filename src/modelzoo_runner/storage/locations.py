@@ -1,4 +1,4 @@
-"""What a location says, before anybody is asked: a path, a file on the web, a place in a bucket."""
+"""What a location says, before anybody is asked: a path, a file on the web, a place in a store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import remote
 
 GLOB = "*?["
-"""The characters that make a gs:// location a pattern."""
+"""The characters that make a location in a store a pattern."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,19 @@ class WebFile:
 
 @dataclass(frozen=True)
 class BucketPlace:
-    """A place in a Google Cloud Storage bucket: an object, a folder, or a pattern of objects.
+    """A place in a bucket of a store: an object, a folder, or a pattern of objects.
 
-    `name` is what follows the bucket: empty or ending in `/` for a folder.
+    `name` is what follows the bucket: empty or ending in `/` for a folder. `scheme` is the store's.
     """
 
     bucket: str
     name: str
+    scheme: str = "gs"
 
     @property
     def url(self) -> str:
         """The location as it is written: gs://bucket/name."""
-        return f"gs://{self.bucket}/{self.name}"
+        return f"{self.scheme}://{self.bucket}/{self.name}"
 
     @property
     def is_pattern(self) -> bool:
@@ -65,7 +67,8 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
     Raises:
         RequestError: a scheme that isn't spoken here, or a URL without what it needs.
     """
-    if one_slash := re.match("(gs|https?):/(?!/)", str(location), re.IGNORECASE):
+    one_slash = re.match("([a-z][a-z0-9]+):/(?!/)", str(location), re.IGNORECASE)
+    if one_slash and (one_slash[1].lower() in _SPOKEN or remote.is_store(one_slash[1].lower())):
         scheme, rest = one_slash[1], str(location)[one_slash.end() :]
         raise RequestError(
             f"{str(location)!r}: one slash is missing, as after pathlib.Path, which is for paths "
@@ -75,16 +78,15 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
         return _at_home(location)
     if "\0" in location or not location:
         raise RequestError(f"{location!r}: not a location; {_ALLOWED}.")
-    scheme, separator, rest = location.partition("://")
-    if not separator:
+    scheme = remote.scheme_of(location)
+    if scheme is None:
         return _at_home(Path(location))
-    match scheme.lower():
-        case "gs":
-            return _bucket_place(location, rest)
-        case "http" | "https":
-            return _web_file(location)
-        case "file":
-            return Path(unquote(urlsplit(location).path))
+    if scheme == "file":
+        return Path(unquote(urlsplit(location).path))
+    if scheme in ("http", "https"):
+        return _web_file(location)
+    if scheme == "gs" or remote.is_store(scheme):
+        return _bucket_place(location, scheme)
     raise RequestError(f"{location!r}: {scheme}:// is not spoken here; {_ALLOWED}.")
 
 
@@ -118,7 +120,11 @@ def unsafe_reason(name: str) -> str | None:
     return None
 
 
-_ALLOWED = "a location is a path, an https:// URL, or gs://bucket/name"
+_SPOKEN = ("gs", "http", "https")
+_ALLOWED = (
+    "a location is a path, an https:// URL, gs://bucket/name, or an address that fsspec knows "
+    "(s3://, az://, hf://, ...)"
+)
 
 
 def _at_home(path: Path) -> Path:
@@ -129,18 +135,19 @@ def _at_home(path: Path) -> Path:
         return path
 
 
-def _bucket_place(location: str, rest: str) -> BucketPlace:
-    bucket, _, name = rest.partition("/")
-    if not bucket or not all(each.isalnum() or each in "._-" for each in bucket):
+def _bucket_place(location: str, scheme: str) -> BucketPlace:
+    bucket, _, name = location.partition("://")[2].partition("/")
+    letters = "._-" if scheme == "gs" else "._-@:"
+    if not bucket or not all(each.isalnum() or each in letters for each in bucket):
         raise RequestError(
-            f"{location!r}: no bucket of that kind; write gs://bucket/object, "
-            "gs://bucket/folder/ or gs://bucket/folder/validation-*."
+            f"{location!r}: no bucket of that kind; write {scheme}://bucket/object, "
+            f"{scheme}://bucket/folder/ or {scheme}://bucket/folder/validation-*."
         )
     if name.strip("/") and (reason := unsafe_reason(name.removesuffix("/"))):
         raise RequestError(f"{location!r}: {name!r} can't be a name in a bucket here: {reason}.")
     if name.startswith("/"):
         raise RequestError(f"{location!r}: the name after the bucket is empty.")
-    return BucketPlace(bucket, name)
+    return BucketPlace(bucket, name, scheme)
 
 
 def _web_file(location: str) -> WebFile:

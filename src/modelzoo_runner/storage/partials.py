@@ -13,9 +13,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch
@@ -23,56 +21,10 @@ from modelzoo_runner.storage import disk
 from modelzoo_runner.values import atomic
 
 _BLOCK = 1 << 19
-_SENT_AT_ONCE = 8 << 20
-
 _SUFFIX = ".part"
-_HASHED_AHEAD = 8
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes written so far and the total, if known."""
-
-
-class Digests:
-    """SHA-256 and CRC-32C of the blocks given to `update`, computed by a thread of its own.
-
-    Both release the interpreter's lock, so hashing adds nothing to the time of a download.
-    """
-
-    def __init__(self) -> None:
-        import google_crc32c
-
-        self._sha256 = hashlib.sha256()
-        self._crc32c = google_crc32c.Checksum()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="digests")
-        self._under_way: deque[Future[None]] = deque()
-
-    def update(self, block: bytes) -> None:
-        """Add a block, which must not change afterwards."""
-        if len(self._under_way) >= _HASHED_AHEAD:
-            self._under_way.popleft().result()
-        self._under_way.append(self._worker.submit(self._hash, block))
-
-    def sha256(self) -> str:
-        """The SHA-256 so far, in hexadecimal."""
-        self._wait()
-        return self._sha256.hexdigest()
-
-    def crc32c(self) -> bytes:
-        """The CRC-32C so far: four bytes, the highest first."""
-        self._wait()
-        return bytes(self._crc32c.digest())
-
-    def close(self) -> None:
-        """End the thread."""
-        self._worker.shutdown()
-
-    def _hash(self, block: bytes) -> None:
-        self._sha256.update(block)
-        self._crc32c.update(block)
-
-    def _wait(self) -> None:
-        while self._under_way:
-            self._under_way.popleft().result()
 
 
 class Partial:
@@ -83,27 +35,27 @@ class Partial:
         self.location = location
         self.largest = largest
         self.total: int | None = None
-        self.version: str | None = None
-        self.done = 0
-        self._sent = 0
         self._report = report
-        self._waiting = bytearray()
-        self._digests = Digests()
-        self._file = path.open("xb", buffering=0)
+        # Encrypted lines bring 16 kB at a time.
+        self._file = path.open("xb", buffering=_BLOCK)
+        self._begin(None)
         with contextlib.suppress(OSError):
             # Tells others that the writer lives, and ends with the process however that ends.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _begin(self, version: str | None) -> None:
+        import google_crc32c
+
+        self.version = version
+        self.done = self._reported = 0
+        self._sha256 = hashlib.sha256()
+        self._crc32c = google_crc32c.Checksum()
 
     def restart(self, version: str | None) -> None:
         """Begin again with nothing, of this version; None where the server doesn't name one."""
         self._file.seek(0)
         self._file.truncate()
-        self._waiting.clear()
-        self._digests.close()
-        self._digests = Digests()
-        self._sent = 0
-        self.done = 0
-        self.version = version
+        self._begin(version)
         if version is None:
             note_of(self.path).unlink(missing_ok=True)
         else:
@@ -125,7 +77,7 @@ class Partial:
                 )
             disk.require_space(self.path.parent, total - self.done)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
         """Append `data`.
 
         Raises:
@@ -137,28 +89,27 @@ class Partial:
             raise FetchError(
                 f"{self.location}: more came than the {self.largest:,} bytes the file may have."
             )
+        self._file.write(data)
+        self._sha256.update(data)
+        self._crc32c.update(data)
         self.done += len(data)
-        # Encrypted lines bring 16 kB at a time.
-        self._waiting += data
-        if len(self._waiting) >= _BLOCK:
-            self._flush()
-        return len(data)
+        if self.done - self._reported >= _BLOCK or self.done == self.total:
+            self._reported = self.done
+            self._report(self.done, self.total)
 
     @property
     def sha256(self) -> str:
         """The SHA-256 of what was written, in hexadecimal."""
-        self._flush()
-        return self._digests.sha256()
+        return self._sha256.hexdigest()
 
     @property
     def crc32c(self) -> bytes:
         """The CRC-32C of what was written: four bytes, the highest first."""
-        self._flush()
-        return self._digests.crc32c()
+        return bytes(self._crc32c.digest())
 
     def publish(self, path: Path) -> None:
         """Give the file its name, once it is on the disk."""
-        self._flush()
+        self._file.flush()
         os.fsync(self._file.fileno())
         try:
             self.path.replace(path)
@@ -172,33 +123,10 @@ class Partial:
 
     def close(self, *, keep: bool) -> None:
         """Let go of it; with `keep`, another attempt may go on from here."""
-        if keep and self.version is not None and self.done:
-            with contextlib.suppress(OSError):
-                self._flush()
-        else:
+        if not keep or self.version is None or not self.done:
             _unlink(self.path)
-        self._digests.close()
-        self._file.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            block = bytes(self._waiting)
-            self._waiting.clear()
-            self._digests.update(block)
-            left = memoryview(block)
-            while left:
-                left = left[self._file.write(left) :]
-            self._send_to_disk()
-            self._report(self.done, self.total)
-
-    def _send_to_disk(self) -> None:
-        """Let the disk begin now, so that little is left to wait for at the end."""
-        length = self._file.tell() - self._sent
-        if length >= _SENT_AT_ONCE:
-            with contextlib.suppress(OSError):
-                # It begins to write what isn't written, and that stays in memory.
-                os.posix_fadvise(self._file.fileno(), self._sent, length, os.POSIX_FADV_DONTNEED)
-            self._sent += length
+        with contextlib.suppress(OSError):  # what is still to be written, on a full disk
+            self._file.close()
 
 
 def note_of(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Reading what is in a bucket where it is, without a copy on the disk.
+"""Reading what is in a store where it is, without a copy on the disk.
 
     folder = streaming.path("gs://bucket/imagenet/")
     for shard in sorted(folder.iterdir()):
@@ -24,23 +24,21 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, Literal, Unpack, cast
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.storage import gcs, locations
-from modelzoo_runner.storage.access import Access
-from modelzoo_runner.storage.gcs import StoredObject
+from modelzoo_runner.storage import listing, locations, transfer
+from modelzoo_runner.storage.listing import Store, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
-from modelzoo_runner.storage.reading import BLOCK, ObjectReader, ReadAhead
 from modelzoo_runner.storage.settings import Options, resolve_settings
 
 _TOP = PurePosixPath()
 
 
 def path(location: str, **options: Unpack[Options]) -> BucketPath:
-    """The object at a gs:// location, or the folder with all there is at it.
+    """The object at a location in a store, or the folder with all there is at it.
 
-    The objects are those of now, each at the generation it has now.
+    The objects are those of now, each at the version it has now.
 
     Raises:
-        RequestError: not a gs:// location; or offline.
+        RequestError: not a location in a store; or offline.
         FetchError: nothing is there, or it may not be read.
     """
     settings = resolve_settings(**options)
@@ -49,31 +47,27 @@ def path(location: str, **options: Unpack[Options]) -> BucketPath:
         raise RequestError(f"{location}: only what is in a bucket (gs://...) can be streamed.")
     if settings.offline:
         raise RequestError(f"{location}: offline, nothing can be streamed; use what is cached.")
-    access = Access(settings)
-    listing = gcs.resolve(place, access)
-    tree = _tree(place.bucket, {PurePosixPath(each.name): each for each in listing.objects}, access)
-    start = listing.objects[0].name if listing.base is None else listing.base
-    return BucketPath(PurePosixPath(start), tree)
+    store = transfer.open_store(place, settings)
+    found = listing.resolve(place, store)
+    objects = {PurePosixPath(each.name): each for each in found.objects}
+    folders: defaultdict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
+    for below in objects:
+        for parent in below.parents:
+            folders[parent].add(below)
+            below = parent
+    top = f"{place.scheme}://{place.bucket}"
+    start = found.objects[0].name if found.base is None else found.base
+    return BucketPath(PurePosixPath(start), _Tree(top, objects, dict(folders), store))
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """Objects of a bucket by name, and what is in each of the folders that their names make."""
+    """Objects of a store by name, and what is in each of the folders that their names make."""
 
-    bucket: str
+    top: str
     objects: Mapping[PurePosixPath, StoredObject]
     folders: Mapping[PurePosixPath, set[PurePosixPath]]
-    access: Access
-
-
-def _tree(bucket: str, objects: Mapping[PurePosixPath, StoredObject], access: Access) -> _Tree:
-    folders: defaultdict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
-    for each in objects:
-        below = each
-        for parent in each.parents:
-            folders[parent].add(below)
-            below = parent
-    return _Tree(bucket, objects, dict(folders), access)
+    store: Store
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class _Size:
 
 @dataclass(frozen=True, order=True)
 class BucketPath:
-    """An object or a folder in a bucket: what is used of `pathlib.Path` to read, and no more.
+    """An object or a folder in a store: what is used of `pathlib.Path` to read, and no more.
 
     Reading raises FetchError when it can't go on, and HashMismatch at an object's end when its
     bytes don't fit its CRC-32C.
@@ -94,7 +88,7 @@ class BucketPath:
 
     def __str__(self) -> str:
         """Its location: gs://bucket/name."""
-        return f"gs://{self._tree.bucket}/{'' if self._name == _TOP else self._name}"
+        return f"{self._tree.top}/{'' if self._name == _TOP else self._name}"
 
     @property
     def name(self) -> str:
@@ -146,16 +140,15 @@ class BucketPath:
     def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO:
         """The object's bytes, from the first to the last: read ahead, and not to seek in."""
         # A small buffer, whatever was asked for: what is larger comes in one piece, copied once.
-        return cast("BinaryIO", io.BufferedReader(ReadAhead(self._reader())))
+        return cast("BinaryIO", io.BufferedReader(transfer.ReadAhead(self.blocks())))
 
     def read_bytes(self) -> bytes:
         """All of the object's bytes."""
-        with self._reader() as file:
-            return file.read()
+        return b"".join(self.blocks())
 
-    def _reader(self) -> BinaryIO:
-        reader = ObjectReader(self._object(), self._tree.access)
-        return cast("BinaryIO", io.BufferedReader(reader, BLOCK))
+    def blocks(self) -> Iterator[bytes]:
+        """The object's bytes in blocks of at most a MiB, asked for as they are used."""
+        return transfer.blocks(self._object(), self._tree.store)
 
     def _object(self) -> StoredObject:
         try:

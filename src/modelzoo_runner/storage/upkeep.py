@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Unpack
 
 from modelzoo_runner.errors import FetchError, RequestError, did_you_mean, nearest
-from modelzoo_runner.storage import buckets, built, cache, gcs, https, locations, pinned_hashes
-from modelzoo_runner.storage.access import Access
+from modelzoo_runner.storage import (
+    built,
+    cache,
+    folders,
+    listing,
+    locations,
+    pinned_hashes,
+    transfer,
+    web,
+)
 from modelzoo_runner.storage.cache import CacheEntry
 from modelzoo_runner.storage.locations import BucketPlace, WebFile
 from modelzoo_runner.storage.settings import Options, Settings, cache_folder, resolve_settings
@@ -90,17 +98,15 @@ def clear_cache(
     chosen = sorted(seen if locations is None else _chosen(locations, seen, root))
     # All of them: a file whose record was lost has no location any more.
     every = (root / "files").glob("*") if locations is None else ()
-    folders = {*every, *(cache.folder_of(root, location) for location in chosen)}
+    homes = {*every, *(cache.folder_of(root, location) for location in chosen)}
     try:
-        freed = [cache.remove(each) for each in folders]
+        freed = [cache.remove(each) for each in homes]
         if locations is None:
             freed += [path.stat().st_size for path in built_files(root)]
             built.clear(root)
         for location in chosen if hashes else ():
             pinned_hashes.unpin(root, location)
-        buckets.remove_broken_folders(root)
-        if locations is None:
-            buckets.forget_listings(root)
+        folders.tidy(root, listings=locations is None)
     except OSError as error:
         raise FetchError(f"{root}: the cache can't be cleared: {error}.") from None
     return Cleared(locations=tuple(chosen), files=sum(size > 0 for size in freed), bytes=sum(freed))
@@ -208,10 +214,10 @@ def _asked(file: RemoteFile, settings: Settings) -> tuple[int | None, int | None
     """Status, size and problem of one location."""
     place = locations.parse(file.url)
     if isinstance(place, WebFile):
-        found = https.head(locations.with_endpoint(place.url, settings.endpoint), settings)
-        return found.status, found.size, found.problem
+        said = web.head(locations.with_endpoint(place.url, settings.endpoint), settings)
+        return said.status, said.size, said.problem
     if isinstance(place, BucketPlace):
-        listing = gcs.resolve(place, Access(settings))
-        return 200, sum(each.size for each in listing.objects), None
+        found = listing.resolve(place, transfer.open_store(place, settings))
+        return 200, sum(each.size for each in found.objects), None
     size = place.stat().st_size if place.is_file() else None
     return None, size, None if size is not None else "no such file"

@@ -23,6 +23,7 @@ from modelzoo_runner.storage import streaming
 from modelzoo_runner.tasks import synthetic
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import ROLES
+from modelzoo_runner.values.remote import RemotePath
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +149,7 @@ def open_source(
 ) -> AbstractContextManager[Source]:
     """The plan's batches, closed at the end.
 
-    Data that the plan streams is at gs://, and is read there as the batches are asked for.
+    Data that the plan streams is in a store, and is read there as the batches are asked for.
 
     Args:
         plan: says where the data is, and how much of it.
@@ -201,9 +202,8 @@ def part_of(plan: Plan, found: DatasetInfo) -> DatasetInfo:
 
 
 def at(location: str, plan: Plan) -> ReadablePath | str:
-    """The files to read: on the disk, or in the bucket where they are."""
-    is_in_bucket = plan.stream and location.lower().startswith("gs://")
-    return streaming.path(location) if is_in_bucket else location
+    """The files to read: on the disk, or in the store where they are."""
+    return streaming.path(location) if plan.stream and "://" in location else location
 
 
 def read_options(plan: Plan) -> ReadOptions:
@@ -219,7 +219,7 @@ def read_options(plan: Plan) -> ReadOptions:
     )
 
 
-def predictions_target(plan: Plan) -> Path | None:
+def predictions_target(plan: Plan) -> Path | RemotePath | None:
     """Where this run writes its predictions; those of parts are written when they are merged.
 
     Raises:

@@ -21,6 +21,7 @@ from modelzoo_runner.tasks import base, examine_classes
 from modelzoo_runner.tasks.base import Scorer, Scores, Source
 from modelzoo_runner.values import atomic, codec
 from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.remote import RemotePath
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,7 +245,7 @@ def _doubts(hits: topk.TopK, by_shift: Mapping[int, topk.TopK], shift: int) -> I
         )
 
 
-def _save(rows: Iterable[Sequence[Any]], shift: int, target: Path) -> None:
+def _save(rows: Iterable[Sequence[Any]], shift: int, target: Path | RemotePath) -> None:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["filename", "label", "prediction", "top5"])

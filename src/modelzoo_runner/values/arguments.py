@@ -21,8 +21,8 @@ MODEL = (
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Data": {
-        "data_location": "a folder of TFRecords or images, here or at gs://; `None`: synthetic "
-        "input.",
+        "data_location": "a folder of TFRecords or images, here or in a store (gs://, s3://, "
+        "...); `None`: synthetic input.",
         "annotations": "for detectors: the `instances_*.json`, where it isn't beside the images.",
         "label_map": "for detectors: the names of the graph's classes: a `.pbtxt`, a file or list "
         "of names (the first is class 0), or class -> name. `None`: told from the ground truth.",
@@ -31,16 +31,16 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "category_names": "for detectors: other names for categories of the annotations, by name "
         "or id, where the label map has others.",
         "box_format": "for detectors: how boxes are given. `None`: told from the ground truth.",
-        "stream": "read data at gs:// while it is used, without a copy on the disk (see "
-        "`docs/data.md`).",
+        "stream": "read data in a store (gs://, s3://, ...) while it is used, without a copy on "
+        "the disk (see `docs/data.md`).",
         "allow_partial": "accept a data set with missing shards.",
         "synthetic": "make random examples in the model's input range: for where only speed "
         "counts.",
         "examples": "how many examples, the first ones of the data.",
         "limit": "stop after so many examples; the result says that it is of a part of the set.",
         "seed": "of synthetic input, of random weights and of `arrivals`.",
-        "predictions": "a file to write: a CSV line for each example, or detections as COCO has "
-        "them.",
+        "predictions": "a file to write, here or in a store: a CSV line for each example, or "
+        "detections as COCO has them.",
         "images": "how many images to look at, from all over the data.",
         "doctor": "look at a few images first, as `doctor` does: an error found there ends the run "
         "before it begins, doubts are warnings of the result.",
@@ -54,7 +54,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "goal": 'which of the preset\'s recommended runs: `"throughput"` (a large batch) or '
         '`"latency"` (batch 1).',
         "weights": '`"pretrained"` fetches the published graph, `"random"` builds the same network '
-        "here with seeded weights, and anything else is the path of a graph, here or at gs://.",
+        "here with seeded weights, and anything else is the path of a graph, here or in a store.",
         "input": "the input tensor; `None`: the preset's, or found in the graph.",
         "outputs": "role -> output tensor; `None`: the preset's, or found in the graph.",
         "preprocess_graph": "for detectors: a graph that makes this one's input of an image, where "

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all.
+"""Files, here or in a store, that are there whole or not at all.
 
 What is written goes to a temporary file in the same folder, reaches the disk, and only then gets
 its name. An exception, Ctrl-C or a crash in between leaves nothing under that name.
@@ -14,18 +14,28 @@ from pathlib import Path
 from typing import IO
 
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import remote
+from modelzoo_runner.values.remote import RemotePath
 
 
-def target(argument: str, path: str | os.PathLike[str]) -> Path:
-    """The path of a file to write, which the caller took as the value of `argument`.
+def target(argument: str, path: str | os.PathLike[str]) -> Path | RemotePath:
+    """The place of a file to write, which the caller took as the value of `argument`.
 
     To be asked before the work whose result goes there, so that a slip doesn't cost it.
 
     Raises:
         RequestError: saying why it can't be written.
+        MissingDependency: it is in a store whose package isn't installed.
     """
-    found = Path(path).expanduser()
-    if _is_device(found):
+    try:
+        found = remote.path(path)
+        if isinstance(found, RemotePath) and found.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+    except OSError as error:
+        raise RequestError(
+            f"{argument}={str(path)!r}: can't be written: {error.strerror or error}"
+        ) from None
+    if isinstance(found, RemotePath) or _is_device(found):
         return found
     if found.is_dir() or not os.access(found.parent, os.W_OK):
         reason = "it is a folder" if found.is_dir() else f"no writable folder {found.parent}"
@@ -34,16 +44,23 @@ def target(argument: str, path: str | os.PathLike[str]) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path | RemotePath) -> Iterator[IO[bytes]]:
     """A binary file to write to, which becomes `path` when the block ends without an exception.
 
     A device, a pipe or this process's own output (`/dev/stdout`) is written to, never replaced.
+    What goes to a store is written here first, and sent when it is whole.
 
     Raises:
         OSError: the folder is missing or can't be written, or `path` is a folder.
     """
     import tempfile
 
+    if isinstance(path, RemotePath):
+        with tempfile.NamedTemporaryFile() as file:
+            yield file
+            file.flush()
+            path.put(file.name)
+        return
     if _is_device(path):
         with _device(path) as file:
             yield file
@@ -89,7 +106,7 @@ def _device(path: Path) -> IO[bytes]:
     return path.open("wb")
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path | RemotePath, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     with writing(path) as file:
         file.write(text.encode("utf-8"))

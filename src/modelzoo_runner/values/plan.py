@@ -72,7 +72,7 @@ class Plan(RunOptions):
 
     `data_location` is a local path, or `None` for synthetic input made from `seed`; `annotations`
     is the JSON beside it, where that isn't to be looked for; `limit` is the number of examples to
-    stop after. With `stream` they may be at gs://, and are read there while the plan runs.
+    stop after. With `stream` they are in a store, and are read there while the plan runs.
     `preprocess` is how a classifier's images become its input, `preprocess_graph` the graph that
     does the same for a detector which doesn't do it itself. With `docker_image` the run happens in
     a container of it. `why` says for each decided field whether the argument, the preset or the

@@ -64,9 +64,9 @@ def test_a_path_with_the_wrong_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("", "'': not a location; a location is a path, an https:// URL, or gs://bucket/name."),
+        ("", "'': not a location; a location is a path, an https:// URL, gs://bucket/name, or "),
         ("a\0b", r"'a\x00b': not a location; "),
-        ("s3://bucket/x", "'s3://bucket/x': s3:// is not spoken here; a location is a path, "),
+        ("x9://bucket/x", "'x9://bucket/x': x9:// is not spoken here; a location is a path, "),
         ("ftp://host/x", "'ftp://host/x': ftp:// is not spoken here; "),
         ("gs:/b/x", "'gs:/b/x': one slash is missing, as after pathlib.Path, which is for paths of "
          "this machine; write 'gs://b/x'."),

@@ -12,25 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage.reading import BLOCK, MOST_BLOCKS, ReadAhead
+from modelzoo_runner.storage.transfer import MOST_BLOCKS, ReadAhead
+
+BLOCK = 1 << 16
 
 
-class Counted(io.BytesIO):
-    """Counts the reads that were begun; `fails_at` is the one that fails."""
+class Counted:
+    """Blocks, of which it counts the ones asked for; `fails_at` is the one that fails."""
 
     def __init__(self, content: bytes, fails_at: int | None = None) -> None:
-        super().__init__(content)
         self.reads = 0
         self.changed = threading.Condition()
+        self._file = io.BytesIO(content)
         self._fails_at = fails_at
 
-    def read(self, count: int | None = -1) -> bytes:
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
         with self.changed:
             self.reads += 1
             self.changed.notify()
         if self.reads == self._fails_at:
             raise FetchError("the line is down")
-        return super().read(count)
+        if block := self._file.read(BLOCK):
+            return block
+        raise StopIteration
 
     def reaches(self, reads: int) -> bool:
         with self.changed:
@@ -72,10 +79,18 @@ def test_an_error_comes_where_the_bytes_would_have() -> None:
     assert source.reads == 3, "it was tried again after it had failed"
 
 
-def test_closing_closes_the_file_and_ends_the_reading() -> None:
+def test_closing_ends_the_reading() -> None:
     source = Counted(bytes(40 * BLOCK))
-    file: Any = ReadAhead(source)
+    ended = threading.Event()
+
+    def blocks() -> Iterator[bytes]:
+        try:
+            yield from source
+        finally:
+            ended.set()
+
+    file: Any = ReadAhead(blocks())
     file.read(10)
     file.close()
     file.close()
-    assert source.closed and source.reads <= 3
+    assert ended.is_set() and source.reads <= 3

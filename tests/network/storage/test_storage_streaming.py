@@ -21,7 +21,6 @@ from stub_server import Handler, Stub
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
 from modelzoo_runner.storage import streaming
-from modelzoo_runner.storage.reading import ObjectReader
 from modelzoo_runner.storage.retrying import RetryPolicy
 from modelzoo_runner.storage.streaming import BucketPath
 from modelzoo_runner.values.context import Context
@@ -201,10 +200,10 @@ def test_who_reads_slowly_is_not_taken_for_a_slow_server(
     web.at(MEDIA, stub_server.file(CONTENT))
     demanding = dataclasses.replace(fast_retry, slow_after=0.2, slowest=100_000_000)
     path = streaming.path("gs://bucket/x", retry=demanding)
-    with ObjectReader(path._object(), path._tree.access) as reader:
-        reader.read(1)
-        time.sleep(0.5)
-        assert len(b"".join(iter(lambda: reader.read(1 << 20), b""))) == len(CONTENT) - 1
+    blocks = path.blocks()
+    first = next(blocks)
+    time.sleep(0.5)
+    assert first + b"".join(blocks) == CONTENT
     assert web.count(MEDIA) == 1
 
 

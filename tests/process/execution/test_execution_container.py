@@ -35,11 +35,10 @@ from modelzoo_runner import (
     run,
 )
 from modelzoo_runner.errors import RunnerError
-from modelzoo_runner.execution import container
+from modelzoo_runner.execution import container, images
 from modelzoo_runner.execution.container import Contained
 from modelzoo_runner.machine import allocator, cgroup
 from modelzoo_runner.machine.cpulist import parse_cpu_list
-from modelzoo_runner.storage import images
 from modelzoo_runner.values.context import Context
 
 IMAGE = "modelzoo-runner:test"

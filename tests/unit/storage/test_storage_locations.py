@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.storage import gcs, locations
+from modelzoo_runner.storage import listing, locations
 from modelzoo_runner.storage.locations import (
     BucketPlace,
     WebFile,
@@ -98,4 +98,4 @@ def test_any_text_is_a_location_or_refused_in_words(text: str) -> None:
     [("validation-*", ""), ("a/b/val?", "a/b/"), ("a/*/c/d", "a/"), ("a/b[12]/c*", "a/")],
 )
 def test_the_folder_before_a_pattern(pattern: str, base: str) -> None:
-    assert gcs._before_pattern(pattern) == base
+    assert listing.before_pattern(pattern) == base

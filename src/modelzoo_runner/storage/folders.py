@@ -1,11 +1,11 @@
-"""Fetch a gs:// location: a file, or a folder with the tree that is in the bucket.
+"""Fetch a location in a store: a file, or a folder with the tree that is there.
 
     <cache>/listings/<key>.json            the objects of a location, when it was last listed
     <cache>/folders/<key>/<name>/...       links into <cache>/files
 
 Each object is in the cache once, under its own location; a folder holds links to them. It is made
-for one set of objects at one generation each, and appears whole. The bucket isn't listed again as
-long as all its objects are in the cache.
+for one set of objects at one version each, and appears whole. The store isn't listed again as long
+as all the objects are in the cache.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import cache, disk, gcs
-from modelzoo_runner.storage.access import Access
+from modelzoo_runner.storage import cache, disk, listing, transfer
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
-from modelzoo_runner.storage.gcs import Listing, StoredObject
+from modelzoo_runner.storage.listing import Listing, Store, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.storage.settings import Settings
 from modelzoo_runner.values import atomic
-from modelzoo_runner.values.progress import Progress
 
 _LISTINGS = "listings"
+_FOLDERS = "folders"
 _AT_ONCE = 8
 
 Enough = Callable[[Path], bool]
@@ -40,7 +39,7 @@ Enough = Callable[[Path], bool]
 def local(
     place: BucketPlace, expected: Expected, settings: Settings, enough: Enough | None = None
 ) -> Path:
-    """The file or the folder of a gs:// location.
+    """The file or the folder at a location in a store.
 
     With `enough`, the files of a folder are fetched one by one, in the order of their names, until
     it says that this was the last one needed; the folder then holds those.
@@ -54,30 +53,39 @@ def local(
         return file
     noted = _noted(settings.cache, place)
     if noted is not None and (paths := _from_cache(noted, settings, enough)) is not None:
-        return linked_folder(settings.cache, noted, paths)
+        return _linked_folder(settings.cache, noted, paths)
     if settings.offline:
         raise FetchError(_missing(place, noted, settings))
-    access = Access(settings)
-    listing = gcs.resolve(place, access)
-    if listing.base is None:
-        return _object(listing.objects[0], expected, settings, access)
+    store = transfer.open_store(place, settings)
+    found = listing.resolve(place, store)
+    if found.base is None:
+        return _object(found.objects[0], expected, settings, store)
     if expected != Expected():
         raise RequestError(f"{place.url}: sha256 and size are of one file, and this is a folder.")
     try:
-        _note(settings.cache, place, listing)
-        paths = _fetched(place, listing, settings, access, enough)
-        return linked_folder(settings.cache, listing, paths)
+        path = _listing_path(settings.cache, place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {"location": place.url} | asdict(found)
+        atomic.write_text(path, json.dumps(record, indent=1) + "\n")
+        paths = _fetched(place, found, settings, store, enough)
+        return _linked_folder(settings.cache, found, paths)
     except OSError as error:
         raise disk.explain(error, settings.cache, place.url) from None
 
 
-def forget_listings(folder: Path) -> None:
-    """Forget what locations stood for: the buckets are asked again."""
-    for path in (folder / _LISTINGS).glob("*.json"):
+def tidy(root: Path, *, listings: bool) -> None:
+    """Remove the folders that link to a file that is no longer there.
+
+    With `listings`, forget what locations stood for, too: the stores are asked again.
+    """
+    for home in (root / _FOLDERS).glob("*"):
+        if any(link.is_symlink() and not link.exists() for link in home.rglob("*")):
+            shutil.rmtree(home)
+    for path in (root / _LISTINGS).glob("*.json") if listings else ():
         path.unlink(missing_ok=True)
 
 
-def _object(stored: StoredObject, expected: Expected, settings: Settings, access: Access) -> Path:
+def _object(stored: StoredObject, expected: Expected, settings: Settings, store: Store) -> Path:
     if expected.size not in (None, stored.size):
         raise HashMismatch(
             f"{stored.url}: the object is {stored.size:,} bytes and should be "
@@ -86,85 +94,66 @@ def _object(stored: StoredObject, expected: Expected, settings: Settings, access
     source = Source(
         location=stored.url,
         name=stored.name.rpartition("/")[2],
-        write=lambda part: gcs.download(stored, part, access),
+        write=lambda part: transfer.download(stored, part, store),
     )
     wanted = replace(expected, size=stored.size, version=stored.generation)
     return fetch_cached(source, wanted, settings)
 
 
 def _fetched(
-    place: BucketPlace,
-    listing: Listing,
-    settings: Settings,
-    access: Access,
-    enough: Enough | None,
+    place: BucketPlace, found: Listing, settings: Settings, store: Store, enough: Enough | None
 ) -> list[Path]:
-    """The objects as files, in the order of the listing."""
-    group = _GroupProgress(place.url, listing, settings.progress)
+    """The objects as files, in the order of the listing; the first error ends all."""
+    total = sum(each.size for each in found.objects)
+    done: dict[str, int] = {}
+    errors: list[BaseException] = []
+    lock = threading.Lock()
+
+    def report(stored: StoredObject, count: int) -> None:
+        """The progress of many files as that of one."""
+        with lock:
+            if errors:
+                # Out of the thread that fetches; what came of the file stays for the next time.
+                raise CancelledError
+            done[stored.name] = count
+            if settings.progress is not None and count > 0:
+                settings.progress(place.url, sum(done.values()), total)
 
     def fetch(stored: StoredObject) -> Path:
+        own = replace(settings, progress=lambda _, count, __: report(stored, count))
         try:
-            group.report(stored, 0)
-            path = _object(stored, Expected(), group.settings_for(stored, settings), access)
-            group.report(stored, stored.size)
+            report(stored, 0)
+            path = _object(stored, Expected(), own, store)
+            report(stored, stored.size)
         except BaseException as error:
-            group.stop(error)
+            errors.append(error)
             raise
         return path
 
     if enough is not None:
         paths = []
-        for stored in listing.objects:
+        for stored in found.objects:
             paths.append(fetch(stored))
             if enough(paths[-1]):
                 break
         return paths
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
-        under_way = [pool.submit(fetch, stored) for stored in listing.objects]
+        under_way = [pool.submit(fetch, stored) for stored in found.objects]
         try:
             wait(under_way)
         except BaseException as error:
-            group.stop(error)
+            errors.append(error)
             raise
-    if group.error is not None:
-        raise group.error
+    if errors:
+        raise errors[0]
     return [each.result() for each in under_way]
 
 
-class _GroupProgress:
-    """The progress of many files as that of one, and the end of all when one ends badly."""
-
-    def __init__(self, name: str, listing: Listing, progress: Progress | None) -> None:
-        self.error: BaseException | None = None
-        self._name = name
-        self._progress = progress
-        self._total = sum(each.size for each in listing.objects)
-        self._done: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def stop(self, error: BaseException) -> None:
-        with self._lock:
-            self.error = self.error or error
-
-    def report(self, stored: StoredObject, done: int) -> None:
-        with self._lock:
-            if self.error is not None:
-                # Out of the thread that fetches; what came of the file stays for the next time.
-                raise CancelledError
-            self._done[stored.name] = done
-            if self._progress is not None and done > 0:
-                self._progress(self._name, sum(self._done.values()), self._total)
-
-    def settings_for(self, stored: StoredObject, settings: Settings) -> Settings:
-        return replace(settings, progress=lambda _, done, __: self.report(stored, done))
-
-
-def _from_cache(listing: Listing, settings: Settings, enough: Enough | None) -> list[Path] | None:
+def _from_cache(found: Listing, settings: Settings, enough: Enough | None) -> list[Path] | None:
     """The files of a listing if all that are needed are in the cache, else None."""
     paths = []
-    for stored in listing.objects:
-        expected = Expected(size=stored.size, version=stored.generation)
-        path = cache.find(settings.cache, stored.url, expected)
+    for stored in found.objects:
+        path = _in_cache(stored, settings)
         if path is None:
             return None
         paths.append(path)
@@ -173,15 +162,16 @@ def _from_cache(listing: Listing, settings: Settings, enough: Enough | None) -> 
     return paths
 
 
+def _in_cache(stored: StoredObject, settings: Settings) -> Path | None:
+    expected = Expected(size=stored.size, version=stored.generation)
+    return cache.find(settings.cache, stored.url, expected)
+
+
 def _missing(place: BucketPlace, noted: Listing | None, settings: Settings) -> str:
     if noted is None:
         what = "it is not in the cache"
     else:
-        absent = [
-            each.name
-            for each in noted.objects
-            if cache.find(settings.cache, each.url, Expected(version=each.generation)) is None
-        ]
+        absent = [each.name for each in noted.objects if _in_cache(each, settings) is None]
         what = f"{len(absent)} of its {len(noted.objects)} objects are not in the cache"
         what += f" ({', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''})"
     return (
@@ -190,47 +180,30 @@ def _missing(place: BucketPlace, noted: Listing | None, settings: Settings) -> s
     )
 
 
-def _listing_path(folder: Path, place: BucketPlace) -> Path:
-    return folder / _LISTINGS / f"{cache.key(place.url)}.json"
+def _listing_path(root: Path, place: BucketPlace) -> Path:
+    return root / _LISTINGS / f"{cache.key(place.url)}.json"
 
 
-def _note(folder: Path, place: BucketPlace, listing: Listing) -> None:
-    path = _listing_path(folder, place)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"location": place.url} | asdict(listing)
-    atomic.write_text(path, json.dumps(record, indent=1) + "\n")
-
-
-def _noted(folder: Path, place: BucketPlace) -> Listing | None:
+def _noted(root: Path, place: BucketPlace) -> Listing | None:
     try:
-        record = json.loads(_listing_path(folder, place).read_text(encoding="utf-8"))
+        record = json.loads(_listing_path(root, place).read_text(encoding="utf-8"))
         objects = tuple(StoredObject(**each) for each in record["objects"])
         return Listing(base=record["base"], objects=objects)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-_FOLDERS = "folders"
-
-
-def linked_folder(root: Path, listing: Listing, paths: Sequence[Path]) -> Path:
-    """The folder with `paths`, which are the first objects of `listing` as files."""
-    base = listing.base or ""
-    chosen = listing.objects[: len(paths)]
+def _linked_folder(root: Path, found: Listing, paths: Sequence[Path]) -> Path:
+    """The folder with `paths`, which are the first objects of a listing as files."""
+    base = found.base or ""
+    chosen = found.objects[: len(paths)]
     links = {each.name.removeprefix(base): path for each, path in zip(chosen, paths, strict=True)}
     versions = "\n".join(f"{each.url}#{each.generation}" for each in chosen)
     home = root / _FOLDERS / cache.key(f"{base}\n{versions}")
-    name = base.rstrip("/").rpartition("/")[2] or chosen[0].bucket
-    if not _has_all(home / name, links):
-        _make_links(home, name, links)
-    return home / name
-
-
-def remove_broken_folders(root: Path) -> None:
-    """Remove the folders that link to a file that is no longer there."""
-    for home in (root / _FOLDERS).glob("*"):
-        if any(link.is_symlink() and not link.exists() for link in home.rglob("*")):
-            shutil.rmtree(home)
+    tree = home / (base.rstrip("/").rpartition("/")[2] or chosen[0].bucket)
+    if not _has_all(tree, links):
+        _make_links(home, tree.name, links)
+    return tree
 
 
 def _has_all(tree: Path, links: dict[str, Path]) -> bool:
