@@ -17,7 +17,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.result import BenchmarkResult
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import presets, validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.plan import Plan
@@ -144,9 +144,14 @@ def side_of(
     asked: Asked, shared: Mapping[str, Any], name: str, context: Context
 ) -> tuple[str, Plan, str | None]:
     """The name, the plan and the interpreter of a side."""
-    if isinstance(asked, (Plan, BenchmarkResult)):
-        plan = asked if isinstance(asked, Plan) else asked.plan
-        return name, _single(plan, name), None
+    if isinstance(asked, BenchmarkResult):
+        # It may be a file of somebody else's.
+        env = asked.plan.placement.env
+        for problem in presets.variable_problems(f"{name}: the plan's env", env):
+            raise RequestError(problem)
+        asked = asked.plan
+    if isinstance(asked, Plan):
+        return name, _single(asked, name), None
     if not isinstance(asked, Mapping):
         asked = {"model": asked}
     given = {**with_new_names(shared, stacklevel=4), **with_new_names(asked, stacklevel=4)}

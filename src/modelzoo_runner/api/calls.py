@@ -23,7 +23,7 @@ from modelzoo_runner.errors import RequestError, did_you_mean
 from modelzoo_runner.planning.recommended import BestKnown
 from modelzoo_runner.planning.request import PATHS, absolute
 from modelzoo_runner.results.result import Result
-from modelzoo_runner.values import codec, presets
+from modelzoo_runner.values import codec, files, presets
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.plan import Plan
@@ -82,8 +82,8 @@ def read(path: str | Path) -> Mapping[str, Any] | list[Mapping[str, Any]]:
     """
     path = Path(path).expanduser()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = tomllib.loads(files.read(path).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path}: can't be read as TOML: {error}") from None
     found: Any = content.get("runs", content.get("grid"))
     is_list = isinstance(found, list) and all(isinstance(each, dict) for each in found)

@@ -239,11 +239,12 @@ def find_module(argument: str, name: str, modules: Mapping[str, str], group: str
     Raises:
         RequestError: there is none; names the argument and the near names.
     """
-    if name in modules:
-        return importlib.import_module(modules[name])
-    for entry in importlib.metadata.entry_points(group=group, name=name):
-        return cast(ModuleType, entry.load())
-    near = did_you_mean(name, list(modules), otherwise=f"{argument.capitalize()}s")
+    if isinstance(name, str):
+        if name in modules:
+            return importlib.import_module(modules[name])
+        for entry in importlib.metadata.entry_points(group=group, name=name):
+            return cast(ModuleType, entry.load())
+    near = did_you_mean(str(name), list(modules), otherwise=f"{argument.capitalize()}s")
     raise RequestError(f"{argument}={name!r}: there is no such {argument}. {near}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.values import files
 from modelzoo_runner.values.coco_instances import identifier
 
 WANTED = (
@@ -38,11 +39,11 @@ def read(value: Any) -> dict[str, str] | None:
     if path.suffix == ".pbtxt":
         return {str(number): name for name, number in read_pbtxt(path).items()}
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = files.read(path).decode("utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a label map, which is {WANTED}: {error}") from None
     if isinstance(content, list) and path.suffix != ".json":
         content = [line.strip() for line in content]
@@ -82,7 +83,7 @@ def read_pbtxt(path: Path | str) -> dict[str, int]:
     path = Path(path)
     label_map = _message_class()()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = files.read(path).decode("utf-8-sig")
         text_format.Parse(text, label_map, allow_unknown_field=True)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise DataError(f"{path}: can't be read as a label map: {error}") from None

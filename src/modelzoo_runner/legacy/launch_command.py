@@ -17,6 +17,7 @@ from modelzoo_runner.legacy import options, originals, pipeline, shell
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.legacy.options import SCRIPT
 from modelzoo_runner.legacy.pipeline import DEFAULTS, Call
+from modelzoo_runner.values import files
 
 MOST_WORDS = 1000
 """More aren't read as one command: argparse takes time as the square of their number."""
@@ -73,7 +74,7 @@ def from_launch_command(
 
 def _read(script: Path) -> str:
     try:
-        return script.expanduser().read_text(encoding="utf-8")
+        return files.read(script.expanduser(), most=shell.LONGEST).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise RequestError(f"command: {script} can't be read: {why}") from None
@@ -103,8 +104,8 @@ def _found(text: str) -> Iterator[tuple[shell.Command, list[Note]]]:
                 yield launch, notes
             launch, notes, waiting = each, [*folder, *waiting], []
             why = "a result saves itself"
-            files = (file for file in each.redirected if not file.isdecimal())  # of 2>&1
-            notes += [Note(f"> {file}", "no file", why) for file in files]
+            outputs = (file for file in each.redirected if not file.isdecimal())  # of 2>&1
+            notes += [Note(f"> {file}", "no file", why) for file in outputs]
             continue
         why = "only launch commands are translated"
         note = Note(f"`{shlex.join(each.words)}`", "isn't done", why)

@@ -23,6 +23,9 @@ _WITH_DEFAULT = re.compile(r"(\w+)(?::?-(.*))?", re.DOTALL)
 _READ_BY_RUNTIMES = re.compile(r"(OMP|KMP|GOMP|MKL|DNNL|ONEDNN|TF|TCMALLOC|MALLOC)_\w+|LD_PRELOAD")
 """Which exported variables a run gets; the others are for the script itself."""
 
+LONGEST = 1 << 18
+"""Letters that a script, or a word with its variables filled in, can have."""
+
 
 @dataclass
 class Command:
@@ -52,12 +55,14 @@ def commands(text: str, environ: Mapping[str, str] = os.environ) -> Iterator[Com
     begins with an option goes on with the one before it, also without a backslash.
 
     Raises:
-        RequestError: a quote is left open.
+        RequestError: a quote is left open, or it is too long.
 
     >>> for command in commands("N=2; python -u run.py --name 'a b' -n $N > log  # a note"):
     ...     print(command.words, command.redirected)
     ['python', '-u', 'run.py', '--name', 'a b', '-n', '2'] ['log']
     """
+    if len(text) > LONGEST:
+        raise RequestError(f"command: it has {len(text):,} letters; at most {LONGEST:,} are read")
     variables = dict(environ)
     exported: dict[str, str] = {}
     for found in _split(text, variables):
@@ -81,7 +86,7 @@ def _split(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
     command = Command(line=1)
     word: list[str] | None = None
     is_target = False
-    position, line = 0, 1
+    position, line, length = 0, 1, 0
 
     def end() -> None:
         nonlocal word, is_target
@@ -89,6 +94,12 @@ def _split(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
             (command.redirected if is_target else command.words).append("".join(word))
             is_target = False
         word = None
+
+    def refuse_long(length: int) -> None:
+        if length > LONGEST:
+            raise RequestError(
+                f"command: line {line}: with its variables it has more than {LONGEST:,} letters"
+            )
 
     while match := _TOKEN.match(text, position):
         position = match.end()
@@ -105,6 +116,7 @@ def _split(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
             yield command
             line += match[0].count("\n")
             command = Command(line=line, after="" if kind == "end" else value)
+            length = 0
             continue
         elif kind == "hash" and word is None:
             ending = text.find("\n", position)
@@ -121,11 +133,15 @@ def _split(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
                 if kind in ("braced", "named"):
                     value = _value(value, variables)
                 elif kind == "double":
+                    found = _INSIDE_QUOTES.finditer(value)
+                    refuse_long(sum(len(_unquoted(each, variables)) for each in found))
                     value = _INSIDE_QUOTES.sub(lambda found: _unquoted(found, variables), value)
             except LookupError as error:
                 command.problem = error.args[0]
             word = [] if word is None else word
             word.append(value)
+            length += len(value)
+            refuse_long(length)
         if not command.words and word is None and kind in ("space", "joined"):
             command.line = line + match[0].count("\n")
         line += match[0].count("\n")

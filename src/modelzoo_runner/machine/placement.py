@@ -25,9 +25,6 @@ from modelzoo_runner.values.preset import Threads
 Decision = tuple[int, str]
 """A number of threads, and what decided it."""
 
-MOST_THREADS = 1024
-"""A thread count above this is taken for a mistake; each thread costs memory and start-up time."""
-
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 DEFAULT_ENV: Mapping[str, str] = MappingProxyType({"TF_ENABLE_ONEDNN_OPTS": "1"})
@@ -251,7 +248,7 @@ def _warnings(
         yield f"oversubscribed: OMP_NUM_THREADS={omp} on {cpus} CPUs"
 
 
-def _count(name: str, value: int | None, *, most: int | None = MOST_THREADS) -> int | None:
+def _count(name: str, value: int | None, *, most: int | None = validate.MOST_THREADS) -> int | None:
     """The count; `None` for `None` and -1."""
     if value is None or (type(value) is int and value == -1):
         return None

@@ -11,6 +11,7 @@ from modelzoo_runner.backends import base
 from modelzoo_runner.errors import GraphError, RequestError, nearest
 from modelzoo_runner.planning import converted, frozen, random_graph
 from modelzoo_runner.planning.request import graph_precision
+from modelzoo_runner.values import files
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import GraphFile, Plan
 from modelzoo_runner.values.preset import Preset
@@ -174,7 +175,7 @@ def _holds(limit: int) -> Callable[[Path], bool]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise GraphError(f"{path}: the graph can't be read: {error.strerror}") from None

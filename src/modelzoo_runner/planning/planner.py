@@ -44,10 +44,10 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
 
     Raises:
         RequestError: `model` is of another type, or `weights` names another graph.
-        PresetError: the preset's file can't be read.
+        PresetError: the preset's file can't be read, or one of its values can't be.
     """
     if isinstance(model, Preset):
-        return model, request
+        return presets.check(model, f"Preset {model.name!r}"), request
     if not isinstance(model, (str, os.PathLike)):
         raise RequestError(
             f"model={model!r}: should be a model's name, a path to a frozen graph (.pb), a "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.values import atomic, codec, remote
+from modelzoo_runner.values import atomic, codec, files, remote
 from modelzoo_runner.values.remote import RemotePath
 
 SCHEMA = 2
@@ -65,13 +65,21 @@ def read(path: str | Path | RemotePath, value: Callable[[dict[str, Any]], T]) ->
     """
     path = remote.path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        content = files.read(path) if isinstance(path, Path) else path.read_bytes()
+        record = json.loads(content, parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path}: can't be read as a saved result: {error}") from None
     if not isinstance(record, dict):
         raise ResultError(f"{path}: can't be read as a saved result: not a JSON object")
     try:
-        return value(record)
+        found = value(record)
+        str(found)  # looks at the parts that are free in form, as machine facts are
+        return found
+    except RecursionError:
+        raise ResultError(f"{path}: nested too deeply for a saved result") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ResultError(f"{path}: holds what no result holds ({what})") from None
     except ResultError as error:
         raise ResultError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
 

@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from modelzoo_runner.errors import nearest
+from modelzoo_runner.values.validate import shown
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -70,9 +71,7 @@ def _read(value: Any, kind: Any, path: str, tell: Tell) -> Any:
     origin, args = get_origin(kind), get_args(kind)
 
     def expected(what: str) -> Any:
-        text = repr(value)
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        tell(f"{path or 'the file'}: {shown} should be {what}")
+        tell(f"{path or 'the file'}: {shown(value)} should be {what}")
 
     if kind is Any:
         return value

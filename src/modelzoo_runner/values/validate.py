@@ -14,6 +14,27 @@ from typing import Any
 
 from modelzoo_runner.errors import RequestError, did_you_mean
 
+MOST = 2**63 - 1
+"""The largest whole number that any argument can be."""
+
+MOST_THREADS = 1024
+"""A thread count above this is taken for a mistake; each thread costs memory and start-up time."""
+
+
+def shown(value: object) -> str:
+    """A value from outside in a message: its `repr`, shortened.
+
+    >>> shown("abc"), shown(10**5000)
+    ("'abc'", 'a number of more than 4,300 digits')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write it
+        return "a number of more than 4,300 digits"
+    except RecursionError:
+        return "a value that is nested too deeply"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
     """One of the allowed words; the error names similar ones.
@@ -149,8 +170,10 @@ def count(
         number = int(value)
     if number is None or number < least:
         raise RequestError(
-            f"{name}={value!r}: should be a whole number of at least {least}{otherwise}"
+            f"{name}={shown(value)}: should be a whole number of at least {least}{otherwise}"
         )
+    if number > MOST:
+        raise RequestError(f"{name}={shown(value)}: should be at most {MOST:,}")
     return number
 
 

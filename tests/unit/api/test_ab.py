@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from results_made import PLAN, accuracy_result, observed
+from results_made import PLAN, accuracy_result, benchmark_result, observed
 
 from modelzoo_runner import ab_test
 from modelzoo_runner.errors import Interrupted, RequestError
@@ -152,6 +152,13 @@ def test_another_round_is_begun_only_where_it_has_its_time() -> None:
     assert found.stopped == "time" and len(found.rounds) <= 2
 
 
+THEIRS = benchmark_result(
+    plan=dataclasses.replace(
+        PLAN, placement=dataclasses.replace(PLAN.placement, env={"LD_PRELOAD": "/x.so"})
+    )
+)
+
+
 @pytest.mark.parametrize(
     ("side", "said"),
     [
@@ -160,6 +167,7 @@ def test_another_round_is_begun_only_where_it_has_its_time() -> None:
         ({"instances": 2}, "instances: not of a side"),
         ({"python": "/none/python"}, "no such interpreter"),
         ({"model": None}, "model=None"),
+        (THEIRS, "not 'LD_PRELOAD'; give it as env="),
         (PLAN, "give one of benchmark|a: "),
     ],
 )

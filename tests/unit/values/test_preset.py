@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -270,7 +272,7 @@ def test_a_name_is_not_a_path(name: str) -> None:
         (
             "size = [8, 8]",
             "size = [8, 0]",
-            "preprocess.size: [8, 0] should be two positive numbers",
+            "preprocess.size: 0 should be at least 1",
         ),
     ],
 )
@@ -284,6 +286,100 @@ def test_what_is_wrong_is_said_with_file_table_and_key(
         presets.read(path)
 
     assert str(caught.value) == f"{path}: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("KMP_BLOCKTIME", name, f"not {name!r}; give it as env=")
+        for name in (
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "PATH",
+            "PYTHONPATH",
+            "OMP_TOOL_LIBRARIES",
+            "TF_PLUGGABLE_DEVICE_LIBRARY_PATH",
+            "TF_XLA_FLAGS",
+            "TF_DUMP_GRAPH_PREFIX",
+        )
+    ]
+    + [
+        ("KMP_BLOCKTIME", '"A=B"', "not 'A=B'"),
+        ("KMP_BLOCKTIME", '"OMP_A=B"', "not 'OMP_A=B'"),
+        ("KMP_BLOCKTIME", '""', "not ''"),
+        ('KMP_BLOCKTIME = "1"', 'KMP_BLOCKTIME = "/x.so"', "env.fp32.KMP_BLOCKTIME: '/x.so'"),
+        ('KMP_BLOCKTIME = "1"', 'KMP_BLOCKTIME = "\\u0000"', r"env.fp32.KMP_BLOCKTIME: '\x00'"),
+        ("inter_threads = 2", "inter_threads = 100000", "inter_threads: 100000 should be at most"),
+        ("inter_threads = 2", "inter_threads = -1", "inter_threads: -1 should be at least 1"),
+        ("batch_size = 4", f"batch_size = {10**30}", "batch_size: 1000000000"),
+        ("batch_size = 4", f"batch_size = {'9' * 5000}", "can't be read as TOML: "),
+        ("batch_size = 4", f"batch_size = {'[' * 100_000}", "can't be read as TOML: "),
+        ("batch_size = 4", f"batch_size = 0x{'f' * 5000}", "a number of more than 4,300 digits"),
+        ("size = [8, 8]", "size = [8, 100000]", "preprocess.size: 100000 should be at most"),
+        ("resize_to = 10", "resize_to = 100000", "resize_to: 100000 should be at most"),
+        ("resize_to = 10", "resize_to = 10\nscale = nan", "should be finite numbers"),
+        ("resize_to = 10", "resize_to = 10\nmean = [0, 0, inf]", "should be finite numbers"),
+        ("label_offset = 0", f"label_offset = {2**70}", "label_offset: 1180591620717411303424"),
+        ("label_offset = 0", 'name = "../x"', "name: '../x' should be a plain name"),
+        ("label_offset = 0", 'name = ""', "name: '' should be a plain name"),
+        ("label_offset = 0", 'topology = "../x"', "topology: '../x' should be a plain name"),
+        ("[graph.fp32]", '[graph."../x"]', "should be a plain name"),
+        ('"input:0"', r'"input\u001b:0"', r"'input\x1b:0' should be the name of a tensor"),
+        ("top1 = 0.5", "top1 = 74.3", "published.top1: 74.3 should be a fraction"),
+        ("top1 = 0.5", "top1 = nan", "published.top1: nan should be a fraction"),
+    ],
+)
+def test_a_preset_is_data(written: Any, old: str, new: str, key: str) -> None:
+    assert old in CLASSIFIER
+    path = written(CLASSIFIER.replace(old, new, 1))
+    with pytest.raises(PresetError) as caught:
+        presets.read(path)
+    assert str(caught.value).startswith(f"{path}: ") and key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ({"url": "http://example.org/m.pb"}, "'http://example.org/m.pb' should be https://"),
+        ({"url": "http://127.0.0.1.example.org/m.pb"}, "should be https://"),
+        ({"url": "file:///etc/passwd"}, "should be https://"),
+        ({"url": "ftp://example.org/m.pb"}, "should be https://"),
+        ({"url": "https:/example.org/m.pb"}, "should be https://"),
+        ({"url": "https://example.org/\x1b[2J"}, "should be https://"),
+        ({"url": ""}, "'' should be https://"),
+        ({"url": "gs://b/m.pb", "sha256": "abc"}, "sha256 = 'abc' should be 64"),
+        ({"url": "gs://b/m.pb", "size": -1}, "size: -1 should be at least 0"),
+        ({"url": "gs://b/m.pb", "size": 10**30}, "size: 1000000000"),
+        ({"url": "gs://b/m.tar", "member": "\n"}, "should be https://"),
+    ],
+)
+def test_where_a_preset_may_have_its_graphs(file: dict[str, Any], key: str) -> None:
+    found = presets.find("resnet50")
+    for url in ("gs://b/m.pb", "mine/m.pb", "http://127.0.0.1:80/m.pb"):
+        assert presets.check(with_file(found, url=url), "it")
+    assert presets.check(with_file(found, url="http://example.org/", sha256="0" * 64), "it")
+    with pytest.raises(PresetError, match=r"^it: graph\.fp32\.files: ") as caught:
+        presets.check(with_file(found, **file), "it")
+    assert key in str(caught.value)
+
+
+def with_file(found: preset.Preset, **file: Any) -> preset.Preset:
+    graph = dataclasses.replace(found.graph["fp32"], files=(preset.RemoteFile(**file),))
+    return dataclasses.replace(found, graph={**found.graph, "fp32": graph})
+
+
+def test_a_preset_that_is_no_file_or_too_large(tmp_path: Path) -> None:
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * (1 << 21))
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path, key in (
+        (large, "more than 1,048,576 bytes"),
+        (Path("/dev/zero"), "it is a device"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / "pipe.toml", "task: the key is missing"),  # nobody writes: it is empty
+    ):
+        with pytest.raises(PresetError, match=key):
+            presets.read(path)
 
 
 def test_a_classifier_needs_its_preprocessing(written: Any) -> None:
