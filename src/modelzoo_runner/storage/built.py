@@ -42,7 +42,7 @@ def get_or_build(path: Path, build: Callable[[Path], None]) -> str:
     if found is not None:
         return found
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_private(path.parent)
         lock = path.with_name(f"{path.name}.lock")
         with disk.exclusive(lock, progress=lambda: None, stalled=_LONGEST_WAIT):
             # Another process may have built it meanwhile.

@@ -5,8 +5,8 @@
     <cache>/files/<key>/*.part             files on their way (see `partial`)
 
 A file counts as there when its record is, and its inode, size and times are as recorded: setting
-the modification time back changes ctime. When only those differ the file is read and hashed again.
-Files that are symbolic links, and records that don't name a plain file, are never used.
+the modification time back changes ctime. When only those differ, or the record is another user's,
+the file is read and hashed again. Links, and records that don't name a plain file, are never used.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import datetime
 import hashlib
 import json
 import logging
+import os
 import shutil
 import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from modelzoo_runner.storage import partials
+from modelzoo_runner.storage import disk, partials
 from modelzoo_runner.storage.locations import unsafe_reason
 from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.values import atomic
@@ -104,7 +105,7 @@ def store(cache: Path, location: str, name: str, part: Partial) -> Path:
     path = folder / "content" / name
     if path.parent.is_symlink():
         path.parent.unlink()  # it would lead the file elsewhere
-    path.parent.mkdir(exist_ok=True)
+    disk.make_private(path.parent)
     (folder / _RECORD).unlink(missing_ok=True)
     part.publish(path)
     entry = CacheEntry(
@@ -139,6 +140,8 @@ def problem(entry: CacheEntry, *, thorough: bool) -> str | None:
         status = entry.path.lstat()
         if not stat.S_ISREG(status.st_mode) or entry.path.parent.is_symlink():
             return "it is a link, or no file"
+        if status.st_uid not in (os.geteuid(), entry.path.parents[2].stat().st_uid):
+            return f"it belongs to another user (id {status.st_uid})"
         if status.st_size != entry.size:
             return f"it has {status.st_size:,} bytes and had {entry.size:,} when it came"
         if not thorough and _identity(entry.path) == entry.identity:
@@ -181,6 +184,7 @@ def sha256_of(path: Path) -> str:
 
 
 _RECORD = "record.json"
+_LARGEST_RECORD = 1 << 20
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
@@ -197,13 +201,19 @@ def _record(entry: CacheEntry) -> None:
 def _recorded(folder: Path) -> CacheEntry | None:
     """What the record of a folder says; None when there is none, or not one that can be read."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        if folder.is_symlink():
+            return None
+        with disk.open_plain(folder / _RECORD) as file:
+            record = json.loads(file.read(_LARGEST_RECORD))
+            is_own = disk.is_own(file)
         name = record["path"]
         if "/" in name or unsafe_reason(name) is not None:
             return None
         # Records of earlier releases hold the modification time alone: read and hash once.
         identity = tuple(record.pop("identity", (record.pop("modified_ns", 0),)))
+        # What another user says of a file is held to its bytes each time.
+        identity = identity if is_own else ()
         path = folder / "content" / name
         return CacheEntry(**record | {"path": path, "identity": identity})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError):
         return None

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from modelzoo_runner.errors import FetchError
+from modelzoo_runner.errors import FetchError, RequestError
 
 log = logging.getLogger("modelzoo_runner")
 
@@ -83,15 +83,77 @@ def explain(error: OSError, cache: Path, location: str) -> FetchError:
     )
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """A regular file, for reading.
+
+    Raises:
+        OSError: it is a link, a pipe or a device.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def is_own(file: BinaryIO) -> bool:
+    """Whether an open file is this user's."""
+    return os.fstat(file.fileno()).st_uid == os.geteuid()
+
+
 def open_own(path: Path) -> BinaryIO:
-    """A file of this user, for reading.
+    """A regular file of this user, for reading.
 
     Raises:
         OSError: it is a link, a pipe or a device, or somebody else's.
     """
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+    file = open_plain(path)
+    if not is_own(file):
         file.close()
         raise OSError(errno.EPERM, "not a file of this user", str(path))
     return file
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+TRUSTED = ("files", "folders", "listings", "random", "hashes.json")
+"""What of a cache only its owner may be able to write to."""
+
+
+def refuse_untrusted(cache: Path, *, named: bool) -> None:
+    """Refuse a cache whose content somebody else could have written.
+
+    Another user's may be read if it was `named` and this user can't write to it.
+
+    Raises:
+        RequestError: saying what to do.
+    """
+    for path in (cache / name for name in TRUSTED):
+        try:
+            found = path.lstat()
+        except OSError:
+            continue  # not there yet, or it says so itself when it is read
+        is_foreign = found.st_uid != os.geteuid()
+        if stat.S_ISLNK(found.st_mode):
+            why = "is a link: put the folder itself there"
+        elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            why = (
+                "can be written to by other users. If you trust what they wrote, take their right "
+                f"away (chmod -R go-w {cache}); if not, remove it"
+            )
+        elif is_foreign and (not named or os.access(path, os.W_OK)):
+            why = (
+                f"belongs to another user (id {found.st_uid}), whose cache is used only where "
+                "MODELZOO_RUNNER_CACHE names it and this user can't write to it"
+            )
+        else:
+            continue
+        raise RequestError(
+            f"the cache {cache} can't be trusted: {path} {why}. Or set MODELZOO_RUNNER_CACHE to a "
+            "folder of your own."
+        )

@@ -66,13 +66,15 @@ def _find(source: Source, expected: Expected, settings: Settings) -> Path | None
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
     folder = cache.folder_of(settings.cache, source.location)
     lock = settings.cache / "locks" / f"{folder.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_private(lock.parent)
     with disk.exclusive(
         lock, progress=lambda: partials.total_size(folder), stalled=settings.retry.stalled
     ):
         if (found := _find(source, expected, settings)) is not None:
             return found
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            folder.unlink()  # it would lead the file elsewhere
+        disk.make_private(folder)
         try:
             return _written(source, expected, settings, folder)
         finally:

@@ -25,7 +25,7 @@ from modelzoo_runner.storage import cache, disk, listing, transfer
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
 from modelzoo_runner.storage.listing import Listing, Store, StoredObject
-from modelzoo_runner.storage.locations import BucketPlace
+from modelzoo_runner.storage.locations import BucketPlace, unsafe_reason
 from modelzoo_runner.storage.settings import Settings
 from modelzoo_runner.values import atomic
 
@@ -64,7 +64,7 @@ def local(
         raise RequestError(f"{place.url}: sha256 and size are of one file, and this is a folder.")
     try:
         path = _listing_path(settings.cache, place)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_private(path.parent)
         record = {"location": place.url} | asdict(found)
         atomic.write_text(path, json.dumps(record, indent=1) + "\n")
         paths = _fetched(place, found, settings, store, enough)
@@ -188,9 +188,18 @@ def _noted(root: Path, place: BucketPlace) -> Listing | None:
     try:
         record = json.loads(_listing_path(root, place).read_text(encoding="utf-8"))
         objects = tuple(StoredObject(**each) for each in record["objects"])
-        return Listing(base=record["base"], objects=objects)
-    except (OSError, ValueError, TypeError, KeyError):
+        base = record["base"]
+        if record["location"] == place.url and all(_is_below(base, each) for each in objects):
+            return Listing(base=base, objects=objects)
         return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _is_below(base: str | None, stored: StoredObject) -> bool:
+    texts = (stored.bucket, stored.generation, stored.crc32c or "")
+    is_plain = all(isinstance(each, str) for each in texts) and type(stored.size) is int
+    return is_plain and unsafe_reason(stored.name) is None and stored.name.startswith(base or "")
 
 
 def _linked_folder(root: Path, found: Listing, paths: Sequence[Path]) -> Path:
@@ -215,7 +224,7 @@ def _make_links(home: Path, name: str, links: dict[str, Path]) -> None:
     making = home.with_name(f"{home.name}.{uuid.uuid4().hex}")
     for relative, path in links.items():
         link = making / name / relative
-        link.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_private(link.parent)
         # Relative, so that a cache can be moved, or mounted elsewhere in a container.
         link.symlink_to(os.path.relpath(path, link.parent))
     try:

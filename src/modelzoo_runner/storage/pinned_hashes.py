@@ -69,6 +69,7 @@ def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]
         with filelock.FileLock(path.with_suffix(".lock"), timeout=_LOCKED_AT_MOST):
             changed = change(_read(path))
             atomic.write_text(path, json.dumps(changed, indent=1, sort_keys=True) + "\n")
+            path.chmod(0o644)  # whatever the umask: see disk.refuse_untrusted
     except filelock.Timeout:
         raise FetchError(
             f"{path}: another process has held its lock for {_LOCKED_AT_MOST:g} s; end that "

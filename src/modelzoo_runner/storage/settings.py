@@ -15,6 +15,7 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.storage import disk
 from modelzoo_runner.storage.retrying import RetryPolicy
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.progress import Progress
@@ -72,14 +73,23 @@ def cache_folder(folder: Path | str | None = None) -> Path:
     """The folder that fetched files are kept in; it need not exist yet.
 
     Raises:
-        RequestError: nobody says where, and there is no home folder.
+        RequestError: nobody says where, and there is no home folder; or other users could have
+            written what is in it.
     """
     chosen = folder or os.environ.get("MODELZOO_RUNNER_CACHE")
-    if chosen:
-        try:
-            return Path(chosen).expanduser().absolute()
-        except RuntimeError:
-            raise RequestError(f"{str(chosen)!r}: no home folder to put the cache in.") from None
+    found = _named(chosen) if chosen else _default()
+    disk.refuse_untrusted(found, named=bool(chosen))
+    return found
+
+
+def _named(folder: Path | str) -> Path:
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError:
+        raise RequestError(f"{str(folder)!r}: no home folder to put the cache in.") from None
+
+
+def _default() -> Path:
     import platformdirs
 
     try:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import filelock
@@ -17,7 +18,9 @@ import pytest
 from stub_server import Answer, Handler, Stub, file
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import cache, fetch, pinned_hashes, settings
+from modelzoo_runner.storage import buckets, cache, fetch, pinned_hashes, settings
+from modelzoo_runner.storage.gcs import Listing, StoredObject
+from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.values.context import Context
 
 CONTENT = os.urandom(100_000)
@@ -382,6 +385,8 @@ def test_content_that_changed_with_its_time_put_back_is_noticed(web: Stub) -> No
         {"path": "/etc/passwd"},
         {"path": "../../x"},
         {"path": 3},
+        {"path": ["m.pb"]},
+        {"path": {"m.pb": 1}},
         {"size": "12"},
         {"identity": ["1", 2, 3]},
         {"identity": 7},
@@ -430,6 +435,126 @@ def test_a_link_in_the_cache_is_neither_used_nor_followed(web: Stub, tmp_path: P
     (elsewhere / path.name).write_bytes(b"mine")
     assert fetch.local(url).read_bytes() == CONTENT
     assert (elsewhere / path.name).read_bytes() == b"mine"
+
+
+def test_folders_are_for_this_user_alone(web: Stub, cache_folder: Path) -> None:
+    fetched(web)
+    folders = [cache_folder, *(path for path in cache_folder.rglob("*") if path.is_dir())]
+    assert len(folders) == 5
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
+@pytest.mark.parametrize("name", ["files", "folders", "listings", "random", "hashes.json"])
+def test_a_cache_that_others_can_write_to_is_refused(
+    web: Stub, cache_folder: Path, name: str
+) -> None:
+    url, _ = fetched(web)
+    path = cache_folder / name
+    if not path.exists():
+        path.mkdir()
+    path.chmod(0o770)
+    with pytest.raises(RequestError, match=rf"{path} can be written to by other users.*go-w"):
+        fetch.local(url)
+    path.chmod(0o755)
+    assert fetch.local(url).read_bytes() == CONTENT
+    path.rename(cache_folder / "elsewhere")
+    path.symlink_to(cache_folder / "elsewhere")
+    with pytest.raises(RequestError, match=rf"{path} is a link"):
+        fetch.local(url)
+
+
+def test_a_link_in_place_of_the_folder_of_a_location(web: Stub, tmp_path: Path) -> None:
+    url, path = fetched(web)
+    elsewhere = tmp_path / "elsewhere"
+    path.parents[1].rename(elsewhere)
+    path.parents[1].symlink_to(elsewhere)
+    (elsewhere / "content" / path.name).write_bytes(b"mine")
+    assert fetch.local(url).read_bytes() == CONTENT
+    assert (elsewhere / "content" / path.name).read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_not_used(web: Stub) -> None:
+    url, path = fetched(web)
+    os.chown(path, 65534, 65534)
+    assert fetch.local(url) == path
+    assert path.stat().st_uid == 0 and web.count("/m.pb") == 2
+
+
+AS_ANOTHER = """
+import os, sys
+import filelock, platformdirs.unix, requests  # which the other user may not be able to read
+from modelzoo_runner.errors import RunnerError
+from modelzoo_runner.storage import cache, fetch
+read = []
+hashed = cache.sha256_of
+cache.sha256_of = lambda path: read.append(path) or hashed(path)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+if sys.argv[2] == "default":
+    os.environ["XDG_CACHE_HOME"] = os.path.dirname(os.environ.pop("MODELZOO_RUNNER_CACHE"))
+try:
+    for _ in range(2):
+        print(fetch.local(sys.argv[1], sha256=sys.argv[3] or None))
+    print("read", len(read))
+except RunnerError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_another_users_cache_is_read_where_it_is_named(
+    web: Stub, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # Everybody may read it, as an administrator would leave it.
+        shared = Path(folder) / "modelzoo_runner"
+        monkeypatch.setenv("MODELZOO_RUNNER_CACHE", str(shared))
+        url, path = fetched(web)
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        sha256 = hashlib.sha256(CONTENT).hexdigest() if pinned else ""
+
+        def another(how: str) -> str:
+            command = [sys.executable, "-c", AS_ANOTHER, url, how, sha256]
+            done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+            assert "Traceback" not in done.stderr
+            return done.stdout
+
+        assert another("named") == f"{path}\n{path}\nread 2\n"
+        assert "belongs to another user (id 0)" in another("default")
+        change(path, OTHER)
+        assert another("named").startswith(f"FetchError {url}: the cache folder {shared} can't be")
+        for each in (shared / "files", path.parents[1]):
+            each.chmod(0o777)
+        assert "can be written to by other users" in another("named")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"objects": [{"bucket": "b", "name": "../x", "generation": "1", "size": 1, "crc32c": ""}]},
+        {"objects": [{"bucket": "b", "name": "f/x", "generation": "1", "size": "", "crc32c": ""}]},
+        {"objects": [{"bucket": "b", "name": "x", "generation": "1", "size": 1, "crc32c": ""}]},
+        {"objects": [3]},
+        {"base": 3},
+        {"location": "gs://b/other/"},
+    ],
+)
+def test_a_noted_listing_is_checked_like_any_input(
+    cache_folder: Path, change: dict[str, object]
+) -> None:
+    place = BucketPlace("b", "f/")
+    one = StoredObject(bucket="b", name="f/x", generation="1", size=1, crc32c=None)
+    noted = Listing(base="f/", objects=(one,))
+    buckets._note(cache_folder, place, noted)
+    assert buckets._noted(cache_folder, place) == noted
+    (path,) = (cache_folder / "listings").glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert buckets._noted(cache_folder, place) is None
+    path.write_text("[" * 100_000)
+    assert buckets._noted(cache_folder, place) is None
 
 
 def test_a_record_of_an_earlier_release_is_used_after_hashing_once(web: Stub) -> None:
