@@ -12,14 +12,15 @@ import contextlib
 import csv
 import io
 import os
+import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from modelzoo_runner._version import __version__
 from modelzoo_runner.data import coco_find
@@ -29,6 +30,7 @@ from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.storage import disk
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
 from modelzoo_runner.values.context import Context
@@ -45,6 +47,9 @@ LABEL = "modelzoo_runner"
 TMP_SIZE = "1g"
 PROCESSES = 16_384
 """The limit on processes and threads: far more than a run needs."""
+
+LARGEST_PREDICTIONS = 8 * 2**30
+"""Bytes; COCO's 123,287 images with 100 boxes each are 1.5 GB."""
 
 SECONDS_TO_END = 10.0
 """How long the docker command may take to end once its container is removed."""
@@ -98,20 +103,22 @@ def _predictions(plan: Plan, image: Image) -> Iterator[Plan]:
             yield replace(plan, predictions=str(written))
         finally:
             if os.path.lexists(written):
-                content = _read(written, image)
-                with atomic.writing(target) as file:
-                    file.write(content)
+                with _opened(written, image) as content, atomic.writing(target) as file:
+                    shutil.copyfileobj(content, file)
 
 
-def _read(written: Path, image: Image) -> bytes:
-    """The bytes of a file written by the container, which may have made anything of that name."""
+def _opened(written: Path, image: Image) -> BinaryIO:
+    """A file written by the container, which may have made anything of that name."""
     with contextlib.suppress(OSError):
         # Neither through a link to a file of this machine, nor waiting for who writes to a pipe.
-        descriptor = os.open(written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return file.read()
-    raise ContainerError(f"docker_image={image.name!r}: the predictions it wrote are no file")
+        file = disk.open_plain(written)
+        if os.fstat(file.fileno()).st_size <= LARGEST_PREDICTIONS:
+            return file
+        file.close()
+    raise ContainerError(
+        f"docker_image={image.name!r}: the predictions it wrote are no file, or larger than "
+        f"{LARGEST_PREDICTIONS:,} bytes"
+    )
 
 
 @dataclass
@@ -197,11 +204,12 @@ def _prefix(plan: Plan, name: str) -> list[str]:
     """The `docker run` command with all its options."""
     placement = plan.placement
     user = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
+    memory = cgroup.memory_limit() or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = {
         "cpuset-cpus": format_cpu_list(placement.cpus),
         "cpuset-mems": format_cpu_list(placement.numa_nodes),
-        "memory": cgroup.memory_limit(),
-        "memory-swap": cgroup.memory_limit(),
+        "memory": memory,
+        "memory-swap": memory,
         "pids-limit": PROCESSES,
     }
     words = ["docker", "run", "--rm", "--interactive", "--pull=never", "--log-driver=none"]

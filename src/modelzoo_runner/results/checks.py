@@ -56,6 +56,11 @@ def of_plan(plan: Plan) -> Iterator[str]:
             if plan.task == "detection"
             else "synthetic input: random values in the model's real range, ready in memory"
         )
+    if plan.docker_image is not None and plan.docker_image.digest is None:
+        yield (
+            f"docker_image={plan.docker_image.name!r} comes from no registry and so has no digest: "
+            "only where it is (as its id) can this run be repeated with it"
+        )
     if plan.stream and plan.kind == "benchmark":
         yield (
             "the data was streamed: reading it from the bucket took processor time beside the "

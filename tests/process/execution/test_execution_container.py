@@ -126,6 +126,17 @@ def test_what_a_container_may_and_gets(
     assert f"source={model}," in mount and mount.endswith(",readonly")
 
 
+def test_a_container_has_a_memory_limit_where_this_process_has_none(
+    engine: StubEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup, "memory_limit", lambda: None)
+    engine.add("mine:1", FakeImage())
+    result = benchmark(model, docker_image="mine:1", steps=1)
+    assert engine.option("memory") == engine.option("memory-swap")
+    assert int(engine.option("memory")[0]) > 2**28
+    assert any("'mine:1' comes from no registry" in each for each in result.warnings)
+
+
 def test_data_is_read_only_and_predictions_come_where_they_should(
     engine: StubEngine, tmp_path: Path
 ) -> None:
@@ -144,7 +155,7 @@ def test_data_is_read_only_and_predictions_come_where_they_should(
     assert f"source={tmp_path}," not in written
 
 
-@pytest.mark.parametrize("made", ["link", "pipe"])
+@pytest.mark.parametrize("made", ["link", "pipe", "too large"])
 def test_predictions_that_are_no_file_of_the_container_are_not_read(
     engine: StubEngine, model: Path, tmp_path: Path, made: str
 ) -> None:
@@ -159,8 +170,11 @@ def test_predictions_that_are_no_file_of_the_container_are_not_read(
     ):
         if made == "link":
             Path(own.predictions).symlink_to(secret)
-        else:
+        elif made == "pipe":
             os.mkfifo(own.predictions)
+        else:
+            with open(own.predictions, "wb") as file:  # noqa: PTH123 - it takes no room
+                file.truncate(container.LARGEST_PREDICTIONS + 1)
     assert not target.exists()
 
 
