@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.tensorflow import (
     feeding,
+    geometry,
     kernels,
     prepare,
     session,
@@ -18,6 +19,7 @@ from modelzoo_runner.backends.tensorflow import (
     thread_pools,
 )
 from modelzoo_runner.backends.tensorflow import load as loading
+from modelzoo_runner.backends.tensorflow.structure import source
 from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
 
@@ -109,6 +111,11 @@ class Model:
     def input_spec(self, input: str) -> TensorSpec:
         """What the tensor takes, without opening a session."""
         return session.input_spec(self.graph_def, input)
+
+    def least_bytes(self, input: str, shape: Sequence[int]) -> int:
+        """What a step with such a batch takes at least, besides the batch and the weights."""
+        nodes = {node.name: node for node in self.graph_def.node}
+        return geometry.least_bytes(nodes, source(input), shape)
 
 
 def load(path: str, *, allow_unsafe_ops: bool) -> Model:

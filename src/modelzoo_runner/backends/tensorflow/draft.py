@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray[Any, Any]
 
 
+READ_TIMES, READ_LEAST = 4, 2**28
+"""Bytes of constants that passes may read: so many times the graph's, and so many besides."""
+
+
 class Draft:
     """A copy of a graph that passes may change.
 
@@ -35,6 +39,7 @@ class Draft:
         self._graph_def.CopyFrom(graph_def)
         self.nodes: dict[str, NodeDef] = {node.name: node for node in self._graph_def.node}
         self.fixed = frozenset(fixed)
+        self._bytes_left = READ_TIMES * graph_def.ByteSize() + READ_LEAST
 
     def users(self) -> Mapping[str, list[str]]:
         """For each node the edges that start at it, as the names of the nodes where they end."""
@@ -55,15 +60,22 @@ class Draft:
     def constant(self, tensor: str) -> Array | None:
         """The value of a tensor that is a constant wherever it is used, or nothing.
 
-        In a loop of TensorFlow 1 constants wait for a node inside it; those are left alone.
+        In a loop of TensorFlow 1 constants wait for a node inside it; those are left alone. So are
+        all, once so many were asked for: thousands of nodes may share one large constant, and each
+        would get its own.
         """
         from tensorflow.python.framework.tensor_util import MakeNdarray
 
-        node = self.nodes.get(data(tensor) or "")
-        if node is None or node.op != "Const" or node.input:
+        if not self.is_constant(tensor):
             return None
-        value: Array = MakeNdarray(node.attr["value"].tensor)
+        value: Array = MakeNdarray(self.nodes[data(tensor) or ""].attr["value"].tensor)
+        self._bytes_left -= value.nbytes
         return value
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether `constant` has a value."""
+        node = self.nodes.get(data(tensor) or "")
+        return node is not None and node.op == "Const" and not node.input and self._bytes_left > 0
 
     def add_constant(self, name: str, value: Array) -> str:
         """A new constant with a free name near this one; returns the name."""

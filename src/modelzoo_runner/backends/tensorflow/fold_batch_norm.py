@@ -191,6 +191,8 @@ def _layer(draft: Draft, node: NodeDef) -> _Layer | None:
     weights = draft.constant(node.input[1])
     if weights is None or weights.dtype.name not in ("float32", "float64"):
         return None
+    if weights.ndim != (2 if node.op == "MatMul" else 4):
+        return None
     if node.op == "MatMul":
         channels = weights.shape[0 if stated(node, "transpose_b").b else 1]
         return _Layer(node, weights, channels, rank=2, channel_axis=1)

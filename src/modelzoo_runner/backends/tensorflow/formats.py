@@ -73,7 +73,7 @@ _GRAPH_FIELDS = {1: _LENGTH, 2: _LENGTH, 3: _VARINT, 4: _LENGTH, 5: _LENGTH}
 _NODE = b"\x0a"
 
 # A file of empty fields must not take minutes to look through.
-_FIELDS_TO_SEE = 100_000
+_FIELDS_TO_SEE = 250_000
 
 
 def recognize(data: bytes, name: str = "") -> Format | None:
@@ -107,7 +107,7 @@ def is_text_graph(data: bytes) -> bool:
 
 def explain(data: bytes) -> str:
     """Why these bytes, which were meant to be a frozen graph, aren't one."""
-    for field in _fields(data):
+    for field in fields(data):
         if _GRAPH_FIELDS.get(field.number) != field.wire_type:
             return f"it starts with {show(data)}"
         if field.end > len(data):
@@ -129,7 +129,7 @@ def _recognize_protobuf(data: bytes) -> Format | None:
     SavedModel starts with a number (1) and goes on with messages (2); ONNX has its graph in 7 and
     its opsets in 8; a MetaGraph has a message where GraphDef has a number (3).
     """
-    seen = {field.number: field.wire_type for field in _fields(data)}
+    seen = {field.number: field.wire_type for field in fields(data)}
     if seen.get(1) == _VARINT:
         if _LENGTH in (seen.get(7), seen.get(8)):
             return _ONNX
@@ -138,13 +138,16 @@ def _recognize_protobuf(data: bytes) -> Format | None:
 
 
 class _Field(NamedTuple):
+    """Where a field is: from `start` on, its value from `content` to before `end`."""
+
     number: int
     wire_type: int
     start: int
+    content: int
     end: int
 
 
-def _fields(data: bytes) -> Iterator[_Field]:
+def fields(data: bytes) -> Iterator[_Field]:
     """The top fields of a protobuf message, as far as the bytes are one.
 
     The last one may end behind the data. What isn't a field comes as field 0 of wire type -1.
@@ -156,17 +159,18 @@ def _fields(data: bytes) -> Iterator[_Field]:
         start = position
         key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
+        content = position
         if wire_type == _VARINT:
             _, position = _varint(data, position)
         elif wire_type == _LENGTH:
-            length, position = _varint(data, position)
-            position += length
+            length, content = _varint(data, position)
+            position = content + length
         elif wire_type in (_FIXED64, _FIXED32):
             position += 8 if wire_type == _FIXED64 else 4
         if number == 0 or wire_type not in (_VARINT, _LENGTH, _FIXED64, _FIXED32):
-            yield _Field(0, -1, start, start)
+            yield _Field(0, -1, start, start, start)
             return
-        yield _Field(number, wire_type, start, position)
+        yield _Field(number, wire_type, start, content, position)
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelzoo_runner.backends.tensorflow.opdef import data_format, stated
+from modelzoo_runner.backends.tensorflow.opdef import data_format, few_integers, stated
 from modelzoo_runner.backends.tensorflow.structure import predecessors, source
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ Length: TypeAlias = Hashable
 
 Size: TypeAlias = tuple[Length, ...]
 """Batch, height, width, channels."""
+
+DEEPEST = 200
+"""Steps between a size and the symbol that it follows from: a size further away is a new symbol."""
 
 # These leave every size as it is.
 _SAME = frozenset(
@@ -40,10 +43,44 @@ def sizes(nodes: Nodes) -> dict[str, Size]:
     found: dict[str, Size] = {}
     for name in TopologicalSorter(predecessors(nodes.values())).static_order():
         node = nodes[name]
-        size = _size(node, nodes, found)
+        try:
+            size = _size(node, nodes, found)
+        except (ArithmeticError, LookupError, ValueError):
+            size = None  # a layer that can't be: TensorFlow says so when the graph is opened
+        if size is not None and (len(size) != 4 or max(map(_depth, size)) > DEEPEST):
+            size = None
         # Rank four is assumed: where it is another, the symbols never equal anything.
         found[name] = size or tuple((name, dimension) for dimension in range(4))
     return found
+
+
+def least_bytes(nodes: Nodes, input: str, shape: Sequence[int]) -> int:
+    """The most that the input and the output of one node take, with a batch of that shape.
+
+    Both are in memory while it runs. As far as sizes are known: a lower bound of a step.
+    """
+    if len(shape) != 4 or nodes[input].op != "Placeholder":
+        return 0
+    fed = type(nodes[input])()
+    fed.CopyFrom(nodes[input])
+    fed.attr["shape"].shape.ClearField("unknown_rank")
+    fed.attr["shape"].shape.ClearField("dim")
+    for side in shape:
+        fed.attr["shape"].shape.dim.add(size=side)
+    nodes = {**nodes, input: fed}
+    known: dict[str, int] = {}
+    for name, size in sizes(nodes).items():
+        lengths = [length for length in size if isinstance(length, int)]
+        if len(lengths) == len(size) and nodes[name].op != "Const":
+            known[name] = math.prod(lengths) * (1 if "Quantize" in nodes[name].op else 4)
+    largest = 0
+    for name, own in known.items():
+        node = nodes[name]
+        # Others may write over their input.
+        both = is_convolution(node.op) or node.op.endswith("Pool") or node.op.startswith("Resize")
+        before = known.get(source(node.input[0]), 0) if both and node.input else 0
+        largest = max(largest, own + before)
+    return largest
 
 
 def is_convolution(op: str) -> bool:
@@ -173,14 +210,19 @@ def _concatenated(images: Sequence[Size | None], axis: Sequence[int] | None) -> 
 
 
 def _constant(tensor: str, nodes: Nodes) -> tuple[int, ...] | None:
-    """A constant of whole numbers, flat."""
-    from tensorflow.python.framework.tensor_util import MakeNdarray
-
+    """A constant of a few whole numbers, flat."""
     node = nodes.get(source(tensor))
     if node is None or node.op not in ("Const", "HostConst"):
         return None
-    value = MakeNdarray(stated(node, "value").tensor)
-    return tuple(int(number) for number in value.flat) if value.dtype.kind == "i" else None
+    return few_integers(stated(node, "value").tensor)
+
+
+def _depth(length: Length) -> int:
+    depth = 0
+    while isinstance(length, tuple) and length[0] in ("sum", "ceil"):
+        length = length[1]
+        depth += 1
+    return depth
 
 
 def _plus(length: Length, number: int) -> Length:

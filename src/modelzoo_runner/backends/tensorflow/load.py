@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo_runner.backends.tensorflow import feeding, formats, operations, structure
+from modelzoo_runner.backends.tensorflow import bounds, feeding, formats, operations, structure
 from modelzoo_runner.backends.tensorflow.tensors import check_tensors, guess_tensors
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.values import validate as arguments
@@ -120,6 +120,7 @@ def parse(data: bytes, path: Path, *, allow_unsafe_ops: bool = False) -> GraphDe
 def _checked(graph_def: GraphDef, *, allow_unsafe_ops: bool) -> GraphDef:
     """The graph without an input pipeline, if the rest is well formed and allowed."""
     structure.check(graph_def)
+    bounds.check(graph_def)
     graph_def = feeding.without_pipeline(graph_def)
     if not allow_unsafe_ops:
         operations.check(graph_def)
@@ -137,6 +138,10 @@ def _parse(data: bytes, path: Path) -> GraphDef:
             f"{path}: not a frozen graph but {foreign.name}. It starts with {formats.show(data)}. "
             f"{foreign.advice}"
         )
+    try:
+        bounds.check_message(data)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
     graph_def = GraphDef()
     try:
         graph_def.ParseFromString(data)

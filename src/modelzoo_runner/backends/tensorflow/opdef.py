@@ -6,6 +6,7 @@ operation's OpDef, from TensorFlow's registry or from the graph's own library, s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
     from tensorflow.core.framework.op_def_pb2 import OpDef
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 
 def find(op: str, graph_def: GraphDef | None = None) -> OpDef | None:
@@ -44,9 +46,70 @@ def stated(node: NodeDef, name: str) -> AttrValue:
     return node.attr[name] if name in node.attr else AttrValue()
 
 
+def few_integers(tensor: TensorProto) -> tuple[int, ...] | None:
+    """The whole numbers of a constant, flat, if it has 254 at most: as many as a shape can."""
+    from tensorflow.python.framework.tensor_util import MakeNdarray
+
+    count = math.prod(dim.size for dim in tensor.tensor_shape.dim)
+    if count > 254 or tensor.dtype not in _INTEGERS:
+        return None
+    return tuple(int(number) for number in MakeNdarray(tensor).flat)
+
+
+def problem(node: NodeDef, op_def: OpDef) -> str | None:
+    """What of a node isn't as its operation has it: an attribute, or the number of inputs.
+
+    TensorFlow finds that out when the graph is opened; what looks at a graph before relies on it.
+    """
+    for attr in op_def.attr:
+        value = attribute(node, attr.name, op_def)
+        if value is None:
+            return f"has no attribute {attr.name!r}"
+        kind = value.WhichOneof("value")
+        if kind == "placeholder":
+            return None  # in a function whose callers decide
+        if kind != _KINDS.get(attr.type, "list"):
+            return f"has an attribute {attr.name!r} that should be of type {attr.type}"
+        types = [value.type] if kind == "type" else value.list.type
+        for number in types if "type" in attr.type else ():
+            if not _is_type(number):
+                return f"has an attribute {attr.name!r} of unknown type number {number}"
+        if attr.has_minimum and kind == "i" and value.i < attr.minimum:
+            return f"has an attribute {attr.name!r} of {value.i}, below {attr.minimum}"
+    expected = sum(_width(node, argument, op_def) for argument in op_def.input_arg)
+    found = sum(not tensor.startswith("^") for tensor in node.input)
+    return None if found == expected else f"has {found} inputs and takes {expected}"
+
+
+_INTEGERS = (3, 9)
+"""DT_INT32 and DT_INT64 in TensorFlow's types.proto."""
+
+_KINDS = {
+    "bool": "b",
+    "float": "f",
+    "func": "func",
+    "int": "i",
+    "shape": "shape",
+    "string": "s",
+    "tensor": "tensor",
+    "type": "type",
+}
+"""An attribute's type -> the field of an AttrValue that holds it."""
+
+
+def _is_type(number: int) -> bool:
+    from tensorflow.python.framework.dtypes import as_dtype
+
+    try:
+        as_dtype(number)
+    except TypeError:
+        return False
+    return True
+
+
 def data_format(node: NodeDef) -> str:
     """The layout of a node's images: `NHWC`, which is the default, or `NCHW`."""
-    return stated(node, "data_format").s.decode() or "NHWC"
+    return stated(node, "data_format").s.decode(errors="replace") or "NHWC"
 
 
 def output_count(node: NodeDef, op_def: OpDef) -> int:

@@ -7,6 +7,7 @@ they are. TensorFlow's own optimization still follows when a session opens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -91,6 +92,8 @@ def fold_constants(draft: Draft) -> int:
         compute = _ARITHMETIC.get(node.op)
         if compute is None or not node.input or name in draft.fixed:
             continue
+        if not all(map(draft.is_constant, node.input)):
+            continue
         found = list(map(draft.constant, node.input))
         values = [value for value in found if value is not None]
         if len(values) < len(found) or values[0].dtype not in (np.float32, np.float64):
@@ -98,10 +101,15 @@ def fold_constants(draft: Draft) -> int:
         # In float64 and rounded once: the basic operations come out as float32 has them.
         with np.errstate(all="ignore"):
             wide = [v.astype(np.float64) if v.dtype.kind == "f" else v for v in values]
-            result = np.asarray(compute(*wide)).astype(values[0].dtype)
-        if result.size <= max(value.size for value in values):
-            draft.set_constant(name, result)
-            count += 1
+            try:
+                shape = wide[0].shape if node.op == "Reshape" else np.broadcast(*wide).shape
+                if math.prod(shape) > max(value.size for value in values):
+                    continue
+                result = np.asarray(compute(*wide)).astype(values[0].dtype)
+            except (TypeError, ValueError):
+                continue  # they don't fit together, as TensorFlow says when the graph is opened
+        draft.set_constant(name, result)
+        count += 1
     return count
 
 
@@ -142,6 +150,14 @@ def remove_pass_through(draft: Draft) -> int:
         and draft.nodes[source(node.input[0])].op not in _CONTROL_FLOW
         and not any(draft.nodes[user].op in _CONTROL_FLOW for user in users.get(node.name, ()))
     }
+    for name in instead:
+        # Each from where the last one ended: a chain of thousands isn't walked once for each.
+        passed = []
+        while name in instead:
+            passed.append(name)
+            name = source(instead[name])
+        end = instead[passed[-1]]
+        instead.update(dict.fromkeys(passed, end))
     if instead:
         for node in draft.nodes.values():
             _reconnect(node, instead)
