@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def pools(request: pytest.FixtureRequest) -> None:
         with runtime_log.held_back():
             import tensorflow  # noqa: F401
         pool.make(inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The graphs that tests make are known, so that their runs stay in this process.
+
+    Tests of where unknown graphs run ask the records.
+    """
+    from modelzoo_runner.execution import trust
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "test_execution_trust.py" not in request.path.parts:
+            patch.setattr(trust, "known", lambda plan: True)
+            patch.setattr(trust, "remember", lambda plan: None)
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.int8_report import Int8Report, int8_report
     from modelzoo_runner.api.max_rate import max_rate
     from modelzoo_runner.api.paired import PairedComparison, compare_predictions
+    from modelzoo_runner.api.quantize import quantize
     from modelzoo_runner.api.report import report
     from modelzoo_runner.api.runtimes import runtimes
     from modelzoo_runner.api.sweep import sweep
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
         UnsafeArchive,
         WorkerError,
     )
-    from modelzoo_runner.int8.quantize import quantize
     from modelzoo_runner.legacy.launch_command import from_launch_command
     from modelzoo_runner.legacy.pipeline import run
     from modelzoo_runner.planning.recommended import BestKnown, best_known
@@ -110,7 +110,7 @@ _MODULES = {
     "machine": "api.verbs",
     "max_rate": "api.max_rate",
     "models": "api.verbs",
-    "quantize": "int8.quantize",
+    "quantize": "api.quantize",
     "report": "api.report",
     "run": "legacy.pipeline",
     "runtimes": "api.runtimes",

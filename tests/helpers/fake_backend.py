@@ -1,13 +1,15 @@
 """A runtime for tests: a model is a JSON file, and a step sleeps. It starts in no time.
 
 Children find it by the entry point in `fakes.dist-info` beside this file. A model says
-`seconds` (of a step), `stalls` (how long single steps take, by their number from 0), `batch` (the
-only batch size that it takes), `threads` (whether its threads can't be changed once they are set),
-and `outputs` (roles; `scores` has ten classes).
+`seconds` (of a step), `stalls` (how long single steps take, by their number from 0), `opens_in`
+(seconds), `batch` (the only batch size that it takes), `threads` (whether its threads can't be
+changed once they are set), and `outputs` (roles; `scores` has ten classes). If it `sticks`, the
+step after the fifth is in C code for hours, where no Python handler of a signal is run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -97,6 +99,8 @@ class Step:
             raise RequestError(f"batch: made for a batch size of {self.said['batch']}")
         stalls = self.said.get("stalls", {})
         time.sleep(stalls.get(str(self.called), self.said.get("seconds", 0.001)))
+        if self.called == 5 and self.said.get("sticks"):
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
         self.called += 1
         scores = np.tile(np.arange(10, dtype=np.float32), (size, 1))
         return [scores for _ in self.outputs]
@@ -122,6 +126,7 @@ def compile(
     timed: Timed,
 ) -> Compiled:
     with timed("compile"):
+        time.sleep(model.said.get("opens_in", 0))
         return Compiled(step=Step(model.said, outputs), card={"int8_layers": 0})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.api.calibration import calibration_batches
+from modelzoo_runner.api.quantize import try_graph
 from modelzoo_runner.errors import GraphError, RequestError, visible
 from modelzoo_runner.int8.compare import Compared, compare
 from modelzoo_runner.int8.layers import Layer, State, layers
@@ -173,6 +174,10 @@ def int8_report(
     can_run = all(layer.state != "unsupported" for layer in found)
     compared = None
     if other is not None and batch is not None and can_run:
+        for each in (graph, fp32 or graph_def):
+            try_graph(
+                each, batch.shape, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+            )
         compared = compare(other, graph_def, batch, input=input, outputs=outputs, steps=steps)
     names = {layer.name for layer in found}
     return Int8Report(

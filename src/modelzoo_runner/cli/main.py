@@ -4,15 +4,16 @@ A command is a function with a signature and a docstring in the module of its gr
 a line in `COMMANDS`.
 """
 
-# Nothing else is imported here: Ctrl-C while the rest is loaded is met in main().
+# Little is imported here: Ctrl-C while the rest is loaded is met in main().
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from modelzoo_runner.execution import stopping
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -73,7 +74,7 @@ its docstring, which is here too so that the page loads none of them.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
     _open_standard_streams()
-    with _signals() as received:
+    with stopping.watched(INTERRUPTED) as received:
         try:
             return _do(list(sys.argv[1:] if arguments is None else arguments))
         except KeyboardInterrupt as error:
@@ -170,24 +171,3 @@ def build_app() -> App:
             )
     app["--help"].group = app["--version"].group = Group("Options", sort_key=len(COMMANDS))
     return app
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """SIGTERM, as a batch system sends it, ends a run as Ctrl-C does: with what was measured."""
-    received: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = {}
-    # Only a main thread may handle signals.
-    with contextlib.suppress(ValueError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

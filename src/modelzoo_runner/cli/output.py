@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 
 from modelzoo_runner.cli import options, terminal
 from modelzoo_runner.errors import Interrupted, RunnerError, visible
+from modelzoo_runner.execution import stopping
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
@@ -98,7 +99,7 @@ def run(do: Callable[[Progress | None], Value], to: Output) -> Value:
         if path != "-":
             atomic.target(name, path)
     try:
-        with bar(quiet=to.quiet) as progress:
+        with bar(quiet=to.quiet) as progress, stopping.kept(lambda partial: show(partial, to)):
             found = do(progress)
     except Interrupted as interrupted:
         show(interrupted.result, to)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from modelzoo_runner.errors import BindingError, RequestError
-from modelzoo_runner.execution import host, opening
+from modelzoo_runner.errors import RequestError
+from modelzoo_runner.execution import host, opening, trust
 from modelzoo_runner.results.diagnosis import Diagnosis
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import Plan
@@ -19,18 +19,14 @@ def run(plan: Plan) -> Diagnosis:
         BindingError: `isolation="none"`, and this process can't honor the plan any more.
         RunnerError: the graph or the data can't be opened or read.
     """
-    obstacle = host.why_not_here(plan)
-    if obstacle is None and plan.isolation != "child":
+    if host.why_not_here(plan) is None:
         return here(plan)
-    if plan.isolation == "none":
-        raise BindingError(
-            f'isolation="none": this process can\'t honor the plan: {obstacle}. Use '
-            'isolation="auto" to run it in a child process'
-        )
     from modelzoo_runner.execution import launch, listen, protocol
 
     with launch.started(plan, protocol.DIAGNOSE) as child:
-        return Diagnosis.from_dict(listen.last_message(child)["diagnosis"])
+        found = Diagnosis.from_dict(listen.last_message(child)["diagnosis"])
+    trust.remember(plan)
+    return found
 
 
 def here(plan: Plan) -> Diagnosis:

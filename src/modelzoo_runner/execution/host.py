@@ -1,8 +1,8 @@
 """Choose where a plan runs: in this process, in a child process or in a container.
 
 A runtime may size its thread pools once per process and reads its variables once. A plan that this
-process can still honor runs here, any other one in a fresh child process. A container is used only
-if one was asked for.
+process can still honor runs here if its graph is known (see `trust`), any other one in a fresh
+child process. A container is used only if one was asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, Interrupted, RequestError
+from modelzoo_runner.execution import memory, trust
 from modelzoo_runner.machine import binding
 from modelzoo_runner.results.parts import Host
 from modelzoo_runner.results.result import Result
@@ -44,19 +45,14 @@ def runs(plans: Iterator[Plan], context: Context = QUIET) -> Generator[Result, N
     """
     plan = next(plans)
     obstacle = why_not_here(plan)
-    if plan.isolation == "none" and obstacle is not None:
-        raise BindingError(
-            f'isolation="none": this process can\'t honor the plan: {obstacle}. '
-            'Use isolation="auto" to run it in a child process, or restart this process'
-        )
-    if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
-        obstacle = 'isolation="child"'
     if obstacle is not None:
         _require_shared(plan, obstacle)
     context = context.guarded()
     try:
         with contextlib.closing(_runs(plan, plans, obstacle, context)) as results:
             for result in results:
+                if plan.docker_image is None:
+                    trust.remember(plan)
                 yield _hosted(result, obstacle, context)
     except Interrupted as interrupted:
         raise Interrupted(_hosted(interrupted.result, obstacle, context)) from None
@@ -98,7 +94,27 @@ def _runs(
 
 
 def why_not_here(plan: Plan) -> str | None:
-    """Why this process can't honor the plan, or `None`."""
+    """Why the plan doesn't run in this process, or `None`.
+
+    Raises:
+        BindingError: `isolation="none"`, and this process can't honor the plan any more.
+    """
+    obstacle = _obstacle(plan)
+    if plan.isolation == "none" and obstacle is not None:
+        raise BindingError(
+            f'isolation="none": this process can\'t honor the plan: {obstacle}. '
+            'Use isolation="auto" to run it in a child process, or restart this process'
+        )
+    if plan.isolation == "child" and not plan.instances and plan.docker_image is None:
+        return 'isolation="child"'
+    if plan.isolation == "auto" and obstacle is None and not trust.known(plan):
+        return trust.UNKNOWN
+    if plan.isolation == "auto" and obstacle is None and memory.is_tight(plan):
+        return "the run might take more memory than there is"
+    return obstacle
+
+
+def _obstacle(plan: Plan) -> str | None:
     placement = plan.placement
     if plan.docker_image is not None:
         return f"docker_image={plan.docker_image.name!r}"

@@ -13,11 +13,10 @@ import selectors
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import BindingError, Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, listen, protocol
+from modelzoo_runner.execution import launch, listen, memory, protocol, stopping
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.execution.processes import worst
 from modelzoo_runner.execution.protocol import Message
@@ -34,16 +33,6 @@ SECONDS_TO_START = 0.05
 """From the word to the first step: time for all instances to hear it."""
 
 LAST = ("result", "interrupted")
-
-BARE = 200 * 2**20
-"""Bytes that a process has of its own once TensorFlow ran a small graph in it (2.21: 222 MiB)."""
-
-COPIES = 3
-"""Of the weights, at least: the graph as it was read, TensorFlow's constants, and oneDNN's copy in
-the order in which it multiplies."""
-
-BATCHES = 4
-"""Of synthetic input, ready in memory before the first step."""
 
 
 def run(plan: Plan, context: Context) -> BenchmarkResult:
@@ -65,7 +54,7 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
                 children.append(stack.enter_context(launch.started(own, protocol.INSTANCE)))
-            _gather(children, ("ready", *LAST), {}, deadline, QUIET)
+            _gather(children, ("ready", *LAST), {}, _to_warm_up(deadline, children), QUIET)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
                 child.tell(repr(start))
@@ -73,7 +62,8 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
         except KeyboardInterrupt:
             _stop(children, answers)
         except TimeoutError:
-            raise WorkerError(f"{listen.too_long(plan)} {children[0].stderr_tail()}") from None
+            late = replace(children[0], plan=plan, name="an instance")
+            raise late.late() from None
     result = _joined(
         plan,
         [results.from_dict(listen.checked(answers[each])["result"]) for each in sorted(answers)],
@@ -81,6 +71,12 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
     if result.interrupted:
         raise Interrupted(result)
     return result
+
+
+def _to_warm_up(deadline: float | None, children: Sequence[Child]) -> float | None:
+    """When all have to be warm: a graph that isn't known might never be."""
+    due = [each.due + listen.FIRST_STEP_SECONDS for each in children if each.due is not None]
+    return min((each for each in (deadline, *due) if each is not None), default=None)
 
 
 def require_memory(plan: Plan, available: int | None) -> None:
@@ -91,7 +87,7 @@ def require_memory(plan: Plan, available: int | None) -> None:
     Raises:
         BindingError: says what they need at least, what is available, and how many would fit.
     """
-    each, count = least_bytes(plan), len(plan.instances)
+    each, count = memory.of(plan).of(plan.batch_size), len(plan.instances)
     if available is None or count * each <= available:
         return
     fitting = available // each
@@ -101,15 +97,6 @@ def require_memory(plan: Plan, available: int | None) -> None:
         f"instances: {count} of them need at least {needed} of memory ({of_each} each), and "
         f"{there} are available here: {advice}, or use a smaller batch_size"
     )
-
-
-def least_bytes(plan: Plan) -> int:
-    """A lower bound of the memory of one instance, in bytes."""
-    batches = 0
-    if plan.data_location is None and plan.preprocess is not None:
-        height, width = plan.preprocess.size
-        batches = BATCHES * plan.batch_size * height * width * 3 * 4  # float32
-    return BARE + COPIES * Path(plan.graph.path).stat().st_size + batches
 
 
 def _gather(
@@ -135,7 +122,11 @@ def _gather(
             for key, _ in ready:
                 number = key.data
                 for message in _messages(children, number):
-                    if "progress" in message and number == 0:
+                    if (
+                        "progress" in message
+                        and number == 0
+                        and message["progress"][0] != "opening"
+                    ):
                         context.tell(*message["progress"])
                     if any(name in message for name in wanted):
                         found[number] = message
@@ -156,13 +147,14 @@ def _messages(children: Sequence[Child], number: int) -> Iterator[Message]:
 
 def _stop(children: Sequence[Child], answers: dict[int, Message]) -> None:
     """Ask all to stop and send what they have; `KeyboardInterrupt` if one has nothing."""
-    for child in children:
-        if child.process.poll() is None:
-            child.interrupt()
-    try:
-        _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, QUIET)
-    except (TimeoutError, RunnerError):
-        raise KeyboardInterrupt from None
+    with stopping.deaf():
+        for child in children:
+            if child.process.poll() is None:
+                child.interrupt()
+        try:
+            _gather(children, LAST, answers, time.monotonic() + listen.SECONDS_TO_STOP, QUIET)
+        except (TimeoutError, RunnerError):
+            raise KeyboardInterrupt from None
 
 
 def _joined(plan: Plan, results: Sequence[Any]) -> BenchmarkResult:

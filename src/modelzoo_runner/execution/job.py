@@ -10,7 +10,7 @@ from typing import Any
 
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.errors import Interrupted
-from modelzoo_runner.execution import loop, opening, outcome
+from modelzoo_runner.execution import loop, memory, opening, outcome, stopping
 from modelzoo_runner.execution.loop import Timings
 from modelzoo_runner.execution.opening import Opened, Start
 from modelzoo_runner.machine import binding, interference, verdict
@@ -50,11 +50,16 @@ def runs(
     when the generator ends or is closed. Raises what `run` does; no results follow.
     """
     plan = next(plans)
-    with opening.opened(plan) as opened:
-        yield _measured(opened, context, barrier)
-        for other in plans:
-            own = replace(opened.plan, examples=other.examples)
-            yield _measured(replace(opened, plan=own, start=Start()), context, barrier)
+    context.tell("opening", 0, 1)
+    try:
+        with opening.opened(plan) as opened:
+            context.tell("opening", 1, 1)
+            yield _measured(opened, context, barrier)
+            for other in plans:
+                own = replace(opened.plan, examples=other.examples)
+                yield _measured(replace(opened, plan=own, start=Start()), context, barrier)
+    except MemoryError:
+        raise memory.exhausted(plan) from None
 
 
 @dataclass(frozen=True)
@@ -116,27 +121,42 @@ def _measured(opened: Opened, context: Context, barrier: Callable[[], None] | No
         if plan.kind == "accuracy":
             scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
         watch = interference.Watch(plan.placement.cpus)
-        timings = _timed(opened, source, scorer, watch, context, barrier)
-        counters = watch.stop()
-        outcome.require_steps(plan, timings)
-        found = binding.read_back(plan.placement)
-        observed = outcome.observed_of(opened, found)
-        judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
-        observed = replace(observed, interference=codec.to_dict(judged))
-        result = outcome.result_of(plan, observed, timings, scorer, source)
+
+        def finish(timings: Timings) -> Result:
+            return _finished(opened, source, scorer, watch, timings, is_one=barrier is not None)
+
+        record = loop.Record()
+        with stopping.unfinished(lambda: finish(record.timings(interrupted=True))):
+            timings = _timed(opened, source, scorer, watch, context, barrier, record)
+        if not timings.interrupted:
+            return finish(timings)
+        with stopping.deaf():
+            raise Interrupted(finish(timings))
+
+
+def _finished(
+    opened: Opened,
+    source: Source,
+    scorer: Scorer | None,
+    watch: interference.Watch,
+    timings: Timings,
+    *,
+    is_one: bool,
+) -> Result:
+    """The result of the timings; `is_one` of several instances."""
+    plan = opened.plan
+    counters = watch.stop()
+    outcome.require_steps(plan, timings)
+    found = binding.read_back(plan.placement)
+    observed = outcome.observed_of(opened, found)
+    judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
+    observed = replace(observed, interference=codec.to_dict(judged))
+    result = outcome.result_of(plan, observed, timings, scorer, source)
     notes = opened.card.get("notes", ())
-    warnings = (
-        *result.warnings,
-        *source.warnings,
-        *opened.warnings,
-        *found.warnings,
-        *notes,
-    )
+    warnings = (*result.warnings, *source.warnings, *opened.warnings, *found.warnings, *notes)
     result = replace(result, warnings=warnings)
-    if barrier is not None and isinstance(result, BenchmarkResult):
-        result = replace(result, instances=(outcome.instance_record(result, timings),))
-    if result.interrupted:
-        raise Interrupted(result)
+    if is_one and isinstance(result, BenchmarkResult):
+        return replace(result, instances=(outcome.instance_record(result, timings),))
     return result
 
 
@@ -147,6 +167,7 @@ def _timed(
     watch: interference.Watch,
     context: Context,
     barrier: Callable[[], None] | None,
+    record: loop.Record,
 ) -> Timings:
     """The timings of the loop, with interference counted meanwhile."""
     plan = opened.plan
@@ -176,6 +197,7 @@ def _timed(
         on_step=on_step,
         enough=_enough(plan, scorer, source.examples),
         arrivals=arrivals,
+        record=record,
     )
 
 

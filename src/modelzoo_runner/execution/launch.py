@@ -1,7 +1,8 @@
 """Start a child process for a plan, and end it.
 
-The child gets the plan as a line of JSON on standard input and answers on a pipe of its own. It
-inherits the environment, with the plan's variables set before any library reads them.
+The child gets the plan as a line of JSON on standard input and answers on a pipe of its own. Of the
+environment it gets what `environment.PASSED_ON` lists, and the plan's variables, set before any
+library reads them. Nothing is loaded from the current folder.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.execution import listen, protocol
+from modelzoo_runner.execution import listen, protocol, trust
 from modelzoo_runner.execution.listen import Child
-from modelzoo_runner.machine import allocator, binding
+from modelzoo_runner.machine import allocator, binding, environment
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
+
+SECONDS_TO_WRITE = 3600.0
+"""How long a graph may take to be frozen, quantized or converted."""
 
 
 def runs(plans: Iterator[Plan], context: Context) -> Generator[Result, None, None]:
@@ -48,6 +53,7 @@ def write(plan: Plan, subcommand: str, out: Path, context: Context = QUIET) -> N
     """
     with started(plan, subcommand, str(out)) as child:
         child.name = f"the child process that had to {subcommand} the graph"
+        child.due = time.monotonic() + SECONDS_TO_WRITE
         listen.last_message(child, context)
 
 
@@ -83,23 +89,20 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
         RequestError: there is no such interpreter.
     """
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
-    environment = {
-        **os.environ,
+    variables = {
+        **environment.passed_on(os.environ),
         **plan.placement.env,
         **allocator.preload(plan.placement.allocator),
     }
     if python is None:
-        # A child finds its modules where this process finds them.
-        environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
-    elif "PYTHONPATH" not in plan.placement.env:
-        # Another interpreter has modules of its own.
-        environment.pop("PYTHONPATH", None)
+        # A child finds its modules where this process finds them; another interpreter has its own.
+        variables["PYTHONPATH"] = os.pathsep.join(_module_path())
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
-    command = [*prefix, program, "-m", protocol.MODULE, str(answers_write), *words]
+    command = [*prefix, program, "-P", "-m", protocol.MODULE, str(answers_write), *words]
     with tempfile.TemporaryFile() as said:
         try:
-            process = popen(command, said, pass_fds=(answers_write,), env=environment)
+            process = popen(command, said, pass_fds=(answers_write,), env=variables)
         except OSError as error:
             os.close(answers)
             if python is None:
@@ -110,8 +113,33 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
             raise
         finally:
             os.close(answers_write)
-        with attended(Child(plan=plan, process=process, answers=answers, said=said)) as child:
+        child = Child(plan=plan, process=process, answers=answers, said=said)
+        if plan.timeout is None and not trust.known(plan):
+            child.due = time.monotonic() + _seconds_to_open(plan)
+        with attended(child):
             yield child
+
+
+def _module_path() -> list[str]:
+    """The folders that this process finds modules in, without the current one.
+
+    Python puts it first where it runs a prompt, a notebook or `-m`: a file beside a model that was
+    downloaded would be loaded in place of a module of that name. It stays if PYTHONPATH names it,
+    or if this library is in it.
+    """
+    named = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    wanted = {Path(__file__).parents[2], *(Path(each).absolute() for each in named)}
+    try:
+        left_out = {Path.cwd()} - wanted
+    except OSError:  # it has been removed
+        left_out = set()
+    return [each for each in sys.path if each and Path(each) not in left_out]
+
+
+def _seconds_to_open(plan: Plan) -> float:
+    path = Path(plan.graph.path)
+    megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
+    return listen.OPENING_SECONDS + megabytes
 
 
 def popen(command: Sequence[str], said: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from modelzoo_runner import errors
-from modelzoo_runner.errors import Interrupted, RunnerError, WorkerError
+from modelzoo_runner.errors import GraphError, Interrupted, RunnerError, WorkerError
+from modelzoo_runner.execution import memory, stopping
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.results import result as results
@@ -23,7 +24,17 @@ from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
 SECONDS_TO_STOP = 20.0
-"""How long a child that was asked to stop may take to hand over what it has."""
+"""How long a child that was asked to stop may take to hand over what it has measured."""
+
+SECONDS_TO_END = 1.0
+"""The same, of a child that has measured nothing yet."""
+
+OPENING_SECONDS = 120.0
+"""How long a graph that isn't known may take until it is open, with a second more for each megabyte
+of its file: some hundred times what the largest published graphs take."""
+
+FIRST_STEP_SECONDS = 300.0
+"""How long the warm-up steps and the first measured step of such a graph may take."""
 
 STDERR_LINES = 20
 """How many lines of a dead child's standard error its error shows."""
@@ -33,7 +44,8 @@ STDERR_LINES = 20
 class Child:
     """A process that runs a plan; `answers` is the pipe of its messages, `said` its standard error.
 
-    `name` is what an error calls it.
+    `name` is what an error calls it, `due` the time (monotonic) by which the next sign of progress
+    has to come, if the graph isn't known, and `measured` whether it has measured a step.
     """
 
     plan: Plan
@@ -42,6 +54,8 @@ class Child:
     said: IO[bytes]
     rest: bytes = b""
     name: str = "the child process that ran the plan"
+    due: float | None = None
+    measured: bool = False
 
     def read(self) -> list[Message] | None:
         """The next messages, once there are any; `None` when there will be no more."""
@@ -65,6 +79,24 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.write(line.encode() + b"\n")
                 self.process.stdin.flush()
+
+    def note(self, what: str, done: int) -> None:
+        """Take notice of its progress."""
+        if what in ("steps", "examples"):
+            self.measured, self.due = True, None
+        elif what == "opening" and done and self.due is not None:
+            self.due = time.monotonic() + FIRST_STEP_SECONDS
+
+    def late(self) -> RunnerError:
+        """The error of not having answered in time."""
+        if self.plan.timeout is not None:
+            return WorkerError(f"{too_long(self.plan)} {self.stderr_tail()}")
+        return GraphError(
+            f"{self.plan.graph.path}: {self.name} was ended: it took longer than any known graph "
+            f"does ({OPENING_SECONDS:g} s to open, {FIRST_STEP_SECONDS:g} s more to the first "
+            "step), so it may never end. If it may take so long, say how long the run may take "
+            "(timeout=)"
+        )
 
     def close_stdin(self) -> None:
         """No more lines for it."""
@@ -91,8 +123,10 @@ class Child:
             sizes = [self.peak(), "" if limit is None else f"{limit / 2**30:.1f} GiB allowed"]
             known = " of ".join(filter(None, sizes))
             how += f", as the system does when memory runs out{f' ({known})' if known else ''}"
-            how += f". batch_size={self.plan.batch_size}: try {max(1, self.plan.batch_size // 2)}"
-        return WorkerError(f"{self.name} {how}. {self.stderr_tail()}")
+        said = self.stderr_tail()
+        if by is signal.SIGKILL or "bad_alloc" in said:
+            how += f". {memory.advice(self.plan)}"
+        return WorkerError(f"{self.name} {how}. {said}")
 
     def killed_by(self, code: int) -> signal.Signals | None:
         """The signal that ended it, by its exit code."""
@@ -122,6 +156,7 @@ def last_message(child: Child, context: Context = QUIET) -> Message:
 
     Raises:
         WorkerError: the child died, or took longer than the plan's `timeout` seconds.
+        GraphError: without a `timeout`, a graph that isn't known took too long to open.
         RunnerError: what the child raised, as the same class.
     """
     plan = child.plan
@@ -132,7 +167,7 @@ def last_message(child: Child, context: Context = QUIET) -> Message:
         answer = _stop(child)
     except TimeoutError:
         _stop(child)
-        raise WorkerError(f"{too_long(plan)} {child.stderr_tail()}") from None
+        raise child.late() from None
     if answer is None:
         raise child.death()
     return checked(answer)
@@ -164,7 +199,8 @@ def stderr_tail(said: bytes) -> str:
 def _answer(child: Child, deadline: float | None, context: Context) -> Message | None:
     """The child's last message, or `None` if it ended without one."""
     while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        until = min((each for each in (deadline, child.due) if each is not None), default=None)
+        left = None if until is None else max(0.0, until - time.monotonic())
         if not select.select([child.answers], [], [], left)[0]:
             raise TimeoutError
         messages = child.read()
@@ -172,15 +208,21 @@ def _answer(child: Child, deadline: float | None, context: Context) -> Message |
             return None
         for message in messages:
             if "progress" not in message:
+                child.due = None
                 return message
-            context.tell(*message["progress"])
+            what, done, total = message["progress"]
+            child.note(what, done)
+            context.tell(what, done, total)
 
 
 def _stop(child: Child) -> Message:
     """Ask the child to stop and hand over what it has; it is ended if it doesn't."""
-    child.interrupt()
-    try:
-        answer = _answer(child, time.monotonic() + SECONDS_TO_STOP, QUIET)
-    except TimeoutError:
-        answer = None
-    return answer if answer is not None else {"interrupted": True}
+    child.due = None
+    with stopping.deaf():
+        child.interrupt()
+        try:
+            seconds = SECONDS_TO_STOP if child.measured else SECONDS_TO_END
+            answer = _answer(child, time.monotonic() + seconds, QUIET)
+        except TimeoutError:
+            answer = None
+    return answer or {"interrupted": True}

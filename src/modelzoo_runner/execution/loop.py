@@ -7,7 +7,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelzoo_runner.values.options import Arrivals
@@ -65,6 +65,37 @@ def arrivals(kind: Arrivals, rate: float, seed: int) -> Iterator[float]:
         yield due
 
 
+@dataclass
+class Record:
+    """What the loop has done so far, in nanoseconds; another thread may read it meanwhile."""
+
+    warmup: list[int] = field(default_factory=list)
+    began: list[int] = field(default_factory=list)
+    waited: list[int] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    dues: list[int] = field(default_factory=list)
+    start: int = 0
+    examples: int = 0
+    exhausted: bool = False
+
+    def timings(self, *, interrupted: bool) -> Timings:
+        """The times of the steps that are done."""
+        done = len(self.taken)
+        return Timings(
+            warmup_seconds=_seconds(self.warmup),
+            step_seconds=_seconds(self.taken[:done]),
+            data_seconds=_seconds(self.waited[:done]),
+            step_starts=_seconds(self.began[:done]),
+            arrival_seconds=_seconds([due - self.start for due in self.dues[:done]]),
+            wait_seconds=_seconds(
+                [ready - due for ready, due in zip(self.began, self.dues[:done], strict=False)]
+            ),
+            examples=self.examples,
+            exhausted=self.exhausted,
+            interrupted=interrupted,
+        )
+
+
 def run(
     step: Callable[[Any], Any],
     batches: Iterator[Any],
@@ -79,6 +110,7 @@ def run(
     arrivals: Iterator[float] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
     sleep: Callable[[float], None] = time.sleep,
+    record: Record | None = None,
 ) -> Timings:
     """Warm up, then measure until `steps` are done and, if given, `min_seconds` have been measured.
 
@@ -96,19 +128,16 @@ def run(
             step on. A step begins then, or when the one before is done: the queue has one server.
         clock: returns nanoseconds.
         sleep: waits for so many seconds.
+        record: is filled while the loop runs.
 
     Returns:
         The timings; of what had been done by then if Ctrl-C (or SIGTERM made into one) came.
     """
-    warmup: list[int] = []
-    taken: list[int] = []
-    waited: list[int] = []
-    began: list[int] = []
-    dues: list[int] = []
-    start = 0
-    measured = examples = 0
+    record = record or Record()
+    warmup, taken = record.warmup, record.taken
+    measured = 0
     least = 0 if min_seconds is None else min_seconds * 1e9
-    exhausted = interrupted = False
+    interrupted = False
     try:
         with _gc_paused():
             if warmup_steps == 0 and on_measure is not None:
@@ -117,13 +146,13 @@ def run(
                 asked = clock()
                 batch = next(batches, None)
                 if batch is None:
-                    exhausted = True
+                    record.exhausted = True
                     break
                 ready = fetched = clock()
                 if arrivals is not None and len(warmup) >= warmup_steps:
-                    start = start if dues else asked
-                    dues.append(start + round(next(arrivals) * 1e9))
-                    while (left := dues[-1] - clock()) > 0:
+                    record.start = record.start if record.dues else asked
+                    record.dues.append(record.start + round(next(arrivals) * 1e9))
+                    while (left := record.dues[-1] - clock()) > 0:
                         if left > WATCHED:
                             sleep((left - WATCHED) / 1e9)
                     ready = clock()
@@ -134,32 +163,20 @@ def run(
                     if len(warmup) == warmup_steps and on_measure is not None:
                         on_measure()
                     continue
-                began.append(ready)
-                waited.append(fetched - asked)
+                record.began.append(ready)
+                record.waited.append(fetched - asked)
                 taken.append(done - ready)
                 measured += done - asked
-                examples += len(batch.inputs)
+                record.examples += len(batch.inputs)
                 if consume is not None:
                     consume(outputs, batch)
                 if on_step is not None:
-                    on_step(len(taken), examples)
+                    on_step(len(taken), record.examples)
                 if enough is not None and enough():
                     break
     except KeyboardInterrupt:
         interrupted = True
-    return Timings(
-        warmup_seconds=_seconds(warmup),
-        step_seconds=_seconds(taken),
-        data_seconds=_seconds(waited[: len(taken)]),
-        step_starts=_seconds(began[: len(taken)]),
-        arrival_seconds=_seconds([due - start for due in dues[: len(taken)]]),
-        wait_seconds=_seconds(
-            [ready - due for ready, due in zip(began, dues[: len(taken)], strict=False)]
-        ),
-        examples=examples,
-        exhausted=exhausted,
-        interrupted=interrupted,
-    )
+    return record.timings(interrupted=interrupted)
 
 
 @contextlib.contextmanager

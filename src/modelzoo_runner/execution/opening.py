@@ -13,6 +13,7 @@ from typing import Any
 from modelzoo_runner.backends import base
 from modelzoo_runner.backends.base import Model, Step, fits, show_shape
 from modelzoo_runner.errors import GraphError, RequestError
+from modelzoo_runner.execution import memory
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.plan import GraphFile, Plan
@@ -79,6 +80,7 @@ def opened(plan: Plan) -> Iterator[Opened]:
         plan = with_own_facts(plan, model)
         input, outputs = plan.graph.input or "", plan.graph.outputs
         model.check_tensors(input, outputs)
+        memory.require(plan, model)
         compiled = backend.compile(
             model,
             input=input,

@@ -10,6 +10,7 @@ end the answer.
 from __future__ import annotations
 
 import json
+import threading
 from typing import IO, Any
 
 from modelzoo_runner._version import __version__
@@ -54,11 +55,15 @@ IDLE_SECONDS = 60.0
 
 Message = dict[str, Any]
 
+_SENDING = threading.Lock()
+"""A message is whole before the next one, which another thread may send."""
+
 
 def send(answers: IO[str], **message: Any) -> None:
     """Write one message."""
-    answers.write(json.dumps(message) + "\n")
-    answers.flush()
+    with _SENDING:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
 
 
 def plan_line(plan: Plan) -> str:

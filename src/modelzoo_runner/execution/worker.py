@@ -21,9 +21,10 @@ from typing import IO, TypeAlias
 
 from modelzoo_runner import errors
 from modelzoo_runner._version import __version__
-from modelzoo_runner.execution import protocol
+from modelzoo_runner.execution import protocol, stopping, trust
 from modelzoo_runner.execution.protocol import send
 from modelzoo_runner.machine import allocator, runtime_log
+from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.codec import to_dict
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
@@ -45,8 +46,6 @@ def main() -> int:
     if asked.library not in (None, __version__):
         parser.error(f"this is modelzoo_runner {__version__}, not {asked.library}")
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent ends a run with it, also where itself was started to ignore it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     descriptor = asked.descriptor
     if descriptor == 1:
         descriptor = os.dup(1)
@@ -56,8 +55,12 @@ def main() -> int:
         def tell(*said: object) -> None:
             send(answers, progress=said)
 
+        def keep(result: Result) -> None:
+            send(answers, result=result.to_dict())
+
         try:
-            with runtime_log.held_back():
+            # The parent ends a run with SIGINT, also where itself was started to ignore it.
+            with stopping.watched(0), stopping.kept(keep), runtime_log.held_back():
                 SUBCOMMANDS[asked.subcommand](asked, answers, Context(progress=tell))
         except errors.Interrupted as interrupted:
             send(answers, result=interrupted.result.to_dict())
@@ -99,6 +102,7 @@ def _contained(asked: argparse.Namespace, answers: IO[str], context: Context) ->
     from modelzoo_runner.execution import host
 
     plan = next(_plans())
+    trust.remember(plan)  # the container is what keeps it from harm
     # Standard input ends when nobody is there any more to answer; then the container ends, too.
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     send(answers, result=host.run(_with_what_the_image_has(plan), context).to_dict())

@@ -49,7 +49,26 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     )
 
 
+def memory_left(root: Path = Path("/")) -> int | None:
+    """How many bytes its groups let this process allocate; `None` if there is no limit.
+
+    What a group's processes have allocated counts, and not the files that it has in memory, which
+    make room.
+    """
+    left = []
+    for folder in _folders(root, "memory"):
+        said = [files.text(folder / name) for name in ("memory.max", "memory.limit_in_bytes")]
+        limit = min((int(each) for each in said if each.isdigit()), default=_NO_LIMIT)
+        if limit < _NO_LIMIT:
+            found = _ALLOCATED.search(files.text(folder / "memory.stat"))
+            left.append(max(0, limit - (int(found[1]) if found else 0)))
+    return min(left, default=None)
+
+
 _NO_LIMIT = 2**60
+
+_ALLOCATED = re.compile(r"^(?:anon|total_rss) (\d+)$", re.MULTILINE)
+"""In version 2 and in version 1."""
 
 
 def throttling(root: Path = Path("/")) -> tuple[int, float] | None:

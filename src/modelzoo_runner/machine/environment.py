@@ -29,6 +29,42 @@ OPENMP_RUNTIMES = ("libiomp5", "libomp.so", "libomp5")
 """The OpenMP runtimes that TensorFlow builds for CPUs are linked with. Another one (scikit-learn's
 `libgomp`) doesn't run TensorFlow's operations."""
 
+PASSED_ON = (
+    # Who and where this is: locale, folders, time zone.
+    *(
+        "CONDA_",
+        "HOME",
+        "LANG",
+        "LC_",
+        "LOGNAME",
+        "PATH",
+        "TEMP",
+        "TMP",
+        "TZ",
+        "USER",
+        "VIRTUAL_ENV",
+    ),
+    "XDG_",
+    # How Python itself works, but nothing that makes it load a module.
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED", "PYTHONHOME"),
+    *("PYTHONIOENCODING", "PYTHONMALLOC", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX"),
+    *("PYTHONUNBUFFERED", "PYTHONUSERBASE", "PYTHONUTF8"),
+    # Where files come from, and who may fetch them.
+    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
+    *("SSL_CERT_", "CLOUDSDK_", "GCE_", "GCLOUD_", "GCS_", "GOOGLE_", "NO_GCE_CHECK", "GRPC_"),
+    *("STORAGE_EMULATOR_HOST", "MODELZOO_RUNNER_", "DOCKER_"),
+    # What runtimes, thread pools and mallocs read.
+    *("ABSL_", "BLIS_", "CUDA_VISIBLE_DEVICES", "DNNL_", "EIGEN_", "GLIBC_TUNABLES", "GOMP_"),
+    *("ITEX_", "JE_", "KERAS_", "KMP_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "ONEDNN_"),
+    *("OPENBLAS_", "OPENVINO_", "ORT_", "OV_", "TCMALLOC_", "TF_", "XLA_"),
+)
+"""Prefixes of the variables that a child process gets of this one's; in small letters too."""
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a child process gets besides those of its plan."""
+    return {name: value for name, value in environ.items() if name.upper().startswith(PASSED_ON)}
+
 
 @contextlib.contextmanager
 def variables(env: Mapping[str, str | None]) -> Iterator[None]:

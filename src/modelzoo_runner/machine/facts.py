@@ -13,6 +13,7 @@ import importlib.util
 import os
 import platform
 import re
+import resource
 import sys
 from collections import Counter
 from pathlib import Path
@@ -83,8 +84,14 @@ def collect(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def memory_for_this_process(root: Path = Path("/")) -> int | None:
-    """How many bytes this process can still allocate: what is available, within its limit."""
-    told = (files.memory_bytes(root / "proc/meminfo", "MemAvailable"), cgroup.memory_limit(root))
+    """How many bytes this process can still allocate: what is available, within its limits."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    used = files.memory_bytes(root / "proc/self/status", "VmSize") or 0
+    told = (
+        files.memory_bytes(root / "proc/meminfo", "MemAvailable"),
+        cgroup.memory_left(root),
+        None if limit == resource.RLIM_INFINITY else max(0, limit - used),
+    )
     return min((each for each in told if each is not None), default=None)
 
 

@@ -42,7 +42,7 @@ def batches(
     else:
         value_range = VALUE_RANGES.get(takes.input_dtype, (0.0, 1.0))
     return made.synthetic(
-        shape=(plan.batch_size, *_example_shape(plan, takes, image)),
+        shape=(plan.batch_size, *example_shape(plan, takes, image)),
         dtype=takes.input_dtype,
         value_range=value_range,
         seed=plan.seed,
@@ -68,9 +68,14 @@ def _encoded(plan: Plan) -> Iterator[Batch]:
     return itertools.cycle([made.Batch(each) for each in every])
 
 
-def _example_shape(
+def example_shape(
     plan: Plan, step: Step | TensorSpec, image: tuple[int, int] | None
 ) -> tuple[int, ...]:
+    """The shape of one made example, without the batch; `image` as in `batches`.
+
+    Raises:
+        RequestError: neither the graph nor the plan says it.
+    """
     if plan.input_shape is not None:
         wanted = (step.input_shape or (None, *plan.input_shape))[1:]
         if len(wanted) != len(plan.input_shape):

@@ -106,8 +106,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "processes": "measure in so many fresh processes, one after the other, and keep each. The "
         "interval is then over processes, and holds between runs: use it for every number that is "
         "to be compared later (see `docs/comparing.md`).",
-        "isolation": '`"auto"` runs in this process where it can honor the plan, else in a child; '
-        '`"child"` always in a child; `"none"` never.',
+        "isolation": '`"auto"` runs in this process where it can honor the plan and the graph is '
+        'known (see `docs/graphs.md`), else in a child; `"child"` always in a child; `"none"` '
+        "never, which trusts the graph.",
         "docker_image": "run in a container of this image (see `docs/containers.md`).",
         "env": "environment variables for the run; they overrule the preset's and the process's "
         "own.",

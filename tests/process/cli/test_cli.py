@@ -115,7 +115,7 @@ def test_interrupted_saves_the_partial_result_and_exits_130(tmp_path: Path, sent
     path = tmp_path / "result.json"
     command = [sys.executable, "-m", "modelzoo_runner", "benchmark", str(graph)]
     process = subprocess.Popen(
-        [*command, "--steps", "1000000", "--warmup-steps", "0", "--json", str(path)],
+        [*command, "--steps=1000000", "--warmup-steps=0", "--isolation=none", f"--json={path}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

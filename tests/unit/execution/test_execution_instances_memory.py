@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,15 +31,6 @@ def plan(tmp_path: Path) -> Plan:
         batch_size=128,
         placement=PLACE,
         instances=(PLACE,) * 4,
-    )
-
-
-def test_an_instance_has_a_process_weights_and_batches(plan: Plan) -> None:
-    batches = 4 * 128 * 256 * 256 * 3 * 4
-    assert instances.least_bytes(plan) == instances.BARE + 3 * 100 * 2**20 + batches
-    assert (
-        instances.least_bytes(replace(plan, data_location="/data"))
-        == instances.BARE + 3 * 100 * 2**20
     )
 
 
