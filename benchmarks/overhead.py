@@ -1,10 +1,12 @@
-"""What the harness costs: benchmark() beside a bare make_callable loop, and a step of nothing.
+"""What the harness costs: benchmark() beside a bare loop of the runtime, and a step of nothing.
 
-    python benchmarks/overhead.py GRAPH.pb [--batch-size 1] [--steps 400] [--rounds 5]
+    python benchmarks/overhead.py GRAPH.pb [--runtime openvino] [--batch-size 1] [--steps 400]
+        [--rounds 5]
 
 Prints the throughput of `benchmark()` divided by that of the bare loop on the same graph as it is,
 with the same threads, in one process, the two in turn; and the harness's own microseconds for each
-step, measured on a step function that does nothing.
+step, measured on a step function that does nothing. The other runtimes run the file that the graph
+was converted to, as they optimize it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from modelzoo_runner.data.batches import Batch
 from modelzoo_runner.execution import loop
 
 
-def bare(plan: Plan, batch: np.ndarray) -> Callable[[int], float]:
-    """A loop around make_callable and nothing else: steps -> examples per second."""
+def tensorflow(plan: Plan) -> Callable[[np.ndarray], object]:
+    """make_callable and nothing else."""
     import tensorflow as tf
 
     graph_def = tf.compat.v1.GraphDef()
@@ -37,7 +39,34 @@ def bare(plan: Plan, batch: np.ndarray) -> Callable[[int], float]:
         intra_op_parallelism_threads=plan.placement.intra_threads,
     )
     session = tf.compat.v1.Session(graph=graph, config=config)
-    call = session.make_callable(list(plan.graph.outputs.values()), [plan.graph.input])
+    return session.make_callable(list(plan.graph.outputs.values()), [plan.graph.input])
+
+
+def openvino(plan: Plan) -> Callable[[np.ndarray], object]:
+    """A compiled model, called."""
+    import openvino as ov
+
+    threads = {"INFERENCE_NUM_THREADS": plan.placement.intra_threads, "NUM_STREAMS": 1}
+    same = {**threads, "ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32"}
+    return ov.Core().compile_model(plan.graph.path, "CPU", same)
+
+
+def onnxruntime(plan: Plan) -> Callable[[np.ndarray], object]:
+    """A session, run."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = plan.placement.intra_threads
+    session = ort.InferenceSession(plan.graph.path, options, providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {plan.graph.input: batch})
+
+
+BARE = {"tensorflow": tensorflow, "openvino": openvino, "onnxruntime": onnxruntime}
+
+
+def bare(plan: Plan, batch: np.ndarray) -> Callable[[int], float]:
+    """A loop around the runtime's own call: steps -> examples per second."""
+    call = BARE[plan.runtime](plan)
     for _ in range(10):
         call(batch)
 
@@ -62,6 +91,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("graph")
+    parser.add_argument("--runtime", choices=BARE, default="tensorflow")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
@@ -70,10 +100,11 @@ def main() -> None:
     def ours() -> float:
         result = benchmark(
             asked.graph,
+            runtime=asked.runtime,
             batch_size=asked.batch_size,
             steps=asked.steps,
             warmup_steps=10,
-            optimize=False,
+            optimize=asked.runtime != "tensorflow",
             isolation="none",
         )
         plans.append(result.plan)
@@ -91,7 +122,7 @@ def main() -> None:
         first, second = ours(), theirs(asked.steps)
         third, fourth = theirs(asked.steps), ours()
         ratios.append((first + fourth) / (second + third))
-    print(f"benchmark() / bare make_callable loop: {statistics.median(ratios):.3f}")
+    print(f"benchmark() / bare loop of {asked.runtime}: {statistics.median(ratios):.3f}")
     print(f"  rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     print(f"harness on a step of nothing: {harness_microseconds():.2f} µs per step")
 
