@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.report import report
     from modelzoo_runner.api.runtimes import runtimes
     from modelzoo_runner.api.sweep import sweep
+    from modelzoo_runner.api.tune import tune
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
     from modelzoo_runner.data.convert import convert_coco, convert_imagenet
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
     from modelzoo_runner.results.runtimes import RuntimesResult
     from modelzoo_runner.results.sweep import Failure, SweepResult
+    from modelzoo_runner.results.tune import TuneResult
     from modelzoo_runner.values.plan import Plan
     from modelzoo_runner.values.preset import Preset
 
@@ -89,6 +91,7 @@ _MODULES = {
     "RuntimesResult": "results.runtimes",
     "SweepComparison": "results.comparison",
     "SweepResult": "results.sweep",
+    "TuneResult": "results.tune",
     "UnknownModel": "errors",
     "UnsafeArchive": "errors",
     "WorkerError": "errors",
@@ -116,6 +119,7 @@ _MODULES = {
     "runtimes": "api.runtimes",
     "score_detections": "api.detections",
     "sweep": "api.sweep",
+    "tune": "api.tune",
 }
 """Public name -> module, which is loaded when the name is first asked for."""
 
@@ -154,6 +158,7 @@ __all__ = [
     "RuntimesResult",
     "SweepComparison",
     "SweepResult",
+    "TuneResult",
     "UnknownModel",
     "UnsafeArchive",
     "WorkerError",
@@ -182,6 +187,7 @@ __all__ = [
     "runtimes",
     "score_detections",
     "sweep",
+    "tune",
 ]
 
 

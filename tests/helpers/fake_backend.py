@@ -1,10 +1,12 @@
 """A runtime for tests: a model is a JSON file, and a step sleeps. It starts in no time.
 
 Children find it by the entry point in `fakes.dist-info` beside this file. A model says
-`seconds` (of a step), `stalls` (how long single steps take, by their number from 0), `opens_in`
-(seconds), `batch` (the only batch size that it takes), `threads` (whether its threads can't be
-changed once they are set), and `outputs` (roles; `scores` has ten classes). If it `sticks`, the
-step after the fifth is in C code for hours, where no Python handler of a signal is run.
+`seconds` (of a step), `by_threads` (the same by the number of intra-op threads), `example` (more
+seconds for each example), `stalls` (how long single steps take, by their number from 0), `opens_in`
+(seconds), `batch` (the only batch size that it takes), `dies` (at which batch size the process
+ends), `threads` (whether its threads can't be changed once they are set), and `outputs` (roles;
+`scores` has ten classes). If it `sticks`, the step after the fifth is in C code for hours, where no
+Python handler of a signal is run.
 """
 
 from __future__ import annotations
@@ -97,8 +99,12 @@ class Step:
         size = len(batch)
         if size != self.said.get("batch", size):
             raise RequestError(f"batch: made for a batch size of {self.said['batch']}")
-        stalls = self.said.get("stalls", {})
-        time.sleep(stalls.get(str(self.called), self.said.get("seconds", 0.001)))
+        if size == self.said.get("dies"):
+            os._exit(9)
+        threads = str((_threads or (1, 1))[1])
+        seconds = self.said.get("by_threads", {}).get(threads, self.said.get("seconds", 0.001))
+        seconds += size * self.said.get("example", 0.0)
+        time.sleep(self.said.get("stalls", {}).get(str(self.called), seconds))
         if self.called == 5 and self.said.get("sticks"):
             hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
         self.called += 1

@@ -35,6 +35,7 @@ from modelzoo_runner import (
     RuntimesResult,
     SweepComparison,
     SweepResult,
+    TuneResult,
     UnknownModel,
     UnsafeArchive,
     WorkerError,
@@ -62,6 +63,7 @@ from modelzoo_runner import (
     runtimes,
     score_detections,
     sweep,
+    tune,
 )
 
 
@@ -133,6 +135,7 @@ def graphs() -> None:
     quantize("graph.pb", batches, ranges="entropy", exclude=["ConcatV2"])
     assert_type(int8_report("int8.pb", fp32="graph.pb"), Int8Report)
     assert_type(runtimes("resnet50", precisions=["fp32"]), RuntimesResult)
+    assert_type(tune("resnet50", objective="latency", batch_sizes=[1]), TuneResult)
     sides = ab_test({"precision": "fp32"}, "resnet101", model="resnet50", rounds=2)
     assert_type(sides, ABResult)
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,17 +156,7 @@ def side_of(
         asked = {"model": asked}
     given = {**with_new_names(shared, stacklevel=4), **with_new_names(asked, stacklevel=4)}
     python, name = given.pop("python", None), str(given.pop("name", name))
-    known = [
-        each for each in inspect.signature(verbs.benchmark).parameters if each not in NOT_OF_A_SIDE
-    ]
-    for each in given:
-        if each in NOT_OF_A_SIDE:
-            raise RequestError(f"{name}: {each}: not of a side: {NOT_OF_A_SIDE[each]}")
-        if each not in known:
-            raise RequestError(
-                f"{name}: {each!r} is no argument of benchmark(). "
-                f"{did_you_mean(each, known, otherwise='Its arguments')}"
-            )
+    check_names(given, NOT_OF_A_SIDE, f"{name}: ", "not of a side")
     if "model" not in given:
         raise RequestError(f"{name}: model is missing; give it in the side, or once for all")
     if python is not None and not (Path(python).is_file() and os.access(python, os.X_OK)):
@@ -174,6 +164,25 @@ def side_of(
     preset, request = planner.preset_for(given["model"], Request.of("benchmark", given))
     plan = planner.plan(preset, request, context)
     return name, _single(plan, name), None if python is None else str(python)
+
+
+def check_names(
+    given: Iterable[str], refused: Mapping[str, str], where: str = "", why: str = "can't be given"
+) -> None:
+    """Check the names of arguments of `benchmark()`; some are refused, and it is said why.
+
+    Raises:
+        RequestError: one that is refused, or isn't there.
+    """
+    known = [each for each in inspect.signature(verbs.benchmark).parameters if each not in refused]
+    for each in given:
+        if each in refused:
+            raise RequestError(f"{where}{each}: {why}: {refused[each]}")
+        if each not in known:
+            raise RequestError(
+                f"{where}{each!r} is no argument of benchmark(). "
+                f"{did_you_mean(each, known, otherwise='Its arguments')}"
+            )
 
 
 def _single(plan: Plan, name: str) -> Plan:

@@ -134,7 +134,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
                 "each run themselves; leave it out, and start the workers in that image instead"
             )
         given = {name: _absolute(name, value) for name, value in given.items()}
-    asked = {"verb": verb, **{name: _plain(value) for name, value in given.items()}}
+    asked = {"verb": verb, **{name: plain(value) for name, value in given.items()}}
     name = _name(asked, _files(given))
     # A process of its own for each run, unless it says otherwise.
     if elsewhere or "isolation" not in given:
@@ -210,12 +210,12 @@ def _is_path(name: str, value: Any) -> bool:
     return name in PATHS and str(value) not in ("pretrained", "random")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """An argument as JSON can carry it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, Preset):
         return value.name
     if value is None or isinstance(value, (bool, int, float)):

@@ -95,7 +95,7 @@ def runtimes(
             plan = dataclasses.replace(plan, data_location=None, annotations=None)
             way = _tried(way, plan)
             if data_location is not None:
-                way = _scored(way, shared, limit=limit, offline=offline)
+                way = scored(way, shared, limit=limit, offline=offline)
         except RunnerError as error:
             ways.append(dataclasses.replace(way, problem=str(error)))
             continue
@@ -123,7 +123,7 @@ def _tried(way: Way, plan: Plan) -> Way:
     )
 
 
-def _scored(way: Way, shared: dict[str, Any], *, limit: int | None, offline: bool) -> Way:
+def scored(way: Way, shared: dict[str, Any], *, limit: int | None, offline: bool) -> Way:
     """The way with its scores on the data."""
     known = inspect.signature(verbs.accuracy).parameters
     given = {name: value for name, value in shared.items() if name in known}

@@ -1,4 +1,4 @@
-"""The commands that compare: `compare`, `compare-predictions` and `ab`."""
+"""The commands that compare: `compare`, `compare-predictions`, `ab`, `runtimes`, `tune`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cyclopts import Parameter
 import modelzoo_runner
 from modelzoo_runner.api import ab as api
 from modelzoo_runner.api import paired
+from modelzoo_runner.api import tune as tuning
 from modelzoo_runner.cli import gates, options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.results import compare as results
@@ -157,6 +158,40 @@ def runtimes(
         lambda progress: modelzoo_runner.runtimes(
             model, offline=offline, progress=progress, **given
         ),
+        to,
+    )
+
+
+@options.like(
+    modelzoo_runner.tune,
+    modelzoo_runner.benchmark,
+    leave_out=(*tuning.NOT_OF_TUNE, "progress", "shared"),
+)
+def tune(
+    model: str,
+    /,
+    *,
+    runtimes: list[str] | None = None,
+    precisions: list[str] | None = None,
+    batch_sizes: tuple[int, ...] | None = None,
+    offline: bool = False,
+    to: output.Page = output.PLAIN,
+    **given: Any,
+) -> None:
+    """Find the settings with which a model runs fastest here.
+
+    Args:
+        runtimes: tensorflow, onnxruntime or openvino; give it once for each. By default those
+            installed.
+        precisions: fp32, int8 or bfloat16; give it once for each.
+        batch_sizes: those to try. By default 1, 4, 16, 64 and the preset's, or for the latency the
+            preset's alone, which is 1.
+        offline: never touch the network.
+    """
+    chosen = {"runtimes": runtimes, "precisions": precisions, "batch_sizes": batch_sizes}
+    given |= {name: value for name, value in chosen.items() if value is not None}
+    output.run(
+        lambda progress: modelzoo_runner.tune(model, offline=offline, progress=progress, **given),
         to,
     )
 

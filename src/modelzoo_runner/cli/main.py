@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "ab": ("compare:ab", "Measure two or more ways to run a model in turns."),
         "runtimes": ("compare:runtimes", "Measure a model in each runtime and precision."),
+        "tune": ("compare:tune", "Find the settings with which a model runs fastest here."),
         "history": ("results:history", "Keep results over time and find regressions."),
     },
     "Graphs": {

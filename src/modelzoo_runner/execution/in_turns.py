@@ -74,6 +74,7 @@ def measured(
     seed: int,
     context: Context,
     round_seconds: float = ROUND_SECONDS,
+    least_turns: int = LEAST_TURNS,
 ) -> ABResult:
     """The result of measuring the sides, given by name and interpreter, until something ends it."""
     chance = random.Random(seed)
@@ -96,7 +97,7 @@ def measured(
                         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                         seconds=0.0,
                     )
-                done = _round(contenders, chance, round_seconds)
+                done = round_of(contenders, chance, round_seconds, least_turns)
                 said = tuple(_warnings(result.sides, contenders))
             now = time.monotonic()
             result = dataclasses.replace(
@@ -122,10 +123,16 @@ def _order(count: int, chance: random.Random) -> list[int]:
     return order
 
 
-def _round(contenders: Sequence[Measurable], chance: random.Random, seconds: float) -> Round:
+def round_of(
+    contenders: Sequence[Measurable],
+    chance: random.Random,
+    seconds: float,
+    least_turns: int = LEAST_TURNS,
+) -> Round:
+    """Turns of sides that are open, for so many seconds and at least so many."""
     until = time.monotonic() + seconds
     turns: list[Turn] = []
-    while len(turns) < LEAST_TURNS or time.monotonic() < until:
+    while len(turns) < least_turns or time.monotonic() < until:
         order = _order(len(contenders), chance)
         found = {side: contenders[side].measure(seconds=TURN_SECONDS) for side in order}
         steps = tuple(found[side].step_seconds for side in range(len(contenders)))

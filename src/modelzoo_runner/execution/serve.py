@@ -43,10 +43,18 @@ class Server:
             WorkerError: the child died.
             RunnerError: what the child raised, as the same class.
         """
+        self.ask(seconds=seconds, steps=steps, **load)
+        return self.answer()
+
+    def ask(self, *, seconds: float | None = None, steps: int | None = None, **load: Any) -> None:
+        """Have it measure, beside others; `answer` says what. Raises as `measure` does."""
         if (seconds is None) == (steps is None):
             raise ValueError("measure(): give either seconds= or steps=")
         asked = {"seconds": seconds} if steps is None else {"steps": steps}
         self.child.tell(json.dumps({**asked, **load}))
+
+    def answer(self) -> Timings:
+        """What it measured when it was asked; raises as `measure` does."""
         answer = listen.last_message(self.child)
         timings = codec.from_dict(answer["measured"], Timings)
         if timings.interrupted:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import logging
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,7 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args, originals
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
-from modelzoo_runner.values import presets, validate
+from modelzoo_runner.values import lines, presets, validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
 from modelzoo_runner.values.progress import Progress
@@ -54,20 +52,11 @@ class Call:
     line: int = 1
 
     def __str__(self) -> str:
-        given = [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
-        return f"{self.verb}({', '.join([_literal(self.model), *given])})"
+        return lines.python(self.verb, self.model, self.arguments)
 
     def shell(self) -> str:
         """The same call as a line for a shell."""
-        words = ["modelzoo-runner", self.verb, self.model]
-        for name, value in self.arguments.items():
-            option = f"--{name.replace('_', '-')}"
-            if isinstance(value, Mapping):
-                for key, each in value.items():
-                    words += [option, f"{key}={each}"]
-            else:
-                words += [option, str(value)]
-        return shlex.join(words)
+        return lines.shell(self.verb, self.model, self.arguments)
 
     def run(self, progress: Progress | None = None) -> BenchmarkResult | AccuracyResult:
         """Do it; the notes are the first warnings of the result.
@@ -289,8 +278,3 @@ _DUMMY = {
     "inceptionv4": "fed one batch of deviation 10 where the model takes -1..1",
     "inception_resnet_v2": "fed zeros",
 }
-
-
-def _literal(value: Any) -> str:
-    is_text = isinstance(value, (str, dict))
-    return json.dumps(value, ensure_ascii=False) if is_text else repr(value)

@@ -15,12 +15,14 @@ from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.runtimes import RuntimesResult
 from modelzoo_runner.results.sweep import SweepResult
+from modelzoo_runner.results.tune import TuneResult
 from modelzoo_runner.values.remote import RemotePath
 
 T = TypeVar("T", bound=Exportable)
 
 KINDS: Mapping[str, type[Saved]] = {
-    each.KIND: each for each in (SweepResult, ABResult, RuntimesResult, MaxRateResult, Diagnosis)
+    each.KIND: each
+    for each in (SweepResult, ABResult, RuntimesResult, MaxRateResult, TuneResult, Diagnosis)
 }
 """The class of a file, by its `kind`; all others are results of one run."""
 

@@ -22,6 +22,7 @@ from modelzoo_runner.results.result import AccuracyResult, Result
 from modelzoo_runner.results.stats import percentile
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Trend
+from modelzoo_runner.results.tune import Tried, TuneResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,6 +85,8 @@ def draw(value: Drawn, axis: Axes | None = None) -> Figure:
             return rounds(value, axis)
         case MaxRateResult():
             return rates(value, axis)
+        case TuneResult():
+            return tried(value, axis)
     raise TypeError(f"{type(value).__name__} has no picture")
 
 
@@ -262,6 +265,28 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
         own.title.set_fontsize("small")
         own.set_ylim(bottom=0)
     return _of(axes[0])
+
+
+def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
+    """Throughput over the time of a step of all that was tried, and the Pareto front as a line."""
+    axis = _axes(axis)[0]
+
+    def points(of: Sequence[Tried]) -> tuple[list[float], list[float]]:
+        known = [each for each in of if found.throughput(each) is not None]
+        seconds = [1000 * (found.latency(each) or 0.0) for each in known]
+        return seconds, [found.throughput(each) or 0.0 for each in known]
+
+    best, default = found.tried[found.best], found.tried[found.default]
+    seconds = points(found.tried)[0]
+    axis.plot(*points(found.tried), "o", color=WARM_UP, label="tried")
+    axis.plot(*points(found.pareto), "o-", color=MAIN, label="Pareto front")
+    axis.plot(*points((default,)), "s", color=SECOND, label="default")
+    axis.plot(*points((best,)), "*", color=MAIN, markersize=14, label="best")
+    axis.set_xlim(min(seconds) / 1.2, 1.2 * max(seconds))
+    axis.set(xlabel="ms per step", ylabel="examples/s", xscale="log", title=found.model)
+    axis.set_ylim(bottom=0)
+    axis.legend(fontsize="small")
+    return _of(axis)
 
 
 def _axes(axis: Axes | None, rows: int = 1) -> Sequence[Axes]:

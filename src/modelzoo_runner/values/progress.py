@@ -11,7 +11,18 @@ Progress = Callable[[str, int, "int | None"], None]
 Of a file or a folder that is fetched, which is named, bytes are counted.
 """
 
-COUNTS = ("examples", "images", "measurements", "opening", "processes", "rounds", "runs", "steps")
+COUNTS = (
+    "examples",
+    "images",
+    "measurements",
+    "opening",
+    "processes",
+    "rounds",
+    "runs",
+    "scores",
+    "seconds",
+    "steps",
+)
 """What is counted besides bytes."""
 
 SECONDS_BETWEEN = 0.1

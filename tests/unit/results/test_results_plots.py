@@ -15,6 +15,7 @@ from modelzoo_runner.results import plots
 from modelzoo_runner.results.changes import Point
 from modelzoo_runner.results.max_rate import Trial
 from modelzoo_runner.results.trend import Trend
+from modelzoo_runner.results.tune import Heat, Tried, TuneResult
 
 SWEEP = SweepResult(
     tuple(
@@ -37,6 +38,20 @@ RATES = MaxRateResult(
     started="",
     seconds=1.0,
 )
+HEAT = Heat(seconds=(0.1, 0.1), reference_seconds=(0.2, 0.2))
+TRIED = Tried(settings={}, runtime="tensorflow", precision="fp32", heats=(HEAT,))
+TUNED = TuneResult(
+    model="resnet50",
+    objective="latency",
+    budget=1.0,
+    seconds=1.0,
+    started="2026-01-01T00:00:00+00:00",
+    tried=(TRIED,),
+    default=0,
+    best=0,
+    challenger=0,
+    complete=True,
+)
 DRAWN = {
     "steps": BEFORE,
     "scores": accuracy_result({"top1": 7, "top5": 9}, 10),
@@ -45,6 +60,7 @@ DRAWN = {
     "sweep comparison": compare(SWEEP, SWEEP),
     "rounds": ab_result([1.0, 1.1, 0.5], 5),
     "rates": RATES,
+    "tried": TUNED,
 }
 
 

@@ -1,0 +1,394 @@
+"""tune(): the settings with which a model runs fastest on this machine, found within a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from modelzoo_runner._version import __version__
+from modelzoo_runner.api import ab, calls
+from modelzoo_runner.api.halving import Search
+from modelzoo_runner.api.heats import Bench
+from modelzoo_runner.api.runtimes import scored
+from modelzoo_runner.backends import base
+from modelzoo_runner.errors import DataRequired, Interrupted, RequestError, RunnerError
+from modelzoo_runner.machine import facts, topology
+from modelzoo_runner.planning import planner, space
+from modelzoo_runner.planning.planner import Model
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.space import Settings
+from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.runtimes import Way
+from modelzoo_runner.results.tune import (
+    Objective,
+    Tried,
+    TuneResult,
+    gain,
+    named,
+    reference_seconds,
+)
+from modelzoo_runner.scale import checkpoint as checkpoints
+from modelzoo_runner.values import codec, validate
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.deprecated import with_new_names
+from modelzoo_runner.values.options import Precision
+from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.preset import Preset
+from modelzoo_runner.values.progress import Progress
+
+SCORING_SHARE = 0.5
+"""At most so much of the budget is for scoring."""
+
+WARMUP_STEPS = 2
+"""Beside the step before each turn, which isn't counted either."""
+
+NOT_OF_TUNE = {
+    **{
+        name: why
+        for name, why in ab.NOT_OF_A_SIDE.items()
+        if name not in ("instances", "cores_per_instance")
+    },
+    "timeout": "budget= ends the search",
+    "steps": "budget= says how long is measured",
+    "min_seconds": "budget= says how long is measured",
+    "processes": "every measurement is in fresh processes",
+    "goal": "objective= says what counts",
+    "precision": "give precisions=, a list",
+    "runtime": "give runtimes=, a list",
+}
+
+
+def tune(
+    model: Model,
+    *,
+    objective: Objective = "throughput",
+    max_latency: float | None = None,
+    min_accuracy: float | None = None,
+    budget: float = 300.0,
+    runtimes: Sequence[str] | None = None,
+    precisions: Sequence[Precision] | None = None,
+    batch_sizes: Sequence[int] | None = None,
+    data_location: str | Path | None = None,
+    limit: int | None = None,
+    min_effect: float = 0.01,
+    checkpoint: str | Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+    **shared: Any,
+) -> TuneResult:
+    """The settings with which a model runs fastest on this machine.
+
+    Searched are the runtime, the precision, several instances or one, threads, the batch size and
+    the malloc, by successive halving: in each rung what is left is measured in turns beside a
+    reference, in fresh processes, and the slower half is dropped. The best is then measured against
+    the default, as `ab_test` does. See `docs/tuning.md`.
+
+    Args:
+        model: as `benchmark()` has it.
+        objective: `"throughput"`: most examples a second; `"latency"`: the quickest step, of one
+            instance and batch 1.
+        max_latency: the longest a step may take, in seconds (its median).
+        min_accuracy: the lowest score allowed on `data_location`: top-1, or a detector's AP.
+        budget: seconds for all of it.
+        runtimes: of `tensorflow`, `onnxruntime` and `openvino`; `None`: those installed.
+        precisions: of `fp32`, `int8` and `bfloat16`; `None`: fp32, bfloat16 where the processor
+            has it, and int8 where there is `data_location`.
+        batch_sizes: those to try; `None`: 1, 4, 16, 64 and the preset's, or with
+            `objective="latency"` the preset's alone, which is 1.
+        data_location: labelled data, to score each runtime and precision on; also what int8 is
+            calibrated with. What is measured has made inputs.
+        limit: score so many examples.
+        min_effect: the smallest gain that matters, as a share.
+        checkpoint: a folder that keeps each measurement: another call goes on from there.
+        offline: never touch the network.
+        progress: called with ("seconds", done, budget), and of what is built or fetched.
+        **shared: arguments of `benchmark()` for all runs, such as `weights` and `cpus`. What is
+            given here isn't searched, such as `batch_size` and `allocator`.
+
+    Returns:
+        The best call, what it gains over the default, and everything that was tried.
+
+    Raises:
+        RequestError: an argument that can't be, or nothing is as quick or as accurate as asked for.
+        Interrupted: Ctrl-C while measuring; holds what was found by then.
+        RunnerError: what running the default raises.
+
+    Examples:
+        >>> from modelzoo_runner import tune
+        >>> tune("mobilenet_v1", weights="random", budget=120).python  # doctest: +SKIP
+        'benchmark("mobilenet_v1", weights="random", batch_size=16, instances=2)'
+    """
+    validate.one_of("objective", objective, get_args(Objective))
+    if min_accuracy is not None:
+        min_accuracy = validate.share("min_accuracy", min_accuracy)
+        if data_location is None:
+            raise DataRequired(f"min_accuracy={min_accuracy}: needs data_location= to score on")
+    seconds = validate.seconds("budget", budget)
+    if seconds is None:
+        raise RequestError("budget=None: should be a number of seconds above 0")
+    shared = with_new_names(shared, stacklevel=3)
+    ab.check_names(shared, NOT_OF_TUNE)
+    if batch_sizes is not None:
+        if "batch_size" in shared:
+            raise RequestError("batch_sizes: not with batch_size=, which is held")
+        batch_sizes = [
+            validate.count("batch_sizes", each) for each in _list("batch_sizes", batch_sizes)
+        ]
+    for runtime in () if runtimes is None else _list("runtimes", runtimes):
+        base.find(runtime)
+    for precision in () if precisions is None else _list("precisions", precisions):
+        validate.one_of("precisions", precision, get_args(Precision))
+    limit = validate.optional_count("limit", limit)
+    checkpoint = validate.optional_text("checkpoint", checkpoint)
+    ends = ab.checked_ends(None, min_effect, seconds)
+    max_latency = validate.seconds("max_latency", max_latency)
+    context = Context(offline=offline, progress=progress).guarded()
+    shared = {**shared, **({} if data_location is None else {"data_location": data_location})}
+    planned = Planned(model, objective, shared, context)
+    first = planned.resolved({})
+    ways = [
+        (runtime, precision)
+        for runtime in runtimes or dict.fromkeys((first.runtime, *space.runtimes()))
+        for precision in precisions or space.precisions(data_location is not None)
+    ]
+    bench = Bench(plan_of=planned.plan, budget=seconds, context=context)
+    plain = {name: calls.plain(value) for name, value in shared.items()}
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with contextlib.ExitStack() as stack:
+        if checkpoint is not None:
+            of = {
+                **{"kind": "tune", "model": first.model, "graph": codec.to_dict(first.graph)},
+                **{"objective": objective, "arguments": plain, "limit": limit},
+                **{"ways": [" ".join(way) for way in ways], "batch_sizes": batch_sizes},
+                **{**facts.versions(), "modelzoo_runner": __version__},
+            }
+            bench.kept = stack.enter_context(checkpoints.opened(checkpoint, of))
+        scores: tuple[Way, ...] = ()
+        if data_location is not None:
+            scores = tuple(_scores(bench, ways, {**shared, "model": model}, limit))
+        refused = {} if min_accuracy is None else dict(_refused(scores, min_accuracy))
+        search = Search(
+            space=space.of(
+                first,
+                topology.read(),
+                objective=objective,
+                ways=[way for way in ways if way not in refused],
+                batch_sizes=batch_sizes,
+                fixed=shared,
+            ),
+            objective=objective,
+            make=bench.make,
+            measure=bench.measure,
+            max_latency=max_latency,
+        )
+        end = _searched(search, bench, first.batch_size, ends)
+    names = list(search.tried)
+    result = TuneResult(
+        model=first.model if isinstance(model, Preset) else str(model),
+        objective=objective,
+        max_latency=max_latency,
+        min_accuracy=min_accuracy,
+        budget=seconds,
+        seconds=bench.spent,
+        started=started,
+        shared=plain,
+        tried=(*search.tried.values(), *refused.values()),
+        default=names.index(end.default),
+        best=names.index(end.best),
+        challenger=names.index(end.challenger),
+        scores=scores,
+        confirmed=end.confirmed,
+        complete=end.complete,
+        interrupted=end.interrupted,
+        warnings=(*end.warnings, *_unknown(search.tried.values(), scores), *context.problems),
+    )
+    if result.interrupted:
+        raise Interrupted(result, after=f"{bench.spent:.0f} s of tuning")
+    return result
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Makes plans of settings, with the arguments that all of them share."""
+
+    model: Model
+    objective: Objective
+    shared: Settings
+    context: Context
+
+    def resolved(self, settings: Settings) -> Plan:
+        """The plan before anything is fetched."""
+        return planner.resolved(*self._asked(settings))
+
+    def plan(self, settings: Settings) -> Plan:
+        """The plan of one measurement: made inputs, since reading data is no setting."""
+        plan = planner.plan(*self._asked(settings), self.context)
+        return dataclasses.replace(plan, data_location=None, annotations=None, isolation="child")
+
+    def _asked(self, settings: Settings) -> tuple[Preset, Request]:
+        goal = {"goal": self.objective, "warmup_steps": WARMUP_STEPS}
+        request = Request.of("benchmark", {**goal, **self.shared, **settings})
+        return planner.preset_for(self.model, request)
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a search ended: names of settings, and the default measured against the challenger."""
+
+    default: str
+    best: str
+    challenger: str
+    confirmed: ABResult | None = None
+    complete: bool = False
+    interrupted: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _searched(search: Search, bench: Bench, batch_size: int, ends: Mapping[str, Any]) -> End:
+    """Search, then measure the best against the default.
+
+    Raises:
+        RequestError: nothing is as quick as asked for.
+        RunnerError: what running the default raises.
+    """
+    default = best = named(search.space.default)
+    # What keeps the default from being planned is an error at once.
+    bench.plan_of(search.space.default)
+    confirmed, complete, interrupted = None, False, False
+    try:
+        start = _started(search, bench, batch_size)
+        search.add(search.space.default)
+        bench.reserve(search.tried[default], search.tried[start])
+        complete = search.run(search.tried[start].settings)
+        best = _best(search)
+        if best != default:
+            confirmed = bench.confirmed(search.tried[default], search.tried[best], ends)
+            complete = complete and confirmed is not None
+    except Interrupted as error:
+        confirmed, interrupted = error.result, True
+    except KeyboardInterrupt:
+        if bench.reference is None or not bench.reference.heats:
+            raise
+        best, interrupted = _best(search), True
+    challenger, warnings = best, list[str]()
+    if confirmed is not None:
+        notes = confirmed.sides[1].observed.graph.get("notes", ())
+        warnings += [*confirmed.warnings, *(f"{best}: {said}" for said in notes)]
+        pair = search.tried[default], search.tried[best]
+        longest = search.max_latency or math.inf
+        is_quick = pair[0].instances * pair[0].batch_size / confirmed.throughput(0) <= longest
+        if gain(confirmed, search.objective, *pair).value < 1 and is_quick:
+            best = search.preferred(default, "not faster than the default in the confirmation")
+    elif best != default and not interrupted:
+        warnings.append("there was no time to measure the best against the default")
+    return End(
+        default=default,
+        best=best,
+        challenger=challenger,
+        confirmed=confirmed,
+        complete=complete,
+        interrupted=interrupted,
+        warnings=tuple(warnings),
+    )
+
+
+def _started(search: Search, bench: Bench, batch_size: int) -> str:
+    """The settings to begin with, measured once: what all others are measured beside.
+
+    A graph may take the default's batch alone; then no other is tried.
+    """
+    default = search.space.default
+    start = search.add(search.space.start(batch_size))
+    try:
+        search.halved([search.tried[start].settings])
+    except RunnerError as error:
+        if start == named(default):
+            raise
+        search.tried[start] = dataclasses.replace(
+            search.tried[start], dropped=f"can't be run: {error}"
+        )
+        axes = {name: axis for name, axis in search.space.axes.items() if name != "batch_size"}
+        search.space = dataclasses.replace(search.space, axes=axes)
+        bench.reference = None
+        start = search.add(default)
+        search.halved([default])
+    return start
+
+
+def _best(search: Search) -> str:
+    best = search.best()
+    if best is None:
+        measured = [each for each in search.tried.values() if each.heats]
+        seconds = reference_seconds(measured)
+        quickest = min(measured, key=lambda each: each.latency(seconds))
+        raise RequestError(
+            f"max_latency={search.max_latency}: nothing that was tried is as quick; a step takes "
+            f"{quickest.latency(seconds):.3g} s with {quickest.name}. Allow as much, or "
+            "smaller batch_sizes"
+        )
+    return best
+
+
+def _refused(scores: Iterable[Way], least: float) -> Iterator[tuple[tuple[str, str], Tried]]:
+    """The runtimes and precisions with a lower score than allowed, and why.
+
+    Raises:
+        RequestError: those are all.
+    """
+    found = {}
+    for way in scores:
+        name, score = next(iter(way.scores.items()), ("score", None))
+        why = f"min_accuracy={least}: {way.problem or f'{name} is {score}'}"
+        if score is None or score < least:
+            settings = {"runtime": way.runtime, "precision": way.precision}
+            found[way.runtime, way.precision] = Tried(
+                settings=settings, runtime=way.runtime, precision=way.precision, dropped=why
+            )
+    if len(found) == len(tuple(scores)):
+        said = "; ".join(f"{' '.join(way)}: {each.dropped}" for way, each in found.items())
+        raise RequestError(f"min_accuracy={least}: nothing is as accurate: {said}")
+    yield from found.items()
+
+
+def _unknown(tried: Iterable[Tried], scores: Sequence[Way]) -> Iterator[str]:
+    """Warnings of precisions whose cost in accuracy isn't known."""
+    known = {(way.runtime, way.precision) for way in scores if way.scores}
+    measured = {(each.runtime, each.precision) for each in tried if each.heats}
+    for runtime, precision in sorted(measured - known):
+        if precision != "fp32":
+            yield (
+                f"{runtime} {precision}: what it costs in accuracy isn't known: give "
+                "data_location= to have it scored"
+            )
+
+
+def _list(name: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise RequestError(f"{name}={value!r}: should be a list of one or more")
+    return value
+
+
+def _scores(
+    bench: Bench, ways: Sequence[tuple[str, str]], shared: Mapping[str, Any], limit: int | None
+) -> Iterator[Way]:
+    """The scores of each runtime and precision on the data, or why there are none."""
+    for done, (runtime, precision) in enumerate(ways):
+        bench.context.tell("scores", done, len(ways))
+        way = Way(runtime=runtime, precision=precision)
+        left = SCORING_SHARE * bench.budget - bench.spent
+        offline = bench.context.offline
+        timed = {**shared, "timeout": max(left, 1.0)}
+        score = functools.partial(scored, way, timed, limit=limit, offline=offline)
+        read = functools.partial(codec.from_dict, cls=Way)
+        try:
+            yield bench.remembered(f"scores-{runtime}-{precision}", score, codec.to_dict, read)
+        except RunnerError as error:
+            yield dataclasses.replace(way, problem=str(error))
+    bench.context.tell("scores", len(ways), len(ways))
