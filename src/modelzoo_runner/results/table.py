@@ -242,12 +242,12 @@ def _ran(result: Result) -> str:
     return (
         f"{where}, {placement.intra_threads} intra-op and {placement.inter_threads} inter-op "
         f"threads{each} on {len(placement.cpus) or 'all'} CPUs, {graph}, "
-        f"{_runtime(observed.machine['software'])}"
+        f"{_runtime(observed.machine.get('software', {}))}"
     )
 
 
 def _runtime(software: Mapping[str, Any]) -> str:
     """The name and version of what ran the graph; results of schema 1 only know TensorFlow."""
-    found = software.get("runtime") or {"name": "tensorflow", **(software["tensorflow"] or {})}
+    found = software.get("runtime") or {"name": "tensorflow", **(software.get("tensorflow") or {})}
     name = "TensorFlow" if found["name"] == "tensorflow" else found["name"]
     return f"{name} {found.get('version', 'of an unknown version')}"
