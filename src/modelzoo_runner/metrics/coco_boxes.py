@@ -113,7 +113,7 @@ def decided(
         if len(boxes) and prior not in fits:
             raise DataError(
                 f"the boxes can't be {prior}, which was expected: they go up to "
-                f"{np.abs(boxes).max():.6g}; and in no other form do they lie on objects. "
+                f"{np.abs(boxes).max():.6g}; and in no other format do they lie on objects. "
                 f"Say what they are {SAY_IT}"
             )
         return prior, NOTHING
@@ -128,7 +128,7 @@ def decided(
     rivals = [form for form in fits if best not in (form, prior) and not is_beaten(form)]
     if rivals:
         shown = "; ".join(f"{form}: AP {score(form):.3f}" for form in (best, *rivals))
-        raise DataError(f"the form of the boxes can't be told. {shown}. Say it {SAY_IT}")
+        raise DataError(f"the format of the boxes can't be told. {shown}. Say it {SAY_IT}")
     lies = {form: int(np.count_nonzero(each)) for form, each in fits.items()}
     others = max((count for form, count in lies.items() if form != best), default=0)
     return best, (

@@ -103,7 +103,7 @@ def resolved(
         warnings.insert(0, f"boxes are read as {form}, not {prior}: {why}")
     if why == coco_boxes.NOTHING and len(rows):
         warnings.append(
-            f"{why}, whatever the form of the boxes: are these the annotations of these images? "
+            f"{why}, whatever the format of the boxes: are these the annotations of these images? "
             "Boxes in pixels of a resized image can't be told"
         )
     if unknown:

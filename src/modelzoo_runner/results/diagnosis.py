@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,9 +9,7 @@ from typing import Any, Literal
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup
 from modelzoo_runner.results.export import Saved
-from modelzoo_runner.results.shown import columns, seconds
-
-WIDTH = 100
+from modelzoo_runner.results.shown import columns, seconds, wrapped
 
 Level = Literal["error", "doubt"]
 
@@ -138,10 +135,4 @@ class Diagnosis(Saved):
 
 
 def _wrapped(begin: str, text: str) -> str:
-    return textwrap.fill(
-        begin + text,
-        WIDTH,
-        subsequent_indent=" " * len(begin),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(begin + text, "", " " * len(begin))

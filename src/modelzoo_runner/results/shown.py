@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup
+
+WIDTH = 100
+"""Of a page of text, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,18 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def wrapped(text: str, first: str, others: str) -> str:
+    """Text in lines of up to `WIDTH` characters, with the indents of the first and the others."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def warnings(said: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import markup, stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.results.shown import Shown, seconds, warnings
+from modelzoo_runner.results.shown import Shown, seconds, warnings, wrapped
 from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 
@@ -18,7 +17,6 @@ MAIN_OF_COCO = ("AP", "AP50", "AP75")
 """Of COCO's 12 numbers, those shown on one line."""
 
 NAME_WIDTH = 11
-TEXT_WIDTH = 100
 
 
 def rows(result: Result) -> list[tuple[str, list[str]]]:
@@ -50,21 +48,12 @@ def text(result: Result) -> str:
 
 def _aligned(name: str, lines: Iterable[str]) -> str:
     indent = " " * NAME_WIDTH
-    wrapped = []
-    for line in lines:
-        # Only lists are wrapped, so that each other row stays one line that scripts can read.
-        hanging = indent + "  "
-        if line.startswith("- "):
-            line = textwrap.fill(
-                line,
-                TEXT_WIDTH,
-                initial_indent=indent,
-                subsequent_indent=hanging,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )[NAME_WIDTH:]
-        wrapped.append(indent + line)
-    return f"{name:<{NAME_WIDTH}}" + "\n".join(wrapped)[NAME_WIDTH:]
+    # Only lists are wrapped, so that each other row stays one line that scripts can read.
+    every = [
+        wrapped(line, indent, indent + "  ") if line.startswith("- ") else indent + line
+        for line in lines
+    ]
+    return f"{name:<{NAME_WIDTH}}" + "\n".join(every)[NAME_WIDTH:]
 
 
 def html(result: Result) -> str:
@@ -72,9 +61,7 @@ def html(result: Result) -> str:
     plan = result.plan
     title = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
     if isinstance(result, AccuracyResult):
-        names = [name for name in result.scores if name in MAIN_OF_COCO or result.counts]
-        main = [f"{name} {result.scores[name]:.4f}" for name in names]
-        verdict = None
+        main, verdict = _main_scores(result), None
     else:
         main = [
             f"{result.throughput:.4g} examples/s",
@@ -125,11 +112,14 @@ def _verdict(result: Result) -> str:
 def _figures(result: Result) -> str:
     partial = " (interrupted)" if result.interrupted else ""
     if isinstance(result, AccuracyResult):
-        names = [each for each in result.scores if each in MAIN_OF_COCO or result.counts]
-        scores = ", ".join(f"{name} {result.scores[name]:.4f}" for name in names)
-        return f"{scores} of {result.examples} examples{partial}"
+        return f"{', '.join(_main_scores(result))} of {result.examples} examples{partial}"
     median = f"median {seconds(result.latency.p50)} {_unit(result)}"
     return f"{result.throughput:.1f} examples/s, {median}{partial}"
+
+
+def _main_scores(result: AccuracyResult) -> list[str]:
+    scores = result.scores.items()
+    return [f"{k} {score:.4f}" for k, score in scores if k in MAIN_OF_COCO or result.counts]
 
 
 def _unit(result: Result) -> str:

@@ -92,7 +92,7 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
             for place, each in enumerate(readings)
         ),
         checks=(
-            "the form of the boxes, the numbering of the classes, boxes outside of images, "
+            "the format of the boxes, the numbering of the classes, boxes outside of images, "
             "categories that are never found, the outputs; duplicates among these images",
         ),
         warnings=source.warnings,
@@ -209,7 +209,7 @@ def _contradictions(plan: Plan, readings: list[Reading]) -> Iterator[Finding]:
                 yield Finding(
                     name=name,
                     level="doubt",
-                    what=f"{said.partition(' ')[0]} aren't in the usual form",
+                    what=f"{said.partition(' ')[0]} aren't in the usual format",
                     evidence=said,
                     remedy=f"{name}= says it, so that no run has to find out",
                 )

@@ -344,7 +344,7 @@ def test_the_broken_record_is_found_wherever_it_is(
     path = tmp_path / f"validation-{position % 3:05}-of-00003"
     assert refused(tmp_path, batch_size=batch_size) == (
         f"{named(path, position // 3)}image_{position}.JPEG: the image is of no known format (it "
-        "begins with b'no image'); it should be JPEG or PNG"
+        "begins with b'no image'); it should be JPEG or PNG."
     )
 
 
@@ -362,7 +362,7 @@ def test_a_truncated_image(tmp_path: Path, slim: Any, encode: Any) -> None:
     path = one_file(tmp_path, slim(0), slim(1, **{"image/encoded": half}))
     assert refused(path) == (
         f"{named(path, 1)}image_1.JPEG: the image is a JPEG of 300 x 200 that is truncated or "
-        "damaged"
+        "damaged."
     )
 
 
@@ -377,7 +377,7 @@ def test_records_of_something_else(tmp_path: Path, example: Any) -> None:
     path = one_file(tmp_path, example({"tokens": [1, 2], "text": b"x"}))
     assert refused(path) == (
         f"{named(path, 0)}not an image of ImageNet: needs 'image/encoded' and 'image/class/label' "
-        "or 'image' and 'label'; keys there: text, tokens"
+        "or 'image' and 'label'; keys there: text, tokens."
     )
 
 
@@ -406,7 +406,7 @@ def test_a_key_that_can_not_be_used(
     records = [slim(number) for number in range(3)]
     records[position] = slim(position, **changes)
     path = one_file(tmp_path, *records)
-    assert refused(path) == named(path, position) + text
+    assert refused(path) == f"{named(path, position)}{text}."
 
 
 def test_what_is_not_needed_may_be_missing(tmp_path: Path, slim: Any) -> None:

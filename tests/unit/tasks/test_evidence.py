@@ -34,7 +34,7 @@ def test_equal_ways_are_hardly_ever_told_apart() -> None:
     chance = random.Random(0)
     found = 0
     for _ in range(2000):  # of as good ways each, 20 of them, the best of which is looked at
-        gained = max(sum(chance.random() < 0.5 for _ in range(30)) for _ in range(20))
+        gained = max(chance.getrandbits(30).bit_count() for _ in range(20))
         found += evidence.beats(gained, 30 - gained, 20)
     assert found <= 8  # 2 are expected at most
 
