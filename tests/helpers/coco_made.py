@@ -107,6 +107,21 @@ def old_example(number: int = 7, **other: Any) -> bytes:
     return example(**{key: value for key, value in {**features, **other}.items() if value != []})
 
 
+def add(
+    collector: Any, image_id: Any, boxes: Any, scores: Any, classes: Any, size: Any, masks: Any = ()
+) -> None:
+    """Give a `Collector` what a graph found in one image."""
+    found: dict[str, Any] = {
+        "num_detections": np.array([len(boxes)]),
+        "detection_boxes": np.array([boxes]),
+        "detection_scores": np.array([scores]),
+        "detection_classes": np.array([classes]),
+    }
+    if len(masks):
+        found["detection_masks"] = np.array([masks])
+    collector.add_batch([image_id], [size], found)
+
+
 def reference(
     detections: list[dict[str, Any]], truth: dict[str, Any], iou_type: str = "bbox"
 ) -> np.ndarray:

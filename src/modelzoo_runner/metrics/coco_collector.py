@@ -26,8 +26,10 @@ class Collector:
             there are masks, which are placed by it at once.
 
     >>> import numpy as np
-    >>> found, box = Collector(), np.array([[0.0, 0.0, 0.5, 0.25]])
-    >>> found.add(139, box, np.array([0.9]), np.array([18.0]), (80, 40))
+    >>> found = Collector()
+    >>> found.add_batch([139], [(80, 40)], {
+    ...     "num_detections": np.array([1.0]), "detection_boxes": np.array([[[0, 0, 0.5, 0.25]]]),
+    ...     "detection_scores": np.array([[0.9]]), "detection_classes": np.array([[18.0]])})
     >>> list(found.detections())
     [{'image_id': 139, 'category_id': 18, 'bbox': [0.0, 0.0, 0.5, 0.25], 'score': 0.9}]
     """
@@ -38,55 +40,10 @@ class Collector:
         self._with_masks = with_masks
         self._form = form
         self._images: list[Id] = []
-        self._columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        # Boxes, score and class of each detection, [n, 6] a batch.
+        self._found: list[np.ndarray] = []
         self._masks: list[Segmentation] = []
         self._not_finite = 0
-
-    def add(
-        self,
-        image_id: Id,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        classes: np.ndarray,
-        size: tuple[int, int],
-        masks: np.ndarray | None = None,
-    ) -> None:
-        """Add what was found in one image.
-
-        Args:
-            image_id: of the image.
-            boxes: [n, 4], as the graph gives them.
-            scores: [n].
-            classes: [n], whole numbers of any type.
-            size: height and width of the image in pixels.
-            masks: [n, rows, columns]: shares of 0..1 within each box.
-
-        Raises:
-            GraphError: a class isn't a whole number.
-        """
-        import numpy as np
-
-        given = np.asarray(boxes, np.float64).reshape(-1, 4)
-        scores = np.asarray(scores, np.float64)
-        classes = np.asarray(classes, np.float64)
-        sound = np.isfinite(given).all(axis=1) & np.isfinite(scores) & np.isfinite(classes)
-        self._not_finite += int(np.count_nonzero(~sound))
-        labels = classes[sound]
-        if np.any(labels != np.round(labels)):
-            odd = labels[labels != np.round(labels)][0]
-            raise GraphError(
-                f"detection_classes has {odd:g} for image {image_id}: classes are whole numbers; "
-                "are the outputs mixed up?"
-            )
-        self._images += [image_id] * len(labels)
-        self._columns.append((labels.astype(np.int64), given[sound], scores[sound]))
-        if masks is not None:
-            corners = given[sound]
-            if self._form != coco_boxes.TENSORFLOW:
-                pixels = coco_boxes.converted(corners, self._form, np.array([size[::-1]]))
-                low, high = pixels[:, :2], pixels[:, :2] + pixels[:, 2:]
-                corners = np.hstack([low[:, ::-1], high[:, ::-1]]) / np.tile(size, 2)
-            self._masks += coco_masks.encoded(masks[sound], corners, size)
 
     def add_batch(
         self,
@@ -104,16 +61,18 @@ class Collector:
                 `detection_masks` [n, k, rows, columns].
 
         Raises:
-            GraphError: the outputs are not of these shapes, or there are not `num_detections`.
+            GraphError: the outputs are not of these shapes, there are not `num_detections`, or a
+                class isn't a whole number.
         """
-        counts, boxes = outputs["num_detections"], outputs["detection_boxes"]
-        scores, classes = outputs["detection_scores"], outputs["detection_classes"]
+        import numpy as np
+
+        counts, scores = outputs["num_detections"], outputs["detection_scores"]
         masks = outputs.get(MASKS) if self._with_masks else None
         images = len(image_ids)
         if not (
             counts.shape == (images,)
-            and boxes.shape == (*scores.shape, 4)
-            and scores.shape == classes.shape
+            and outputs["detection_boxes"].shape == (*scores.shape, 4)
+            and scores.shape == outputs["detection_classes"].shape
             and scores.shape[:1] == (images,)
             and (masks is None or (masks.ndim == 4 and masks.shape[:2] == scores.shape))
         ):
@@ -124,29 +83,58 @@ class Collector:
                 "detection_classes [n, k] and, if it has masks, detection_masks [n, k, rows, "
                 "columns]."
             )
-        for row, image_id in enumerate(image_ids):
-            count = float(counts[row])
+        for count, image_id in zip(counts.tolist(), image_ids, strict=True):
             if not 0 <= count <= scores.shape[1]:  # and so for a NaN
                 raise GraphError(
                     f"num_detections is {count:g} for image {image_id}: it should be from 0 to "
                     f"{scores.shape[1]}, the number of boxes given."
                 )
-            kept = slice(0, int(count))
-            found = (boxes[row, kept], scores[row, kept], classes[row, kept])
-            own = None if masks is None else masks[row, kept]
-            self.add(image_id, *found, sizes[row], own)
+        given = np.arange(scores.shape[1]) < counts.astype(np.int64)[:, None]
+        found = np.column_stack(
+            [
+                np.asarray(outputs[f"detection_{name}"][given], np.float64)
+                for name in ("boxes", "scores", "classes")
+            ]
+        )
+        sound = np.isfinite(found).all(axis=1)
+        self._not_finite += int(np.count_nonzero(~sound))
+        found, rows = found[sound], np.nonzero(given)[0][sound]
+        for place in np.flatnonzero(found[:, 5] != np.round(found[:, 5]))[:1]:
+            raise GraphError(
+                f"detection_classes has {found[place, 5]:g} for image {image_ids[rows[place]]}: "
+                "classes are whole numbers; are the outputs mixed up?"
+            )
+        self._images += [image_ids[row] for row in rows]
+        self._found.append(found)
+        if masks is not None:
+            masks = masks[given][sound]
+            for row, size in enumerate(sizes):
+                own = rows == row
+                self._masks += coco_masks.encoded(
+                    masks[own], self._corners(found[own, :4], size), size
+                )
+
+    def _corners(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The boxes of an image as shares of it: ymin, xmin, ymax, xmax."""
+        import numpy as np
+
+        if self._form == coco_boxes.TENSORFLOW:
+            return boxes
+        pixels = coco_boxes.converted(boxes, self._form, np.array([size[::-1]]))
+        low, high = pixels[:, :2], pixels[:, :2] + pixels[:, 2:]
+        corners: np.ndarray = np.hstack([low[:, ::-1], high[:, ::-1]]) / np.tile(size, 2)
+        return corners
 
     def detections(self) -> Detections:
         """Everything added so far, as the graph gave it."""
         import numpy as np
 
-        none = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
-        columns = [np.concatenate(column) for column in zip(none, *self._columns, strict=True)]
+        found = np.concatenate([np.zeros((0, 6)), *self._found])
         return Detections(
             image_ids=tuple(self._images),
-            category_ids=tuple(columns[0].tolist()),
-            boxes=columns[1],
-            scores=columns[2],
+            category_ids=tuple(found[:, 5].astype(np.int64).tolist()),
+            boxes=found[:, :4],
+            scores=found[:, 4],
             form=self._form,
             masks=tuple(self._masks),
             not_finite=self._not_finite,

@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from coco_made import reference
+from coco_made import add, reference
 from hypothesis import given, settings
 from pycocotools import mask
 
@@ -316,8 +316,13 @@ def test_nan_detections_are_left_out_and_counted() -> None:
     nan, box = float("nan"), np.array([[0.0, 0, 1, 1]])
     truth = dataset(annotation(1, 1, 0, 0, 400, 300), images=1)
     found = Collector()
-    found.add(
-        1, np.concatenate([box, box * nan, box]), np.array([0.5, 0.5, nan]), np.ones(3), (300, 400)
+    add(
+        found,
+        1,
+        np.concatenate([box, box * nan, box]),
+        np.array([0.5, 0.5, nan]),
+        np.ones(3),
+        (300, 400),
     )
     ours = score_detections(found.detections(), truth)
     assert ours.scores["AP"] == pytest.approx(1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from coco_made import add
 
 from modelzoo_runner.errors import GraphError
 from modelzoo_runner.metrics import coco_masks
@@ -82,7 +83,7 @@ def test_masks_are_collected_where_they_are_wanted() -> None:
 def test_the_mask_of_a_detection_that_is_left_out_is_left_out() -> None:
     boxes = np.array([[0, 0, 1, 1], [0, float("nan"), 1, 1]])
     found = Collector(with_masks=True)
-    found.add(1, boxes, np.ones(2), np.ones(2), (2, 2), np.ones((2, 2, 2)))
+    add(found, 1, boxes, np.ones(2), np.ones(2), (2, 2), np.ones((2, 2, 2)))
     assert len(found.detections().masks) == len(found.detections()) == 1
 
 
@@ -102,6 +103,6 @@ def test_a_class_that_is_no_whole_number_is_refused_not_cut_off() -> None:
 def test_masks_are_placed_by_the_form_of_the_boxes() -> None:
     box = np.array([[2.0, 1.0, 4.0, 3.0]])  # of 4 x 4 pixels, as x, y of two corners
     found, usual = Collector(with_masks=True, form="pixel_xyxy"), Collector(with_masks=True)
-    found.add(7, box, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
-    usual.add(7, box[:, [1, 0, 3, 2]] / 4, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
+    add(found, 7, box, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
+    add(usual, 7, box[:, [1, 0, 3, 2]] / 4, np.ones(1), np.ones(1), (4, 4), np.ones((1, 2, 2)))
     assert found.detections().masks == usual.detections().masks

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_made import add
 
 from modelzoo_runner.errors import DataError, ResultError
 from modelzoo_runner.metrics.coco_collector import Collector
@@ -14,7 +15,7 @@ from modelzoo_runner.metrics.coco_detections import from_records, load_detection
 def test_saved_detections_come_back_exactly(tmp_path: Path) -> None:
     found = Collector()
     numbers = np.random.default_rng(0)
-    found.add(5, numbers.random((9, 4), np.float32), numbers.random(9), np.arange(9), (333, 500))
+    add(found, 5, numbers.random((9, 4), np.float32), numbers.random(9), np.arange(9), (333, 500))
     detections = found.detections()
     path = detections.save(tmp_path / "found.json")
     again = load_detections(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_made import reference
+from coco_made import add, reference
 
 from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.metrics.coco import CocoScores, resolved, score_detections
@@ -301,7 +301,8 @@ def test_a_graphs_boxes_are_recognized(fake: Any, expected: np.ndarray, form: st
     sizes = {each["id"]: (each["height"], each["width"]) for each in truth["images"]}
     collected = Collector()
     for each in formed(found, truth, form):
-        collected.add(
+        add(
+            collected,
             each["image_id"],
             np.array([each["bbox"]]),
             np.array([each["score"]]),
@@ -349,7 +350,7 @@ def test_what_was_resolved_is_in_cocos_form(fake: Any) -> None:
     collected = Collector()
     sizes = {each["id"]: (each["height"], each["width"]) for each in truth["images"]}
     for each in formed(found, truth, "normalized_yxyx"):
-        collected.add(
+        add(collected,
             each["image_id"], np.array([each["bbox"]]), np.array([each["score"]]),
             np.array([ORDERED.index(each["category_id"])]), sizes[each["image_id"]],
         )  # fmt: skip
