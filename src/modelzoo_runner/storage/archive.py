@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
 from modelzoo_runner.errors import FetchError, UnsafeArchive
 from modelzoo_runner.storage.locations import unsafe_reason
@@ -157,10 +157,6 @@ def _opened(archive: Path, allowed: int) -> Iterator[tarfile.TarFile]:
             ) from None
 
 
-class _Readable(Protocol):
-    def read(self, count: int, /) -> bytes: ...
-
-
 class ForwardReader:
     """The part of a binary file that `tarfile` needs, which only goes forward, and only so far.
 
@@ -168,7 +164,7 @@ class ForwardReader:
     back to read the same header forever. This refuses both.
     """
 
-    def __init__(self, file: _Readable, archive: Path, allowed: int) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, archive: Path, allowed: int) -> None:
         self._file = file
         self._archive = archive
         self._allowed = allowed

@@ -55,12 +55,18 @@ def fetch_cached(source: Source, expected: Expected, settings: Settings) -> Path
         raise disk.explain(error, settings.cache, source.location) from None
 
 
+def _known(source: Source, expected: Expected, settings: Settings) -> Expected | None:
+    """What the file has to be: as it was published, or else as it was the first time."""
+    if expected.sha256 is not None:
+        return expected
+    return None if source.derived else pinned_hashes.expected(settings.cache, source.location)
+
+
 def _find(source: Source, expected: Expected, settings: Settings) -> Path | None:
-    """The file in the cache, if it is the one that was published, or else the one pinned."""
-    if expected.sha256 is None and not source.derived:
-        pinned = pinned_hashes.expected(settings.cache, source.location)
-        expected = replace(expected, sha256=pinned.sha256 if pinned else None)
-    return cache.find(settings.cache, source.location, expected)
+    """The file in the cache, if it is the one that it has to be."""
+    known = _known(source, expected, settings)
+    wanted = replace(expected, sha256=known.sha256 if known else None)
+    return cache.find(settings.cache, source.location, wanted)
 
 
 def _fetched(source: Source, expected: Expected, settings: Settings) -> Path:
@@ -91,30 +97,25 @@ def _written(source: Source, expected: Expected, settings: Settings, folder: Pat
     largest = settings.largest if expected.size is None else expected.size
     with partials.create(folder, location=source.location, largest=largest, report=report) as part:
         source.write(part)
-        if expected.sha256 is not None:
-            _compare(source, part, expected, "as published for this location")
+        known = _known(source, expected, settings)
+        if known is not None:
+            _compare(source, part, known, settings, published=known is expected)
         elif not source.derived:
-            _compare_with_first(source, part, settings)
+            pinned_hashes.pin(settings.cache, source.location, sha256=part.sha256, size=part.done)
         return cache.store(settings.cache, source.location, source.name, part)
 
 
-def _compare_with_first(source: Source, part: Partial, settings: Settings) -> None:
-    first = pinned_hashes.expected(settings.cache, source.location)
-    if first is None:
-        pinned_hashes.pin(settings.cache, source.location, sha256=part.sha256, size=part.done)
-    else:
-        _compare(
-            source,
-            part,
-            first,
-            f"as it was the first time (kept in {pinned_hashes.path_in(settings.cache)}; "
-            "`modelzoo-runner cache clear --hashes` takes a change that is meant)",
-        )
-
-
-def _compare(source: Source, part: Partial, known: Expected, why: str) -> None:
+def _compare(
+    source: Source, part: Partial, known: Expected, settings: Settings, *, published: bool
+) -> None:
     if part.sha256 == known.sha256:
         return
+    why = "as published for this location"
+    if not published:
+        why = (
+            f"as it was the first time (kept in {pinned_hashes.path_in(settings.cache)}; "
+            "`modelzoo-runner cache clear --hashes` takes a change that is meant)"
+        )
     # The size first: it says more about what happened than two hashes do.
     size = f"{known.size:,} bytes, " if known.size is not None else ""
     raise HashMismatch(

@@ -130,16 +130,17 @@ class Buckets:
         from google.api_core.exceptions import Forbidden, Unauthorized
 
         account = self._account
-        try:
-            return _translated(url, account, action)
-        except (Unauthorized, Forbidden) as refusal:
-            if account.who != "anonymous":
-                raise FetchError(_refused(url, refusal, account.who)) from None
-            account = self._with_credentials(url, refusal)
-        try:
-            return _translated(url, account, action)
-        except (Unauthorized, Forbidden) as refusal:
-            raise FetchError(_refused(url, refusal, account.who)) from None
+        while True:
+            try:
+                return _translated(url, account, action)
+            except (Unauthorized, Forbidden) as refusal:
+                if account.who != "anonymous":
+                    raise FetchError(
+                        f"{url}: {refusal.code}: {account.who} may not read it, nor may anonymous: "
+                        f"{_said(refusal)}. It needs storage.objects.get, and storage.objects.list "
+                        "for a folder or a pattern."
+                    ) from None
+                account = self._with_credentials(url, refusal)
 
     def _with_credentials(self, url: str, refusal: Any) -> Account:
         import google.auth
@@ -244,13 +245,6 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
         ) from None
     except (auth.TransportError, requests.RequestException) as error:
         raise Interrupted(web.cause(error)) from None
-
-
-def _refused(url: str, refusal: Any, who: str) -> str:
-    return (
-        f"{url}: {refusal.code}: {who} may not read it, nor may anonymous: {_said(refusal)}. It "
-        "needs storage.objects.get, and storage.objects.list for a folder or a pattern."
-    )
 
 
 def _why_no_credentials(error: Exception) -> str:

@@ -214,8 +214,7 @@ def _asked(file: RemoteFile, settings: Settings) -> tuple[int | None, int | None
     """Status, size and problem of one location."""
     place = locations.parse(file.url)
     if isinstance(place, WebFile):
-        said = web.head(locations.with_endpoint(place.url, settings.endpoint), settings)
-        return said.status, said.size, said.problem
+        return web.head(locations.with_endpoint(place.url, settings.endpoint), settings)
     if isinstance(place, BucketPlace):
         found = listing.resolve(place, transfer.open_store(place, settings))
         return 200, sum(each.size for each in found.objects), None

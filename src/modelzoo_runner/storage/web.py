@@ -65,17 +65,8 @@ def download(url: str, part: Partial, settings: Settings, *, size: int | None = 
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """What a server says of a file without sending it; `problem` is None when it is there."""
-
-    status: int
-    size: int | None
-    problem: str | None
-
-
-def head(url: str, settings: Settings) -> Head:
-    """What the server says of the file behind `url`.
+def head(url: str, settings: Settings) -> tuple[int, int | None, str | None]:
+    """Status, size and problem of the file behind `url`, which isn't sent.
 
     Raises:
         FetchError: there is no response, or a redirect that isn't followed.
@@ -92,7 +83,7 @@ def head(url: str, settings: Settings) -> Head:
             if there and (kind := _page_type(response)) is not None:
                 problem = f"a page ({kind}) and not the file"
             size = file_info(response).size if there else None
-            return Head(status=response.status_code, size=size, problem=problem)
+            return response.status_code, size, problem
     except Interrupted as error:
         raise FetchError(f"HEAD {url}: {error}.") from None
 

@@ -22,7 +22,11 @@ from modelzoo_runner import (
 )
 from modelzoo_runner.storage import streaming
 
-pytestmark = pytest.mark.usefixtures("same_pools")
+pytestmark = [
+    pytest.mark.usefixtures("same_pools"),
+    # What aiohttp says of how gcsfs uploads, and Python shows nobody who doesn't ask for it.
+    pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning"),
+]
 
 HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system", "batch_size": 4}
 
