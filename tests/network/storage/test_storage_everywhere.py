@@ -31,7 +31,7 @@ pytestmark = [
 HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system", "batch_size": 4}
 
 
-@pytest.fixture(params=["memory", "gcs"])
+@pytest.fixture(params=["memory", "gs", "gcs"])
 def store(
     request: pytest.FixtureRequest,
     gcs_server: fake_gcs.FakeGcs,
@@ -39,7 +39,8 @@ def store(
     tmp_path: Path,
 ) -> Iterator[str]:
     """A folder with a graph, a preset of it, and eight shards of 42 images."""
-    if request.param == "gcs":
+    if request.param != "memory":
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
         # It asks a server that isn't Google's for features it hasn't, for a minute, unless told so.
         monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         pytest.importorskip("gcsfs")
