@@ -144,6 +144,8 @@ def _on_disk(path: Path, expected: Expected) -> Path:
         siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, siblings[:1000], otherwise="There are")
         raise FetchError(f"{path}: no such file or folder. {hint if siblings else ''}".rstrip())
+    if not path.is_file() and not path.is_dir():
+        raise FetchError(f"{path}: a device or a pipe, and no file.")
     if expected == Expected():
         return path
     if path.is_dir():

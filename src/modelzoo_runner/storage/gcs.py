@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from modelzoo_runner.errors import FetchError
+from modelzoo_runner.errors import FetchError, RunnerError
 from modelzoo_runner.storage import retrying, web
 from modelzoo_runner.storage.listing import StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
+from modelzoo_runner.storage.paced import pace
 from modelzoo_runner.storage.retrying import Interrupted
 from modelzoo_runner.storage.settings import Settings
 
@@ -53,7 +54,7 @@ class Buckets:
         from google.auth.credentials import AnonymousCredentials
 
         self.settings = settings
-        self._account = _account("anonymous", AnonymousCredentials(), None, settings.endpoint)
+        self._account = _account("anonymous", AnonymousCredentials(), None, settings)
         self._lock = threading.Lock()
 
     @property
@@ -112,7 +113,7 @@ class Buckets:
             web.require_size(info, stored.size, url)
             if info.start != start:
                 raise FetchError(f"{stored.url}: the server doesn't send parts of a file.")
-            yield from web.body(response, retry)
+            yield from web.body(response)
 
     @property
     def _timeout(self) -> tuple[float, float]:
@@ -162,16 +163,17 @@ class Buckets:
                 or getattr(credentials, "account", None)
                 or "the environment's account"
             )
-            self._account = _account(who, credentials, project, self.settings.endpoint)
+            self._account = _account(who, credentials, project, self.settings)
             return self._account
 
 
-def _account(who: str, credentials: Any, project: str | None, endpoint: str | None) -> Account:
+def _account(who: str, credentials: Any, project: str | None, settings: Settings) -> Account:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
-    from requests.adapters import HTTPAdapter
 
+    endpoint = settings.endpoint
     for_facts = AuthorizedSession(credentials)
+    pace(for_facts, settings.retry)
     # Google's servers redirect nobody; what redirects isn't one of them.
     for_facts.max_redirects = 0
     client = storage.Client(
@@ -184,9 +186,7 @@ def _account(who: str, credentials: Any, project: str | None, endpoint: str | No
     # Where OpenTelemetry is installed, a thread would ask for facts of the bucket for a trace.
     client._bucket_metadata_cache = None
     for_bytes = AuthorizedSession(credentials)
-    for scheme in ("http://", "https://"):
-        # With fewer, a connection is thrown away with a warning for each that comes back.
-        for_bytes.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    pace(for_bytes, settings.retry, connections=_CONNECTIONS)
     return Account(who, client, for_bytes)
 
 
@@ -216,7 +216,7 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
 
     try:
         return action(account)
-    except (api.Unauthorized, api.Forbidden):
+    except (api.Unauthorized, api.Forbidden, RunnerError):
         raise
     except auth.InvalidOperation:
         # How a 401 is reported for anonymous credentials, which can't be renewed.
@@ -245,6 +245,12 @@ def _translated(url: str, account: Account, action: Callable[[Account], T]) -> T
         ) from None
     except (auth.TransportError, requests.RequestException) as error:
         raise Interrupted(web.cause(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # What Google's libraries make of an answer in another form.
+        raise FetchError(
+            f"{url}: the response is not one of Google Cloud Storage ({type(error).__name__}: "
+            f"{error}). Often that is a log-in or a proxy's page."
+        ) from None
 
 
 def _why_no_credentials(error: Exception) -> str:

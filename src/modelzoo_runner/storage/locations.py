@@ -151,6 +151,8 @@ def _bucket_place(location: str, scheme: str) -> BucketPlace:
 
 
 def _web_file(location: str) -> WebFile:
+    if not location.isprintable():
+        raise RequestError(f"{location!r}: a URL has no control characters; {_ALLOWED}.")
     try:
         parts = urlsplit(location)
         _ = parts.port

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import itertools
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from modelzoo_runner._version import __version__
 from modelzoo_runner.errors import FetchError, HashMismatch
 from modelzoo_runner.storage import retrying
+from modelzoo_runner.storage.paced import pace
 from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.storage.retrying import Interrupted, RetryPolicy
 from modelzoo_runner.storage.settings import Settings
@@ -44,7 +44,7 @@ _ADVICE = {
 }
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|error|head|body)", re.IGNORECASE)
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile("bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 def download(url: str, part: Partial, settings: Settings, *, size: int | None = None) -> None:
@@ -57,6 +57,7 @@ def download(url: str, part: Partial, settings: Settings, *, size: int | None = 
     import requests
 
     with requests.Session() as session:
+        pace(session, settings.retry)
         retrying.until_done(
             lambda: _attempt(session, url, part, settings.retry, size),
             done=lambda: part.done,
@@ -74,18 +75,27 @@ def head(url: str, settings: Settings) -> tuple[int, int | None, str | None]:
     import requests
 
     try:
-        with (
-            requests.Session() as session,
-            request(session, "HEAD", url, {}, settings.retry) as response,
-        ):
-            there = response.status_code == 200
-            problem = None if there else f"{response.status_code} {response.reason or ''}".rstrip()
-            if there and (kind := _page_type(response)) is not None:
-                problem = f"a page ({kind}) and not the file"
-            size = file_info(response).size if there else None
-            return response.status_code, size, problem
+        with requests.Session() as session:
+            pace(session, settings.retry)
+            with request(session, "HEAD", url, {}, settings.retry) as response:
+                there = response.status_code == 200
+                said = f"{response.status_code} {response.reason or ''}".rstrip()
+                problem = None if there else said
+                if there and (kind := _page_type(response)) is not None:
+                    problem = f"a page ({kind}) and not the file"
+                size = file_info(response).size if there else None
+                return response.status_code, size, problem
     except Interrupted as error:
         raise FetchError(f"HEAD {url}: {error}.") from None
+
+
+def _head(response: requests.Response) -> Head:
+    there = response.status_code == 200
+    problem = None if there else f"{response.status_code} {response.reason or ''}".rstrip()
+    if there and (kind := _page_type(response)) is not None:
+        problem = f"a page ({kind}) and not the file"
+    size = file_info(response).size if there else None
+    return Head(status=response.status_code, size=size, problem=problem)
 
 
 def _attempt(
@@ -104,7 +114,7 @@ def _attempt(
         elif info.version != part.version or info.start != part.done:
             part.restart(None)
             raise Interrupted("the file changed while it was fetched", wait=0)
-        blocks = body(response, retry)
+        blocks = body(response)
         first = next(blocks, b"")
         if part.done == 0 and _PAGE.match(first):
             raise _page(url, response.headers.get("Content-Type", "no content type"), first)
@@ -193,33 +203,21 @@ def _next_hop(url: str, target: str) -> str:
     return there
 
 
-def body(response: requests.Response, retry: RetryPolicy) -> Iterator[bytes]:
-    """The bytes of a response as they come, as long as they come at a useful rate.
-
-    What counts is the time in which they are waited for, not what is done with them.
+def body(response: requests.Response) -> Iterator[bytes]:
+    """The bytes of a response as they come.
 
     Raises:
-        Interrupted: they don't, or they break off.
+        Interrupted: they break off, or come too slowly (see `paced`).
     """
     import urllib3
 
-    waited, came, size = 0.0, 0, _SMALLEST_CHUNK
+    size = _SMALLEST_CHUNK
     try:
-        while True:
-            began = time.monotonic()
-            # As they are sent: some servers call an archive's own compression one for the way.
-            block = response.raw.read1(size, decode_content=False)
-            waited += time.monotonic() - began
-            if not block:
-                return
+        # As they are sent: some servers call an archive's own compression one for the way.
+        while block := response.raw.read1(size, decode_content=False):
             yield block
             # Encrypted lines bring 16 kB at a time, for which a MiB of memory each is slow.
             size = max(_SMALLEST_CHUNK, min(2 * len(block), _CHUNK))
-            came += len(block)
-            if waited > retry.slow_after:
-                if came < retry.slowest * waited:
-                    raise Interrupted(f"only {came:,} bytes came in {waited:.0f} s")
-                waited, came = 0.0, 0
     except urllib3.exceptions.HTTPError as error:
         raise Interrupted(f"the response broke off: {cause(error)}") from None
 
@@ -244,8 +242,8 @@ def file_info(response: requests.Response) -> FileInfo:
     start, size, crc32c = 0, None, None
     if part := _RANGE.fullmatch(headers.get("Content-Range", "")):
         start, size = int(part[1]), int(part[3])
-    elif headers.get("Content-Length", "").isdigit():
-        size = int(headers["Content-Length"])
+    elif re.fullmatch("[0-9]{1,18}", length := headers.get("Content-Length", "")):
+        size = int(length)
     version = headers.get("X-Goog-Generation") or headers.get("ETag")
     if version and version.startswith("W/"):
         version = None
@@ -311,7 +309,7 @@ def retry_after(response: requests.Response) -> float | None:
     value = response.headers.get("Retry-After")
     try:
         return None if value is None else Retry().parse_retry_after(value)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):
         return None
 
 

@@ -32,6 +32,15 @@ def test_a_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert fetch.local(tmp_path) == tmp_path
 
 
+def test_a_device_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", "/dev/null", str(tmp_path / "pipe")):
+        with pytest.raises(FetchError, match=f"{path}: a device or a pipe, and no file"):
+            fetch.local(path)
+        with pytest.raises(FetchError, match="a device or a pipe"):
+            fetch.first_of([RemoteFile(url=path, sha256=SHA256)])
+
+
 def test_a_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "m.pb").write_bytes(CONTENT)

@@ -331,6 +331,53 @@ def test_a_server_that_only_trickles_is_left(
     assert ": only " in words and words.endswith("s, after 3 tries.")
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"],
+)
+def test_headers_have_to_come_at_a_useful_rate_too(
+    web: Stub, fast_retry: RetryPolicy, sent: bytes
+) -> None:
+    def drip(handler: Handler) -> None:
+        handler.wfile.write(sent)
+        for _ in range(100):
+            handler.wfile.write(b"1")
+            time.sleep(0.1)
+
+    url = web.at("/m.pb", drip)
+    words = message(url, fast_retry)
+    assert "only " in words and words.endswith("s, after 3 tries.")
+    assert web.count("/m.pb") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Content_Range", f"bytes {'9' * 5000}-1/2"),
+        ("Retry_After", "9" * 5000),
+        ("Retry_After", "Fri, 31 Dec 99999999999 23:59:59 GMT"),
+        ("X_Goog_Hash", "crc32c=======,"),
+        ("ETag", "\x1b[2J" * 1000),
+    ],
+)
+def test_headers_that_say_nothing_that_can_be(
+    web: Stub, fast_retry: RetryPolicy, name: str, value: str
+) -> None:
+    url = web.at("/m.pb", status(503, **{name: value}), status(200, CONTENT, **{name: value}))
+    assert fetch.local(url, retry=fast_retry).read_bytes() == CONTENT
+
+
+def test_a_length_that_can_not_be_is_ignored(web: Stub, fast_retry: RetryPolicy) -> None:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "9" * 5000)
+        handler.end_headers()
+        handler.wfile.write(CONTENT)
+        handler.close_connection = True
+
+    assert fetch.local(web.at("/m.pb", answer), retry=fast_retry).read_bytes() == CONTENT
+
+
 def test_what_is_sent_is_what_is_kept(web: Stub) -> None:
     """Some servers call an archive's own compression one that is for the way."""
     archive = gzip.compress(b"a tar archive")
