@@ -29,6 +29,7 @@ from modelzoo_runner.execution import images, launch, listen, protocol
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.machine.cpulist import format_cpu_list
+from modelzoo_runner.results import checks
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.storage import disk
 from modelzoo_runner.tasks import base as tasks
@@ -69,13 +70,13 @@ def run(plan: Plan, context: Context) -> Result:
         raise ValueError("the plan names no docker_image")
     with _predictions(plan, image) as own, _started(own, image) as child:
         try:
-            return _as_here(listen.to(child, context), plan)
+            return _as_here(listen.to(child, context), plan, image)
         except Interrupted as interrupted:
-            raise Interrupted(_as_here(interrupted.result, plan)) from None
+            raise Interrupted(_as_here(interrupted.result, plan, image)) from None
 
 
-def _as_here(result: Result, plan: Plan) -> Result:
-    """The result with this machine's values of the plan instead of the container's."""
+def _as_here(result: Result, plan: Plan, image: Image) -> Result:
+    """The result with this machine's values of the plan, and a warning about the image."""
     own = replace(
         result.plan,
         placement=replace(result.plan.placement, numa_nodes=plan.placement.numa_nodes),
@@ -85,7 +86,7 @@ def _as_here(result: Result, plan: Plan) -> Result:
         timeout=plan.timeout,
         predictions=plan.predictions,
     )
-    return replace(result, plan=own)
+    return replace(result, plan=own, warnings=(*checks.of_image(image), *result.warnings))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelzoo_runner.results import stats
-from modelzoo_runner.values.plan import Plan
+from modelzoo_runner.values.plan import Image, Plan
 
 LOAD_PER_CPU = 0.1
 FEWEST_STEPS = 10
@@ -56,15 +56,19 @@ def of_plan(plan: Plan) -> Iterator[str]:
             if plan.task == "detection"
             else "synthetic input: random values in the model's real range, ready in memory"
         )
-    if plan.docker_image is not None and plan.docker_image.digest is None:
-        yield (
-            f"docker_image={plan.docker_image.name!r} comes from no registry and so has no digest: "
-            "only where it is (as its id) can this run be repeated with it"
-        )
     if plan.stream and plan.kind == "benchmark":
         yield (
             "the data was streamed: reading it from the bucket took processor time beside the "
             "steps; leave stream out to measure with the data on the disk"
+        )
+
+
+def of_image(image: Image) -> Iterator[str]:
+    """Whether somebody else can get the very image of a container."""
+    if image.digest is None:
+        yield (
+            f"docker_image={image.name!r} comes from no registry and so has no digest: this run "
+            "can be repeated only where the image is"
         )
 
 
