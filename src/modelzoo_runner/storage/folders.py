@@ -189,17 +189,20 @@ def _noted(root: Path, place: BucketPlace) -> Listing | None:
         record = json.loads(_listing_path(root, place).read_text(encoding="utf-8"))
         objects = tuple(StoredObject(**each) for each in record["objects"])
         base = record["base"]
-        if record["location"] == place.url and all(_is_below(base, each) for each in objects):
+        if record["location"] == place.url and all(_is_of(place, base, each) for each in objects):
             return Listing(base=base, objects=objects)
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _is_below(base: str | None, stored: StoredObject) -> bool:
-    texts = (stored.bucket, stored.generation, stored.crc32c or "")
+def _is_of(place: BucketPlace, base: str | None, stored: StoredObject) -> bool:
+    """Whether an object that was noted can be one of that place, below the folder `base`."""
+    is_there = (stored.scheme, stored.bucket) == (place.scheme, place.bucket)
+    texts = (stored.generation or "", stored.crc32c or "")
     is_plain = all(isinstance(each, str) for each in texts) and type(stored.size) is int
-    return is_plain and unsafe_reason(stored.name) is None and stored.name.startswith(base or "")
+    name = stored.name
+    return is_there and is_plain and unsafe_reason(name) is None and name.startswith(base or "")
 
 
 def _linked_folder(root: Path, found: Listing, paths: Sequence[Path]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -18,8 +19,8 @@ import pytest
 from stub_server import Answer, Handler, Stub, file
 
 from modelzoo_runner.errors import FetchError, HashMismatch, RequestError
-from modelzoo_runner.storage import buckets, cache, fetch, pinned_hashes, settings
-from modelzoo_runner.storage.gcs import Listing, StoredObject
+from modelzoo_runner.storage import cache, fetch, folders, pinned_hashes, settings
+from modelzoo_runner.storage.listing import Listing, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.values.context import Context
 
@@ -537,6 +538,7 @@ def test_another_users_cache_is_read_where_it_is_named(
         {"objects": [{"bucket": "b", "name": "../x", "generation": "1", "size": 1, "crc32c": ""}]},
         {"objects": [{"bucket": "b", "name": "f/x", "generation": "1", "size": "", "crc32c": ""}]},
         {"objects": [{"bucket": "b", "name": "x", "generation": "1", "size": 1, "crc32c": ""}]},
+        {"objects": [{"bucket": "c", "name": "f/x", "generation": "1", "size": 1, "crc32c": ""}]},
         {"objects": [3]},
         {"base": 3},
         {"location": "gs://b/other/"},
@@ -548,13 +550,15 @@ def test_a_noted_listing_is_checked_like_any_input(
     place = BucketPlace("b", "f/")
     one = StoredObject(bucket="b", name="f/x", generation="1", size=1, crc32c=None)
     noted = Listing(base="f/", objects=(one,))
-    buckets._note(cache_folder, place, noted)
-    assert buckets._noted(cache_folder, place) == noted
-    (path,) = (cache_folder / "listings").glob("*.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert buckets._noted(cache_folder, place) is None
+    record = {"location": place.url, **dataclasses.asdict(noted)}
+    path = folders._listing_path(cache_folder, place)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    assert folders._noted(cache_folder, place) == noted
+    path.write_text(json.dumps(record | change))
+    assert folders._noted(cache_folder, place) is None
     path.write_text("[" * 100_000)
-    assert buckets._noted(cache_folder, place) is None
+    assert folders._noted(cache_folder, place) is None
 
 
 def test_a_record_of_an_earlier_release_is_used_after_hashing_once(web: Stub) -> None:
