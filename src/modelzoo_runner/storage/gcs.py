@@ -64,25 +64,24 @@ class Buckets:
 
     def find(self, place: BucketPlace) -> StoredObject | None:
         """The object of that name, if there is one."""
-        blob = self._ask(
-            place.url,
-            lambda account: account.client.bucket(place.bucket).get_blob(
-                place.name, retry=None, timeout=self._timeout
-            ),
-        )
-        return None if blob is None else _stored(blob)
+
+        def found(account: Account) -> StoredObject | None:
+            bucket = account.client.bucket(place.bucket)
+            blob = bucket.get_blob(place.name, retry=None, timeout=self._timeout)
+            return None if blob is None else _stored(blob)
+
+        return self._ask(place.url, found)
 
     def below(self, place: BucketPlace, base: str) -> list[StoredObject]:
         """The objects whose names begin with `base`, without those that only stand for folders."""
-        blobs = self._ask(
-            place.url,
-            lambda account: list(
-                account.client.list_blobs(
-                    place.bucket, prefix=base, retry=None, timeout=self._timeout
-                )
-            ),
-        )
-        return [_stored(blob) for blob in blobs if not blob.name.endswith("/")]
+
+        def found(account: Account) -> list[StoredObject]:
+            blobs = account.client.list_blobs(
+                place.bucket, prefix=base, retry=None, timeout=self._timeout
+            )
+            return [_stored(blob) for blob in blobs if not blob.name.endswith("/")]
+
+        return self._ask(place.url, found)
 
     def blocks(self, stored: StoredObject, start: int) -> Iterator[bytes]:
         """The bytes of an object from one on, asked for once."""
@@ -196,6 +195,8 @@ def _stored(blob: Any) -> StoredObject:
             f"gs://{blob.bucket.name}/{blob.name}: it is stored with Content-Encoding: "
             f"{blob.content_encoding}, so what arrives isn't what was put there; store it without."
         )
+    if not isinstance(blob.name, str):
+        raise TypeError(f"the name of an object is {blob.name!r}")
     return StoredObject(
         bucket=blob.bucket.name,
         name=blob.name,
