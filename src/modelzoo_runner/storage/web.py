@@ -78,24 +78,17 @@ def head(url: str, settings: Settings) -> tuple[int, int | None, str | None]:
         with requests.Session() as session:
             pace(session, settings.retry)
             with request(session, "HEAD", url, {}, settings.retry) as response:
-                there = response.status_code == 200
-                said = f"{response.status_code} {response.reason or ''}".rstrip()
-                problem = None if there else said
-                if there and (kind := _page_type(response)) is not None:
-                    problem = f"a page ({kind}) and not the file"
-                size = file_info(response).size if there else None
-                return response.status_code, size, problem
+                return _head(response)
     except Interrupted as error:
         raise FetchError(f"HEAD {url}: {error}.") from None
 
 
-def _head(response: requests.Response) -> Head:
+def _head(response: requests.Response) -> tuple[int, int | None, str | None]:
     there = response.status_code == 200
     problem = None if there else f"{response.status_code} {response.reason or ''}".rstrip()
     if there and (kind := _page_type(response)) is not None:
         problem = f"a page ({kind}) and not the file"
-    size = file_info(response).size if there else None
-    return Head(status=response.status_code, size=size, problem=problem)
+    return response.status_code, file_info(response).size if there else None, problem
 
 
 def _attempt(
