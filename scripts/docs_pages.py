@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
     pages = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
     pages |= {page: (ROOT / name).read_text(encoding="utf-8") for name, page in COPIES.items()}
     pages |= {"reference.md": reference(), "command.md": command(), "models.md": models()}
+    shutil.copytree(ROOT / "docs" / "pictures", folder / "pictures")
     for name, text in pages.items():
         (folder / name).write_text(with_site_links(text), encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from modelzoo_runner.cli.main import build_app
+
 ROOT = Path(__file__).parents[2]
+
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -77,6 +81,23 @@ def test_a_command_prints_what_the_page_shows(
             assert shape(done.stdout) == shape(shown), command
 
 
+def typed(page: Path) -> list[str]:
+    """The commands of a page that are shown without their output, in blocks and in tables."""
+    text = page.read_text(encoding="utf-8")
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    lines += re.findall(r"^\|.*?`(modelzoo-runner [^`]*)`", text, re.MULTILINE)
+    lines += re.findall(r"- run: (modelzoo-runner .*)", text)
+    return [line for line in lines if line.startswith("modelzoo-runner ")]
+
+
+@pytest.mark.parametrize("page", [*filter(typed, PAGES)], ids=lambda page: page.name)
+def test_a_command_is_one_and_has_its_options(page: Path) -> None:
+    app = build_app()
+    for line in typed(page):
+        words = shlex.split(line, comments=True)[1:]
+        app.parse_args(words, exit_on_error=False, print_error=False)
+
+
 def commands(block: str) -> list[tuple[str, str]]:
     """The commands of a console block, each with the output shown below it."""
     parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
@@ -90,6 +111,13 @@ def shape(text: str) -> list[str]:
     masked = [re.sub(r"\d+(\.\d+)*( (ns|µs|ms|s)\b)?", "N", line) for line in lines]
     # Percentiles and intervals are printed when there are enough steps, which the line says itself.
     return [" ".join(line.split()) for line in masked]
+
+
+def test_the_pictures_are_of_the_results_beside_them() -> None:
+    found = [*runpy.run_path(str(ROOT / "scripts" / "docs_pictures.py"))["pictures"]()]
+    assert found
+    for path, text in found:
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run scripts/docs_pictures.py"
 
 
 def test_every_relative_link_leads_somewhere() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,6 +51,36 @@ def test_the_installed_wheel_lists_the_models(wheel: Path, tmp_path: Path) -> No
     where, models = json.loads(done.stdout)
     assert Path(where).is_relative_to(folder)
     assert models == sorted(path.stem for path in (ROOT / "presets").glob("*.toml"))
+
+
+def test_every_extra_that_is_named_anywhere_exists() -> None:
+    extras = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
+    folders = (ROOT / "docs", ROOT / "src", ROOT / "examples", ROOT / "scripts")
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    pages += [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    named = {
+        extra
+        for page in pages
+        if page.suffix in (".md", ".py", ".ipynb", "")
+        for group in re.findall(
+            r"(?:modelzoo_runner|['\" ]\.)\[([a-z][\w,]*)\]", page.read_text(encoding="utf-8")
+        )
+        for extra in group.split(",")
+    }
+    assert {"tensorflow", "analysis", "dask"} <= named <= extras
+
+
+def test_a_version_without_a_changelog_is_not_released(tmp_path: Path) -> None:
+    for name in ("scripts/release", "src/modelzoo_runner/_version.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## 0.0.1\n")
+    command = ["bash", str(tmp_path / "scripts/release")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "CHANGELOG.md" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"CHANGELOG.md", "scripts", "src"}
 
 
 def test_the_two_tensorflows_are_declared_in_conflict() -> None:
