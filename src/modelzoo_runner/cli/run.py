@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -229,7 +230,8 @@ def _page(call: pipeline.Call, *, is_one: bool) -> str:
     table = Table("was", "is", "why", box=box.SIMPLE_HEAD)
     for note in call.notes:
         table.add_row(Text(note.was), Text(note.now), Text(note.why))
-    console = Console(width=100, color_system=None)
+    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    console = Console(width=width, color_system=None)
     with console.capture() as printed:
         console.print(table)
     return "\n".join((*found, _without_padding(printed.get())))

@@ -69,9 +69,9 @@ def _paragraphs(lines: Iterable[str]) -> list[str]:
     found: list[str] = []
     length = 0
     for line in lines:
-        word, *_ = line.split(maxsplit=1) or ("",)
+        word = line.split(maxsplit=1)[0] if line.strip() else ""
         is_full = length + 1 + len(word) > TEXT_WIDTH
-        if is_full and word != "-" and _indent(line) == _hanging(found[-1]) > 0:
+        if found and is_full and word != "-" and _goes_on(found[-1], line):
             found[-1] = f"{found[-1]} {line.lstrip()}"
         else:
             found.append(line)
@@ -79,8 +79,19 @@ def _paragraphs(lines: Iterable[str]) -> list[str]:
     return found
 
 
+def _goes_on(line: str, below: str) -> bool:
+    """Whether the line below begins where this one's text does; in tables that means nothing."""
+    is_text = not _is_row(line) and not _GAP.search(below)
+    return is_text and _indent(below) == _hanging(line) > 0
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line is one of a table: it has more columns than a label and its text."""
+    return len(_GAP.findall(line)) > 1
+
+
 def _wrapped(line: str, width: int) -> str:
-    if len(line) <= width or len(_GAP.findall(line)) > 1:
+    if len(line) <= width or _is_row(line):
         return line
     hanging = _hanging(line)
     return textwrap.fill(

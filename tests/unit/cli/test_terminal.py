@@ -85,6 +85,9 @@ def test_a_word_in_a_sentence_is_not_colored(screen: Callable[..., str]) -> None
 
 def test_rows_of_a_table_stay_whole(screen: Callable[..., str]) -> None:
     assert screen(page(TABLE)) == TABLE + "\n"
+    cell = f"  data is empty  {'made from a seed, ' * 3}  drew anew for{' ' * 20}\n{' ' * 17}each"
+    assert screen(page(cell)) == f"{cell}\n"
+    assert screen(page("/" + "long" * 40)) == "/" + "long" * 40 + "\n"
 
 
 def test_what_was_wrapped_for_a_wider_page_is_wrapped_anew(screen: Callable[..., str]) -> None:
