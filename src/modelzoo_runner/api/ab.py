@@ -17,12 +17,12 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.result import BenchmarkResult
-from modelzoo_runner.values import presets, validate
+from modelzoo_runner.values import bars, presets, validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 Asked = Mapping[str, Any] | str | Path | Preset | Plan | BenchmarkResult
 
@@ -42,6 +42,7 @@ NOT_OF_A_SIDE = {
 }
 
 
+@bars.shown
 def ab_test(
     a: Asked,
     b: Asked,
@@ -51,7 +52,7 @@ def ab_test(
     max_seconds: float = 120.0,
     seed: int = 0,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
     **shared: Any,
 ) -> ABResult:
     """Which of two or more ways to run a model is faster, from measuring them in turns.
@@ -75,7 +76,8 @@ def ab_test(
             with a small model, most of it to open the sides.
         seed: of the order of the turns.
         offline: never touch the network.
-        progress: called with (what, done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
         **shared: arguments of `benchmark()` that all mappings share.
 
     Returns:

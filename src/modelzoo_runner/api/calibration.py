@@ -11,19 +11,20 @@ from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.tasks import base as tasks
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import bars, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 
+@bars.shown
 @accepts_former_names
 @documented(
     model="a model's name, the path of a preset of your own (`.toml`) or a `Preset`. Also a"
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     "or in a store.",
     batch_size="examples in a batch; a detector's are of one size, so they may be fewer.",
     input_shape="of one made example, where the graph leaves it open.",
-    progress="called with (what, done, total or None) while data is fetched.",
 )
 def calibration_batches(
     model: planner.Model | GraphDef,
@@ -49,7 +49,7 @@ def calibration_batches(
     allow_partial: bool = False,
     allow_unsafe_ops: bool = False,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> Iterator[NDArray[Any]]:
     """Batches of a model's input, as `quantize` takes them.
 

@@ -24,10 +24,12 @@ from modelzoo_runner.planning.recommended import BestKnown
 from modelzoo_runner.planning.request import PATHS, absolute
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values import codec, files, presets
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
+from modelzoo_runner.values.progress import Told
 
 Run = Mapping[str, Any] | Plan | BestKnown
 
@@ -44,11 +46,12 @@ NOT_OF_A_RUN = ("progress", "client", "checkpoint")
 class Call:
     """One run: its arguments as given, as JSON can carry them, and what does it.
 
-    `name` tells it from calls that ask for something else, or of another graph or other data.
+    `do` takes `progress`, as the verbs do. `name` tells it from calls that ask for something else,
+    or of another graph or other data.
     """
 
     asked: Mapping[str, Any]
-    do: Callable[[], Result]
+    do: Callable[..., Result]
     name: str
 
 
@@ -143,8 +146,6 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
 
 
 def _of_plan(plan: Plan, where: str, elsewhere: bool) -> Call:
-    from modelzoo_runner.execution import host
-
     if elsewhere:
         _check_child(plan.isolation, where)
         plan = dataclasses.replace(plan, isolation="child")
@@ -154,9 +155,13 @@ def _of_plan(plan: Plan, where: str, elsewhere: bool) -> Call:
         "precision": plan.precision,
         "batch_size": plan.batch_size,
     }
-    return Call(
-        asked=asked, do=functools.partial(host.run, plan), name=_name(codec.to_dict(plan), {})
-    )
+    return Call(asked=asked, do=functools.partial(_run, plan), name=_name(codec.to_dict(plan), {}))
+
+
+def _run(plan: Plan, progress: Told = None) -> Result:
+    from modelzoo_runner.execution import host
+
+    return host.run(plan, Context(progress=progress))
 
 
 def _of_best_known(known: BestKnown) -> dict[str, Any]:

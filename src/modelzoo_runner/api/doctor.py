@@ -13,18 +13,19 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.diagnosis import Diagnosis
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import bars, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 from modelzoo_runner.values.options import BoxFormat, Isolation, LabelMap, Precision
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 IMAGES = 128
 """So many images tell apart what differs by 20 hits; fewer find only what is grossly wrong."""
 
 
+@bars.shown
 @runtime_log.held_back()
 @accepts_former_names
 @documented(data_location="the labelled data, here or in a store.")
@@ -52,7 +53,7 @@ def doctor(
     stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> Diagnosis:
     """What is wrong with a model, its data and the arguments, as a few images show.
 
@@ -85,24 +86,24 @@ def doctor(
     )
     context = Context(offline=offline, progress=progress)
     preset, request = planner.preset_for(model, request)
-    return _examined(planner.plan(preset, request, context))
+    return _examined(planner.plan(preset, request, context), context)
 
 
-def before(plan: Plan) -> tuple[str, ...]:
+def before(plan: Plan, context: Context) -> tuple[str, ...]:
     """The doubts about a plan that is to be run.
 
     Raises:
         DataError: there are errors; holds the page.
     """
     short = dataclasses.replace(plan, limit=min(IMAGES, plan.limit or IMAGES), predictions=None)
-    found = _examined(short)
+    found = _examined(short, context)
     if found.errors:
         raise DataError(f"doctor=True found what makes the score meaningless.\n{found}")
     return tuple(f"{each.what}: {each.evidence}; {each.remedy}" for each in found.doubts)
 
 
-def _examined(plan: Plan) -> Diagnosis:
+def _examined(plan: Plan, context: Context) -> Diagnosis:
     # Loaded here, so that importing the library is quick.
     from modelzoo_runner.execution import doctor as execution
 
-    return execution.run(plan)
+    return execution.run(plan, context.guarded())

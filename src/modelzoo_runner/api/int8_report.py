@@ -19,6 +19,7 @@ from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.arguments import documented
+from modelzoo_runner.values.context import QUIET
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -176,7 +177,12 @@ def int8_report(
     if other is not None and batch is not None and can_run:
         for each in (graph, fp32 or graph_def):
             try_graph(
-                each, batch.shape, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+                each,
+                batch.shape,
+                QUIET,
+                input=input,
+                outputs=outputs,
+                allow_unsafe_ops=allow_unsafe_ops,
             )
         compared = compare(other, graph_def, batch, input=input, outputs=outputs, steps=steps)
     names = {layer.name for layer in found}

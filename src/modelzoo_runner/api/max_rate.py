@@ -13,11 +13,12 @@ from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.max_rate import SHARE, MaxRateResult, Trial
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import bars, validate
 from modelzoo_runner.values.context import Context
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 
+@bars.shown
 def max_rate(
     model: Model,
     *,
@@ -26,7 +27,7 @@ def max_rate(
     tolerance: float = 0.05,
     max_seconds: float = 600.0,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
     **shared: Any,
 ) -> MaxRateResult:
     """The highest rate of Poisson arrivals at which 99 % of the queries are done in time.
@@ -45,7 +46,8 @@ def max_rate(
             share of what the model does without pause.
         max_seconds: when it ends at the latest, whatever is known by then.
         offline: never touch the network.
-        progress: called with (what, done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
         **shared: arguments of `benchmark()`, such as `batch_size` and `weights`. `goal` is
             `"latency"` if it isn't given, so that a query is one example.
 

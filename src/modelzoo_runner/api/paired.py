@@ -13,8 +13,9 @@ from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.results import paired
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.paired import PairedScore
-from modelzoo_runner.values import codec, validate
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values import bars, codec, validate
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.progress import Told
 
 if TYPE_CHECKING:
     from modelzoo_runner.metrics.coco_detections import Detections
@@ -38,6 +39,7 @@ class PairedComparison(Exportable):
         return {"kind": "paired comparison", "scores": scores}
 
 
+@bars.shown
 def compare_predictions(
     reference: str | Path,
     changed: str | Path,
@@ -45,7 +47,7 @@ def compare_predictions(
     annotations: Mapping[str, Any] | str | Path | None = None,
     resamples: int = 500,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> PairedComparison:
     """Whether two accuracy runs on the same images differ by more than chance.
 
@@ -56,7 +58,8 @@ def compare_predictions(
         annotations: of detections: the ground truth of the images that were run.
         resamples: of detections: how often the images are drawn anew.
         seed: of that drawing.
-        progress: called with ("resamples", done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
 
     Returns:
         For classifiers top-1 and top-5, with McNemar's exact test and the interval of the
@@ -67,12 +70,13 @@ def compare_predictions(
         DataError: the annotations don't belong to the detections.
         RequestError: an argument that can't be.
     """
+    context = Context(progress=progress)
     if annotations is None:
         hits = (paired.read_hits(reference), paired.read_hits(changed))
         return PairedComparison(paired.of_hits(*hits))
     resamples = validate.count("resamples", resamples, 20)
     return PairedComparison(
-        _bootstrapped(reference, changed, annotations, resamples, seed, progress)
+        _bootstrapped(reference, changed, annotations, resamples, seed, context)
     )
 
 
@@ -82,7 +86,7 @@ def _bootstrapped(
     annotations: Mapping[str, Any] | str | Path,
     resamples: int,
     seed: int,
-    progress: Progress | None,
+    context: Context,
 ) -> tuple[PairedScore, ...]:
     """COCO's numbers of both, and the interval of their differences over images drawn anew.
 
@@ -126,8 +130,7 @@ def _bootstrapped(
             # -1 is COCO's mark of a number that isn't defined.
             if value > -1 and first[name] > -1:
                 differences[name].append(value - first[name])
-        if progress is not None:
-            progress("resamples", number + 1, resamples)
+        context.tell("resamples", number + 1, resamples)
     return tuple(
         PairedScore(
             name=name,

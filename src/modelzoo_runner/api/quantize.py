@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelzoo_runner.int8 import quantize as int8
-from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.machine import runtime_log
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values.context import QUIET
+from modelzoo_runner.values import bars
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
+from modelzoo_runner.values.progress import Told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 
+@bars.shown
 @runtime_log.held_back()
 @accepts_former_names
 def quantize(
@@ -32,7 +34,7 @@ def quantize(
     ranges: Literal["minmax", "percentile", "entropy"] = "minmax",
     exclude: Collection[str] = (),
     allow_unsafe_ops: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> GraphDef:
     """A graph with its convolutions and matrix products in int8, fed and fetched as before.
 
@@ -59,7 +61,8 @@ def quantize(
             information is kept ("entropy").
         exclude: names of nodes, or of operations as `ConcatV2`, that stay float32.
         allow_unsafe_ops: take a graph with operations outside the allow-list.
-        progress: called with (what, done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
 
     Returns:
         A GraphDef; `SerializeToString()` of it is what a `.pb` file holds.
@@ -76,6 +79,7 @@ def quantize(
         >>> images = calibration_batches("mobilenet_v1", "imagenet")  # doctest: +SKIP
         >>> int8 = quantize("mobilenet_v1.pb", images)  # doctest: +SKIP
     """
+    context = Context(progress=progress)
     return int8.quantize(
         graph,
         calibration,
@@ -85,9 +89,14 @@ def quantize(
         ranges=ranges,
         exclude=exclude,
         allow_unsafe_ops=allow_unsafe_ops,
-        progress=progress,
+        context=context,
         tried=lambda shape: try_graph(
-            graph, shape, input=input, outputs=outputs, allow_unsafe_ops=allow_unsafe_ops
+            graph,
+            shape,
+            context,
+            input=input,
+            outputs=outputs,
+            allow_unsafe_ops=allow_unsafe_ops,
         ),
     )
 
@@ -95,6 +104,7 @@ def quantize(
 def try_graph(
     graph: GraphDef | str | os.PathLike[str],
     shape: Sequence[int],
+    context: Context,
     *,
     input: str | None,
     outputs: Mapping[str, str] | None,
@@ -122,6 +132,6 @@ def try_graph(
     }
     request = Request.of("benchmark", asked)
     preset, request = planner.preset_for(Path(graph).expanduser().absolute(), request)
-    plan = planner.plan(preset, request, QUIET)
+    plan = planner.plan(preset, request, context)
     if not trust.known(plan):
-        host.run(plan)
+        host.run(plan, context)

@@ -14,16 +14,17 @@ from modelzoo_runner.errors import RequestError, RunnerError
 from modelzoo_runner.execution import host
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.runtimes import RuntimesResult, Way
-from modelzoo_runner.values import validate
+from modelzoo_runner.values import bars, validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.options import Precision
 from modelzoo_runner.values.plan import Plan
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 TRIAL_STEPS = 3
 """Steps of the process of its own in which a way's memory and start-up time are seen."""
 
 
+@bars.shown
 def runtimes(
     model: Model,
     *,
@@ -35,7 +36,7 @@ def runtimes(
     min_effect: float = 0.01,
     max_seconds: float = 120.0,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
     **shared: Any,
 ) -> RuntimesResult:
     """How a model does in each runtime and precision on this machine.
@@ -54,7 +55,8 @@ def runtimes(
         min_effect: the smallest difference in throughput that matters, as a share.
         max_seconds: when measuring in turns ends at the latest.
         offline: never touch the network.
-        progress: called with (what, done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
         **shared: arguments of `benchmark()` for all ways, such as `batch_size` and `weights`.
 
     Returns:
@@ -93,9 +95,9 @@ def runtimes(
             name, plan, python = ab.side_of(asked, shared, "", context)
             # Measured with made inputs: reading data is no part of a runtime.
             plan = dataclasses.replace(plan, data_location=None, annotations=None)
-            way = _tried(way, plan)
+            way = _tried(way, plan, context)
             if data_location is not None:
-                way = scored(way, shared, limit=limit, offline=offline)
+                way = scored(way, shared, limit, context)
         except RunnerError as error:
             ways.append(dataclasses.replace(way, problem=str(error)))
             continue
@@ -111,10 +113,10 @@ def runtimes(
     )
 
 
-def _tried(way: Way, plan: Plan) -> Way:
+def _tried(way: Way, plan: Plan, context: Context) -> Way:
     """The way with what a short run of its own shows."""
     trial = dataclasses.replace(plan, warmup_steps=1, steps=TRIAL_STEPS, min_seconds=None)
-    observed = host.run(trial).observed
+    observed = host.run(trial, context).observed
     return dataclasses.replace(
         way,
         peak_memory_bytes=observed.machine["process"]["peak_memory_bytes"],
@@ -123,7 +125,7 @@ def _tried(way: Way, plan: Plan) -> Way:
     )
 
 
-def scored(way: Way, shared: dict[str, Any], *, limit: int | None, offline: bool) -> Way:
+def scored(way: Way, shared: dict[str, Any], limit: int | None, context: Context) -> Way:
     """The way with its scores on the data."""
     known = inspect.signature(verbs.accuracy).parameters
     given = {name: value for name, value in shared.items() if name in known}
@@ -132,7 +134,8 @@ def scored(way: Way, shared: dict[str, Any], *, limit: int | None, offline: bool
         runtime=way.runtime,
         precision=way.precision,  # type: ignore[arg-type]
         limit=limit,
-        offline=offline,
+        offline=context.offline,
+        progress=context.callback or False,
         isolation="child",
     )
     return dataclasses.replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +20,22 @@ from modelzoo_runner.results.sweep import (
     outcome_from_dict,
     outcome_to_dict,
 )
-from modelzoo_runner.values import validate
-from modelzoo_runner.values.progress import Guarded, Progress
+from modelzoo_runner.values import bars, validate
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.progress import Told
 
 if TYPE_CHECKING:
     from modelzoo_runner.scale.checkpoint import Checkpoint
     from modelzoo_runner.scale.cluster import Cluster
 
 
+@bars.shown
 def sweep(
     runs: Mapping[str, Any] | Iterable[Run],
     *,
     client: Any | None = None,
     checkpoint: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> SweepResult:
     """Do many runs and return what became of each, in the order asked for.
 
@@ -50,7 +53,8 @@ def sweep(
             another.
         checkpoint: a folder that keeps the results, each as it comes: another call does the runs
             that have none there.
-        progress: called with ("runs", done, total).
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
 
     Raises:
         RequestError: there is no run, one isn't a call of a verb, or the checkpoint is of another
@@ -69,7 +73,7 @@ def sweep(
     from modelzoo_runner.scale import checkpoint as checkpoints
 
     calls = calls_of(runs, elsewhere=client is not None)
-    told = Guarded(progress or (lambda *_: None))
+    context = Context(progress=progress).guarded()
     with contextlib.ExitStack() as stack:
         workers = None if client is None else stack.enter_context(_workers(client))
         versions = facts.versions() if workers is None else workers.group.versions
@@ -80,14 +84,14 @@ def sweep(
             kept = stack.enter_context(checkpoints.opened(checkpoint, of))
         outcomes = {} if kept is None else dict(_kept(kept, calls))
         left = {number: call for number, call in enumerate(calls) if number not in outcomes}
-        told("runs", len(outcomes), len(calls))
+        context.tell("runs", len(outcomes), len(calls))
         try:
-            with _here(left) if workers is None else _on(workers, left) as done:
+            with _here(left, context) if workers is None else _on(workers, left) as done:
                 for number, outcome in done:
                     outcomes[number] = outcome
                     if not _is_done(outcome):
                         continue
-                    told("runs", len(outcomes), len(calls))
+                    context.tell("runs", len(outcomes), len(calls))
                     if kept is not None and isinstance(outcome, Result):
                         kept.add(calls[number].name, outcome_to_dict(outcome))
         except KeyboardInterrupt:
@@ -95,20 +99,20 @@ def sweep(
     problems = () if kept is None else kept.problems
     return SweepResult(
         tuple(outcomes[number] for number in range(len(calls))),
-        warnings=problems if told.problem is None else (*problems, told.problem),
+        warnings=(*problems, *context.problems),
     )
 
 
 Done = AbstractContextManager[Iterator[tuple[int, Outcome]]]
 
 
-def _here(left: Mapping[int, Call]) -> Done:
+def _here(left: Mapping[int, Call], context: Context) -> Done:
     """The outcomes of calls by number, one after another."""
 
     def outcomes() -> Generator[tuple[int, Outcome], None, None]:
         for number, call in left.items():
             try:
-                outcome: Outcome = call.do()
+                outcome: Outcome = call.do(progress=context.callback or False)
             except Interrupted as interrupted:
                 yield number, interrupted.result
                 raise KeyboardInterrupt from None
@@ -133,7 +137,7 @@ def _on(workers: Cluster, left: Mapping[int, Call]) -> Iterator[Iterator[tuple[i
     """The outcomes of calls by number, as they come from the workers."""
     from modelzoo_runner.scale import cluster_worker
 
-    calls = {str(number): (call.do,) for number, call in left.items()}
+    calls = {str(number): (partial(call.do, progress=False),) for number, call in left.items()}
     with workers.doing(cluster_worker.alone, calls) as answers:
         yield (
             (int(name), _failure(left[int(name)], answer.error) if answer.error else answer.value)

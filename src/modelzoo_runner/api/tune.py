@@ -35,13 +35,13 @@ from modelzoo_runner.results.tune import (
     reference_seconds,
 )
 from modelzoo_runner.scale import checkpoint as checkpoints
-from modelzoo_runner.values import codec, validate
+from modelzoo_runner.values import bars, codec, validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.options import Precision
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 SCORING_SHARE = 0.5
 """At most so much of the budget is for scoring."""
@@ -65,6 +65,7 @@ NOT_OF_TUNE = {
 }
 
 
+@bars.shown
 def tune(
     model: Model,
     *,
@@ -80,7 +81,7 @@ def tune(
     min_effect: float = 0.01,
     checkpoint: str | Path | None = None,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
     **shared: Any,
 ) -> TuneResult:
     """The settings with which a model runs fastest on this machine.
@@ -108,7 +109,8 @@ def tune(
         min_effect: the smallest gain that matters, as a share.
         checkpoint: a folder that keeps each measurement: another call goes on from there.
         offline: never touch the network.
-        progress: called with ("seconds", done, budget), and of what is built or fetched.
+        progress: `True` for bars, `False` for none, or a function, called with ("seconds", done,
+            budget), and of what is built or fetched. `None`: bars in a notebook and in a terminal.
         **shared: arguments of `benchmark()` for all runs, such as `weights` and `cpus`. What is
             given here isn't searched, such as `batch_size` and `allocator`.
 
@@ -383,9 +385,8 @@ def _scores(
         bench.context.tell("scores", done, len(ways))
         way = Way(runtime=runtime, precision=precision)
         left = SCORING_SHARE * bench.budget - bench.spent
-        offline = bench.context.offline
         timed = {**shared, "timeout": max(left, 1.0)}
-        score = functools.partial(scored, way, timed, limit=limit, offline=offline)
+        score = functools.partial(scored, way, timed, limit, bench.context)
         read = functools.partial(codec.from_dict, cls=Way)
         try:
             yield bench.remembered(f"scores-{runtime}-{precision}", score, codec.to_dict, read)

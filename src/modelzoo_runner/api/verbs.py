@@ -17,7 +17,7 @@ from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.values import atomic, presets, validate
+from modelzoo_runner.values import atomic, bars, presets, validate
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
@@ -33,9 +33,10 @@ from modelzoo_runner.values.options import (
 )
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 
+@bars.shown
 @runtime_log.held_back()
 @accepts_former_names
 @documented()
@@ -81,7 +82,7 @@ def benchmark(
     stream: bool = False,
     allow_partial: bool = False,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> BenchmarkResult:
     """How fast a model runs on this machine.
 
@@ -109,6 +110,7 @@ def benchmark(
     return cast(BenchmarkResult, _run(planner.plan(preset, request, context), context))
 
 
+@bars.shown
 @runtime_log.held_back()
 @accepts_former_names
 @documented(
@@ -161,7 +163,7 @@ def accuracy(
     client: Any | None = None,
     checkpoint: str | Path | None = None,
     doctor: bool = False,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> AccuracyResult:
     """How well a model scores on labelled data: top-1 and top-5, or COCO's 12 numbers.
 
@@ -216,7 +218,7 @@ def accuracy(
     if doctor:
         from modelzoo_runner.api import doctor as checks
 
-        doubts = checks.before(plan)
+        doubts = checks.before(plan, context)
     result = cast(AccuracyResult, _run(plan, context))
     return dataclasses.replace(result, warnings=(*result.warnings, *doubts))
 

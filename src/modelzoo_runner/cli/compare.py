@@ -71,10 +71,9 @@ def compare_predictions(
         annotations: for detections: the COCO annotations of the images that were run.
         resamples: for detections: how often the images are drawn anew.
     """
-    with output.bar(quiet=to.quiet) as progress:
-        found = paired.compare_predictions(
-            reference, changed, annotations=annotations, resamples=resamples, progress=progress
-        )
+    found = paired.compare_predictions(
+        reference, changed, annotations=annotations, resamples=resamples, progress=to.progress
+    )
     output.show(found, to)
 
 

@@ -45,10 +45,7 @@ def coco(
 
 
 def _convert(function: Callable[..., object], to: output.Output) -> None:
-    with output.bar(quiet=to.quiet) as progress:
-        tell = None if progress is None else functools.partial(progress, "images")
-        report = function(progress=tell)
-    output.show(report, to)
+    output.show(function(progress=to.progress), to)
 
 
 @options.like(modelzoo_runner.score_detections)

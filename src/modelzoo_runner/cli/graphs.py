@@ -11,7 +11,7 @@ from modelzoo_runner.cli import options, output
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, bars
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 
@@ -53,7 +53,7 @@ def quantize(
     if not isinstance(path, Path):
         raise RequestError(f"out={out!r}: should be a path here: the graph is read again")
     request = Request(kind="benchmark", weights=weights, **tensors)
-    with output.bar(quiet=to.quiet) as progress:
+    with bars.where_seen(to.progress) as progress:
         batches = modelzoo_runner.calibration_batches(
             model, data_location, progress=progress, **given
         )

@@ -1,4 +1,4 @@
-"""What commands print and save: results, and progress bars."""
+"""What commands print and save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TextIO, TypeVar
 
@@ -19,7 +19,7 @@ from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.values import atomic, codec
-from modelzoo_runner.values.progress import COUNTS, Progress
+from modelzoo_runner.values.progress import Told
 
 Value = TypeVar("Value", bound=Exportable)
 
@@ -60,6 +60,11 @@ class Output:
     quiet: Quiet = False
 
     @property
+    def progress(self) -> Told:
+        """What the library's functions take: bars where somebody sees them."""
+        return False if self.quiet else None
+
+    @property
     def files(self) -> dict[str, str]:
         """The files asked for, by the name of the option."""
         names = ("json", "csv", "html")
@@ -87,8 +92,8 @@ PLAIN = Page()
 """To be printed, and no more."""
 
 
-def run(do: Callable[[Progress | None], Value], to: Output) -> Value:
-    """Do it with a progress bar, save what came of it, print and return it.
+def run(do: Callable[[Told], Value], to: Output) -> Value:
+    """Do it, save what came of it, print and return it.
 
     Raises:
         RequestError: a file can't be written; nothing has been run.
@@ -99,8 +104,8 @@ def run(do: Callable[[Progress | None], Value], to: Output) -> Value:
         if path != "-":
             atomic.target(name, path)
     try:
-        with bar(quiet=to.quiet) as progress, stopping.kept(lambda partial: show(partial, to)):
-            found = do(progress)
+        with stopping.kept(lambda partial: show(partial, to)):
+            found = do(to.progress)
     except Interrupted as interrupted:
         show(interrupted.result, to)
         raise
@@ -185,32 +190,3 @@ def saved_to(where: object) -> None:
     # Standard error may be closed; the file is what matters.
     with contextlib.suppress(OSError, ValueError, RunnerError):
         print_page(f"saved to {where}", sys.stderr)
-
-
-@contextlib.contextmanager
-def bar(*, quiet: bool = False) -> Iterator[Progress | None]:
-    """A progress callback that draws a bar for each thing counted; `None` without a terminal."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    bars: dict[str, Any] = {}
-
-    def tell(name: str, done: int, total: int | None) -> None:
-        if name not in bars:
-            for each in bars.values():
-                each.close()
-            is_bytes = name not in COUNTS
-            unit = "B" if is_bytes else f" {name.removesuffix('s')}"
-            how = {"bar_format": "{desc} [{elapsed}]"} if total == 1 else {}
-            bars[name] = tqdm(
-                desc=visible(name), total=total, leave=False, unit=unit, unit_scale=is_bytes, **how
-            )
-        bars[name].update(done - bars[name].n)
-
-    try:
-        yield tell
-    finally:
-        for each in bars.values():
-            each.close()

@@ -18,7 +18,7 @@ from modelzoo_runner.legacy import originals, pipeline
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.sweep import SweepResult
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 ALL = "all"
 
@@ -169,7 +169,7 @@ def _calls(
     return found
 
 
-def _sweep(calls: Sequence[pipeline.Call], progress: Progress | None) -> SweepResult:
+def _sweep(calls: Sequence[pipeline.Call], progress: Told) -> SweepResult:
     """The outcomes of the calls; the notes of each are warnings of its result."""
     runs = [{"verb": each.verb, "model": each.model, **each.arguments} for each in calls]
     found = modelzoo_runner.sweep(runs, progress=progress)

@@ -74,8 +74,7 @@ def verify(*, to: output.Output = output.PLAIN) -> None:
     """Read every file and compare it with what was fetched."""
     from modelzoo_runner.storage import upkeep
 
-    with output.bar(quiet=to.quiet) as progress:
-        checks = upkeep.verify_cache(progress=progress)
+    checks = upkeep.verify_cache(progress=to.progress)
     lines = []
     for check in checks:
         lines.append(f"{'ok' if check.ok else 'WRONG':5}  {check.entry.location}")

@@ -22,10 +22,10 @@ from modelzoo_runner.data.labelled import LabelledImage, labelled_images
 from modelzoo_runner.data.paths import read_bytes
 from modelzoo_runner.data.records import writing
 from modelzoo_runner.errors import DataError, RequestError, visible
-from modelzoo_runner.values import remote, validate
+from modelzoo_runner.values import bars, remote, validate
+from modelzoo_runner.values.context import Context
+from modelzoo_runner.values.progress import Told
 from modelzoo_runner.values.remote import RemotePath
-
-Progress = Callable[[int, int], None]
 
 IMAGES_PER_SHARD = 400
 """As the converters of old: 128 shards for the 50,000 validation images."""
@@ -82,6 +82,7 @@ class CocoConversion:
         )
 
 
+@bars.shown
 def convert_imagenet(
     images: Path | str,
     labels: Path | str,
@@ -89,7 +90,7 @@ def convert_imagenet(
     *,
     shards: int | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> ConversionReport:
     """Record files `validation-*-of-*` made from a folder of images.
 
@@ -107,13 +108,15 @@ def convert_imagenet(
             all.
         shards: how many files; by default one for every 400 images, 128 at most.
         threads: how many images are read at once; by default one for each usable CPU.
-        progress: called with (images done, images in all) after each.
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
 
     Raises:
         RequestError: for a number that can't be.
         DataError: naming the image that can't be decoded, the label that can't be right, or what
             is in the way in `out`.
     """
+    context = Context(progress=progress)
     folder = remote.path(out)
     output.check_free(folder)
     found, left_out = labelled_images(Path(images).expanduser(), Path(labels).expanduser())
@@ -122,13 +125,14 @@ def convert_imagenet(
         shards = min(MOST_SHARDS, -(-len(found) // IMAGES_PER_SHARD))
     _check_shards(shards, min(len(found), 99_999))
     names = [f"validation-{number:05}-of-{shards:05}" for number in range(shards)]
-    _write(_record, found, folder, names, threads, progress)
+    _write(_record, found, folder, names, threads, context)
     classes = len({each.class_index for each in found})
     return ConversionReport(
         folder, tuple(folder / name for name in names), len(found), classes, left_out
     )
 
 
+@bars.shown
 def convert_coco(
     images: Path | str,
     annotations: Path | str,
@@ -136,7 +140,7 @@ def convert_coco(
     *,
     shards: int = 1,
     name: str = "coco_val.record",
-    progress: Progress | None = None,
+    progress: Told = None,
 ) -> CocoConversion:
     """Write COCO's images and annotations as TFRecords.
 
@@ -150,13 +154,15 @@ def convert_coco(
         out: a folder that is not there yet, or empty; here, or in a store.
         shards: how many files. One is called `name`, more `<name>-00000-of-00010` and so on.
         name: of the file or of the files.
-        progress: called with the number of images written and of all images.
+        progress: `True` for bars, `False` for none, or a function, called with (what, done, total
+            or None). `None`: bars in a notebook and in a terminal.
 
     Raises:
         RequestError: `shards` isn't between 1 and the number of images.
         DataError: an image is missing, can't be decoded or isn't of the size its annotation says;
             the annotations are broken; `out` has files in it or can't be written.
     """
+    context = Context(progress=progress)
     folder = remote.path(out)
     output.check_free(folder)
     source = find(images, annotations)
@@ -184,7 +190,7 @@ def convert_coco(
         return to_record(data, {**image, "height": height, "width": width}, objects[number], names)
 
     files = [name] if shards == 1 else [f"{name}-{k:05}-of-{shards:05}" for k in range(shards)]
-    _write(record, truth["images"], folder, files, None, progress)
+    _write(record, truth["images"], folder, files, None, context)
     return _report(tuple(folder / each for each in files), truth, objects)
 
 
@@ -199,7 +205,7 @@ def _write(
     out: Path | RemotePath,
     names: Sequence[str],
     threads: int | None,
-    progress: Progress | None,
+    context: Context,
 ) -> None:
     """The records of `items`, in order and evenly, as files of those names in the folder `out`."""
     threads = validate.optional_count("threads", threads) or len(os.sched_getaffinity(0))
@@ -213,8 +219,7 @@ def _write(
                 while done < total * number // len(names):
                     writer.write(next(records))
                     done += 1
-                    if progress is not None:
-                        progress(done, total)
+                    context.tell("images", done, total)
 
 
 def _mixed(image: LabelledImage) -> bytes:

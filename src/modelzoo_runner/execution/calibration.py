@@ -59,7 +59,7 @@ def run(plan: Plan, out: Path, context: Context = QUIET) -> None:
             input=input,
             outputs=plan.graph.outputs,
             allow_unsafe_ops=plan.allow_unsafe_ops,
-            progress=context.progress,
+            context=context,
         )
         with atomic.writing(out) as file:
             file.write(int8.SerializeToString(deterministic=True))

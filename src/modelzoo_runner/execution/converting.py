@@ -21,6 +21,7 @@ from modelzoo_runner.execution import opening
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _outputs(
         placement=plan.placement,
         precision=precision,
         optimize=True,
-        timed=opening.Start().timed,
+        timed=Context().phase,
     )
     with contextlib.closing(compiled.step) as step:
         return step(batch)

@@ -74,6 +74,8 @@ def _runs(
     plan: Plan, further: Iterator[Plan], obstacle: str | None, context: Context
 ) -> Generator[Result, None, None]:
     plans = itertools.chain((plan,), further)
+    if obstacle is not None:
+        context.tell("start", 0, 1)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
@@ -130,12 +132,17 @@ def _obstacle(plan: Plan) -> str | None:
 
 
 def _hosted(result: Result, obstacle: str | None, context: Context) -> Result:
-    """The result with where it ran and why, and the problems of the progress callback."""
+    """The result with where it ran and why, what was done before it, and the problems of the
+    progress callback.
+    """
+    before = dict(context.seconds)
+    context.seconds.clear()  # of several processes and parts, the first one has it
     host: Host = "process" if obstacle is None else "child"
     observed = dataclasses.replace(
         result.observed,
         host=host if result.plan.docker_image is None else "container",
         host_reason=obstacle or "this process can honor the plan",
+        setup_seconds={**before, **result.observed.setup_seconds},
     )
     return dataclasses.replace(
         result, observed=observed, warnings=(*result.warnings, *context.problems)

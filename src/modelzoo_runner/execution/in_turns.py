@@ -80,6 +80,7 @@ def measured(
     chance = random.Random(seed)
     began = time.monotonic()
     result: ABResult | None = None
+    context.tell("rounds", 0, rounds or LOOKS[-1])
     try:
         while True:
             before = time.monotonic()

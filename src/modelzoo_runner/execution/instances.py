@@ -23,7 +23,6 @@ from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.results import instances as several
-from modelzoo_runner.results import result as results
 from modelzoo_runner.results.instances import InstanceRecord
 from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values.context import QUIET, Context
@@ -54,7 +53,7 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
             for placement in plan.instances:
                 own = replace(plan, placement=placement, instances=(), timeout=None)
                 children.append(stack.enter_context(launch.started(own, protocol.INSTANCE)))
-            _gather(children, ("ready", *LAST), {}, _to_warm_up(deadline, children), QUIET)
+            _gather(children, ("ready", *LAST), {}, _to_warm_up(deadline, children), context)
             start = time.monotonic() + SECONDS_TO_START
             for child in children:
                 child.tell(repr(start))
@@ -66,7 +65,10 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
             raise late.late() from None
     result = _joined(
         plan,
-        [results.from_dict(listen.checked(answers[each])["result"]) for each in sorted(answers)],
+        [
+            listen.result_of(children[each], listen.checked(answers[each]))
+            for each in sorted(answers)
+        ],
     )
     if result.interrupted:
         raise Interrupted(result)
@@ -122,11 +124,7 @@ def _gather(
             for key, _ in ready:
                 number = key.data
                 for message in _messages(children, number):
-                    if (
-                        "progress" in message
-                        and number == 0
-                        and message["progress"][0] != "opening"
-                    ):
+                    if "progress" in message and number == 0:
                         context.tell(*message["progress"])
                     if any(name in message for name in wanted):
                         found[number] = message

@@ -50,14 +50,13 @@ def runs(
     when the generator ends or is closed. Raises what `run` does; no results follow.
     """
     plan = next(plans)
-    context.tell("opening", 0, 1)
     try:
-        with opening.opened(plan) as opened:
-            context.tell("opening", 1, 1)
+        with opening.opened(plan, context) as opened:
             yield _measured(opened, context, barrier)
             for other in plans:
                 own = replace(opened.plan, examples=other.examples)
-                yield _measured(replace(opened, plan=own, start=Start()), context, barrier)
+                start = Start(is_cold=False)
+                yield _measured(replace(opened, plan=own, start=start), context, barrier)
     except MemoryError:
         raise memory.exhausted(plan) from None
 
@@ -116,10 +115,11 @@ def _measured(opened: Opened, context: Context, barrier: Callable[[], None] | No
     """The result of the opened plan's examples."""
     plan = opened.plan
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(tasks.open_source(plan, opened.step, opened.prepare))
-        scorer = None
-        if plan.kind == "accuracy":
-            scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
+        with opened.start.context.phase("data"):
+            source = stack.enter_context(tasks.open_source(plan, opened.step, opened.prepare))
+            scorer = None
+            if plan.kind == "accuracy":
+                scorer = stack.enter_context(tasks.find(plan.task).open_scorer(plan, source.truth))
         watch = interference.Watch(plan.placement.cpus)
 
         def finish(timings: Timings) -> Result:
@@ -147,11 +147,16 @@ def _finished(
     plan = opened.plan
     counters = watch.stop()
     outcome.require_steps(plan, timings)
-    found = binding.read_back(plan.placement)
-    observed = outcome.observed_of(opened, found)
+    context = opened.start.context
+    with context.phase("observe"):
+        found = binding.read_back(plan.placement)
+        observed = outcome.observed_of(opened, found)
     judged = {**counters.summary(), **verdict.judge(timings.step_seconds, counters).to_dict()}
-    observed = replace(observed, interference=codec.to_dict(judged))
-    result = outcome.result_of(plan, observed, timings, scorer, source)
+    setup = dict(context.seconds) if opened.start.is_cold else {}
+    observed = replace(observed, interference=codec.to_dict(judged), setup_seconds=setup)
+    is_scored = scorer is not None and source.dataset is None
+    with context.phase("score") if is_scored else contextlib.nullcontext():
+        result = outcome.result_of(plan, observed, timings, scorer, source)
     notes = opened.card.get("notes", ())
     warnings = (*result.warnings, *source.warnings, *opened.warnings, *found.warnings, *notes)
     result = replace(result, warnings=warnings)
@@ -172,10 +177,15 @@ def _timed(
     """The timings of the loop, with interference counted meanwhile."""
     plan = opened.plan
     report = _reporter(plan, source.examples, context)
+    of_warmup = context.counter("warm-up", plan.warmup_steps) if plan.warmup_steps else None
+    if of_warmup is not None:
+        of_warmup(0)
 
     def on_measure() -> None:
         if barrier is not None:
             barrier()
+        if report is not None:
+            report(0, 0)
         watch.start()
 
     def on_step(steps: int, examples: int) -> None:
@@ -190,6 +200,7 @@ def _timed(
         opened.step,
         source.batches,
         warmup_steps=plan.warmup_steps,
+        on_warmup=of_warmup,
         steps=plan.steps,
         min_seconds=plan.min_seconds,
         consume=None if scorer is None else scorer.add,
@@ -220,5 +231,5 @@ def _reporter(
         known = [each for each in (examples, stop) if each is not None]
         of_examples = context.counter("examples", min(known) - start if known else None)
         return None if of_examples is None else lambda _, done: of_examples(done)
-    of_steps = context.counter("steps", plan.steps)
+    of_steps = context.counter("steps", plan.steps, plan.min_seconds)
     return None if of_steps is None else lambda done, _: of_steps(done)

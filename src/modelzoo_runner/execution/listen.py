@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from modelzoo_runner import errors
@@ -45,7 +45,8 @@ class Child:
     """A process that runs a plan; `answers` is the pipe of its messages, `said` its standard error.
 
     `name` is what an error calls it, `due` the time (monotonic) by which the next sign of progress
-    has to come, if the graph isn't known, and `measured` whether it has measured a step.
+    has to come, if the graph isn't known, and `measured` whether it has measured a step;
+    `start_seconds` is how long it took to say something.
     """
 
     plan: Plan
@@ -56,10 +57,14 @@ class Child:
     name: str = "the child process that ran the plan"
     due: float | None = None
     measured: bool = False
+    began: float = field(default_factory=time.perf_counter)
+    start_seconds: float | None = None
 
     def read(self) -> list[Message] | None:
         """The next messages, once there are any; `None` when there will be no more."""
         chunk = os.read(self.answers, 1 << 16)
+        if self.start_seconds is None:
+            self.start_seconds = time.perf_counter() - self.began
         if not chunk:
             return None
         *lines, self.rest = (self.rest + chunk).split(b"\n")
@@ -84,7 +89,7 @@ class Child:
         """Take notice of its progress."""
         if what in ("steps", "examples"):
             self.measured, self.due = True, None
-        elif what == "opening" and done and self.due is not None:
+        elif what == "data" and self.due is not None:  # the graph is open
             self.due = time.monotonic() + FIRST_STEP_SECONDS
 
     def late(self) -> RunnerError:
@@ -145,10 +150,20 @@ def to(child: Child, context: Context = QUIET) -> Result:
         Interrupted: Ctrl-C; holds what the child had measured by then.
         WorkerError, RunnerError: as `last_message`.
     """
-    result = results.from_dict(last_message(child, context)["result"])
+    result = result_of(child, last_message(child, context))
     if result.interrupted:
         raise Interrupted(result)
     return result
+
+
+def result_of(child: Child, message: Message) -> Result:
+    """The result in a message; how long the child took to start is a part of its first setup."""
+    result = results.from_dict(message["result"])
+    observed = result.observed
+    if not observed.setup_seconds or child.start_seconds is None:
+        return result
+    setup = {"start": child.start_seconds, **observed.setup_seconds}
+    return replace(result, observed=replace(observed, setup_seconds=setup))
 
 
 def last_message(child: Child, context: Context = QUIET) -> Message:

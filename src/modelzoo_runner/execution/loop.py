@@ -104,6 +104,7 @@ def run(
     steps: int | None = None,
     min_seconds: float | None = None,
     consume: Callable[[Any, Any], None] | None = None,
+    on_warmup: Callable[[int], None] | None = None,
     on_measure: Callable[[], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     enough: Callable[[], bool] | None = None,
@@ -121,6 +122,7 @@ def run(
         steps: measured steps; `None` runs to the end of the batches.
         min_seconds: go on after `steps` until the measured steps and their data took so long.
         consume: called with the outputs and the batch of each measured step, off the clock.
+        on_warmup: called with the number of warm-up steps so far.
         on_measure: called once, after warm-up and before the first measured step, off the clock.
         on_step: called with the number of measured steps and of examples so far, off the clock.
         enough: asked after each measured step, off the clock, whether to end with it.
@@ -160,6 +162,8 @@ def run(
                 done = clock()
                 if len(warmup) < warmup_steps:
                     warmup.append(done - ready)
+                    if on_warmup is not None:
+                        on_warmup(len(warmup))
                     if len(warmup) == warmup_steps and on_measure is not None:
                         on_measure()
                     continue

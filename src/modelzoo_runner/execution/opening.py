@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +15,7 @@ from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.execution import memory
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import GraphFile, Plan
 
 TRIAL_SIDE = 32
@@ -24,20 +24,17 @@ TRIAL_SIDE = 32
 
 @dataclass
 class Start:
-    """When a run began, the load average then, and how many seconds each part of the setup took."""
+    """When a run began, the load average then, and who is told of the phases of its setup.
+
+    Of a graph that was open already there are no phases that count: not `is_cold`.
+    """
 
     at: str = field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
     load_average: tuple[float, float, float] = field(default_factory=os.getloadavg)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Record how long the block takes."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
+    context: Context = field(default_factory=Context)
+    is_cold: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +55,22 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(plan: Plan) -> Iterator[Opened]:
+def opened(plan: Plan, context: Context = QUIET) -> Iterator[Opened]:
     """The plan's graph, ready to run; this process has the plan's CPUs and variables meanwhile.
 
     Raises:
         BindingError: this process can't be bound as planned.
         GraphError: the graph can't be run here.
     """
-    start = Start()
+    start = Start(context=replace(context, seconds={}))
     backend = base.find(plan.runtime)
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment.variables(plan.placement.env))
         bound = stack.enter_context(binding.bound(plan.placement))
-        with start.timed("import"):
+        with start.context.phase("import"):
             backend.import_runtime()
         threads = backend.set_threads(plan.placement)
-        with start.timed("read"):
+        with start.context.phase("read"):
             model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
         if plan.feeds:
             model = model.with_feeds(plan.feeds)
@@ -88,7 +85,7 @@ def opened(plan: Plan) -> Iterator[Opened]:
             placement=plan.placement,
             precision=plan.precision,
             optimize=plan.optimize,
-            timed=start.timed,
+            timed=start.context.phase,
         )
         step = stack.enter_context(contextlib.closing(compiled.step))
         plan = replace(plan, encoded_input=step.input_dtype == base.ENCODED)
@@ -144,7 +141,7 @@ def _preprocessor(plan: Plan, fed: Step) -> Iterator[tuple[Plan, Step | None]]:
         placement=plan.placement,
         precision="fp32",
         optimize=False,
-        timed=Start().timed,
+        timed=Context().phase,
     )
     with contextlib.closing(compiled.step) as step:
         _try(file, step, plan.graph, fed)

@@ -31,7 +31,7 @@ def observed_of(opened: Opened, found: ReadBack) -> Observed:
         graph=opened.card,
         threads=codec.to_dict({**opened.threads, "found": found.summary()}),
         machine=codec.to_dict(machine),
-        setup_seconds=opened.start.seconds,
+        setup_seconds=dict(opened.start.context.seconds),
         started=opened.start.at,
     )
 

@@ -157,7 +157,7 @@ def _convert(asked: argparse.Namespace, answers: IO[str], context: Context) -> N
 def _diagnose(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import doctor
 
-    send(answers, diagnosis=doctor.here(next(_plans())).to_dict())
+    send(answers, diagnosis=doctor.here(next(_plans()), context).to_dict())
 
 
 def _serve(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:

@@ -13,6 +13,7 @@ from modelzoo_runner.backends.tensorflow.session import imported, open_step
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.int8.clipping import BINS, Range, entropy, percentile
 from modelzoo_runner.int8.fused import FusedLayer
+from modelzoo_runner.values.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     Batches: TypeAlias = Sequence[NDArray[Any]]
 
 Method: TypeAlias = Literal["minmax", "percentile", "entropy"]
-
-Progress: TypeAlias = Callable[[str, int, "int | None"], None]
-"""Called with (what is counted, how many are done, how many there are)."""
 
 _CLIP = {"percentile": percentile, "entropy": entropy}
 

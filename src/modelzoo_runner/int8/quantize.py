@@ -11,9 +11,9 @@ from modelzoo_runner.backends.tensorflow import load
 from modelzoo_runner.errors import DataError, GraphError, RequestError, did_you_mean
 from modelzoo_runner.int8 import calibrate, encodings
 from modelzoo_runner.int8.analysis import analyze
-from modelzoo_runner.int8.calibrate import Progress
 from modelzoo_runner.int8.find import find
 from modelzoo_runner.int8.rewrite import rewrite
+from modelzoo_runner.values.context import QUIET, Context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def quantize(
     ranges: Literal["minmax", "percentile", "entropy"] = "minmax",
     exclude: Collection[str] = (),
     allow_unsafe_ops: bool = False,
-    progress: Progress | None = None,
+    context: Context = QUIET,
     tried: Callable[[Sequence[int]], object] | None = None,
 ) -> GraphDef:
     """The graph in int8, as the public function of this name describes it.
@@ -64,7 +64,7 @@ def quantize(
         batches,
         input=input,
         method=ranges,
-        progress=progress,
+        progress=context.callback,
     )
     chosen = encodings.choose(findings, observed.ranges)
     return rewrite(analysis, findings, chosen, observed.means, per_channel=per_channel)

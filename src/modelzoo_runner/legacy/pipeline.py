@@ -20,10 +20,10 @@ from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy import model_args, originals
 from modelzoo_runner.legacy.model_args import Note
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
-from modelzoo_runner.values import lines, presets, validate
+from modelzoo_runner.values import bars, lines, presets, validate
 from modelzoo_runner.values.options import Kind
 from modelzoo_runner.values.preset import Preset
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 logger = logging.getLogger("modelzoo_runner")
 
@@ -58,14 +58,14 @@ class Call:
         """The same call as a line for a shell."""
         return lines.shell(self.verb, self.model, self.arguments)
 
-    def run(self, progress: Progress | None = None) -> BenchmarkResult | AccuracyResult:
+    def run(self, progress: Told = None) -> BenchmarkResult | AccuracyResult:
         """Do it; the notes are the first warnings of the result.
 
         Raises:
             RunnerError: as `benchmark` and `accuracy` do.
         """
         verb = verbs.benchmark if self.verb == "benchmark" else verbs.accuracy
-        if progress is None and self.verbose:
+        if progress is None and self.verbose and not bars.is_watched():
             progress = _log
         found: BenchmarkResult | AccuracyResult = verb(
             self.model, **self.arguments, progress=progress

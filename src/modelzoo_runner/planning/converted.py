@@ -82,10 +82,8 @@ def kept(plan: Plan, context: Context) -> Plan:
     )
 
     def convert(out: Path) -> None:
-        what = f"converting {path.name} for {plan.runtime}"
-        context.tell(what, 0, 1)
-        launch.write(asked, protocol.CONVERT, out, context)
-        context.tell(what, 1, 1)
+        with context.phase("convert"):
+            launch.write(asked, protocol.CONVERT, out, context)
 
     packages = (*converter.PACKAGES, *converter.CONVERTERS[plan.precision])
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]

@@ -57,9 +57,8 @@ def cached(plan: Plan, path: Path, known: Graph, context: Context) -> GraphFile 
     )
 
     def build(out: Path) -> None:
-        context.tell(f"freezing {path.name}", 0, 1)
-        launch.write(asked, protocol.FREEZE, out, context)
-        context.tell(f"freezing {path.name}", 1, 1)
+        with context.phase("freeze"):
+            launch.write(asked, protocol.FREEZE, out, context)
 
     folder = random_graph.folder(
         f"freezer {VERSION}", model.digest(), str(plan.signature), json.dumps(named)

@@ -90,10 +90,9 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
     else:
         from modelzoo_runner.storage import fetch
 
-        path = fetch.first_of(
-            preset.graph[graph_precision(plan.precision)].files,
-            context=context,
-        )
+        with context.phase("fetch"):
+            files = preset.graph[graph_precision(plan.precision)].files
+            path = fetch.first_of(files, context=context)
     return dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
 
 
@@ -111,7 +110,8 @@ def _given(location: str, context: Context) -> Path:
     place = locations.parse(location)
     if isinstance(place, Path):
         return place.absolute()
-    return fetch.local(location, context=context)
+    with context.phase("fetch"):
+        return fetch.local(location, context=context)
 
 
 def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile | None:
@@ -124,7 +124,8 @@ def _preprocess_graph(plan: Plan, preset: Preset, context: Context) -> GraphFile
         from modelzoo_runner.storage import fetch
 
         advice = "Give the path of the file, as preprocess_graph=, if you have it."
-        path = fetch.first_of(known.files, advice, context=context)
+        with context.phase("fetch"):
+            path = fetch.first_of(known.files, advice, context=context)
     else:
         path = _given(graph.path, context)
     return dataclasses.replace(graph, path=str(path), sha256=_sha256(path))
@@ -151,8 +152,8 @@ def _data(location: str, plan: Plan, context: Context) -> str:
     enough = None
     if plan.limit is not None and plan.task == "classification":
         enough = _holds(plan.limit)
-    found = fetch.local(location, enough=enough, context=context)
-    return str(found)
+    with context.phase("fetch"):
+        return str(fetch.local(location, enough=enough, context=context))
 
 
 def _holds(limit: int) -> Callable[[Path], bool]:

@@ -52,13 +52,11 @@ def _built(plan: Plan, topology: str, context: Context) -> tuple[Path, str]:
     from modelzoo_runner.storage import built
 
     def build(path: Path) -> None:
-        context.tell(f"building {topology}", 0, 1)
         # TensorFlow is loaded by this, and reads once what the run is to have.
-        with environment.variables(plan.placement.env):
+        with context.phase("build"), environment.variables(plan.placement.env):
             graph_def = catalog.build(topology, seed=plan.seed)
-        with atomic.writing(path) as file:
-            file.write(graph_def.SerializeToString(deterministic=True))
-        context.tell(f"building {topology}", 1, 1)
+            with atomic.writing(path) as file:
+                file.write(graph_def.SerializeToString(deterministic=True))
 
     path = folder(f"topologies {TOPOLOGIES_VERSION}") / f"{topology}_seed{plan.seed}.pb"
     return path, built.get_or_build(path, build)
@@ -82,7 +80,8 @@ def _quantized(plan: Plan, topology: str, context: Context) -> tuple[Path, str]:
         fp32, sha256 = _built(plan, topology, context)
         file = dataclasses.replace(plan.graph, path=str(fp32), sha256=sha256)
         asked = dataclasses.replace(calibrating, graph=file)
-        launch.write(asked, protocol.QUANTIZE, path, context)
+        with context.phase("quantize"):
+            launch.write(asked, protocol.QUANTIZE, path, context)
 
     # What is fed decides the ranges, and a preset of one's own may say otherwise.
     fed = codec.to_dict(calibrating)

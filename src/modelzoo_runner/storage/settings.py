@@ -64,7 +64,7 @@ def resolve_settings(
         cache=cache_folder(cache),
         offline=context.offline or _switch("MODELZOO_RUNNER_OFFLINE"),
         endpoint=_base_url(endpoint or os.environ.get("STORAGE_EMULATOR_HOST")),
-        progress=context.progress,
+        progress=context.callback,
         retry=retry or RetryPolicy(),
     )
 

@@ -22,8 +22,10 @@ from modelzoo_runner.storage import (
 from modelzoo_runner.storage.cache import CacheEntry
 from modelzoo_runner.storage.locations import BucketPlace, WebFile
 from modelzoo_runner.storage.settings import Options, Settings, cache_folder, resolve_settings
+from modelzoo_runner.values import bars
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.preset import Preset, RemoteFile
-from modelzoo_runner.values.progress import Progress
+from modelzoo_runner.values.progress import Told
 
 _LISTED = 5
 """How many locations an error lists."""
@@ -61,10 +63,12 @@ def built_files(folder: Path | str | None = None) -> tuple[Path, ...]:
     return built.files(cache_folder(folder))
 
 
+@bars.shown
 def verify_cache(
-    folder: Path | str | None = None, *, progress: Progress | None = None
+    folder: Path | str | None = None, *, progress: Told = None
 ) -> tuple[CacheCheck, ...]:
     """Every file in the cache, read to its end and compared with what it was when it came."""
+    context = Context(progress=progress)
     checks = []
     found = cache_entries(folder)
     total = sum(entry.size for entry in found)
@@ -72,8 +76,7 @@ def verify_cache(
     for entry in found:
         checks.append(CacheCheck(entry=entry, problem=cache.problem(entry, thorough=True)))
         done += entry.size
-        if progress is not None:
-            progress(entry.location, done, total)
+        context.tell(entry.location, done, total)
     return tuple(checks)
 
 

@@ -124,7 +124,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 _SHARED = {
     "model": MODEL,
     **{name: said for group in GROUPS.values() for name, said in group.items()},
-    "progress": "called with (what, done, total or None).",
+    "progress": "`True` for bars, `False` for none, or a function, called with (what, done, total "
+    "or None). `None`: bars in a notebook and in a terminal.",
 }
 
 _SECTIONS = re.compile(r"^(?:(?:Returns|Raises|Example):$|>>>)", re.MULTILINE)

@@ -70,9 +70,9 @@ def flag(name: str, value: Any) -> bool:
 
 
 def callback(name: str, value: Any) -> None:
-    """Something that can be called, or `None`."""
-    if value is not None and not callable(value):
-        raise RequestError(f"{name}={value!r}: should be a function, or None")
+    """Something that can be called, a truth value, or `None`."""
+    if not (value is None or isinstance(value, bool) or callable(value)):
+        raise RequestError(f"{name}={value!r}: should be a function, True, False or None")
 
 
 def text(name: str, value: Any) -> str:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pty
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -127,32 +122,3 @@ def test_models_verify(
         "FetchError: no location answers for: resnet50 int8. Give the path of such a graph as "
         'weights=, or weights="random" to measure speed with the same topology.',
     ]
-
-
-BAR = """
-import time
-from modelzoo_runner.cli import output
-with output.bar() as tell:
-    for name, total in (("m.pb", 200_000_000), ("steps", 2000)):
-        for part in (1, 2):
-            tell(name, total * part // 2, total)
-            time.sleep(0.15)
-"""
-
-
-def test_the_bar_shows_bytes_rate_and_time_left_of_files_and_counts_steps() -> None:
-    terminal, end = pty.openpty()
-    termios.tcsetwinsize(end, (24, 100))
-    with os.fdopen(terminal, "rb", buffering=0) as screen:
-        process = subprocess.Popen([sys.executable, "-c", BAR], stderr=end)
-        os.close(end)
-        shown = b""
-        try:
-            while chunk := screen.read(10_000):
-                shown += chunk
-        except OSError:
-            pass  # how a terminal says that nobody writes to it any more
-        assert process.wait(10) == 0
-    text = shown.decode()
-    assert "m.pb: " in text and "200M/200M [" in text and "B/s]" in text
-    assert "steps: " in text and "2000/2000 [" in text

@@ -62,7 +62,9 @@ def test_outcomes_are_in_order_and_a_failure_is_in_its_place(graph: Path, tmp_pa
     )
     assert second.asked["precision"] == "int4"
     assert isinstance(third, AccuracyResult) and third.examples == 6
-    assert told == [("runs", done, 3) for done in range(4)]
+    assert [each for each in told if each[0] == "runs"] == [("runs", done, 3) for done in range(4)]
+    names = {name for name, _, _ in told}
+    assert {"start", "import", "warm-up", "steps", "examples", "score"} <= names
     path = found.save(tmp_path / "sweep.json")
     assert SweepResult.load(path) == found
     assert len(str(found).splitlines()) == 4
@@ -178,7 +180,8 @@ import json, sys
 from modelzoo_runner import Interrupted, sweep
 run = {"model": sys.argv[1], "num_cores": 1, "warmup_steps": 1}
 def progress(what, done, total):
-    print(done, flush=True)
+    if what == "runs":
+        print(done, flush=True)
 try:
     sweep(
         [{**run, "steps": 3}, {**run, "min_seconds": 600}, run],

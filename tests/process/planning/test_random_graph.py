@@ -43,7 +43,8 @@ run = benchmark(
 )
 ran = [run.observed.host, run.observed.threads["intra_found"], run.plan.precision]
 print(json.dumps({"told": told, "ran": ran, "path": run.plan.graph.path,
-    "sha256": run.plan.graph.sha256}))
+    "sha256": run.plan.graph.sha256,
+    "setup": dict(run.observed.setup_seconds)}))
 """
 
 
@@ -79,11 +80,14 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_building_leaves_the_choice_of_threads_to_the_run(first_run: dict[str, Any]) -> None:
     """Quantising ran the network, in a child; so the run could still be here, with one thread."""
     assert first_run["ran"] == ["process", 1, "int8"]
-    assert first_run["told"][:6] == [
-        ["building mobilenet_v1", 0, 1],
-        ["building mobilenet_v1", 1, 1],
+    assert first_run["told"][:8] == [
+        ["build", 0, 1],
+        ["build", 1, 1],
+        ["quantize", 0, 1],
         *(["calibration batches", done + 1, 4] for done in range(4)),
+        ["quantize", 1, 1],
     ]
+    assert {"build", "quantize", "import"} <= first_run["setup"].keys()
 
 
 @pytest.mark.usefixtures("cache")

@@ -33,7 +33,7 @@ def test_every_image_and_every_box_is_kept_and_counted(folder: Path, tmp_path: P
         folder,
         folder.parent / "instances_val2017.json",
         out,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda _, done, total: seen.append((done, total)),
     )
     assert report == CocoConversion(
         files=(out / "coco_val.record",),
@@ -96,7 +96,7 @@ def test_what_fails_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_conversion_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(_: str, done: int, total: int | None) -> None:
         if done == 2:
             raise KeyboardInterrupt
 

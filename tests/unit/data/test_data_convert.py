@@ -141,7 +141,7 @@ def test_images_are_spread_evenly(flat: Path, synsets: Path, tmp_path: Path, sha
 def test_progress_is_told_image_by_image(flat: Path, synsets: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     convert_imagenet(
-        flat, synsets, tmp_path / "out", progress=lambda done, total: told.append((done, total))
+        flat, synsets, tmp_path / "out", progress=lambda _, done, total: told.append((done, total))
     )
     assert told == [(done, 10) for done in range(1, 11)]
 
@@ -172,7 +172,7 @@ def test_a_folder_with_files_is_refused_first(flat: Path, tmp_path: Path) -> Non
 def test_nothing_is_left_after_a_failure(
     flat: Path, synsets: Path, tmp_path: Path, failure: type[BaseException]
 ) -> None:
-    def fail(done: int, total: int) -> None:
+    def fail(_: str, done: int, total: int | None) -> None:
         if done == 6:
             raise failure
 

@@ -146,15 +146,17 @@ def test_an_error_of_the_step_passes_and_garbage_collection_is_restored() -> Non
 def test_progress_counts_measured_steps_and_examples() -> None:
     run = Run([4] * 5)
     told: list[tuple[int, int]] = []
+    warmed: list[int] = []
     loop.run(
         run.step,
         run.batches(),
         warmup_steps=1,
         steps=2,
+        on_warmup=warmed.append,
         on_step=lambda steps, examples: told.append((steps, examples)),
         clock=run.clock,
     )
-    assert told == [(1, 4), (2, 8)]
+    assert told == [(1, 4), (2, 8)] and warmed == [1]
 
 
 class Ticking(Clock):
