@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner.errors import RequestError, ResultError
-from modelzoo_runner.results import changes, frames, markup, table, trend
+from modelzoo_runner.results import changes, frames, table, trend
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.export import Exportable
@@ -21,6 +21,7 @@ from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Resu
 from modelzoo_runner.results.shown import columns
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Entry, Trend
+from modelzoo_runner.values import markup
 
 APPLICATION = 0x4D5A5248  # "MZRH"
 """Marks an SQLite file as a history (`PRAGMA application_id`)."""

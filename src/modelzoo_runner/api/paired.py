@@ -13,7 +13,7 @@ from modelzoo_runner.errors import DataError, RequestError
 from modelzoo_runner.results import paired
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.paired import PairedScore
-from modelzoo_runner.values import bars, codec, validate
+from modelzoo_runner.values import bars, codec, markup, validate
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.progress import Told
 
@@ -29,6 +29,23 @@ class PairedComparison(Exportable):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.scores))
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (
+                each.name,
+                f"{each.reference:.4f}",
+                f"{each.changed:.4f}",
+                f"{each.difference:+.4f} ({each.interval[0]:+.4f} to {each.interval[1]:+.4f})",
+                each.verdict,
+            )
+            for each in self.scores
+        )
+        header = ("score", "reference", "changed", "difference (95 % interval)", "changed is")
+        return markup.card(
+            markup.title(f"Two runs on the same {self.scores[0].examples} examples"),
+            markup.table(header, rows),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The scores as plain dicts, lists and scalars."""

@@ -231,14 +231,14 @@ def _run(plan: Plan, context: Context) -> Result:
 
 
 def models() -> dict[str, Preset]:
-    """The models that come with the library, by name."""
-    return {each.name: each for each in presets.every()}
+    """The models that come with the library, by name; a table in a notebook."""
+    return presets.Models((each.name, each) for each in presets.every())
 
 
 def machine() -> Topology:
-    """The CPUs, cores, sockets and NUMA nodes here, and what this process may use of them.
+    """The CPUs, cores, caches, sockets and NUMA nodes here, and what this process may use of them.
 
-    Printed, it is a table and a picture in text.
+    Printed, and in a notebook, it is a table and a picture.
 
     Raises:
         BindingError: this process may not run on any CPU that is there.
@@ -248,4 +248,4 @@ def machine() -> Topology:
         >>> len(machine().usable) >= 1
         True
     """
-    return topology.read()
+    return topology.read(with_caches=True)

@@ -262,12 +262,10 @@ def models(*, verify: bool = False, to: output.Output = output.PLAIN) -> None:
         table.add_column(name, no_wrap=True)
     table.add_column("what it is")
     for preset in presets.values():
-        runs = [each for runs in preset.run.values() for each in runs.values()]
-        batches = sorted({run.batch_size for run in runs}, reverse=True)
         table.add_row(
             preset.name,
             " ".join(preset.precisions),
-            " ".join(str(each) for each in batches),
+            " ".join(map(str, preset.batch_sizes)),
             preset.description,
         )
     console = Console(color_system=None)

@@ -115,7 +115,7 @@ def _indent(line: str) -> int:
 
 
 def _with_verdicts(text: Text) -> None:
-    from modelzoo_runner.results.markup import LEVELS
+    from modelzoo_runner.values.markup import LEVELS
 
     said = re.compile(f"{_SPEED}|{_WORD.format('|'.join(LEVELS))}", re.MULTILINE)
     for match in said.finditer(text.plain):

@@ -113,6 +113,7 @@ def result_of(
         scores=scores.scores,
         counts=scores.counts,
         per_category=scores.per_category,
+        precision_recall=scores.precision_recall,
         legacy_scores=scores.legacy_scores,
         decisions=scores.decisions,
     )

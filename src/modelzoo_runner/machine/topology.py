@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,6 @@ from pathlib import Path
 from modelzoo_runner.errors import BindingError
 from modelzoo_runner.machine import cgroup, files
 from modelzoo_runner.machine.cpulist import format_cpu_list, parse_cpu_list
-
-WIDTH = 100
-"""Columns of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +40,23 @@ class MemoryNode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache:
+    """A cache and the CPUs that share it; `size` as the kernel writes it, in KiB or MiB."""
+
+    level: int
+    name: str
+    size: str
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Topology:
     """A machine as one process sees it.
 
     `usable` are the online CPUs in both `affinity` (the process's mask) and `cpuset` (its control
     groups). `quota` is CPU time in CPUs, which may be a fraction. `memory_nodes_allowed` is `None`
-    when nothing restricts them. `notes` says what couldn't be read and what was assumed instead.
+    when nothing restricts them. `caches` are those of the online CPUs, empty where nobody asked for
+    them. `notes` says what couldn't be read and what was assumed instead.
     """
 
     cpus: tuple[Cpu, ...]
@@ -58,6 +66,7 @@ class Topology:
     affinity: tuple[int, ...]
     cpuset: tuple[int, ...] | None = None
     quota: float | None = None
+    caches: tuple[Cache, ...] = ()
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -120,19 +129,26 @@ class Topology:
 
     def __str__(self) -> str:
         """A table of what there is, a picture of where it is, and the notes."""
-        rows = list(_table(self))
-        widest = max(len(name) for name, _ in rows)
-        lines = [f"{name:<{widest}}  {value}" for name, value in rows]
-        return "\n".join([*lines, "", *_picture(self), *self.notes])
+        from modelzoo_runner.machine import picture
+
+        return picture.text(self)
+
+    def _repr_html_(self) -> str:
+        from modelzoo_runner.machine import picture
+
+        return picture.html(self)
 
 
-def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> Topology:
+def read(
+    root: Path = Path("/"), *, affinity: Collection[int] | None = None, with_caches: bool = False
+) -> Topology:
     """This machine as this process sees it.
 
     Args:
         root: the folder that holds `sys` and `proc`; another one than `/` is a recorded machine.
         affinity: the CPUs the process is bound to. Default: of the calling thread, which the
             threads it starts inherit; for a recorded machine, every CPU that is online.
+        with_caches: look for caches too, which takes some 0.1 s on a large machine.
 
     Raises:
         BindingError: when the process may not run on any CPU found.
@@ -153,14 +169,16 @@ def read(root: Path = Path("/"), *, affinity: Collection[int] | None = None) -> 
     limits = cgroup.limits(root)
     status = files.text(root / "proc/self/status")
     allowed = re.search(r"^Mems_allowed_list:\s*(\S+)$", status, re.MULTILINE)
+    cpus = tuple(_cpu(folder, cpu, node_of.get(cpu)) for cpu in online)
     found = Topology(
-        cpus=tuple(_cpu(folder, cpu, node_of.get(cpu)) for cpu in online),
+        cpus=cpus,
         offline=tuple(sorted(set(files.ids(folder / "present")) - set(online))),
         memory_nodes=nodes,
         memory_nodes_allowed=parse_cpu_list(allowed[1]) if allowed else limits.memory_nodes,
         affinity=tuple(sorted(online if affinity is None else affinity)),
         cpuset=limits.cpus,
         quota=limits.quota,
+        caches=_caches(folder, cpus) if with_caches else (),
         notes=tuple(notes),
     )
     if not found.usable:
@@ -181,6 +199,38 @@ def _cpu(folder: Path, id: int, node: int | None) -> Cpu:
     package = files.text(topology / "physical_package_id")
     socket = int(package) if package.isdigit() else 0  # -1 where firmware doesn't tell
     return Cpu(id=id, core=min(siblings, default=id), socket=socket, node=node)
+
+
+def _caches(folder: Path, cpus: Sequence[Cpu]) -> tuple[Cache, ...]:
+    """The caches, each once, by level; the threads of a core share theirs."""
+    found = set()
+    first_of_core = {cpu.core: cpu.id for cpu in reversed(cpus)}
+    for first in first_of_core.values():
+        for place in (folder / f"cpu{first}/cache").glob("index*"):
+            level, kind, size = (files.text(place / name) for name in ("level", "type", "size"))
+            shared = files.ids(place / "shared_cpu_list")
+            own = tuple(cpu.id for cpu in cpus if cpu.id in shared)
+            if level.isdigit() and own:
+                found.add((int(level), kind, size, own))
+    return tuple(
+        Cache(level=level, name=f"L{level}{_KINDS.get(kind, '')}", size=_size(size), cpus=own)
+        for level, kind, size, own in sorted(found)
+    )
+
+
+_KINDS = {"Data": " data", "Instruction": " instruction"}
+
+
+def _size(kernels: str) -> str:
+    """A cache's size with its unit.
+
+    >>> _size("32768K"), _size("1280K"), _size("")
+    ('32 MiB', '1280 KiB', 'unknown size')
+    """
+    if not kernels.removesuffix("K").isdigit():
+        return "unknown size"
+    kib = int(kernels.removesuffix("K"))
+    return f"{kib // 1024} MiB" if kib >= 1024 and kib % 1024 == 0 else f"{kib} KiB"
 
 
 def _memory_nodes(folder: Path) -> tuple[MemoryNode, ...]:
@@ -213,53 +263,3 @@ def _numbered(folder: Path, name: str) -> tuple[int, ...]:
         return ()
     matches = (re.fullmatch(rf"{name}(\d+)", path.name) for path in folder.iterdir())
     return tuple(sorted(int(match[1]) for match in matches if match))
-
-
-def _table(topology: Topology) -> Iterator[tuple[str, str]]:
-    all_cpus = [cpu.id for cpu in topology.cpus]
-    cores = topology.cores(all_cpus)
-    sizes = sorted({len(core) for core in cores})
-    each = f"{' or '.join(map(str, sizes))} CPU{'' if sizes == [1] else 's'} each"
-    yield "sockets", f"{len(topology.sockets)} ({format_cpu_list(topology.sockets)})"
-    yield "physical cores", f"{len(cores)} of {each}"
-    yield "NUMA nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
-    yield "CPUs online", f"{len(all_cpus)} ({format_cpu_list(all_cpus)})"
-    if topology.offline:
-        yield "CPUs offline", f"{len(topology.offline)} ({format_cpu_list(topology.offline)})"
-    yield "affinity", format_cpu_list(topology.affinity)
-    yield "control group", format_cpu_list(topology.cpuset or ()) or "any CPU"
-    yield "CPU time", "no quota" if topology.quota is None else f"{topology.quota:g} CPUs at most"
-    usable = topology.usable
-    yield (
-        "usable here",
-        f"{len(usable)} CPUs ({format_cpu_list(usable)}) on {len(topology.cores())} physical cores",
-    )
-
-
-def _node(node: MemoryNode) -> str:
-    size = "memory unknown" if node.memory_bytes is None else "no memory"
-    size = f"{node.memory_bytes / 2**30:.0f} GiB" if node.memory_bytes else size
-    return f"{node.id} ({size}{'' if node.cpus else ', no CPUs'})"
-
-
-def _picture(topology: Topology) -> Iterator[str]:
-    usable = set(topology.usable)
-    digits = len(str(max(cpu.id for cpu in topology.cpus)))
-    places = sorted({(cpu.socket, -1 if cpu.node is None else cpu.node) for cpu in topology.cpus})
-    for socket, node in places:
-        here = [
-            cpu.id
-            for cpu in topology.cpus
-            if cpu.socket == socket and (-1 if cpu.node is None else cpu.node) == node
-        ]
-        yield f"socket {socket}" + (f", NUMA node {node}" if node >= 0 else "")
-        cells = [
-            "[" + " ".join(f"{each if each in usable else '.':>{digits}}" for each in core) + "]"
-            for core in topology.cores(here)
-        ]
-        in_a_row = max(1, (WIDTH - 2) // (max(map(len, cells)) + 1))
-        for start in range(0, len(cells), in_a_row):
-            yield "  " + " ".join(cells[start : start + in_a_row])
-    yield "[ ] is a physical core, a number in it a CPU" + (
-        ", a dot one that this process may not use" if len(usable) < len(topology.cpus) else ""
-    )

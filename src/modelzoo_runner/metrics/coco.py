@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from modelzoo_runner.errors import DataError, RequestError, visible
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections, from_records, load_detections
-from modelzoo_runner.metrics.coco_evaluation import evaluate, per_category, summary
+from modelzoo_runner.metrics.coco_evaluation import curves, evaluate, per_category, summary
 from modelzoo_runner.metrics.coco_masks import Segmentation
 from modelzoo_runner.metrics.coco_resolve import AS_ANNOTATED, image_places, resolved
 from modelzoo_runner.metrics.coco_truth import Truth, as_legacy, read_masks, read_truth
@@ -37,12 +37,16 @@ class CocoScores:
 
     `scores` are the 12 numbers by name, in COCO's order, as fractions; as COCO has it, -1 where
     there is no object to be found (of that size). `per_category` is the AP of each category that
-    has an object, by name. `objects` leaves out `crowds`. `decisions` say how the boxes
+    has an object, by name, and `precision_recall` its precision at recalls 0, 0.01, ..., 1, at IoU
+    0.5. `objects` leaves out `crowds`. `decisions` say how the boxes
     (`box_format`) and classes (`label_map`) of the detections were read, and why.
     """
 
     scores: Mapping[str, float]
     per_category: Mapping[str, float]
+    precision_recall: Mapping[str, tuple[float, ...]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
     images: int
     objects: int
     crowds: int
@@ -132,6 +136,7 @@ def score_detections(
     return CocoScores(
         scores=summary(precision, recall),
         per_category=per_category(precision, truth.names),
+        precision_recall=curves(precision, truth.names),
         images=len(truth.image_ids),
         objects=len(truth.boxes) - crowds,
         crowds=crowds,

@@ -6,7 +6,7 @@ The arithmetic is hotcoco's, which gives what pycocotools gives.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.metrics.coco_masks import Segmentation
@@ -105,12 +105,26 @@ def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
 
 def per_category(precision: np.ndarray, names: Mapping[Id, str]) -> dict[str, float]:
     """The AP of each category that has an object, by name and in the order of the ids."""
-    found = {}
+    return {name: _mean(of_one) for name, of_one in _with_objects(precision, names)}
+
+
+def curves(precision: np.ndarray, names: Mapping[Id, str]) -> dict[str, tuple[float, ...]]:
+    """The precision of each such category at recalls 0, 0.01, ..., 1, at IoU 0.5."""
+    found = _with_objects(precision, names)
+    return {name: tuple(of_one[_IOU_50].round(4).tolist()) for name, of_one in found}
+
+
+def _with_objects(
+    precision: np.ndarray, names: Mapping[Id, str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Precision [iou, recall] of each category that has an object, by a name of its own."""
+    seen = set()
     for column, (category, name) in enumerate(names.items()):
-        average = _mean(precision[:, :, column, _ALL, _BEST_100])
-        if average > -1:
-            found[name if name not in found else f"{name} ({category})"] = average
-    return found
+        of_one = precision[:, :, column, _ALL, _BEST_100]
+        if _mean(of_one) > -1:
+            name = name if name not in seen else f"{name} ({category})"
+            seen.add(name)
+            yield name, of_one
 
 
 def _mean(values: np.ndarray) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup
 from modelzoo_runner.results.export import Saved
 from modelzoo_runner.results.shown import columns, seconds, wrapped
+from modelzoo_runner.values import markup
 
 Level = Literal["error", "doubt"]
 

@@ -13,6 +13,7 @@ from modelzoo_runner.values.coco_categories import NAMES
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from PIL.Image import Image
 
 LINE_SHARE = 0.005
@@ -33,6 +34,7 @@ def draw_detections(
     names: Mapping[int, str] = NAMES,
     min_score: float = 0.5,
     most: int = 20,
+    axis: Axes | None = None,
 ) -> Image:
     """Return a copy of the image with boxes, masks, category names and scores drawn on it.
 
@@ -46,6 +48,7 @@ def draw_detections(
         names: category id -> name; COCO's by default.
         min_score: the lowest score that is drawn.
         most: the maximum number of boxes; those with the highest scores are drawn.
+        axis: show the image on this matplotlib axis too, without ticks.
 
     Raises:
         RequestError: the detections are of several images, a mask has another size than the image,
@@ -81,6 +84,9 @@ def draw_detections(
         )
         draw.rectangle((*corner, corner[0] + width, corner[1] + height - 1), fill=own)
         draw.text(corner, label, fill=_readable_on(own), font=font)
+    if axis is not None:
+        axis.imshow(canvas)
+        axis.set_axis_off()
     return canvas
 
 

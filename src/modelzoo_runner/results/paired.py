@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,23 +154,35 @@ def read_hits(path: str | Path) -> Hits:
     Raises:
         ResultError: it can't be read, or is something else.
     """
-    path = Path(path).expanduser()
     found: dict[str, dict[str, bool]] = {"top1": {}, "top5": {}}
+    for name, label, best, five in predictions(path):
+        found["top1"][name] = best == label
+        found["top5"][name] = label in five
+    return found
+
+
+def predictions(path: str | Path) -> Iterator[tuple[str, str, str, list[str]]]:
+    """File name, label, best and five best classes of each example in such a file.
+
+    Raises:
+        ResultError: it can't be read, or is something else.
+    """
+    path = Path(path).expanduser()
+    seen = set()
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for number, row in enumerate(csv.DictReader(file), 2):
-                name, label = row["filename"], row["label"]
-                if name in found["top1"]:
+                name = row["filename"]
+                if name in seen:
                     raise ResultError(f"{path}: line {number}: {name} is there twice")
-                found["top1"][name] = row["prediction"] == label
-                found["top5"][name] = label in row["top5"].split()
+                seen.add(name)
+                yield name, row["label"], row["prediction"], row["top5"].split()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise ResultError(
             f"{path}: can't be read as predictions (filename, label, prediction, top5): {error}"
         ) from None
-    if not found["top1"]:
+    if not seen:
         raise ResultError(f"{path}: holds no predictions")
-    return found
 
 
 def bootstrap_interval(differences: Sequence[float]) -> Interval:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
-from modelzoo_runner.results import frames, ratio
+from modelzoo_runner.results import frames, paired, ratio
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.export import Drawn
@@ -33,6 +33,12 @@ WIDTH, HEIGHT = 9.0, 3.4
 
 MOST_CATEGORIES = 40
 """Categories of an accuracy run that are drawn: the best and the worst half of so many."""
+
+RECALLS = 101
+"""Points of a precision-recall curve."""
+
+NAMED = 3
+"""Of these curves so many of the best and of the worst have a name."""
 
 MAIN, SECOND, WARM_UP = "tab:blue", "tab:red", "tab:gray"
 
@@ -141,6 +147,72 @@ def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
     axis.tick_params(axis="x", rotation=90 if len(names) > 6 else 0)
     axis.set(ylabel="AP" if result.per_category else "share of examples", ylim=(0, 1))
     return _captioned(axis, result)
+
+
+def classes(result: AccuracyResult, axis: Axes | None = None) -> Figure:
+    """The top-1 and top-5 accuracy of each class, from the best to the worst."""
+    if not result.counts or result.plan.predictions is None:
+        raise RequestError(
+            'of="classes": of a classifier whose predictions were kept (predictions="rows.csv"); '
+            "a detector has an AP of each category, which is drawn without it"
+        )
+    hits: dict[str, list[tuple[bool, bool]]] = {}
+    for _, label, best, five in paired.predictions(result.plan.predictions):
+        hits.setdefault(label, []).append((best == label, label in five))
+    found = {
+        label: tuple(sum(each) / len(each) for each in zip(*rows, strict=True))
+        for label, rows in hits.items()
+    }
+    names = sorted(found, key=lambda label: (-found[label][0], -found[label][1]))
+    axis = _axes(axis)[0]
+    if len(names) > MOST_CATEGORIES:
+        places = range(1, len(names) + 1)
+        axis.set(xlabel=f"{len(names)} classes, from the best to the worst")
+        axis.margins(x=0)
+        for place in range(len(names) - 5, len(names)):
+            found_there = found[names[place]][0]
+            axis.annotate(names[place], (place + 1, found_there), fontsize="x-small")
+    else:
+        places = range(len(names))
+        axis.set_xticks(places, names, rotation=90 if len(names) > 6 else 0)
+        axis.set(xlabel="class, as the graph numbers it")
+    for column, name, color in ((1, "top5", WARM_UP), (0, "top1", MAIN)):
+        values = [found[label][column] for label in names]
+        axis.bar(places, values, width=0.8, color=color, label=name)
+    axis.set(ylabel="share of the class's examples", ylim=(0, 1))
+    axis.legend(fontsize="small")
+    return _captioned(axis, result)
+
+
+def precision_recall(result: AccuracyResult, axis: Axes | None = None) -> Figure:
+    """Precision over recall at IoU 0.5: each category, the best and the worst ones, the mean."""
+    if not result.precision_recall:
+        raise RequestError('of="precision_recall": of a detector that was scored by this version')
+    axis = _axes(axis)[0]
+    curves = {
+        name: [max(0.0, each) for each in curve] for name, curve in result.precision_recall.items()
+    }
+    recalls = [place / (RECALLS - 1) for place in range(RECALLS)]
+    ordered = sorted(curves, key=lambda name: -sum(curves[name]))
+    named = {*ordered[:NAMED], *ordered[-NAMED:]}
+    for name in ordered:
+        if name not in named:
+            axis.plot(recalls, curves[name], color=WARM_UP, linewidth=0.5, alpha=0.4)
+    for name in (each for each in ordered if each in named):
+        axis.plot(recalls, curves[name], linewidth=1.0, label=name)
+    mean = [sum(each) / len(curves) for each in zip(*curves.values(), strict=True)]
+    axis.plot(recalls, mean, color="black", linewidth=2, label=f"mean of {len(curves)}")
+    axis.set(xlabel="recall", ylabel="precision, at IoU 0.5", xlim=(0, 1), ylim=(0, 1.02))
+    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _captioned(axis, result)
+
+
+OF_ACCURACY: Mapping[str, Callable[[AccuracyResult, Axes | None], Figure]] = {
+    "scores": scores,
+    "classes": classes,
+    "precision_recall": precision_recall,
+}
+"""What an accuracy result can draw, by name."""
 
 
 def sweep(

@@ -18,6 +18,7 @@ from modelzoo_runner.results.gates import Gate
 from modelzoo_runner.results.instances import InstanceRecord, ProcessRecord
 from modelzoo_runner.results.parts import DatasetInfo, Observed, PartRecord
 from modelzoo_runner.results.stats import Interval, Summary
+from modelzoo_runner.values import validate
 from modelzoo_runner.values.plan import Plan
 
 PERCENTILES = ("mean", "p50", "p90", "p99", "max")
@@ -227,8 +228,9 @@ class AccuracyResult(Result):
 
     For a classifier `counts` are the exact hits (`top1`, `top5`) among `examples`, and `scores`
     their shares. For a detector `scores` are COCO's 12 numbers, `per_category` maps category names
-    to their AP, and `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them
-    (see `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
+    to their AP, `precision_recall` to their precision at recalls 0, 0.01, ..., 1 (at IoU 0.5), and
+    `legacy_scores` are the 12 numbers as the Model Zoo's scripts computed them (see
+    `docs/detection.md`). Scores are fractions, or -1 where COCO has nothing to score.
     `decisions` say how boxes and classes, or labels, were read, and why.
 
     `available` is how many examples the data has, of which `examples` were scored.
@@ -242,6 +244,7 @@ class AccuracyResult(Result):
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
+    precision_recall: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
     available: int | None = None
@@ -267,6 +270,28 @@ class AccuracyResult(Result):
         """
         scores, published = self.legacy_scores or self.scores, self.plan.published
         return {name: scores[name] - published[name] for name in scores if name in published}
+
+    def plot(
+        self, axis: Any = None, *, of: Literal["scores", "classes", "precision_recall"] = "scores"
+    ) -> Any:
+        """A matplotlib figure of the scores.
+
+        Args:
+            axis: draw there instead.
+            of: `"scores"`: each category's AP, or a classifier's scores with their intervals.
+                `"classes"`: a classifier's accuracy in each class, from the file that
+                `predictions=` wrote. `"precision_recall"`: a detector's precision over its recall
+                in each category, at IoU 0.5.
+
+        Raises:
+            MissingDependency: matplotlib isn't installed.
+            RequestError: no such figure of this result.
+            ResultError: the file of the predictions can't be read any more.
+        """
+        from modelzoo_runner.results import plots
+
+        validate.one_of("of", of, plots.OF_ACCURACY)
+        return plots.OF_ACCURACY[of](self, axis)
 
     def summary(self) -> dict[str, Any]:
         """As `Result.summary`, with the scores."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup
+from modelzoo_runner.values import markup
 
 WIDTH = 100
 """Of a page of text, in characters."""

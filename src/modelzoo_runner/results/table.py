@@ -7,11 +7,12 @@ from pathlib import PurePath
 from typing import Any
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup, stats
+from modelzoo_runner.results import stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
 from modelzoo_runner.results.shown import Shown, seconds, warnings, wrapped
 from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
+from modelzoo_runner.values import markup
 
 MAIN_OF_COCO = ("AP", "AP50", "AP75")
 """Of COCO's 12 numbers, those shown on one line."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modelzoo_runner.errors import visible
-from modelzoo_runner.results import markup, shown
+from modelzoo_runner.results import shown
 from modelzoo_runner.results.tune import Tried, TuneResult
+from modelzoo_runner.values import markup
 
 HEADER = ("settings", "throughput", "step", "heats", "")
 

@@ -126,6 +126,7 @@ def merged(
         scores=scores.scores,
         counts=scores.counts,
         per_category=scores.per_category,
+        precision_recall=scores.precision_recall,
         legacy_scores=scores.legacy_scores,
         decisions=scores.decisions,
         available=first.dataset.available,

@@ -65,6 +65,7 @@ class Scores:
     scores: Mapping[str, float]
     counts: Mapping[str, int] = field(default_factory=dict)
     per_category: Mapping[str, float] = field(default_factory=dict)
+    precision_recall: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     legacy_scores: Mapping[str, float] = field(default_factory=dict)
     classes: int | None = None
     decisions: Mapping[str, str] = field(default_factory=dict)

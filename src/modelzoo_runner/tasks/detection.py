@@ -198,6 +198,7 @@ def _scored(detections: Detections, truth: Annotations) -> Scores:
     return Scores(
         scores=official.scores,
         per_category=official.per_category,
+        precision_recall=official.precision_recall,
         legacy_scores=legacy.scores,
         decisions=official.decisions,
         warnings=official.warnings,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from modelzoo_runner.values import markup
 from modelzoo_runner.values.options import Allocator, CpuOptions, Goal, RunOptions
 from modelzoo_runner.values.preset import Preprocess, Task
 
@@ -106,3 +107,32 @@ class Plan(RunOptions):
     release: str | None = None
     why: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "tensorflow"
+
+    def _repr_html_(self) -> str:
+        """Who decided what, and the files."""
+        graph = self.graph
+        data = self.data_location or f"made from seed {self.seed}"
+        files = {
+            "graph": f"{graph.path} ({graph.source}), run by {self.runtime}",
+            "sha256": graph.sha256,
+            "input": graph.input,
+            "outputs": graph.outputs,
+            "data": f"{data}, streamed" if self.stream else data,
+            "container": None if self.docker_image is None else self.docker_image.name,
+        }
+        decided = (
+            (name.removeprefix("placement."), markup.shown(self._decided(name)), by)
+            for name, by in self.why.items()
+        )
+        return markup.card(
+            markup.title(f"{self.kind} {self.model} {self.precision}, batch {self.batch_size}"),
+            markup.table(("what", "value", "decided by"), decided),
+            markup.facts((name, [markup.shown(each)]) for name, each in files.items() if each),
+        )
+
+    def _decided(self, name: str) -> Any:
+        """The value of a name in `why`, such as `placement.env.OMP_NUM_THREADS`."""
+        value: Any = self
+        for part in name.split(".", 2):
+            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        return value

@@ -7,9 +7,11 @@ model is adding a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from modelzoo_runner.values import markup
 
 Task = str
 """A key of `ROLES`."""
@@ -142,6 +144,38 @@ class Preset:
     def precisions(self) -> tuple[str, ...]:
         """The precisions there is a graph for."""
         return tuple(self.graph)
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Those of the recommended runs, the largest first."""
+        sizes = {run.batch_size for runs in self.run.values() for run in runs.values()}
+        return tuple(sorted(sizes, reverse=True))
+
+    def published(self, most: int | None = None) -> Iterator[str]:
+        """The published scores of each precision, or the first ones of them, a line each."""
+        for precision, graph in self.graph.items():
+            if graph.published:
+                first = list(graph.published.items())[:most]
+                scores = (f"{name} {value:g}" for name, value in first)
+                yield f"{precision}: {', '.join(scores)}"
+
+    def _repr_html_(self) -> str:
+        runs = (
+            (precision, goal, *map(markup.shown, (run.batch_size, run.warmup_steps, run.steps)))
+            for precision, by_goal in self.run.items()
+            for goal, run in by_goal.items()
+        )
+        return markup.card(
+            markup.title(self.name),
+            markup.facts(
+                (
+                    ("what it is", [self.description]),
+                    ("task", [self.task]),
+                    ("published", [*self.published()] or ["nothing"]),
+                )
+            ),
+            markup.table(("precision", "goal", "batch", "warm-up steps", "steps"), runs),
+        )
 
 
 ROLES: dict[Task, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from modelzoo_runner.errors import PresetError, UnknownModel, did_you_mean
-from modelzoo_runner.values import codec, files, validate
+from modelzoo_runner.values import codec, files, markup, validate
 from modelzoo_runner.values.preset import ROLES, Graph, Preprocess, Preset, RemoteFile
 
 
@@ -109,6 +109,26 @@ def check(preset: Preset, where: str) -> Preset:
     if problems:
         raise PresetError("\n".join(f"{where}: {problem}" for problem in problems))
     return preset
+
+
+class Models(dict[str, Preset]):
+    """Presets by name; a table in a notebook, their names elsewhere."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} models: {', '.join(self)}>"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (
+                f"{each.name}\n{each.description}",
+                ", ".join(each.precisions),
+                ", ".join(map(str, each.batch_sizes)),
+                "\n".join(each.published(most=2)),
+            )
+            for each in self.values()
+        )
+        header = ("model", "precisions", "batches", "published scores")
+        return markup.card(markup.title(f"{len(self)} models"), markup.table(header, rows))
 
 
 def every() -> Iterator[Preset]:

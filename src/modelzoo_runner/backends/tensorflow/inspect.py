@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends.base import show_shape
@@ -18,6 +19,7 @@ from modelzoo_runner.backends.tensorflow.prepare import fold_constants, remove_p
 from modelzoo_runner.backends.tensorflow.tensors import ends, guess_tensors, placeholders
 from modelzoo_runner.errors import GraphError, visible
 from modelzoo_runner.machine import runtime_log
+from modelzoo_runner.values import markup
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -89,10 +91,9 @@ class GraphCard:
         """`fp32` without quantized layers, else `int8`."""
         return "int8" if self.layers.int8 else "fp32"
 
-    def __str__(self) -> str:
-        """The card as a page of text."""
+    def _rows(self) -> list[tuple[str, str]]:
         layers, functions = self.layers, f", {self.functions} library functions"
-        rows = [
+        return [
             ("file", f"{self.path} ({self.size:,} bytes)"),
             ("sha256", self.sha256),
             ("producer", f"graph version {self.producer}" if self.producer else "not stated"),
@@ -107,12 +108,29 @@ class GraphCard:
             ),
             ("", str(layers)),
         ]
-        page = [f"{label:<11}{text}" for label, text in rows]
+
+    def __str__(self) -> str:
+        """The card as a page of text."""
+        page = [f"{label:<11}{text}" for label, text in self._rows()]
         shown = Counter(self.operations).most_common(_SHOWN_OPERATIONS)
         width = max((len(op) for op, _ in shown), default=0)
         page += ["operations", *(f"  {op:<{width}} {count:>6,}" for op, count in shown)]
         rest = len(self.operations) - len(shown)
         return visible("\n".join([*page, f"  and {rest} more"] if rest > 0 else page))
+
+    def _repr_html_(self) -> str:
+        work = self.layers.multiply_adds
+        known = () if work is None else (f"{work / 1e9:.3g} G multiply-adds",)
+        operations = Counter(self.operations).most_common()
+        return markup.card(
+            markup.title(f"{PurePath(self.path).name}, {self.precision}"),
+            markup.figures(f"{self.parameters / 1e6:.3g} M parameters", *known),
+            markup.facts((name, [said]) for name, said in self._rows()),
+            markup.folded(
+                f"{len(operations)} kinds of operations",
+                markup.table(("operation", "nodes"), ((op, f"{n:,}") for op, n in operations)),
+            ),
+        )
 
 
 @runtime_log.held_back()

@@ -6,13 +6,13 @@ page: everything but the verdict takes the page's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 STYLE = """<style>
 .mzr{font:14px/1.5 system-ui,sans-serif;max-width:62em}
 .mzr h4{margin:.6em 0 .3em;font-size:1.05em;font-weight:600}
-.mzr .figure{font-size:1.5em;font-weight:600;margin-right:.8em}
+.mzr .figure{display:inline-block;font-size:1.5em;font-weight:600;margin-right:.8em}
 .mzr .badge{display:inline-block;padding:0 .6em;border-radius:.8em;color:#fff;background:#57606a}
 .mzr .good{background:#1a7f37}.mzr .doubtful{background:#9a6700}.mzr .bad{background:#cf222e}
 .mzr .wide{overflow-x:auto}
@@ -21,8 +21,9 @@ STYLE = """<style>
 .mzr table th,.mzr table td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;
 border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none}
 .mzr table th{font-weight:600;white-space:nowrap}
+.mzr .facts td{overflow-wrap:anywhere}
 .mzr ul{margin:.3em 0;padding-left:1.3em}
-.mzr svg{max-width:100%;height:auto}
+.mzr .wide>svg{display:block;margin:.4em 0}
 </style>"""
 
 LEVELS = {
@@ -64,23 +65,64 @@ def figures(*texts: str) -> str:
     return "".join(f'<span class="figure">{escape(each)}</span>' for each in texts)
 
 
+def wide(content: str) -> str:
+    """What is scrolled where the page is too narrow for it."""
+    return f'<div class="wide">{content}</div>'
+
+
+def folded(summary: str, content: str) -> str:
+    """What is shown when its summary is clicked on."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def shown(value: object) -> str:
+    """A value as short text.
+
+    >>> shown((0, 1, 2, 5)), shown({"a": 1}), shown(None), shown(True)
+    ('0-2,5', 'a=1', '-', 'yes')
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={shown(each)}" for name, each in value.items()) or "-"
+    if isinstance(value, (tuple, list)):
+        return _ranges(value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _ranges(values: Sequence[object]) -> str:
+    """Values with commas between them; whole numbers that follow each other as `0-3`."""
+    parts: list[list[object]] = []
+    for value in values:
+        last = parts[-1][-1] if parts else None
+        if isinstance(value, int) and isinstance(last, int) and value == last + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ",".join(f"{each[0]}-{each[-1]}" if len(each) > 1 else str(each[0]) for each in parts)
+
+
 def facts(rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     """A table of names, each with one or more lines of text."""
     body = "".join(
         f"<tr><th>{escape(name)}</th><td>{'<br>'.join(map(escape, lines))}</td></tr>"
         for name, lines in rows
     )
-    return f'<div class="wide"><table>{body}</table></div>'
+    return wide(f'<table class="facts">{body}</table>')
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells as a table with a header."""
 
     def line(row: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+        return "".join(f"<{tag}>{_lines(cell)}</{tag}>" for cell in row)
 
     body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{line(header, "th")}</tr>{body}</table></div>'
+    return wide(f"<table><tr>{line(header, 'th')}</tr>{body}</table>")
+
+
+def _lines(text: str) -> str:
+    return escape(text).replace("\n", "<br>")
 
 
 def notes(lines: Iterable[str]) -> str:
