@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from modelzoo_runner.errors import RequestError
@@ -173,3 +174,10 @@ def test_neighboring_categories_look_different() -> None:
     for one, next_one in pairwise(colors):
         assert np.abs(one - next_one).max() > 60
     assert all(each.max() > 200 for each in colors)
+
+
+def test_it_is_shown_on_an_axis_that_is_given() -> None:
+    axis = Figure().subplots()
+    drawn = draw_detections(picture(), [dog(20, 30, 60, 40)], axis=axis)
+    (shown,) = axis.get_images()
+    assert shown.get_array().shape == (*drawn.size[::-1], 3) and not axis.axison

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -124,3 +125,41 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependency, match=r"pip install .*analysis"):
         BEFORE.plot()
+
+
+def test_the_accuracy_of_each_class_comes_from_the_predictions(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    lines = ["filename,label,prediction,top5", "a,7,7,7 1", "b,7,1,1 7", "c,3,1,1 2"]
+    rows.write_text("\n".join(lines))
+    result = accuracy_result({"top1": 1, "top5": 2}, 3, plan=plan(predictions=str(rows)))
+    (axis,) = result.plot(of="classes").axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["7", "3"]
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in axis.containers}
+    assert heights == {"top5": [1, 0], "top1": [0.5, 0]}
+    own = Figure().subplots()
+    assert result.plot(own, of="classes") is own.figure and own.has_data()
+
+
+def test_many_classes_are_a_row_from_the_best_to_the_worst(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    lines = (f"{n},{n},{n if n < 50 else 0},{n}" for n in range(100))
+    rows.write_text("\n".join(("filename,label,prediction,top5", *lines)))
+    result = accuracy_result({"top1": 50}, 100, plan=plan(predictions=str(rows)))
+    (axis,) = result.plot(of="classes").axes
+    assert axis.get_xlabel() == "100 classes, from the best to the worst"
+
+
+def test_precision_over_recall() -> None:
+    curves = {f"c{n}": (1 - n / 10,) * plots.RECALLS for n in range(9)} | {"odd": (-1.0,) * 101}
+    result = accuracy_result({}, 10, precision_recall=curves)
+    (axis,) = result.plot(of="precision_recall").axes
+    drawn = {line.get_label(): line.get_ydata() for line in axis.get_lines()}
+    assert drawn["c0"][0] == 1 and drawn["odd"][0] == 0
+    assert drawn["mean of 10"][50] == pytest.approx(0.54)
+    assert axis.get_xlabel() == "recall" and axis.get_ylabel() == "precision, at IoU 0.5"
+
+
+@pytest.mark.parametrize("of", ["classes", "precision_recall", "recall"])
+def test_what_a_result_does_not_have(of: Any) -> None:
+    with pytest.raises(RequestError, match=f"of=.{of}.: "):
+        accuracy_result({"top1": 7}, 10).plot(of=of)
