@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
 from modelzoo_runner.results import frames, paired, ratio
-from modelzoo_runner.results.ab import ABResult
+from modelzoo_runner.results.ab import ABResult, Side
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.export import Drawn
 from modelzoo_runner.results.max_rate import MaxRateResult
@@ -40,7 +40,7 @@ RECALLS = 101
 NAMED = 3
 """Of these curves so many of the best and of the worst have a name."""
 
-MAIN, SECOND, WARM_UP = "tab:blue", "tab:red", "tab:gray"
+MAIN, SECOND, WARM_UP, PALE = "tab:blue", "tab:red", "tab:gray", "lightsteelblue"
 
 
 def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -134,7 +134,9 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
 def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
     """The score of each category, or of a classifier its scores, with their intervals."""
     axis = _axes(axis)[0]
-    found = sorted((result.per_category or result.scores).items(), key=lambda each: -each[1])
+    found = list((result.per_category or result.scores).items())
+    if result.per_category:
+        found.sort(key=lambda each: -each[1])
     if len(found) > MOST_CATEGORIES:
         found = [*found[: MOST_CATEGORIES // 2], *found[-MOST_CATEGORIES // 2 :]]
     names, values = [name for name, _ in found], [value for _, value in found]
@@ -144,6 +146,7 @@ def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
         [interval[name][1] - value if name in interval else 0 for name, value in found],
     ]
     axis.bar(names, values, yerr=errors if interval else None, color=MAIN, capsize=4)
+    _as_wide_as(axis, len(names))
     axis.tick_params(axis="x", rotation=90 if len(names) > 6 else 0)
     axis.set(ylabel="AP" if result.per_category else "share of examples", ylim=(0, 1))
     return _captioned(axis, result)
@@ -166,21 +169,21 @@ def classes(result: AccuracyResult, axis: Axes | None = None) -> Figure:
     names = sorted(found, key=lambda label: (-found[label][0], -found[label][1]))
     axis = _axes(axis)[0]
     if len(names) > MOST_CATEGORIES:
-        places = range(1, len(names) + 1)
-        axis.set(xlabel=f"{len(names)} classes, from the best to the worst")
-        axis.margins(x=0)
-        for place in range(len(names) - 5, len(names)):
-            found_there = found[names[place]][0]
-            axis.annotate(names[place], (place + 1, found_there), fontsize="x-small")
+        worst = ", ".join(names[: -NAMED - 1 : -1])
+        axis.set(xlabel=f"{len(names)} classes, from the best to the worst ({worst})")
     else:
-        places = range(len(names))
-        axis.set_xticks(places, names, rotation=90 if len(names) > 6 else 0)
+        axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
         axis.set(xlabel="class, as the graph numbers it")
-    for column, name, color in ((1, "top5", WARM_UP), (0, "top1", MAIN)):
+        _as_wide_as(axis, len(names))
+    for column, name, color in ((1, "top5", PALE), (0, "top1", MAIN)):
         values = [found[label][column] for label in names]
-        axis.bar(places, values, width=0.8, color=color, label=name)
+        if len(names) > MOST_CATEGORIES:
+            axis.fill_between(range(len(names)), values, step="mid", color=color, label=name)
+            axis.margins(x=0)
+        else:
+            axis.bar(range(len(names)), values, color=color, label=name)
     axis.set(ylabel="share of the class's examples", ylim=(0, 1))
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="lower left")
     return _captioned(axis, result)
 
 
@@ -195,11 +198,11 @@ def precision_recall(result: AccuracyResult, axis: Axes | None = None) -> Figure
     recalls = [place / (RECALLS - 1) for place in range(RECALLS)]
     ordered = sorted(curves, key=lambda name: -sum(curves[name]))
     named = {*ordered[:NAMED], *ordered[-NAMED:]}
-    for name in ordered:
-        if name not in named:
-            axis.plot(recalls, curves[name], color=WARM_UP, linewidth=0.5, alpha=0.4)
-    for name in (each for each in ordered if each in named):
-        axis.plot(recalls, curves[name], linewidth=1.0, label=name)
+    for name in sorted(ordered, key=lambda each: each in named):
+        # To where it is zero: that recall was never reached.
+        reached = [each for each in curves[name] if each > 0]
+        how = {"label": name} if name in named else {"color": WARM_UP, "alpha": 0.4}
+        axis.plot(recalls[: len(reached)], reached, linewidth=1.0 if name in named else 0.5, **how)
     mean = [sum(each) / len(curves) for each in zip(*curves.values(), strict=True)]
     axis.plot(recalls, mean, color="black", linewidth=2, label=f"mean of {len(curves)}")
     axis.set(xlabel="recall", ylabel="precision, at IoU 0.5", xlim=(0, 1), ylim=(0, 1.02))
@@ -246,7 +249,11 @@ def sweep(
         axis.set_ylim(bottom=0)
     if hue:
         axis.legend(title=_label(hue), fontsize="small")
-    return _captioned(axis, *found.results[:1])
+    numbers = sorted({row[x] for row in rows if isinstance(row[x], (int, float))})
+    if numbers and numbers[0] > 0 and numbers[-1] >= 10 * numbers[0]:
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(numbers, [f"{each:g}" for each in numbers])
+    return _captioned(axis, *found.results)
 
 
 def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
@@ -260,7 +267,10 @@ def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
     axis.set_xticks(
         (0, 1), [f"reference\n{found.reference.name}", f"changed\n{found.changed.name}"]
     )
-    axis.set(ylabel="examples/s", title=f"{ratio.in_words(found.ratio)}: {found.verdict}")
+    said = ratio.in_words(found.ratio)
+    known = "" if found.verdict in said else f" ({found.verdict})"
+    axis.set(ylabel="examples/s", title=f"changed is {said}{known}")
+    _as_wide_as(axis, 2)
     return _of(axis)
 
 
@@ -269,7 +279,9 @@ def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
     axis = _axes(axis)[0]
     for place, each in enumerate(found.comparisons):
         low, high = each.speed.interval or (each.ratio, each.ratio)
-        axis.errorbar(each.ratio, place, xerr=[[each.ratio - low], [high - each.ratio]], fmt="o")
+        axis.errorbar(
+            each.ratio, place, xerr=[[each.ratio - low], [high - each.ratio]], fmt="o", color=MAIN
+        )
     names = [each.changed.name for each in found.comparisons]
     axis.set_yticks(range(len(names)), names)
     axis.axvline(1.0, color="gray", linestyle="--", linewidth=0.8)
@@ -283,7 +295,7 @@ def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
     axes = _axes(axis, len(others))
     for side, own in zip(others, axes, strict=True):
         _rounds(found, side, own)
-    return _of(axes[0])
+    return _captioned(axes[0], *found.sides)
 
 
 def _rounds(found: ABResult, side: int, axis: Axes) -> None:
@@ -300,9 +312,9 @@ def _rounds(found: ABResult, side: int, axis: Axes) -> None:
     if compared.interval is not None:
         axis.axhspan(*compared.interval, color=MAIN, alpha=0.15, label="95 % interval")
     names = f"{found.sides[side].name} over {found.sides[0].name}"
-    axis.set(xlabel="round", ylabel=f"throughput, {names}", title=str(compared))
+    axis.set(xlabel="round", ylabel=f"throughput, {names}")
     axis.set_xticks(range(1, len(ratios) + 1))
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", title=str(compared), title_fontsize="small")
 
 
 def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
@@ -321,21 +333,25 @@ def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
     axis.set_ylim(0, 3 * limit)
     axis.set(xlabel="queries/s (0: one by one)", ylabel="p99 and its 99 % bound (ms)")
     axis.legend(fontsize="small")
-    return _of(axis)
+    return _captioned(axis, found)
 
 
 def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
     """The throughput of each series over its results, and its changes as lines."""
     axes = _axes(axis, len(found))
     for trend, own in zip(found, axes, strict=True):
-        own.plot([each.throughput for each in trend.points], marker="o")
+        speeds = [each.throughput for each in trend.points]
+        own.plot(speeds, marker="o")
         for change in trend.changes:
             slower = change.ratio < 1
             color = "tab:red" if slower else "tab:green"
             own.axvline(change.position - 0.5, color=color, linestyle="--")
         own.set(title=trend.series, ylabel="examples/s", xlabel="result")
         own.title.set_fontsize("small")
-        own.set_ylim(bottom=0)
+        own.set_ylim(0, 1.1 * max(speeds))
+        labels = [each.label for each in trend.points]
+        if any(labels) and len(labels) <= MOST_CATEGORIES:
+            own.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 6 else 0)
     return _of(axes[0])
 
 
@@ -367,23 +383,34 @@ def _axes(axis: Axes | None, rows: int = 1) -> Sequence[Axes]:
     return found
 
 
+def _as_wide_as(axis: Axes, bars: int) -> None:
+    """Leave room beside a few bars, so that they don't become walls."""
+    room = max(0.6, 3 - bars / 2)
+    axis.set_xlim(-room, bars - 1 + room)
+
+
 def _of(axis: Axes) -> Figure:
     found: Any = axis.get_figure()
     return found  # type: ignore[no-any-return]
 
 
-def _captioned(axis: Axes, *results: Result) -> Figure:
-    drawn = _of(axis)
-    for result in results:
-        plan, machine = result.plan, result.observed.machine
-        processor = (machine.get("processor") or {}).get("model") or "unknown processor"
-        axis.set_title(
-            f"{plan.model} {plan.precision}, batch {plan.batch_size}; "
-            f"{processor}, {len(plan.placement.cpus) or 'all'} CPUs",
-            fontsize="small",
-            loc="left",
-        )
-    return drawn
+def _captioned(axis: Axes, *results: Result | Side | MaxRateResult) -> Figure:
+    """Above the axis: which models on which machine, and what all of them share."""
+    if results:
+        plans = [each.plan for each in results]
+        machines = [each.observed.machine.get("processor") or {} for each in results]
+        models = dict.fromkeys(f"{plan.model} {plan.precision}" for plan in plans)
+        batches = {plan.batch_size for plan in plans}
+        processors = dict.fromkeys(each.get("model", "unknown processor") for each in machines)
+        cpus = {len(plan.placement.cpus) or "all" for plan in plans}
+        parts = [
+            ", ".join(models) if len(models) <= NAMED else f"{len(models)} models",
+            f", batch {batches.pop()}" if len(batches) == 1 else "",
+            f"; {', '.join(processors)}",
+            f", {cpus.pop()} CPUs" if len(cpus) == 1 else "",
+        ]
+        axis.set_title("".join(parts), fontsize="small", loc="left")
+    return _of(axis)
 
 
 def _label(column: str) -> str:
