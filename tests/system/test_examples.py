@@ -24,10 +24,13 @@ Shown = list[dict[str, Any]]
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Callable[[str], Shown]:
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Shown]:
     """Runs a notebook in a kernel, in an empty folder; nothing may be said on standard error."""
 
     def run(name: str) -> Shown:
+        # As for a user: with it a kernel leaves out what is written to the descriptor.
+        monkeypatch.delenv("PYTEST_CURRENT_TEST")
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
         notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
         cells = [each for each in notebook.cells if each.cell_type == "code"]
         assert all(each.outputs == [] and each.execution_count is None for each in cells)
