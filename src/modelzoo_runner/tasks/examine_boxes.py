@@ -71,14 +71,15 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
             for name, image, pixels in zip(batch.names, images.ids, batch.inputs, strict=True)
         ]
     truth = coco.with_sizes(source.truth, sizes)
+    known = read_truth(truth)
     found = collector.detections()
-    readings, refused = _readings(plan, found, truth)
+    readings, refused = _readings(plan, found, truth, known)
     findings = list(_broken(found, outputs))
     if not findings:
         findings += refused
         findings += _contradictions(plan, readings)
         if readings and not findings:
-            findings += _doubtful(readings[0], truth)
+            findings += _doubtful(readings[0], known)
     return Examined(
         images=len(sizes),
         findings=(*findings, *evidence.duplicates(seen)),
@@ -99,10 +100,11 @@ def examine(plan: Plan, step: Step, source: Source) -> Examined:
     )
 
 
-def _readings(plan: Plan, found: Detections, truth: Any) -> tuple[list[Reading], list[Finding]]:
+def _readings(
+    plan: Plan, found: Detections, truth: Any, known: Truth
+) -> tuple[list[Reading], list[Finding]]:
     """The detections as the caller says, and as the ground truth says where that differs."""
     asked = LabelOptions.of(plan)
-    known = read_truth(truth)
     told = LabelOptions(category_names=plan.category_names)
     ways = [("as a run would read them", asked, plan.box_format)]
     if plan.box_format is not None:
@@ -215,13 +217,12 @@ def _contradictions(plan: Plan, readings: list[Reading]) -> Iterator[Finding]:
                 )
 
 
-def _doubtful(asked: Reading, truth: Any) -> Iterator[Finding]:
+def _doubtful(asked: Reading, known: Truth) -> Iterator[Finding]:
     """Boxes outside of images, categories never found, an AP of zero."""
     import numpy as np
 
     read, scores = asked.detections, asked.scores
-    sizes = {each["id"]: (each["width"], each["height"]) for each in truth["images"]}
-    sides = np.array([sizes[each] for each in read.image_ids], float)
+    sides = known.sizes[image_places(read, known)]
     strong = read.scores >= 0.3
     if strong.any():
         low, high = read.boxes[:, :2] / sides, (read.boxes[:, :2] + read.boxes[:, 2:]) / sides
@@ -246,16 +247,14 @@ def _doubtful(asked: Reading, truth: Any) -> Iterator[Finding]:
         )
         return
     given = {str(each) for each in read.category_ids}
-    names = {each["id"]: each["name"] for each in truth["categories"]}
-    having: dict[Any, set[Any]] = {}
-    for each in truth["annotations"]:
-        having.setdefault(each["category_id"], set()).add(each["image_id"])
-    never = [k for k, v in having.items() if len(v) >= OFTEN and str(k) not in given]
+    having, _ = np.unique([known.categories, known.images], axis=1)  # each category once an image
+    images = dict(zip(known.names, np.bincount(having, minlength=len(known.names)), strict=True))
+    never = [each for each in images if images[each] >= OFTEN and str(each) not in given]
     if never:
         yield Finding(
             name="categories",
             level="doubt",
             what="some categories are never found",
-            evidence=", ".join(f"{names[k]!r} (in {len(having[k])} images)" for k in never[:5]),
+            evidence=", ".join(f"{known.names[k]!r} (in {images[k]} images)" for k in never[:5]),
             remedy="label_map= or category_names=, if the graph knows them under other names",
         )

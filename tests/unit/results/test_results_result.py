@@ -11,7 +11,7 @@ import pytest
 
 from modelzoo_runner import SweepResult, load
 from modelzoo_runner.errors import ResultError
-from modelzoo_runner.results import checks, shown
+from modelzoo_runner.results import checks
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.parts import Observed
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result, from_dict
@@ -125,20 +125,6 @@ def test_a_long_warning_is_wrapped_between_words() -> None:
 def test_html_is_escaped() -> None:
     markup = benchmark_result(warnings=("a < b",))._repr_html_()
     assert "a &lt; b" in markup and "a < b" not in markup
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0999, "99.9 ms"),
-        (0.09996, "100 ms"),
-        (1.0, "1.00 s"),
-        (9.996, "10.0 s"),
-        (3e-9, "3.00 ns"),
-    ],
-)
-def test_durations_have_three_digits(value: float, text: str) -> None:
-    assert shown.seconds(value) == text
 
 
 def test_a_file_of_schema_1_has_former_names() -> None:
