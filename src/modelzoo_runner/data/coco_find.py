@@ -7,6 +7,7 @@ beside either.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ WANTED = (
     "val-00000-of-00010.tfrecord), the folder that holds one, or a folder of images such as val2017"
 )
 
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(\.\w+)?$")
 _RECORD_SUFFIXES = (".record", ".tfrecord", ".tfrecords")
 _SPLITS = ("train", "val", "test")
 
@@ -170,14 +172,14 @@ def _record_sets(folder: ReadablePath) -> list[ReadablePath]:
 
 
 def _is_record(path: ReadablePath) -> bool:
-    is_shard = shards.set_name(path) != path.name
+    is_shard = _SHARD.search(path.name) is not None
     return (is_shard or path.suffix in _RECORD_SUFFIXES) and path.is_file()
 
 
 def _records(path: ReadablePath, allow_partial: bool) -> Shards:
     """The files of the set that a record file is of."""
-    name = shards.set_name(path)
-    if name != path.name:
+    if _SHARD.search(path.name):
+        name = shards.set_name(path)
         own = [each for each in paths.listing(path.parent) if shards.set_name(each) == name]
         return shards.in_order(own, allow_partial=allow_partial)
     if not _is_record(path):
