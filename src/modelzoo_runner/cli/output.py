@@ -13,12 +13,12 @@ from typing import Annotated, Any, TextIO, TypeVar
 from cyclopts import Group, Parameter
 
 from modelzoo_runner.cli import options, terminal
-from modelzoo_runner.errors import Interrupted, RunnerError, visible
+from modelzoo_runner.errors import Interrupted, RequestError, RunnerError, visible
 from modelzoo_runner.execution import stopping
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
-from modelzoo_runner.values import atomic, codec
+from modelzoo_runner.values import atomic, codec, remote
 from modelzoo_runner.values.progress import Told
 
 Value = TypeVar("Value", bound=Exportable)
@@ -101,6 +101,8 @@ def run(do: Callable[[Told], Value], to: Output) -> Value:
         RunnerError: runs of a sweep failed.
     """
     for name, path in to.files.items():
+        if remote.scheme_of(path) == "memory":
+            raise RequestError(f"{name}={path!r}: memory:// ends with the command; give a file")
         if path != "-":
             atomic.target(name, path)
     try:

@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 _PIECE = 1 << 20
 _AHEAD = 8 << 20
-_VERSIONS = ("generation", "version_id", "VersionId", "etag", "ETag", "blob_id", "oid", "mtime")
+# In a listing S3 names no VersionId, so what both a listing and an object's facts have comes first.
+_VERSIONS = ("generation", "ETag", "etag", "blob_id", "oid", "VersionId", "version_id", "mtime")
 _DATES = ("last_modified", "LastModified", "updated", "created")
 
 

@@ -69,6 +69,7 @@ RESULT = BenchmarkResult(
         (["benchmrk"], 2, ["benchmrk", '"benchmark"']),
         (["cache", "lst"], 2, ["lst", '"list"']),
         (["benchmark", "resnet50", "--json", "/nowhere/x.json"], 2, ["json=", "/nowhere"]),
+        (["benchmark", "resnet50", "--json", "memory://x"], 2, ["json=", "ends with the command"]),
     ],
 )
 def test_a_mistake_has_an_exit_code_and_says_what_to_do(

@@ -39,7 +39,10 @@ class Unreliable(MemoryFileSystem):
         return found | self.facts if found["type"] == "file" else found
 
     def find(self, path: str, **options: Any) -> Any:
-        return {name: self.info(name) for name in super().find(path)}
+        found = {name: self.info(name) for name in super().find(path)}
+        for facts in found.values():
+            facts.pop("VersionId", None)
+        return found
 
     def open(self, path: str, *args: Any, **options: Any) -> Any:
         if self.errors:
@@ -152,6 +155,12 @@ def test_a_checksum_that_the_store_has_is_compared(right: bool, fast_retry: Retr
         path.read_bytes()
     with pytest.raises(FetchError, match=r"crc32c, after 3 tries\.$"):
         fetch.local(address, retry=fast_retry)
+
+
+def test_a_version_that_no_listing_names_is_no_change() -> None:
+    Unreliable.facts = {"ETag": '"1"', "VersionId": "7"}
+    put("unreliable://bucket/data/x", CONTENT)
+    assert (fetch.local("unreliable://bucket/data/") / "x").read_bytes() == CONTENT
 
 
 def test_a_passing_trouble_is_waited_out(fast_retry: RetryPolicy) -> None:
