@@ -25,6 +25,7 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 import fake_gcs
+import fsspec
 import gcsfs
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -49,6 +50,7 @@ def main() -> None:
 def ways(server: fake_gcs.FakeGcs) -> dict[str, Callable[[], Iterator[BinaryIO]]]:
     """Functions that open each object in turn, by name."""
     os.environ["STORAGE_EMULATOR_HOST"] = server.url
+    fsspec.config.conf["gcs"] = {"token": "anon", "endpoint_url": server.url}
     files = gcsfs.GCSFileSystem(token="anon", endpoint_url=server.url)
     client = storage.Client(project="none", credentials=AnonymousCredentials())
     client._bucket_metadata_cache = None
@@ -57,11 +59,16 @@ def ways(server: fake_gcs.FakeGcs) -> dict[str, Callable[[], Iterator[BinaryIO]]
         folder = streaming.path("gs://models/data/")
         return (path.open("rb") for path in sorted(folder.iterdir()))
 
+    def by_fsspec() -> Iterator[BinaryIO]:
+        folder = streaming.path("gcs://models/data/")
+        return (path.open("rb") for path in sorted(folder.iterdir()))
+
     def with_gcsfs(**how: object) -> Callable[[], Iterator[BinaryIO]]:
         return lambda: (files.open(path, "rb", **how) for path in files.ls("models/data"))
 
     return {
         "streaming.path": ours,
+        "streaming.path, gcs://": by_fsspec,
         "gcsfs": with_gcsfs(),
         "gcsfs, read ahead 16 MB": with_gcsfs(block_size=1 << 24, cache_type="readahead"),
         "gcsfs, in the background": with_gcsfs(block_size=1 << 23, cache_type="background"),

@@ -46,8 +46,12 @@ class FsspecStore:
         folder = self._path(place, base)
 
         def found() -> list[StoredObject]:
-            facts = self._files.find(folder, detail=True)
-            return [self._stored(place, each) for each in facts.values() if each["type"] == "file"]
+            try:
+                facts = self._files.find(folder, detail=True).values()
+            except FileNotFoundError:
+                return []
+            every = (self._stored(place, each) for each in facts if each["type"] == "file")
+            return [each for each in every if each.name.startswith(base)]
 
         return self._ask(place.url, found)
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from modelzoo_runner.errors import FetchError, RequestError, did_you_mean, nearest
+from modelzoo_runner.errors import (
+    FetchError,
+    MissingDependency,
+    RequestError,
+    did_you_mean,
+    nearest,
+)
 from modelzoo_runner.storage import (
     built,
     cache,
@@ -198,7 +204,7 @@ def _status(model: str, precision: str, file: RemoteFile, settings: Settings) ->
     status, size, problem = None, None, None
     try:
         status, size, problem = _asked(file, settings)
-    except (FetchError, RequestError) as error:
+    except (FetchError, MissingDependency, RequestError) as error:
         problem = str(error)
     if problem is None and file.size is not None and size is not None and size != file.size:
         problem = f"its file is {size:,} bytes and should be {file.size:,}"
