@@ -189,7 +189,8 @@ def _noted(root: Path, place: BucketPlace) -> Listing | None:
         record = json.loads(_listing_path(root, place).read_text(encoding="utf-8"))
         objects = tuple(StoredObject(**each) for each in record["objects"])
         base = record["base"]
-        if record["location"] == place.url and all(_is_of(place, base, each) for each in objects):
+        is_right = objects and all(_is_of(place, base, each) for each in objects)
+        if is_right and record["location"] == place.url:
             return Listing(base=base, objects=objects)
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):

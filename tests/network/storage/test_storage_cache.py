@@ -540,6 +540,7 @@ def test_another_users_cache_is_read_where_it_is_named(
         {"objects": [{"bucket": "b", "name": "x", "generation": "1", "size": 1, "crc32c": ""}]},
         {"objects": [{"bucket": "c", "name": "f/x", "generation": "1", "size": 1, "crc32c": ""}]},
         {"objects": [3]},
+        {"objects": []},
         {"base": 3},
         {"location": "gs://b/other/"},
     ],
