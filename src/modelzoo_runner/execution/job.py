@@ -93,12 +93,12 @@ class Warmed:
 
 
 @contextlib.contextmanager
-def warmed(plan: Plan) -> Iterator[Warmed]:
+def warmed(plan: Plan, context: Context = QUIET) -> Iterator[Warmed]:
     """The plan's graph, opened and warmed up, to be measured on request."""
-    with (
-        opening.opened(plan) as opened,
-        tasks.open_source(opened.plan, opened.step, opened.prepare) as source,
-    ):
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(opening.opened(plan))
+        context.tell("opening", 1, 1)
+        source = stack.enter_context(tasks.open_source(opened.plan, opened.step, opened.prepare))
         if plan.warmup_steps:
             loop.run(opened.step, source.batches, steps=plan.warmup_steps)
         found = binding.read_back(plan.placement)

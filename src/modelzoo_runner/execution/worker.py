@@ -163,7 +163,7 @@ def _diagnose(asked: argparse.Namespace, answers: IO[str], context: Context) -> 
 def _serve(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
-    with job.warmed(next(_plans())) as warmed:
+    with job.warmed(next(_plans()), context) as warmed:
         send(
             answers,
             ready=True,

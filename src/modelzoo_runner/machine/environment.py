@@ -52,7 +52,7 @@ PASSED_ON = (
     # Where files come from, and who may fetch them.
     *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
     *("SSL_CERT_", "CLOUDSDK_", "GCE_", "GCLOUD_", "GCS_", "GOOGLE_", "NO_GCE_CHECK", "GRPC_"),
-    *("STORAGE_EMULATOR_HOST", "MODELZOO_RUNNER_", "DOCKER_"),
+    *("STORAGE_EMULATOR_HOST", "AWS_", "AZURE_", "FSSPEC_", "HF_", "MODELZOO_RUNNER_", "DOCKER_"),
     # What runtimes, thread pools and mallocs read.
     *("ABSL_", "BLIS_", "CUDA_VISIBLE_DEVICES", "DNNL_", "EIGEN_", "GLIBC_TUNABLES", "GOMP_"),
     *("ITEX_", "JE_", "KERAS_", "KMP_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "ONEDNN_"),

@@ -124,6 +124,7 @@ def test_a_graph_that_never_opens_is_given_up(
 ) -> None:
     monkeypatch.setattr(listen, "OPENING_SECONDS", 2.0)
     monkeypatch.setattr(listen, "FIRST_STEP_SECONDS", 2.0)
+    monkeypatch.setattr(listen, "MORE_SECONDS", 1.0)
     slow = fake_backend.write(tmp_path / "slow.fake", seconds=3600)
     before = time.monotonic()
     with pytest.raises(GraphError, match=r"it may never end.*timeout="):
