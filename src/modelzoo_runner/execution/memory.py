@@ -81,9 +81,7 @@ def require(plan: Plan, model: Model, available: int | None = None) -> None:
         return
     largest = need.largest(available)
     advice = f"at most batch_size={largest} fits" if largest else "not even one example fits"
-    needed, of_each, there = (
-        f"{size / 2**30:.2f} GiB" for size in (need.of(plan.batch_size), need.example, available)
-    )
+    needed, of_each, there = map(_size, (need.of(plan.batch_size), need.example, available))
     raise BindingError(
         f"batch_size={plan.batch_size}: the run needs at least {needed} of memory ({of_each} for "
         f"each example), and {there} are available here: {advice}"
@@ -113,6 +111,10 @@ def advice(plan: Plan) -> str:
     if available is not None:
         largest = min(largest, of(plan).largest(available) or 1)
     return f"batch_size={plan.batch_size}: try {max(1, largest)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def _weights(plan: Plan) -> int:

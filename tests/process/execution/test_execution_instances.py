@@ -244,13 +244,29 @@ limit.write_text(str(300 * 2**20))
 from modelzoo_runner import RunnerError, benchmark
 
 said = []
-for asked in ({"batch_size": 4096, "isolation": "child"}, {"batch_size": 1, "instances": 2}):
+for graph, asked in (
+    (sys.argv[3], {"batch_size": 16, "isolation": "child"}),
+    (sys.argv[2], {"batch_size": 4096, "isolation": "child"}),
+    (sys.argv[2], {"batch_size": 1, "instances": 2}),
+):
     try:
-        benchmark(sys.argv[2], steps=3, **asked)
+        benchmark(graph, steps=3, **asked)
     except RunnerError as error:
         said.append(f"{type(error).__name__}: {error}")
 print(json.dumps(said))
 """
+
+
+def wide(folder: Path) -> Path:
+    """A graph that makes a tensor 200 times as large as its image, which no estimate sees."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 224, 224, 3], name="image")
+        tf.reduce_mean(tf.tile(image, [1, 1, 1, 200]) + 1, [1, 2], name="scores")
+    path = folder / "wide.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
 
 
 def test_where_memory_really_runs_out(tmp_path: Path) -> None:
@@ -259,19 +275,21 @@ def test_where_memory_really_runs_out(tmp_path: Path) -> None:
     graph = tiny.classifier(tmp_path / "graph.pb", size=(224, 224))
     with control_groups.made("memory", *names) as group:
         done = subprocess.run(
-            [sys.executable, "-c", f"LIMITS = {names}\n{LIMITED}", group, graph],
+            [sys.executable, "-c", f"LIMITS = {names}\n{LIMITED}", group, graph, wide(tmp_path)],
             capture_output=True,
             text=True,
             check=False,
         )
     control_groups.skip_if_refused(done.stderr)
     assert done.returncode == 0, done.stderr
-    killed, refused = json.loads(done.stdout)
+    killed, too_large, refused = json.loads(done.stdout)
     assert killed.startswith(
         "WorkerError: the child process that ran the plan was killed by SIGKILL, as the system "
         "does when memory runs out (largest child so far: 0."
     )
-    assert " of 0.3 GiB allowed). batch_size=4096: try 2048. " in killed
+    assert " of 0.3 GiB allowed). batch_size=16: try 8. " in killed
+    assert too_large.startswith("BindingError: batch_size=4096: the run needs at least 11.5 GiB")
+    assert "MiB are available here: at most batch_size=" in too_large
     assert refused.startswith(
         "BindingError: instances: 2 of them need at least 0.4 GiB of memory (0.2 GiB each), and "
     )

@@ -72,7 +72,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(plan: P
     memory.require(replace(plan, batch_size=9), two_layers(), fits)
     with pytest.raises(BindingError, match="at most batch_size=9 fits") as caught:
         memory.require(replace(plan, batch_size=10), two_layers(), fits)
-    assert str(caught.value).startswith("batch_size=10: the run needs at least 0.")
+    assert str(caught.value).startswith("batch_size=10: the run needs at least 4")
     with pytest.raises(BindingError, match="not even one example fits"):
         memory.require(plan, two_layers(), 200 * MIB)
 
