@@ -48,12 +48,14 @@ def main() -> None:
     """Measure, simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("--weights", default="random")
+    parser.add_argument("--weights")
     parser.add_argument("--runtime")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--utilization", type=float, nargs="+", default=[0.3, 0.6, 0.8])
     asked = parser.parse_args()
-    same = {"weights": asked.weights, "runtime": asked.runtime, "batch_size": 1}
+    same = {"runtime": asked.runtime, "batch_size": 1}
+    if asked.weights is not None:
+        same["weights"] = asked.weights
     alone = benchmark(asked.model, **same, steps=asked.queries)
     capacity = 1 / alone.latency.mean
     print(f"{asked.model}: {capacity:.1f} queries/s one by one, p99 {alone.latency.p99:.4f} s")

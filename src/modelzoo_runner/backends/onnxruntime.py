@@ -159,6 +159,7 @@ def convert(
 
 
 def _quantize(float32: Path, out: Path, input: str, calibration: Sequence[Array]) -> None:
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -172,11 +173,14 @@ def _quantize(float32: Path, out: Path, input: str, calibration: Sequence[Array]
 
     prepared = float32.with_name("prepared.onnx")
     quant_pre_process(str(float32), str(prepared), skip_symbolic_shape=True)
+    nodes = onnx.load(prepared, load_external_data=False).graph.node
+    # A detector also decodes boxes, and numbers classes, with additions.
+    adds = () if any(node.op_type == "NonMaxSuppression" for node in nodes) else ("Add",)
     quantization.quantize_static(
         str(prepared),
         str(out),
         Reader(),
-        op_types_to_quantize=[*LAYERS, "Add", "MaxPool", "AveragePool", "GlobalAveragePool"],
+        op_types_to_quantize=[*LAYERS, *adds, "MaxPool", "AveragePool", "GlobalAveragePool"],
         per_channel=True,
     )
 

@@ -167,7 +167,9 @@ def convert(
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         frozen = Path(folder, "frozen.pb")
         frozen.write_bytes(graph_def.SerializeToString(deterministic=True))
-        with own_files.failures("the graph can't be converted for OpenVINO"):
+        with own_files.failures(
+            "the graph can't be converted for OpenVINO; another runtime= may run it"
+        ):
             model = ov.convert_model(frozen, input=[input], output=list(outputs))
             if calibration is not None:
                 import nncf

@@ -103,10 +103,36 @@ def _agreement(plan: Plan, model: Model, out: Path, examples: list[NDArray[Any]]
     except RunnerError as error:
         return {"examples": len(batch), "problem": f"TensorFlow can't run the graph: {error}"}
     found: dict[str, Any] = {"examples": len(batch), "outputs": {}}
-    for role, ours, theirs in zip(plan.graph.outputs, given, expected, strict=True):
+    outputs = dict(zip(plan.graph.outputs, zip(given, expected, strict=True), strict=True))
+    if "detection_scores" in outputs:
+        ranked = surely_ranked(outputs["detection_scores"][1])
+        found["detections"] = int(ranked.sum())
+        for role in ("detection_boxes", "detection_classes"):
+            if all(each.shape[: ranked.ndim] == ranked.shape for each in outputs[role]):
+                ours, theirs = outputs[role]
+                outputs[role] = ours[ranked], theirs[ranked]
+    for role, (ours, theirs) in outputs.items():
         found["outputs"][role] = _difference(ours, theirs)
         if role == "scores" and ours.shape == theirs.shape and plan.task == "classification":
             found["same_top1"] = int((ours.argmax(-1) == theirs.argmax(-1)).sum())
+    return found
+
+
+def surely_ranked(scores: NDArray[Any]) -> NDArray[Any]:
+    """Which detections, the best first, are so far from their neighbors' scores that rounding can't
+    change the order. What follows the last isn't known, so it never is.
+
+    >>> import numpy as np
+    >>> surely_ranked(np.array([[0.9, 0.5, 0.49999, 0.2, 0.1]])).tolist()
+    [[True, False, False, True, False]]
+    """
+    import numpy as np
+
+    apart = np.diff(scores, axis=-1) < -ROUNDING * scores.max(initial=0.0)
+    first, last = np.ones_like(apart[..., :1]), np.zeros_like(apart[..., :1])
+    before = np.concatenate((first, apart), axis=-1)
+    after = np.concatenate((apart, last), axis=-1)
+    found: NDArray[Any] = before & after
     return found
 
 

@@ -18,7 +18,7 @@ from modelzoo_runner.values.plan import Plan
 if TYPE_CHECKING:
     from modelzoo_runner.planning.request import Request
 
-VERSION = 1
+VERSION = 2
 """Raised with every change after which the same graph becomes another file."""
 
 

@@ -127,6 +127,47 @@ def test_a_file_that_is_something_else(tmp_path: Path, name: str, runtime: str) 
         run(path, runtime)
 
 
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolution gives four boxes and their scores, which are sorted and numbered from 1."""
+    import tensorflow as tf
+
+    path = tmp_path_factory.mktemp("detector") / "detector.pb"
+    kernel = np.random.default_rng(0).normal(0, 0.02, (8, 8, 3, 8)).astype(np.float32)
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, (None, 8, 8, 3), name="image_tensor")
+        found = tf.nn.conv2d(image, kernel, 8, "VALID")[:, 0, 0, :]
+        corner = tf.reshape(tf.sigmoid(found[:, :4]), (-1, 4, 1)) * 0.5
+        boxes = tf.concat([corner, corner, corner + 0.3, corner + 0.3], 2)
+        scores = tf.reshape(tf.sigmoid(found[:, 4:]), (-1, 4, 1))
+        best = tf.image.combined_non_max_suppression(
+            boxes[:, :, None, :], tf.tile(scores, (1, 1, 80)) * tf.linspace(1.0, 0.1, 80), 2, 4
+        )
+        tf.identity(best[0], name="detection_boxes")
+        tf.identity(best[1], name="detection_scores")
+        tf.add(best[2], 1.0, name="detection_classes")
+        tf.cast(best[3], tf.float32, name="num_detections")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_detectors_classes_stay_whole_numbers(detector: Path, precision: str) -> None:
+    pytest.importorskip("tf2onnx")
+    result = run(detector, "onnxruntime", precision, input_shape=(8, 8, 3))
+    agreement = result.observed.graph["agreement"]
+    assert agreement["detections"] >= 1
+    assert agreement["outputs"]["detection_classes"]["largest_difference"] == 0
+    assert not any("more than rounding" in each for each in result.warnings)
+    assert (result.observed.graph["int8_layers"] > 0) == (precision == "int8")
+
+
+def test_what_openvino_cant_convert_is_named_with_a_way_out(detector: Path) -> None:
+    pytest.importorskip("openvino")
+    with pytest.raises(GraphError, match=r"another runtime=.*CombinedNonMaxSuppression"):
+        run(detector, "openvino")
+
+
 def test_the_accuracy_is_tensorflows(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     data = tiny.shards(tmp_path / "data", images=24)
