@@ -13,7 +13,6 @@ calls, the time each took, and the ratio.
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 from modelzoo_runner import tune
@@ -24,6 +23,9 @@ from modelzoo_runner.machine import topology
 from modelzoo_runner.planning import space
 from modelzoo_runner.results.tune import gain, named
 from modelzoo_runner.values.context import Context
+
+AGES = 1e6
+"""Seconds: the exhaustive search has no budget."""
 
 
 def main() -> None:
@@ -66,7 +68,7 @@ def compare(model: str, asked: argparse.Namespace) -> None:
         batch_sizes=sizes,
         fixed=shared,
     )
-    bench = Bench(plan_of=planned.plan, budget=math.inf, context=Context())
+    bench = Bench(plan_of=planned.plan, budget=AGES, context=Context())
     search = Search(space=every, objective=asked.objective, make=bench.make, measure=bench.measure)
     search.halved([every.start(first.batch_size)])
     left = [search.tried[name] for name in search.halved(every.every())]

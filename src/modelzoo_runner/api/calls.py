@@ -138,7 +138,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
             )
         given = {name: _absolute(name, value) for name, value in given.items()}
     asked = {"verb": verb, **{name: plain(value) for name, value in given.items()}}
-    name = _name(asked, _files(given))
+    name = _name(asked, fingerprints(given))
     # A process of its own for each run, unless it says otherwise.
     if elsewhere or "isolation" not in given:
         given["isolation"] = "child"
@@ -184,7 +184,7 @@ def _name(asked: Any, files: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _files(given: Mapping[str, Any]) -> dict[str, Any]:
+def fingerprints(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is in the files that the arguments name, as far as they are here."""
     found: dict[str, Any] = {}
     for name in ("model", *PATHS):

@@ -89,7 +89,7 @@ class Search:
         measured = [name for name in names if self.tried[name].heats]
         for name in names:
             if name not in measured:
-                self._drop(name, "not reached: the budget was over")
+                self._drop(name, "not reached: the budget didn't allow it")
             elif name != measured[0]:
                 self._drop(name, f"{self._behind(name, measured[0])} than the best")
         return measured[0] if measured else None

@@ -34,8 +34,8 @@ MOST_PROCESSES = 6
 """In a heat, if its settings don't have more instances: opening more at once takes no less time."""
 
 MEMORY_FACTOR = 3
-"""How many times the least a process can take is reckoned with: TensorFlow took up to 2.5 times as
-much (resnet50, batch 64)."""
+"""How many times the least that a process can take is reckoned with, which leaves out whatever is
+computed between a graph's input and its output."""
 
 SIDE_SECONDS = 0.4
 """How long each of them is measured in a heat of the first rung; in each further one twice as long,
@@ -52,6 +52,11 @@ ROUNDS = 5
 
 RESERVED = 0.4
 """At most so much of the budget is kept for the confirmation."""
+
+
+def cannot(tried: Tried, error: RunnerError) -> Tried:
+    """The settings, dropped because they can't be run."""
+    return dataclasses.replace(tried, dropped=f"can't be run: {str(error).splitlines()[0]}")
 
 
 @dataclass
@@ -78,6 +83,10 @@ class Bench:
         """Seconds, with those of the heats that were measured before."""
         return time.monotonic() - self.began + self.earlier
 
+    def left(self) -> float:
+        """Seconds of the budget that are left."""
+        return self.budget - self.spent
+
     @functools.cached_property
     def _entries(self) -> dict[str, Any]:
         return {} if self.kept is None else self.kept.entries()
@@ -94,7 +103,7 @@ class Bench:
         try:
             plan = self.plans[name] = self.plan_of(settings)
         except RunnerError as error:
-            return dataclasses.replace(made, dropped=f"can't be run: {error}")
+            return cannot(made, error)
         made = dataclasses.replace(
             made,
             runtime=plan.runtime,
@@ -135,7 +144,7 @@ class Bench:
         name = self._entry_name([each.name for each in sides], rung)
         if name in self._entries:
             self.earlier += self._entries[name]["seconds"]
-        elif others and self.spent + self.expected(sides, rung) > self.budget - self.reserved:
+        elif sides[0].heats and self.left() < self.expected(sides, rung) + self.reserved:
             raise OutOfTime
         try:
             record = self.remembered(name, lambda: self._measured(sides, rung), dict, dict)
@@ -156,7 +165,7 @@ class Bench:
         if not others:
             raise error
         if len(others) == 1:
-            yield dataclasses.replace(others[0], dropped=f"can't be run: {error}")
+            yield cannot(others[0], error)
             return
         half = len(others) // 2
         yield from self._heat(others[:half], rung)
@@ -192,14 +201,14 @@ class Bench:
             return in_turns.measured(
                 functools.partial(self._opened, sides),
                 [("the default", None), ("the best", None)],
-                **{**ends, "rounds": ROUNDS, "max_seconds": self.budget - self.spent},
+                **{**ends, "rounds": ROUNDS, "max_seconds": self.left()},
                 seed=0,
                 context=self.context,
                 least_turns=1,
             )
 
         name = self._entry_name([each.name for each in sides], -1)
-        if name not in self._entries and self.spent + self.expected(sides, 2) > self.budget:
+        if name not in self._entries and self.left() < self.expected(sides, 2):
             return None
         return self.remembered(name, measured, ABResult.to_dict, ABResult.from_dict)
 

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from modelzoo_runner._version import __version__
 from modelzoo_runner.api import ab, calls
 from modelzoo_runner.api.halving import Search
-from modelzoo_runner.api.heats import Bench
+from modelzoo_runner.api.heats import Bench, cannot
 from modelzoo_runner.api.runtimes import scored
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import DataRequired, Interrupted, RequestError, RunnerError
@@ -155,20 +155,23 @@ def tune(
     shared = {**shared, **({} if data_location is None else {"data_location": data_location})}
     planned = Planned(model, objective, shared, context)
     first = planned.resolved({})
+    name = first.model if isinstance(model, Preset) else str(model)
     ways = [
         (runtime, precision)
         for runtime in runtimes or dict.fromkeys((first.runtime, *space.runtimes()))
         for precision in precisions or space.precisions(data_location is not None)
     ]
+    here = topology.read()
     bench = Bench(plan_of=planned.plan, budget=seconds, context=context)
     plain = {name: calls.plain(value) for name, value in shared.items()}
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with contextlib.ExitStack() as stack:
         if checkpoint is not None:
             of = {
-                **{"kind": "tune", "model": first.model, "graph": codec.to_dict(first.graph)},
-                **{"objective": objective, "arguments": plain, "limit": limit},
+                **{"kind": "tune", "model": name, "objective": objective, "limit": limit},
+                **{"arguments": plain, "files": calls.fingerprints({**shared, "model": model})},
                 **{"ways": [" ".join(way) for way in ways], "batch_sizes": batch_sizes},
+                **{"machine": facts.collect()["id"], "cpus": here.usable, "quota": here.quota},
                 **{**facts.versions(), "modelzoo_runner": __version__},
             }
             bench.kept = stack.enter_context(checkpoints.opened(checkpoint, of))
@@ -179,7 +182,7 @@ def tune(
         search = Search(
             space=space.of(
                 first,
-                topology.read(),
+                here,
                 objective=objective,
                 ways=[way for way in ways if way not in refused],
                 batch_sizes=batch_sizes,
@@ -193,7 +196,7 @@ def tune(
         end = _searched(search, bench, first.batch_size, ends)
     names = list(search.tried)
     result = TuneResult(
-        model=first.model if isinstance(model, Preset) else str(model),
+        model=name,
         objective=objective,
         max_latency=max_latency,
         min_accuracy=min_accuracy,
@@ -313,9 +316,7 @@ def _started(search: Search, bench: Bench, batch_size: int) -> str:
     except RunnerError as error:
         if start == named(default):
             raise
-        search.tried[start] = dataclasses.replace(
-            search.tried[start], dropped=f"can't be run: {error}"
-        )
+        search.tried[start] = cannot(search.tried[start], error)
         axes = {name: axis for name, axis in search.space.axes.items() if name != "batch_size"}
         search.space = dataclasses.replace(search.space, axes=axes)
         bench.reference = None
@@ -384,11 +385,13 @@ def _scores(
     for done, (runtime, precision) in enumerate(ways):
         bench.context.tell("scores", done, len(ways))
         way = Way(runtime=runtime, precision=precision)
-        left = SCORING_SHARE * bench.budget - bench.spent
-        timed = {**shared, "timeout": max(left, 1.0)}
+        left = bench.left() - (1 - SCORING_SHARE) * bench.budget
+        timed = {**shared, "timeout": left}
         score = functools.partial(scored, way, timed, limit, bench.context)
         read = functools.partial(codec.from_dict, cls=Way)
         try:
+            if left <= 0:
+                raise RunnerError("half of the budget was over before it could be scored")
             yield bench.remembered(f"scores-{runtime}-{precision}", score, codec.to_dict, read)
         except RunnerError as error:
             yield dataclasses.replace(way, problem=str(error))

@@ -57,7 +57,7 @@ def notes(result: TuneResult) -> Iterator[str]:
         scored = ", ".join(f"{name} {value:.4f}" for name, value in way.scores.items())
         yield f"{way.runtime} {way.precision}: {way.problem or scored}"
     heats = sum(len(each.heats) for each in result.tried)
-    ended = "all was reached" if result.complete else "the budget was over before all was reached"
+    ended = "all was reached" if result.complete else "the budget didn't allow all"
     if result.interrupted:
         ended = "interrupted"
     yield (

@@ -175,7 +175,7 @@ def test_the_budget_ends_the_search_with_the_best_so_far(heats: int) -> None:
     assert best in measured
     for name, each in search.tried.items():
         if name not in measured:
-            assert each.dropped == "not reached: the budget was over"
+            assert each.dropped == "not reached: the budget didn't allow it"
 
 
 def test_what_cannot_be_run_is_left_out_with_what_it_has_in_common() -> None:
