@@ -162,8 +162,8 @@ def runtimes(
 
 
 @options.like(
-    modelzoo_runner.tune,
     modelzoo_runner.benchmark,
+    modelzoo_runner.tune,
     leave_out=(*tuning.NOT_OF_TUNE, "progress", "shared"),
 )
 def tune(

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from modelzoo_runner import DataRequired, RequestError, tune
-from modelzoo_runner.api.tune import _refused
+from modelzoo_runner.api.tune import _refused, _unknown
 from modelzoo_runner.results.runtimes import Way
+from modelzoo_runner.results.tune import Heat, Tried
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,16 @@ def test_what_is_less_accurate_than_allowed_is_left_out_with_its_score() -> None
     assert found["openvino", "int8"].dropped == "min_accuracy=0.7: not installed"
     with pytest.raises(RequestError, match=r"nothing is as accurate.*int8.*0.5"):
         dict(_refused((poor, unknown), 0.7))
+
+
+def test_a_precision_that_was_not_scored_is_never_silent() -> None:
+    heats = (Heat(seconds=(0.1,), reference_seconds=(0.1,)),)
+
+    def tried(precision: str, heats: tuple[Heat, ...] = heats) -> Tried:
+        return Tried(settings={}, runtime="openvino", precision=precision, heats=heats)
+
+    measured = [tried("fp32"), tried("int8"), tried("bfloat16"), tried("int4", ())]
+    scored = Way(runtime="openvino", precision="int8", scores={"top1": 0.7})
+    (said,) = _unknown(measured, [scored])
+    assert "openvino bfloat16" in said and "isn't known" in said
+    assert len(list(_unknown(measured, []))) == 2
