@@ -14,7 +14,7 @@ import pytest
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.legacy.launch_command import from_launch_command
 from modelzoo_runner.legacy.pipeline import Call
-from modelzoo_runner.machine import allocator, topology
+from modelzoo_runner.machine import allocator, processor, topology
 from modelzoo_runner.planning import planner
 from modelzoo_runner.planning.request import Request, check
 from modelzoo_runner.planning.resolve import resolve
@@ -51,6 +51,13 @@ MACHINE = topology.Topology(
     ),
     affinity=tuple(range(112)),
 )
+
+
+@pytest.fixture(autouse=True)
+def xeon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that has all precisions, whatever this one is."""
+    flags = frozenset({"avx2", "avx512f", "avx512_vnni", "avx512_bf16"})
+    monkeypatch.setattr(processor, "flags", lambda: flags)
 
 
 @dataclass(frozen=True)
