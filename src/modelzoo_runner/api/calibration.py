@@ -102,10 +102,10 @@ def _resolved(model: planner.Model | GraphDef, request: Request) -> tuple[Plan, 
     from modelzoo_runner.execution import opening
 
     graph = None
-    if not isinstance(model, (str, Path, Preset)):
-        graph = model
-        model = planner.bare_preset("graph", request)
-    preset, request = planner.preset_for(model, request)
+    if isinstance(model, (str, Path, Preset)):
+        preset, request = planner.preset_for(model, request)
+    else:  # its outputs are found in it, so that this preset isn't complete
+        graph, preset = model, planner.bare_preset("graph", request)
     plan = planner.resolved(preset, request)
     if plan.graph.source == "path":
         graph = load.read_graph(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
