@@ -70,7 +70,9 @@ def extract(archive: Path, pattern: str, part: Partial, limits: Limits | None = 
                 if names[name] and sum(names.values()) == 1:
                     part.restart(None)
                     part.expect(member.size)
-                    _copy(tar.extractfile(member), part)
+                    content = tar.extractfile(member)
+                    while content is not None and (block := content.read(_BLOCK)):
+                        part.write(block)
     _require_one(archive, pattern, names)
 
 
@@ -130,11 +132,6 @@ def _require_one(archive: Path, pattern: str, names: dict[str, bool]) -> None:
             f"{archive}: {len(fitting)} members fit {pattern!r}: {', '.join(fitting[:10])}. "
             "Give a pattern that fits one."
         )
-
-
-def _copy(source: IO[bytes] | None, part: Partial) -> None:
-    while source is not None and (block := source.read(_BLOCK)):
-        part.write(block)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ where the store holds a CRC-32C.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -38,11 +39,9 @@ class FsspecStore:
         self._files = remote.filesystem(place.url)
 
     def find(self, place: BucketPlace) -> StoredObject | None:
-        """The object of exactly that name, if there is one."""
         return self._ask(place.url, lambda: self._find(place))
 
     def below(self, place: BucketPlace, base: str) -> list[StoredObject]:
-        """The objects below a folder."""
         folder = self._path(place, base)
 
         def found() -> list[StoredObject]:
@@ -56,7 +55,6 @@ class FsspecStore:
         return self._ask(place.url, found)
 
     def blocks(self, stored: StoredObject, start: int) -> Iterator[bytes]:
-        """The bytes of an object from one on, asked for once."""
         place = BucketPlace(stored.bucket, stored.name, stored.scheme)
         path = self._path(place, place.name)
         file = self._once(
@@ -101,9 +99,8 @@ class FsspecStore:
 
     def _ask(self, url: str, action: Callable[[], T]) -> T:
         """What `action` returns, tried again when that may help."""
-        return retrying.until_done(
-            lambda: self._once(url, action), done=lambda: 0, retry=self.settings.retry, what=url
-        )
+        once = functools.partial(self._once, url, action)
+        return retrying.until_done(once, retry=self.settings.retry, what=url)
 
     def _once(self, url: str, action: Callable[[], T]) -> T:
         """What `action` returns; whatever a store's package raises, as one of ours."""

@@ -7,6 +7,7 @@ Objects are read by their generation, so that all bytes are of one version.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -59,11 +60,9 @@ class Buckets:
 
     @property
     def who(self) -> str:
-        """Who asks now."""
         return self._account.who
 
     def find(self, place: BucketPlace) -> StoredObject | None:
-        """The object of that name, if there is one."""
 
         def found(account: Account) -> StoredObject | None:
             bucket = account.client.bucket(place.bucket)
@@ -73,7 +72,6 @@ class Buckets:
         return self._ask(place.url, found)
 
     def below(self, place: BucketPlace, base: str) -> list[StoredObject]:
-        """The objects whose names begin with `base`, without those that only stand for folders."""
 
         def found(account: Account) -> list[StoredObject]:
             blobs = account.client.list_blobs(
@@ -84,7 +82,6 @@ class Buckets:
         return self._ask(place.url, found)
 
     def blocks(self, stored: StoredObject, start: int) -> Iterator[bytes]:
-        """The bytes of an object from one on, asked for once."""
         # Google's own download reads 8 kB at a time and takes several times the CPU time.
         url = (
             f"{self.settings.endpoint or 'https://storage.googleapis.com'}/download/storage/v1/b/"
@@ -121,9 +118,8 @@ class Buckets:
 
     def _ask(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried again when that may help."""
-        return retrying.until_done(
-            lambda: self._once(url, action), done=lambda: 0, retry=self.settings.retry, what=url
-        )
+        once = functools.partial(self._once, url, action)
+        return retrying.until_done(once, retry=self.settings.retry, what=url)
 
     def _once(self, url: str, action: Callable[[Account], T]) -> T:
         """What `action` returns, tried once for each account there is."""

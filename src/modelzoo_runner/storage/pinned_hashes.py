@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +52,25 @@ def locations(cache: Path) -> tuple[str, ...]:
 def pin(cache: Path, location: str, *, sha256: str, size: int) -> None:
     """Note what came from `location`, unless something was noted before."""
     if expected(cache, location) is None:
-        _change(cache, lambda seen: {location: {"sha256": sha256, "size": size}, **seen})
+        _change(cache, location, {"sha256": sha256, "size": size})
 
 
 def unpin(cache: Path, location: str) -> None:
     """Take whatever comes next from `location` as its first file."""
     if expected(cache, location) is not None:
-        _change(cache, lambda seen: {key: value for key, value in seen.items() if key != location})
+        _change(cache, location, None)
 
 
-def _change(cache: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+def _change(cache: Path, location: str, known: dict[str, Any] | None) -> None:
     import filelock
 
     path = path_in(cache)
     try:
         with filelock.FileLock(path.with_suffix(".lock"), timeout=_LOCKED_AT_MOST):
-            changed = change(_read(path))
-            atomic.write_text(path, json.dumps(changed, indent=1, sort_keys=True) + "\n")
+            seen = {location: known, **_read(path)}
+            if known is None:
+                del seen[location]
+            atomic.write_text(path, json.dumps(seen, indent=1, sort_keys=True) + "\n")
             path.chmod(0o644)  # whatever the umask: see disk.refuse_untrusted
     except filelock.Timeout:
         raise FetchError(

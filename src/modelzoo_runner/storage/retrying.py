@@ -47,7 +47,11 @@ class Interrupted(Exception):
 
 
 def until_done(
-    attempt: Callable[[], T], *, done: Callable[[], int], retry: RetryPolicy, what: str
+    attempt: Callable[[], T],
+    *,
+    retry: RetryPolicy,
+    what: str,
+    done: Callable[[], int] = lambda: 0,
 ) -> T:
     """What `attempt` returns, called until it does, after a longer wait each time.
 

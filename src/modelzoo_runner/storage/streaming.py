@@ -93,38 +93,30 @@ class BucketPath:
 
     @property
     def name(self) -> str:
-        """The last part of its name."""
         return self._name.name
 
     @property
     def stem(self) -> str:
-        """The name without the suffix."""
         return self._name.stem
 
     @property
     def suffix(self) -> str:
-        """The name from its last point on."""
         return self._name.suffix
 
     @property
     def parent(self) -> BucketPath:
-        """The folder it is in."""
         return replace(self, _name=self._name.parent)
 
     def __truediv__(self, name: str | PurePosixPath) -> BucketPath:
-        """What has this name in the folder."""
         return replace(self, _name=self._name / name)
 
     def is_file(self) -> bool:
-        """Whether it is an object."""
         return self._name in self._tree.objects
 
     def is_dir(self) -> bool:
-        """Whether there are objects in it."""
         return self._name in self._tree.folders
 
     def iterdir(self) -> Iterator[BucketPath]:
-        """What is in the folder."""
         return (replace(self, _name=each) for each in self._tree.folders.get(self._name, ()))
 
     def glob(self, pattern: str) -> Iterator[BucketPath]:
@@ -144,7 +136,6 @@ class BucketPath:
         return cast("BinaryIO", io.BufferedReader(transfer.ReadAhead(self.blocks())))
 
     def read_bytes(self) -> bytes:
-        """All of the object's bytes."""
         return b"".join(self.blocks())
 
     def blocks(self) -> Iterator[bytes]:

@@ -128,7 +128,6 @@ class ReadAhead(io.RawIOBase):
         self._go_ahead()
 
     def readable(self) -> bool:
-        """Yes."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:

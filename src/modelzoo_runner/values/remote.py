@@ -93,21 +93,17 @@ class RemotePath:
     _files: Any = field(compare=False, repr=False)
 
     def __str__(self) -> str:
-        """Its address."""
         return self.address
 
     def __truediv__(self, name: str) -> RemotePath:
-        """What has this name in the folder."""
         return replace(self, address=f"{self.address}/{name}")
 
     @property
     def name(self) -> str:
-        """The last part of its name."""
         return self.address.rpartition("/")[2]
 
     @property
     def parent(self) -> RemotePath:
-        """The folder it is in."""
         return replace(self, address=self.address.rpartition("/")[0])
 
     def exists(self) -> bool:
@@ -115,11 +111,9 @@ class RemotePath:
         return bool(self._call("exists"))
 
     def is_dir(self) -> bool:
-        """Whether there are files below it."""
         return bool(self._call("isdir"))
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """What is in the folder."""
         try:
             names = self._call("ls", detail=False)
         except FileNotFoundError:  # without files there is no folder
@@ -127,11 +121,9 @@ class RemotePath:
         return (self / name.rstrip("/").rpartition("/")[2] for name in names)
 
     def read_bytes(self) -> bytes:
-        """All that is in it."""
         return bytes(self._call("cat_file"))
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """All of its text."""
         return self.read_bytes().decode(encoding)
 
     def put(self, source: str) -> None:
@@ -154,7 +146,6 @@ class RemotePath:
             raise OSError("what arrived doesn't fit the store's checksum")
 
     def unlink(self) -> None:
-        """Remove the file."""
         self._call("rm_file")
 
     def _call(self, method: str, *, before: tuple[str, ...] = (), **options: Any) -> Any:
