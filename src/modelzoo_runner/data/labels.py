@@ -85,7 +85,12 @@ def label_rule(
     import numpy as np
 
     first = FIRST_LABEL[variant]
-    indices = np.asarray(labels, np.int64) - first
+    try:
+        indices = np.asarray(labels, np.int64) - first
+    except OverflowError:
+        large = (each for each in enumerate(labels) if not -(2**63) <= each[1] < 2**63)
+        position, label = next(large)
+        raise LabelError(position, _outside(variant, label)) from None
     outside = np.flatnonzero((indices < 0) | (indices >= CLASSES))
     if outside.size:
         position = int(outside[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import MissingDependency
@@ -56,7 +56,6 @@ def of_outcome(outcome: Outcome) -> Row:
 
 def _of_result(result: Result) -> Row:
     plan, observed = result.plan, result.observed
-    software = observed.machine.get("software", {})
     row: Row = {
         "kind": plan.kind,
         "model": plan.model,
@@ -76,7 +75,7 @@ def _of_result(result: Result) -> Row:
         "host": observed.host,
         "machine": observed.machine.get("id"),
         "runtime": plan.runtime,
-        "tensorflow": (software.get("tensorflow") or {}).get("version"),
+        "tensorflow": _tensorflow(observed.machine),
         "started": observed.started,
         "error": None,
     }
@@ -84,6 +83,14 @@ def _of_result(result: Result) -> Row:
         for name, (low, high) in result.interval.items():
             row[f"score_{name}_low"], row[f"score_{name}_high"] = low, high
     return row
+
+
+def _tensorflow(machine: Mapping[str, Any]) -> Any:
+    """The version of TensorFlow, if the facts of the machine have it, which are free in form."""
+    found: Any = machine
+    for name in ("software", "tensorflow", "version"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _of_comparison(comparison: Comparison) -> Row:

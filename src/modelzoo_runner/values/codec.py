@@ -97,7 +97,10 @@ def _read(value: Any, kind: Any, path: str, tell: Tell) -> Any:
             return _read_dataclass(value, kind, path, tell)
         return {key: _read(each, args[1], _join(path, key), tell) for key, each in value.items()}
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return expected("a number that a float can hold")
     # Not isinstance: True is an int to Python, and never to a reader of a preset.
     return value if type(value) is kind else expected(_NAMES[kind])
 

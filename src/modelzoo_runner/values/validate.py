@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
     """
     if not isinstance(value, str) or value not in allowed:
         raise RequestError(
-            f"{name}={value!r}: not one of the values allowed here. "
+            f"{name}={shown(value)}: not one of the values allowed here. "
             f"{did_you_mean(str(value), allowed, otherwise='Allowed')}"
         )
     return value
@@ -58,21 +59,21 @@ def word(name: str, value: object, allowed: Collection[str]) -> str:
     """
     folded = str(value).strip().lower()
     if folded not in allowed:
-        raise RequestError(f"{name}={value!r}: should be {' or '.join(allowed)}")
+        raise RequestError(f"{name}={shown(value)}: should be {' or '.join(allowed)}")
     return folded
 
 
 def flag(name: str, value: Any) -> bool:
     """`True` or `False`; a word such as "no" isn't taken for true."""
     if not isinstance(value, bool):
-        raise RequestError(f"{name}={value!r}: should be True or False")
+        raise RequestError(f"{name}={shown(value)}: should be True or False")
     return value
 
 
 def callback(name: str, value: Any) -> None:
     """Something that can be called, a truth value, or `None`."""
     if not (value is None or isinstance(value, bool) or callable(value)):
-        raise RequestError(f"{name}={value!r}: should be a function, True, False or None")
+        raise RequestError(f"{name}={shown(value)}: should be a function, True, False or None")
 
 
 def text(name: str, value: Any) -> str:
@@ -83,7 +84,7 @@ def text(name: str, value: Any) -> str:
     'graph.pb'
     """
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
-        raise RequestError(f"{name}={value!r}: should be text or a path")
+        raise RequestError(f"{name}={shown(value)}: should be text or a path")
     return os.fspath(value)
 
 
@@ -96,7 +97,7 @@ def texts(name: str, value: Any, *, example: Mapping[str, str]) -> dict[str, str
     """A mapping from text to text; the error shows the example."""
     is_mapping = isinstance(value, Mapping)
     if not is_mapping or not all(isinstance(each, str) for pair in value.items() for each in pair):
-        raise RequestError(f"{name}={value!r}: should map text to text, as {dict(example)}")
+        raise RequestError(f"{name}={shown(value)}: should map text to text, as {dict(example)}")
     return dict(value)
 
 
@@ -199,7 +200,7 @@ def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int 
 def share(name: str, value: Any) -> float:
     """A number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise RequestError(f"{name}={value!r}: should be a number from 0 to 1")
+        raise RequestError(f"{name}={shown(value)}: should be a number from 0 to 1")
     return float(value)
 
 
@@ -211,8 +212,8 @@ def seconds(name: str, value: Any) -> float | None:
 def above_0(name: str, value: Any, should_be: str = "a number above 0") -> float:
     """A finite number above 0."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < float("inf"):
-        raise RequestError(f"{name}={value!r}: should be {should_be}")
+    if not is_number or not 0 < value <= sys.float_info.max:
+        raise RequestError(f"{name}={shown(value)}: should be {should_be}")
     return float(value)
 
 
@@ -228,7 +229,7 @@ def shape(name: str, value: Any) -> tuple[int, ...] | None:
     sizes = [_index(each) for each in value] if is_list else []
     if not sizes or any(size is None or size < 1 for size in sizes):
         raise RequestError(
-            f"{name}={value!r}: should be whole numbers of at least 1, as (224, 224, 3)"
+            f"{name}={shown(value)}: should be whole numbers of at least 1, as (224, 224, 3)"
         )
     return tuple(size for size in sizes if size is not None)
 
@@ -239,9 +240,9 @@ def cpu_list(name: str, value: Any) -> str | tuple[int, ...] | None:
         return value
     ids = [_index(each) for each in value] if isinstance(value, Collection) else [None]
     if not ids or any(each is None or each < 0 for each in ids):
-        raise RequestError(f"{name}={value!r}: give ids, or text as '0-3,8'")
+        raise RequestError(f"{name}={shown(value)}: give ids, or text as '0-3,8'")
     if len(set(ids)) < len(ids):
-        raise RequestError(f"{name}={value!r}: names a CPU twice; give each id once")
+        raise RequestError(f"{name}={shown(value)}: names a CPU twice; give each id once")
     return tuple(each for each in ids if each is not None)
 
 

@@ -157,3 +157,10 @@ def test_a_width_that_contradicts_the_preset() -> None:
         score_index(0, 1000, 0)
     with pytest.raises(DataError, match=r"1001 scores, which means label_offset = 0; .* = -1"):
         score_index(0, 1001, -1)
+
+
+@pytest.mark.parametrize("label", [2**63, -(2**63) - 1, 10**30])
+def test_a_label_that_no_integer_of_64_bits_holds(label: int) -> None:
+    with pytest.raises(LabelError, match=f"label {label} is outside 1..1000") as caught:
+        label_rule("slim", [5, label])
+    assert caught.value.position == 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from results_made import ab_result, accuracy_result, benchmark_result, of_processes
+from results_made import ab_result, accuracy_result, benchmark_result, observed, of_processes
 
 from modelzoo_runner import Failure, SweepResult, compare
 from modelzoo_runner.errors import MissingDependency
@@ -57,3 +58,9 @@ def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingDependency, match="pip install pandas"):
         SWEEP.to_dataframe()
+
+
+@pytest.mark.parametrize("software", [[1], {"tensorflow": [1]}, {"tensorflow": None}])
+def test_facts_in_another_form_are_left_out(software: Any) -> None:
+    found = benchmark_result(observed=observed(machine={"software": software}))
+    assert found.rows()[0]["tensorflow"] is None

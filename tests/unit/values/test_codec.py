@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.preset import Preprocess
 
 
 @dataclass(frozen=True)
@@ -180,3 +181,8 @@ def test_every_problem_is_told_at_once() -> None:
         "one.count: 'y' should be a whole number",
     )
     assert str(caught.value) == "; ".join(caught.value.problems)
+
+
+def test_an_integer_that_no_float_holds_is_told() -> None:
+    with pytest.raises(codec.CodecError, match=r"scale: 1000.*should be .* that a float can hold"):
+        codec.from_dict({"size": (1, 1), "resize": "shorter_side", "scale": 10**400}, Preprocess)

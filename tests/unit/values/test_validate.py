@@ -63,3 +63,11 @@ def test_none_of_a_few(value: object) -> None:
 def test_a_cpu_named_twice_is_refused():
     with pytest.raises(RequestError, match=r"cpus=\[0, 0\].*twice"):
         validate.cpu_list("cpus", [0, 0])
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_of_any_size_is_refused_in_words(digits: int, sign: int) -> None:
+    for check in (validate.count, validate.seconds, validate.share, validate.flag, validate.text):
+        with pytest.raises(RequestError, match=r"^it="):
+            check("it", sign * 10**digits)
