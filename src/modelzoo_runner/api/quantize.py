@@ -125,8 +125,8 @@ def try_graph(
         "warmup_steps": 0,
         "batch_size": shape[0],
         "input_shape": tuple(shape[1:]) or None,
-        "input": input,
-        "outputs": outputs,
+        "input": input or None,
+        "outputs": outputs or None,
         "allow_unsafe_ops": allow_unsafe_ops,
         "isolation": "child",
     }

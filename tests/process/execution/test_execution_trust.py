@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import fake_backend
+import graphs_made
+import numpy as np
 import pytest
 import tiny
 
-from modelzoo_runner import GraphError, WorkerError, benchmark
+from modelzoo_runner import GraphError, WorkerError, benchmark, quantize
 from modelzoo_runner.execution import host, listen, trust
 from modelzoo_runner.values.plan import Plan
 
@@ -117,6 +119,21 @@ def test_a_graph_that_ends_its_process_ends_no_other(
     with pytest.raises((GraphError, WorkerError)):
         benchmark(path, batch_size=1, **HOW)
     assert not records.exists() or not list(records.iterdir())
+
+
+def test_a_graph_is_tried_in_a_child_before_it_is_calibrated_here(
+    tmp_path: Path, records: Path
+) -> None:
+    """A graph that the caller made is the caller's own."""
+    graph_def = graphs_made.classifier()
+    batches = [np.ones((2, 8, 8, 3), "f4")]
+    quantize(graph_def, batches)
+    assert not records.exists()
+    path = graphs_made.save(graph_def, tmp_path / "graph.pb")
+    quantize(path, batches, outputs={})
+    assert len(list(records.iterdir())) == 1
+    plan = benchmark(path, **HOW, isolation="none").plan
+    assert trust.known(plan)
 
 
 def test_a_graph_that_never_opens_is_given_up(
