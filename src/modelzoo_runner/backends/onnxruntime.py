@@ -16,7 +16,7 @@ from modelzoo_runner.backends import own_files
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.own_files import Model
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.machine import environment
+from modelzoo_runner.machine import environment, processor
 from modelzoo_runner.values.plan import Placement
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def _quantize(float32: Path, out: Path, input: str, calibration: Sequence[Array]
         Reader(),
         op_types_to_quantize=[*LAYERS, *adds, "MaxPool", "AveragePool", "GlobalAveragePool"],
         per_channel=True,
+        reduce_range=processor.saturates_int8(processor.flags()),
     )
 
 

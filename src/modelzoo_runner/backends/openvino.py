@@ -16,7 +16,7 @@ from modelzoo_runner.backends import own_files
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.own_files import Model
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.machine import environment
+from modelzoo_runner.machine import environment, processor
 from modelzoo_runner.values.plan import Placement
 
 if TYPE_CHECKING:
@@ -174,8 +174,13 @@ def convert(
             if calibration is not None:
                 import nncf
 
+                saturates = processor.saturates_int8(processor.flags())
+                fix = nncf.OverflowFix.ENABLE if saturates else nncf.OverflowFix.FIRST_LAYER
                 model = nncf.quantize(
-                    model, nncf.Dataset(list(calibration)), subset_size=len(calibration)
+                    model,
+                    nncf.Dataset(list(calibration)),
+                    subset_size=len(calibration),
+                    advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
                 )
             for name, port in zip(outputs, model.outputs, strict=True):
                 port.get_tensor().add_names({name})

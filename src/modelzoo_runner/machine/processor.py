@@ -57,6 +57,16 @@ def bfloat16(found: Collection[str]) -> Literal["native", "emulated", "unsupport
     return "emulated" if "avx512f" in found else "unsupported"
 
 
+def saturates_int8(found: Collection[str]) -> bool:
+    """Whether a processor with these flags adds two products of 8-bit integers in 16 bits, where
+    large ones don't fit: x86-64 without VNNI.
+
+    >>> saturates_int8({"sse4_1", "avx2"}), saturates_int8({"sse4_1", "avx2", "avx_vnni"})
+    (True, False)
+    """
+    return "sse4_1" in found and not {"avx_vnni", "avx512_vnni"} & set(found)
+
+
 COMPUTES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 """The flags of processors that multiply in bfloat16."""
 

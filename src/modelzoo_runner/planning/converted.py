@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelzoo_runner.backends import base, own_files
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.machine import processor
 from modelzoo_runner.planning import random_graph
 from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import Context
@@ -91,6 +92,8 @@ def kept(plan: Plan, context: Context) -> Plan:
     about = ("precision", "preprocess", "input_shape", "feeds", "allow_unsafe_ops", "seed")
     data = ("data_location", "annotations", "stream") if plan.precision == "int8" else ()
     key = {name: said[name] for name in (*about, *data)}
+    if plan.precision == "int8":
+        key["saturates"] = processor.saturates_int8(processor.flags())
     key["graph"] = {name: each for name, each in said["graph"].items() if name != "path"}
     folder = random_graph.folder(f"converter {VERSION}", *versions, json.dumps(key, sort_keys=True))
     out = folder / f"{path.stem}_{plan.precision}{converter.CONVERTED}"
