@@ -24,6 +24,7 @@ from modelzoo_runner import (
     History,
     Int8Report,
     Interrupted,
+    MaxRateResult,
     MissingDependency,
     PairedComparison,
     Plan,
@@ -56,6 +57,7 @@ from modelzoo_runner import (
     int8_report,
     load,
     machine,
+    max_rate,
     models,
     quantize,
     report,
@@ -101,7 +103,7 @@ def many() -> None:
     assert_type([each.ratio for each in both], list[float])
     history = History("history.db")
     assert_type(history.add(found, label=__version__), int)
-    assert_type(report([found, both.comparisons[0], history], "report.html"), Path)
+    print(report([found, both.comparisons[0], history], "report.html"))
 
 
 def saved() -> None:
@@ -138,6 +140,14 @@ def graphs() -> None:
     assert_type(tune("resnet50", objective="latency", batch_sizes=[1]), TuneResult)
     sides = ab_test({"precision": "fp32"}, "resnet101", model="resnet50", rounds=2)
     assert_type(sides, ABResult)
+
+
+def under_load() -> None:
+    """Look for the highest rate within a limit."""
+    found = max_rate("resnet50", latency_p99=0.1, weights="random")
+    assert_type(found, MaxRateResult)
+    assert_type(found.rate, float | None)
+    print(benchmark("resnet50", arrivals="poisson", rate=20.0).latency.p99)
 
 
 def what_there_is() -> dict[str, Preset]:

@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from modelzoo_runner.errors import visible
+from modelzoo_runner.results.shown import WIDTH
+from modelzoo_runner.values.markup import LEVELS
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 """The colors of the levels that `markup.LEVELS` has."""
-
-TEXT_WIDTH = 100
-"""Where results wrap their lists."""
 
 _LABEL = re.compile(r" *(?:error|doubt|evidence|remedy|looked at|warning): +")
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
@@ -70,7 +69,7 @@ def _paragraphs(lines: Iterable[str]) -> list[str]:
     length = 0
     for line in lines:
         word = line.split(maxsplit=1)[0] if line.strip() else ""
-        is_full = length + 1 + len(word) > TEXT_WIDTH
+        is_full = length + 1 + len(word) > WIDTH
         if found and is_full and word != "-" and _goes_on(found[-1], line):
             found[-1] = f"{found[-1]} {line.lstrip()}"
         else:
@@ -115,8 +114,6 @@ def _indent(line: str) -> int:
 
 
 def _with_verdicts(text: Text) -> None:
-    from modelzoo_runner.values.markup import LEVELS
-
     said = re.compile(f"{_SPEED}|{_WORD.format('|'.join(LEVELS))}", re.MULTILINE)
     for match in said.finditer(text.plain):
         group = match.lastgroup or ""

@@ -27,8 +27,14 @@ def folder(root: Path) -> Path:
 
 
 def files(root: Path) -> tuple[Path, ...]:
-    """The built graphs in a cache, with their hashes."""
-    return tuple(sorted(path for path in folder(root).rglob("*") if path.is_file()))
+    """The built graphs in a cache, and what was made with them; not their hashes and locks."""
+    return tuple(
+        sorted(
+            path
+            for path in folder(root).rglob("*")
+            if path.is_file() and path.suffix not in (".lock", ".sha256")
+        )
+    )
 
 
 def get_or_build(path: Path, build: Callable[[Path], None]) -> str:

@@ -81,10 +81,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "warmup_steps": "steps before the measured ones; kept in the result, apart.",
         "steps": "measured steps.",
         "min_seconds": "measure on after `steps` until it took this long.",
-        "arrivals": 'when queries come, a query being one batch: `"poisson"` at random times, as '
-        'MLPerf\'s Server scenario has them, or `"constant"` at equal distances, both fixed by '
-        "`rate` and `seed` beforehand. Latency then counts from when a query was due. `None`: each "
-        "comes when the one before is done (Single-stream). See `docs/load.md`.",
+        "arrivals": 'when queries of one batch come: `"poisson"` at random times, `"constant"` at '
+        "equal distances. Latency then counts from when a query was due (see `docs/load.md`). "
+        "`None`: each comes when the one before is done.",
         "rate": "with `arrivals`: how many queries come in a second.",
     },
     "CPUs": {
@@ -100,7 +99,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "num_intra_threads": "TensorFlow's intra-op threads.",
         "allocator": "the malloc to preload; it makes the run a child process.",
         "binding": "how the run is bound to its CPUs.",
-        "strict": "raise an error where an argument can't be honored and a warning would do.",
+        "strict": "an error, not a warning, where an argument can't be honored.",
     },
     "Host": {
         "processes": "measure in so many fresh processes, one after the other, and keep each. The "

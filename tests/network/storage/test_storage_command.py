@@ -30,6 +30,8 @@ def filled(urls: tuple[str, str], cache_folder: Path) -> Path:
     built = cache_folder / "random" / "x" / "resnet_seed0.pb"
     built.parent.mkdir(parents=True)
     built.write_bytes(bytes(1000))
+    for beside in ("lock", "sha256"):
+        built.with_name(f"{built.name}.{beside}").touch()
     return cache_folder
 
 
