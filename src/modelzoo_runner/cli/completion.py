@@ -16,7 +16,7 @@ def completion(shell: Shell, /, *, install: bool = False) -> None:
     Args:
         shell: whose.
         install: write it to where the shell looks for it in your home, and for bash and zsh a line
-            that loads it to ~/.bashrc or ~/.zshrc.
+            that finds it to ~/.bashrc or ~/.zshrc, in which zsh needs compinit, too.
     """
     if not install:
         output.print_page(script(shell).rstrip("\n"), sys.stdout)
