@@ -24,12 +24,11 @@ from modelzoo_runner import load
 HELPERS = str(Path(fake_backend.__file__).parent)
 
 DRIVER = """
-import contextlib, os, sys
+import os, sys
 from modelzoo_runner.cli import main, output
-@contextlib.contextmanager
-def bar():
-    yield lambda *said: os.write(int(sys.argv[1]), (" ".join(map(str, said)) + "\\n").encode())
-output.bar = bar
+def tell(*said):
+    os.write(int(sys.argv[1]), (" ".join(map(str, said)) + "\\n").encode())
+output.Output.progress = property(lambda self: tell)
 sys.exit(main.main(sys.argv[2:]))
 """
 """The command, which tells how far it is on a pipe."""
@@ -96,8 +95,8 @@ def steps(tmp_path: Path) -> Callable[..., Command]:
 
 
 STAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "open": ("opening 0", {"opens_in": 3600}),
-    "warm-up": ("opening 1", {"warmup": 10**6}),
+    "open": ("compile 0", {"opens_in": 3600}),
+    "warm-up": ("warm-up 0", {"warmup": 10**6}),
     "measure": ("steps", {}),
     "measure, in C code": ("steps", {"sticks": True}),
 }
@@ -213,9 +212,9 @@ def test_a_batch_that_does_not_fit_is_refused_before(tmp_path: Path) -> None:
 
 
 TENSORFLOW = {
-    "build": ("building", "benchmark mobilenet_v1 --weights random"),
-    "import": ("opening 0", "benchmark GRAPH"),
-    "quantise": ("building", "quantize mobilenet_v1 --weights random --synthetic --out OUT"),
+    "build": ("build", "benchmark mobilenet_v1 --weights random"),
+    "import": ("import 0", "benchmark GRAPH"),
+    "quantise": ("build", "quantize mobilenet_v1 --weights random --synthetic --out OUT"),
 }
 
 

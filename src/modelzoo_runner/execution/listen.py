@@ -93,8 +93,8 @@ class Child:
 
     def note(self, what: str, done: int) -> None:
         """Take notice of its progress."""
-        if what in ("steps", "examples"):
-            self.measured, self.due = True, None
+        if what in ("warm-up", "steps", "examples") and done:
+            self.measured, self.due = self.measured or what != "warm-up", None
         elif what == "data" and self.due is not None:  # the graph is open
             self.due = time.monotonic() + FIRST_STEP_SECONDS
 

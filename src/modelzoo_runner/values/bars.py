@@ -15,7 +15,7 @@ from modelzoo_runner.values.progress import PHASES, UNITS, Progress, Told
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OUTER = ("runs", "processes", "rounds")
+OUTER = ("runs", "seconds", "scores", "measurements", "processes", "rounds")
 """Stay in sight while others come and go below them, the first ones outermost."""
 
 WIDTH = 80
@@ -66,7 +66,7 @@ def bars() -> Iterator[Progress]:
         with lock:
             name, bar = drawn.get(level, ("", None))
             if bar is None or name != what or done < bar.n:
-                if what in PHASES and done:
+                if _is_phase(what, total) and done:
                     return  # it is over, and another one is in sight
                 for each in [each for each in drawn if each >= level]:
                     drawn.pop(each)[1].close()
@@ -102,7 +102,7 @@ def _bar_class() -> Callable[[str, int | None], Any]:
 
     def make(what: str, total: int | None) -> Any:
         options: dict[str, Any] = {"unit": UNITS.get(what, "B")}
-        if what in PHASES:
+        if _is_phase(what, total):
             options["bar_format"] = "{desc} ..."
         elif what not in UNITS:
             options["unit_scale"] = True
@@ -115,6 +115,11 @@ def _bar_class() -> Callable[[str, int | None], Any]:
         return Bar(desc=visible(what), total=total, leave=False, **options)
 
     return make
+
+
+def _is_phase(what: str, total: int | None) -> bool:
+    """Other runtimes may have phases of their own."""
+    return what in PHASES or (total == 1 and what not in UNITS)
 
 
 class _Output:

@@ -57,11 +57,12 @@ SECONDS_BETWEEN = 0.1
 def throttled(
     progress: Progress, name: str, total: int | None, seconds: float | None = None
 ) -> Callable[[int], None]:
-    """A function of the number done, which passes on no more than ten a second, 0 and the last.
+    """A function of the number done, which passes on 0, the first, no more than ten a second, and
+    the last.
 
     With `seconds` there are more than `total` if those take less time; how many is estimated.
     """
-    began = last = time.monotonic()
+    began, last = time.monotonic(), 0.0
 
     def tell(done: int) -> None:
         nonlocal began, last
@@ -70,7 +71,8 @@ def throttled(
             began = now
         elif now - last < SECONDS_BETWEEN and done != total:
             return
-        last = now
+        else:
+            last = now
         more = seconds and done and math.ceil(done * seconds / max(now - began, 1e-9))
         progress(name, done, max(total or 0, more) if more else total)
 
