@@ -205,3 +205,9 @@ def test_a_large_machine_is_drawn_in_rows(tmp_path: Path) -> None:
         for x, wide in re.findall(r'<rect x="([\d.]+)".*?width="(\d+)"', page)
     ]
     assert max(rights) <= int(width)
+
+
+def test_a_saved_page_says_its_encoding_and_goes_with_a_dark_browser() -> None:
+    page = markup.page(PLAN._repr_html_())
+    assert page.startswith('<!doctype html><html lang="en"><meta charset="utf-8">')
+    assert "color-scheme:light dark" in page and PLAN._repr_html_() in page

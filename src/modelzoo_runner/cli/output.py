@@ -18,7 +18,7 @@ from modelzoo_runner.execution import stopping
 from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.sweep import SweepResult
-from modelzoo_runner.values import atomic, codec, remote
+from modelzoo_runner.values import atomic, codec, markup, remote
 from modelzoo_runner.values.progress import Told
 
 Value = TypeVar("Value", bound=Exportable)
@@ -150,7 +150,7 @@ def _json(value: Any) -> str:
 _MAKERS: dict[str, Callable[[Any], str]] = {
     "json": _json,
     "csv": lambda value: value.csv_text(),
-    "html": lambda value: value._repr_html_(),
+    "html": lambda value: markup.page(value._repr_html_()),
 }
 
 

@@ -50,6 +50,16 @@ def card(*parts: str) -> str:
     return f'<div class="mzr">{STYLE}{"".join(parts)}</div>'
 
 
+def page(content: str) -> str:
+    """A page of its own, which a browser shows in its colors."""
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<style>:root{color-scheme:light dark}body{margin:1em}</style>"
+        f"<body>{content}</body></html>\n"
+    )
+
+
 def title(text: str, verdict: str | None = None) -> str:
     """A heading, and the verdict behind it."""
     return f"<h4>{escape(text)}{f' {badge(verdict)}' if verdict else ''}</h4>"
