@@ -59,26 +59,24 @@ def bars() -> Iterator[Progress]:
     """A function to be told of progress, which draws it; nothing of it is left at the end."""
     lock = threading.Lock()
     make = _bar_class()
-    drawn: dict[int, tuple[str, Any]] = {}
+    drawn: dict[int, Any] = {}
 
     def tell(what: str, done: int, total: int | None) -> None:
         level = OUTER.index(what) if what in OUTER else len(OUTER)
         with lock:
-            name, bar = drawn.get(level, ("", None))
-            if bar is None or name != what or done < bar.n:
-                if _is_phase(what, total) and done:
-                    return  # it is over, and another one is in sight
-                for each in [each for each in drawn if each >= level]:
-                    drawn.pop(each)[1].close()
-                bar = make(what, total)
-                drawn[level] = (what, bar)
-            bar.reach(done, total)
+            if _is_phase(what, total) and done:
+                return  # the next one takes its place
+            if level not in drawn:
+                drawn[level] = make(what, total)
+            drawn[level].show(what, done, total)
+            if done == total and what in OUTER:
+                drawn.pop(level).close()
 
     try:
         yield tell
     finally:
         with lock:
-            for _, bar in reversed(drawn.values()):
+            for bar in reversed(drawn.values()):
                 bar.close()
 
 
@@ -91,28 +89,41 @@ def _bar_class() -> Callable[[str, int | None], Any]:
     else:
         from tqdm.auto import tqdm
 
+    def look(what: str, total: int | None) -> dict[str, Any]:
+        is_phase = _is_phase(what, total)
+        if has_widgets:
+            what = what.translate({ord(each): "_" for each in "<>&"})  # it is taken for HTML
+        return {
+            "desc": visible(what),
+            "unit": UNITS.get(what, "B"),
+            "unit_scale": not is_phase and what not in UNITS,
+            "bar_format": "{desc} ..." if is_phase else None,
+        }
+
     class Bar(tqdm):  # type: ignore[misc]
         monitor_interval = 0  # no thread beside what is measured
+        what = ""
 
-        def reach(self, done: int, total: int | None) -> None:
+        def show(self, what: str, done: int, total: int | None) -> None:
+            """Of one thing after the other: a notebook keeps a place for each bar there was."""
             self.total = total
             if has_widgets:
                 self.container.children[1].max = total or 1
+            if what != self.what or done < self.n:
+                for name, value in look(what, total).items():
+                    setattr(self, name, value)
+                if self.what:
+                    self.reset(total)
+                self.what = what
             self.update(done - self.n)
 
     def make(what: str, total: int | None) -> Any:
-        options: dict[str, Any] = {"unit": UNITS.get(what, "B")}
-        if _is_phase(what, total):
-            options["bar_format"] = "{desc} ..."
-        elif what not in UNITS:
-            options["unit_scale"] = True
-        if has_widgets:
-            what = what.translate({ord(each): "_" for each in "<>&"})  # it is taken for HTML
-        else:
+        options = look(what, total)
+        if not has_widgets:
             options["ncols"] = WIDTH
         if in_notebook and not has_widgets:
             options |= {"file": _Output(), "position": 0}
-        return Bar(desc=visible(what), total=total, leave=False, **options)
+        return Bar(total=total, leave=False, **options)
 
     return make
 
