@@ -96,9 +96,11 @@ class Warmed:
 def warmed(plan: Plan, context: Context = QUIET) -> Iterator[Warmed]:
     """The plan's graph, opened and warmed up, to be measured on request."""
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(opening.opened(plan))
-        context.tell("opening", 1, 1)
-        source = stack.enter_context(tasks.open_source(opened.plan, opened.step, opened.prepare))
+        opened = stack.enter_context(opening.opened(plan, context))
+        with opened.start.context.phase("data"):
+            source = stack.enter_context(
+                tasks.open_source(opened.plan, opened.step, opened.prepare)
+            )
         if plan.warmup_steps:
             loop.run(opened.step, source.batches, steps=plan.warmup_steps)
         found = binding.read_back(plan.placement)

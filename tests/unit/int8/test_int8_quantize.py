@@ -14,6 +14,7 @@ from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.int8.quantize import quantize
+from modelzoo_runner.values.context import Context
 
 GraphDef = Any
 Tensor = Any
@@ -80,7 +81,11 @@ def test_every_recipe_gives_nearly_the_same_outputs(ranges: Any, per_channel: bo
 
 def test_progress_is_passed_on() -> None:
     told: list[Any] = []
-    quantize(graph_of(convolution), [IMAGES] * 2, progress=lambda *said: told.append(said))
+    quantize(
+        graph_of(convolution),
+        [IMAGES] * 2,
+        context=Context(progress=lambda *said: told.append(said)),
+    )
     assert told == [("calibration batches", 1, 2), ("calibration batches", 2, 2)]
 
 

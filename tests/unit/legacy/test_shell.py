@@ -91,7 +91,7 @@ def test_lines_and_exports() -> None:
     ["'a' ", '"', "a", "\\", "$a ", "a;", "# ", "a\n", "export A=1\n", "`", "$(", "${a}", "\n"],
 )
 def test_a_long_line_takes_time_as_its_length(part: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(RequestError):
         list(shell.commands(part * 50_000, {"a": "1"}))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
