@@ -52,6 +52,12 @@ class Result(Drawn, Saved):
         """What disturbed the measurement, in words, the worst first."""
         return tuple(self.observed.interference.get("causes", ()))
 
+    def _check(self) -> None:
+        if self.verdict not in (None, "valid", "noisy", "invalid"):
+            raise ResultError(
+                f"observed.interference.verdict: {self.verdict!r} should be valid, noisy or invalid"
+            )
+
     @property
     def throughput(self) -> float:
         """Examples per second of inference: all examples over the sum of the step times."""

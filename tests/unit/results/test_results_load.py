@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from results_made import ab_result, benchmark_result
+from results_made import ab_result, accuracy_result, benchmark_result
 
 from modelzoo_runner import ABResult, AccuracyResult, BenchmarkResult, SweepResult, load
 from modelzoo_runner.errors import ResultError
+from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.results.max_rate import MaxRateResult, Trial
 from modelzoo_runner.results.runtimes import RuntimesResult, Way
 
@@ -45,3 +47,27 @@ def test_another_kind_is_named(tmp_path: Path) -> None:
         load(path, AccuracyResult)
     with pytest.raises(ResultError, match=r"load\(path, SweepResult\)"):
         load(SweepResult((ONE,)).save(path))
+
+
+def with_interference(tmp_path: Path, made: Exportable, **said: object) -> Path:
+    record = made.to_dict()
+    record["observed"]["interference"] = said
+    del record["summary"]
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+@pytest.mark.parametrize("verdict", [5, [], "good", True])
+def test_a_verdict_that_is_none_is_refused(tmp_path: Path, verdict: object) -> None:
+    for made in (accuracy_result({"top1": 1}, 2), ONE):
+        path = with_interference(tmp_path, made, verdict=verdict)
+        with pytest.raises(ResultError, match=r"interference\.verdict: .* should be valid"):
+            load(path)
+
+
+@pytest.mark.parametrize("causes", [5, None])
+def test_what_can_not_be_shown_is_refused_when_it_is_read(tmp_path: Path, causes: object) -> None:
+    path = with_interference(tmp_path, ONE, verdict="noisy", causes=causes)
+    with pytest.raises(ResultError, match="holds what no result holds"):
+        load(path)
