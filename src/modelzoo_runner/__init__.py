@@ -12,6 +12,7 @@ from modelzoo_runner._version import __version__
 if TYPE_CHECKING:
     from modelzoo_runner.api.ab import ab_test
     from modelzoo_runner.api.calibration import calibration_batches
+    from modelzoo_runner.api.convert import convert_coco, convert_imagenet
     from modelzoo_runner.api.detections import score_detections
     from modelzoo_runner.api.doctor import doctor
     from modelzoo_runner.api.history import History
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from modelzoo_runner.api.tune import tune
     from modelzoo_runner.api.verbs import accuracy, benchmark, machine, models
     from modelzoo_runner.backends.tensorflow.inspect import inspect_graph
-    from modelzoo_runner.data.convert import convert_coco, convert_imagenet
     from modelzoo_runner.errors import (
         BindingError,
         ContainerError,
@@ -102,8 +102,8 @@ _MODULES = {
     "calibration_batches": "api.calibration",
     "compare": "results.compare",
     "compare_predictions": "api.paired",
-    "convert_coco": "data.convert",
-    "convert_imagenet": "data.convert",
+    "convert_coco": "api.convert",
+    "convert_imagenet": "api.convert",
     "doctor": "api.doctor",
     "draw_detections": "results.draw",
     "from_launch_command": "legacy.launch_command",

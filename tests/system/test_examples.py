@@ -49,7 +49,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Sh
 def test_benchmark(shown: Callable[[str], Shown]) -> None:
     first, steps, plan, machine, models, host, comparison, sweep, same = shown("benchmark")
     assert "examples/s" in first["text/html"] and "examples/s" in first["text/plain"]
-    assert "ms per step" in steps["image/svg+xml"] and "batch_size" in sweep["image/svg+xml"]
+    assert "ms per step" in steps["image/svg+xml"] and "batch size" in sweep["image/svg+xml"]
     assert "decided by" in plan["text/html"] and "<svg" in machine["text/html"]
     assert "resnet101" in models["text/html"] and "inconclusive" in comparison["text/html"]
     assert "'child'" in host["text/plain"] and same["text/plain"] == "True"
@@ -63,8 +63,8 @@ def test_accuracy_and_doctor(samples: Path, tmp_path: Path, shown: Callable[[str
         / "ssdlite_mobilenet_v2_coco_frozen_inference_graph.pb",
         "images": samples / "imagenet" / "images",
         "synsets.txt": samples / "labels" / "imagenet_lsvrc_2015_synsets_from_filenames.txt",
-        "coco": coco,
-        "instances.json": next(samples.rglob("instances_val2017_mini.json")),
+        "coco": coco / "images",
+        "instances.json": coco / "instances_val2017_mini.json",
     }.items():
         (tmp_path / name).symlink_to(target)
     _, good, bad, score, classes, detected, curves, drawn = shown("accuracy_and_doctor")
