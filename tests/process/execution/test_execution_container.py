@@ -278,9 +278,7 @@ def test_a_timeout(engine: StubEngine, model: Path) -> None:
     assert engine.containers() == []
 
 
-def test_a_container_that_is_killed_says_so_with_its_last_words(
-    engine: StubEngine, graph: Path
-) -> None:
+def test_a_container_that_is_killed_says_so(engine: StubEngine, graph: Path) -> None:
     kill = once(lambda: os.kill(engine.containers()[0], signal.SIGKILL))
     with pytest.raises(WorkerError) as caught:
         benchmark(graph, steps=10**9, batch_size=4, docker_image=IMAGE, progress=kill)
@@ -288,7 +286,7 @@ def test_a_container_that_is_killed_says_so_with_its_last_words(
     assert said.startswith(
         "the container that ran the plan was killed by SIGKILL, as the system does when memory "
     )
-    assert "batch_size=4: try 2. Its standard error ended with:\n" in said and "oneDNN" in said
+    assert "batch_size=4: try 2. It printed nothing" in said
     assert engine.containers() == []
 
 
