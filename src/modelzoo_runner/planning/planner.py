@@ -47,7 +47,8 @@ def preset_for(model: Model, request: Request) -> tuple[Preset, Request]:
         PresetError: the preset's file can't be read, or one of its values can't be.
     """
     if isinstance(model, Preset):
-        return presets.check(model, f"Preset {model.name!r}"), request
+        # A caller may change one in Python for the one run that it is given to.
+        return presets.check(model, f"Preset {model.name!r}", is_whole=False), request
     if not isinstance(model, (str, os.PathLike)):
         raise RequestError(
             f"model={model!r}: should be a model's name, a path to a frozen graph (.pb), a "

@@ -60,7 +60,7 @@ def parse(location: str | Path) -> Path | WebFile | BucketPlace:
     """What `location` is.
 
     >>> parse("gs://images/imagenet/validation-*")
-    BucketPlace(bucket='images', name='imagenet/validation-*')
+    BucketPlace(bucket='images', name='imagenet/validation-*', scheme='gs')
     >>> parse("https://example.org/models/resnet50.pb?version=2").name
     'resnet50.pb'
 

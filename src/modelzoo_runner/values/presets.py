@@ -99,13 +99,13 @@ def read(path: Path | str) -> Preset:
 _LARGEST = 1 << 20
 
 
-def check(preset: Preset, where: str) -> Preset:
-    """The preset, if all its values can be and go together; `where` is its file.
+def check(preset: Preset, where: str, *, is_whole: bool = True) -> Preset:
+    """The preset, if all its values can be and, if it `is_whole`, go together.
 
     Raises:
-        PresetError: a line for each that can't be.
+        PresetError: a line for each that can't be, which begins with `where`.
     """
-    problems = [*_values(preset), *_contradictions(preset)]
+    problems = [*_values(preset), *(_contradictions(preset) if is_whole else ())]
     if problems:
         raise PresetError("\n".join(f"{where}: {problem}" for problem in problems))
     return preset

@@ -190,6 +190,7 @@ def _tensor(graph_def: GraphDef, name: str) -> tf.Tensor:
     if not node.input:
         # A placeholder says by itself; importing the graph would take three times its memory.
         graph_def = type(graph_def)(node=[node], versions=graph_def.versions)
+        graph_def.node[0].attr.pop("_class", None)  # beside which node it is to be placed
     return imported(graph_def).get_tensor_by_name(name)
 
 
