@@ -27,7 +27,7 @@ LOADED = """
 import sys
 from modelzoo_runner import benchmark, cli
 from modelzoo_runner.execution import container, worker
-benchmark(sys.argv[1], steps=1)
+benchmark(sys.argv[1], steps=1, isolation="none")
 import google_crc32c, hotcoco, PIL.Image
 from modelzoo_runner.machine import environment
 print(*(set(environment.mapped_files())), sep="\\n")

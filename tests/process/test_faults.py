@@ -26,10 +26,11 @@ HELPERS = str(Path(fake_backend.__file__).parent)
 DRIVER = """
 import os, sys
 from modelzoo_runner.cli import main, output
+told = int(sys.argv.pop(1))
 def tell(*said):
-    os.write(int(sys.argv[1]), (" ".join(map(str, said)) + "\\n").encode())
+    os.write(told, (" ".join(map(str, said)) + "\\n").encode())
 output.Output.progress = property(lambda self: tell)
-sys.exit(main.main(sys.argv[2:]))
+sys.exit(main.main())
 """
 """The command, which tells how far it is on a pipe."""
 

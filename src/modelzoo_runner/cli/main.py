@@ -75,7 +75,7 @@ its docstring, which is here too so that the page loads none of them.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
     _open_standard_streams()
-    with stopping.watched(INTERRUPTED) as received:
+    with stopping.watched(INTERRUPTED, is_last=arguments is None) as received:
         try:
             return _do(list(sys.argv[1:] if arguments is None else arguments))
         except KeyboardInterrupt as error:

@@ -54,10 +54,11 @@ def kept(keep: Callable[[Any], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watched(exit_code: int) -> Iterator[list[int]]:
+def watched(exit_code: int, *, is_last: bool = False) -> Iterator[list[int]]:
     """Have the first of `SIGNALS` raise KeyboardInterrupt here, or end the process if it can't.
 
-    Yields the numbers of the signals that have come. Where this isn't the main thread, nothing.
+    Yields the numbers of the signals that have come. Where this isn't the main thread, nothing. If
+    the block `is_last` in its process, and one came, others change nothing any more.
     """
     received: list[int] = []
     deaf_until = 0.0
@@ -69,13 +70,16 @@ def watched(exit_code: int) -> Iterator[list[int]]:
             deaf_until = time.monotonic() + SECONDS_DEAF
             raise KeyboardInterrupt
 
+    def restore(number: int, before: Any) -> None:
+        signal.signal(number, signal.SIG_IGN if is_last and received else before)
+
     with contextlib.ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                     continue  # nohup
                 before = signal.signal(number, note)
-                stack.callback(signal.signal, number, before or signal.SIG_DFL)
+                stack.callback(restore, number, before or signal.SIG_DFL)
             stack.enter_context(_thread(received, exit_code))
         yield received
 
