@@ -145,6 +145,7 @@ def test_the_command_prints_the_call_and_saves_all(
     assert "--batch-size 4" in found.shell
 
 
+@pytest.mark.slow
 def test_real_runtimes_with_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf2onnx")
     monkeypatch.setenv("MODELZOO_RUNNER_CACHE", str(tmp_path / "cache"))
