@@ -41,6 +41,12 @@ def test_all_recommended_runs_and_scores_where_there_is_data(
         assert run.get("data_location") == (location if with_data else None)
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of 100 columns: pytest-xdist gives its workers a width of their own."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 LINE = "python launch_benchmark.py -m resnet50 -p int8 --benchmark-only"
 
 
