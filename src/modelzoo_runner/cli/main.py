@@ -75,19 +75,22 @@ its docstring, which is here too so that the page loads none of them.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit code."""
     _open_standard_streams()
-    with stopping.watched(INTERRUPTED, is_last=arguments is None) as received:
-        try:
-            return _do(list(sys.argv[1:] if arguments is None else arguments))
-        except KeyboardInterrupt as error:
-            # What there is of a result has been printed then.
-            return _interrupted(silent=hasattr(error, "result"))
-        except BrokenPipeError:
-            # Whoever read standard output has had enough; there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILURE
-        except Exception as error:  # noqa: BLE001 - raised again unless it is ours or Ctrl-C's
-            # An interrupted import may raise anything.
-            return _interrupted() if received else _failed(error)
+    try:
+        with stopping.watched(INTERRUPTED, is_last=arguments is None) as received:
+            try:
+                return _do(list(sys.argv[1:] if arguments is None else arguments))
+            except KeyboardInterrupt as error:
+                # What there is of a result has been printed then.
+                return _interrupted(silent=hasattr(error, "result"))
+            except BrokenPipeError:
+                # Whoever read standard output has had enough; there is nobody to tell.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return FAILURE
+            except Exception as error:  # noqa: BLE001 - raised again unless it is ours or Ctrl-C's
+                # An interrupted import may raise anything.
+                return _interrupted() if received else _failed(error)
+    except KeyboardInterrupt:  # while the watch was being set up, or after it
+        return _interrupted()
 
 
 def _open_standard_streams() -> None:
