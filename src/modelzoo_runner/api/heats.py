@@ -54,6 +54,10 @@ RESERVED = 0.4
 """At most so much of the budget is kept for the confirmation."""
 
 
+def _seconds_of_turns(sides: int, rung: int) -> float:
+    return sides * SIDE_SECONDS * float(1 << min(rung, 2))
+
+
 def cannot(tried: Tried, error: RunnerError) -> Tried:
     """The settings, dropped because they can't be run."""
     return dataclasses.replace(tried, dropped=f"can't be run: {str(error).splitlines()[0]}")
@@ -174,7 +178,7 @@ class Bench:
     def _measured(self, sides: Sequence[Tried], rung: int) -> Any:
         """A heat, as JSON can carry it: how long a batch of each side took in each turn."""
         began = time.monotonic()
-        seconds = len(sides) * SIDE_SECONDS * float(1 << min(max(rung, 0), 2))
+        seconds = _seconds_of_turns(len(sides), rung)
         with self._opened(sides, self.chance.sample(range(len(sides)), len(sides))) as opened:
             ready = time.monotonic()
             turns = in_turns.round_of(opened, self.chance, seconds, LEAST_TURNS).turns
@@ -235,8 +239,7 @@ class Bench:
     def expected(self, sides: Sequence[Tried], rung: int) -> float:
         """Seconds that a heat will take, from what the reference took."""
         steps = sum(map(self._step_seconds, sides))
-        planned = len(sides) * SIDE_SECONDS * float(1 << min(rung, 2))
-        measuring = max(planned, 2 * LEAST_TURNS * steps)
+        measuring = max(_seconds_of_turns(len(sides), rung), 2 * LEAST_TURNS * steps)
         warming = 2 * steps
         return self.opening * sum(each.instances for each in sides) + warming + measuring
 

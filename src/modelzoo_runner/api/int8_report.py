@@ -19,7 +19,7 @@ from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.checks import WITHOUT_VNNI
 from modelzoo_runner.values import markup, validate
 from modelzoo_runner.values.arguments import documented
-from modelzoo_runner.values.context import QUIET
+from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import accepts_former_names
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def int8_report(
             try_graph(
                 each,
                 batch.shape,
-                QUIET,
+                Context(),
                 input=input,
                 outputs=outputs,
                 allow_unsafe_ops=allow_unsafe_ops,

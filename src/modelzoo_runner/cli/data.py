@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App
@@ -26,7 +24,8 @@ def imagenet(
     **given: Any,
 ) -> None:
     """Convert ImageNet's images, with their labels."""
-    _convert(functools.partial(modelzoo_runner.convert_imagenet, images, labels, out, **given), to)
+    found = modelzoo_runner.convert_imagenet(images, labels, out, progress=to.progress, **given)
+    output.show(found, to)
 
 
 @convert.command
@@ -41,11 +40,8 @@ def coco(
     **given: Any,
 ) -> None:
     """Convert COCO's images, with their annotations."""
-    _convert(functools.partial(modelzoo_runner.convert_coco, images, annotations, out, **given), to)
-
-
-def _convert(function: Callable[..., object], to: output.Output) -> None:
-    output.show(function(progress=to.progress), to)
+    found = modelzoo_runner.convert_coco(images, annotations, out, progress=to.progress, **given)
+    output.show(found, to)
 
 
 @options.like(modelzoo_runner.score_detections)

@@ -74,13 +74,13 @@ def _runs(
     plan: Plan, further: Iterator[Plan], obstacle: str | None, context: Context
 ) -> Generator[Result, None, None]:
     plans = itertools.chain((plan,), further)
-    if obstacle is not None:
-        context.tell("start", 0, 1)
     if obstacle is None:
         from modelzoo_runner.execution import job
 
         yield from job.runs(plans, context)
-    elif plan.docker_image is not None:
+        return
+    context.tell("start", 0, 1)
+    if plan.docker_image is not None:
         from modelzoo_runner.execution import container
 
         for each in plans:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.execution import listen, protocol, trust
+from modelzoo_runner.execution import listen, memory, protocol, trust
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import allocator, binding, environment
 from modelzoo_runner.results.result import Result
@@ -115,7 +115,8 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
             os.close(answers_write)
         child = Child(plan=plan, process=process, answers=answers, said=said)
         if plan.timeout is None and not trust.known(plan):
-            child.due = time.monotonic() + _seconds_to_open(plan)
+            megabytes = memory.file_bytes(plan) / 1e6
+            child.due = time.monotonic() + listen.OPENING_SECONDS + megabytes
         with attended(child):
             yield child
 
@@ -134,12 +135,6 @@ def _module_path() -> list[str]:
     except OSError:  # it has been removed
         left_out = set()
     return [each for each in sys.path if each and Path(each) not in left_out]
-
-
-def _seconds_to_open(plan: Plan) -> float:
-    path = Path(plan.graph.path)
-    megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
-    return listen.OPENING_SECONDS + megabytes
 
 
 def popen(command: Sequence[str], said: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:

@@ -54,7 +54,7 @@ class Need:
 
 def of(plan: Plan) -> Need:
     """What the plan takes, as far as that is known before its graph is read."""
-    weights = COPIES * _weights(plan)
+    weights = COPIES * file_bytes(plan)
     if plan.data_location is not None or plan.preprocess is None:
         return Need(fixed=BARE + weights)
     height, width = plan.preprocess.size
@@ -76,7 +76,7 @@ def require(plan: Plan, model: Model, available: int | None = None) -> None:
         available = facts.memory_for_this_process()
     if available is None:
         return
-    need = Need(fixed=(COPIES - 1) * _weights(plan), example=_of_example(plan, model))
+    need = Need(fixed=(COPIES - 1) * file_bytes(plan), example=_of_example(plan, model))
     if need.of(plan.batch_size) <= available:
         return
     largest = need.largest(available)
@@ -117,7 +117,8 @@ def _size(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
-def _weights(plan: Plan) -> int:
+def file_bytes(plan: Plan) -> int:
+    """The size of the graph's file, which is mostly weights; 0 where it is no file."""
     path = Path(plan.graph.path)
     return path.stat().st_size if path.is_file() else 0
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.machine import facts
-from modelzoo_runner.storage import settings
+from modelzoo_runner.storage import disk, settings
 from modelzoo_runner.values.plan import GraphFile, Plan
 
 UNKNOWN = "the graph comes from elsewhere, and no run of it has ended well here yet"
@@ -40,7 +40,7 @@ def remember(plan: Plan) -> None:
     """Record that a run of the plan's graphs ended well; where nothing can be written, nothing."""
     with contextlib.suppress(*_NOT_KEPT):
         for path in filter(None, _records(plan)):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            disk.make_private(path.parent)
             if _is_own(path.parent):
                 os.close(os.open(path, os.O_CREAT | os.O_NOFOLLOW, 0o600))
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from modelzoo_runner.errors import RequestError
+from modelzoo_runner.values import markup
 
 HIGHEST = 65535
 """The highest id that is taken seriously. Linux builds go up to 8192 CPUs; a typing error such as
@@ -57,10 +58,4 @@ def format_cpu_list(cpus: Iterable[int]) -> str:
     >>> format_cpu_list([8, 0, 1, 2, 3])
     '0-3,8'
     """
-    runs: list[list[int]] = []
-    for cpu in sorted(set(cpus)):
-        if runs and cpu == runs[-1][-1] + 1:
-            runs[-1] = [runs[-1][0], cpu]
-        else:
-            runs.append([cpu])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[1]}" for run in runs)
+    return markup.ranges(sorted(set(cpus)))

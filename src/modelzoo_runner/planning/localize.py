@@ -91,8 +91,8 @@ def _graph(plan: Plan, preset: Preset, context: Context) -> GraphFile:
         from modelzoo_runner.storage import fetch
 
         with context.phase("fetch"):
-            files = preset.graph[graph_precision(plan.precision)].files
-            path = fetch.first_of(files, context=context)
+            known = preset.graph[graph_precision(plan.precision)]
+            path = fetch.first_of(known.files, context=context)
     return dataclasses.replace(plan.graph, path=str(path), sha256=_sha256(path))
 
 

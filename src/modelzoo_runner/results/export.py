@@ -127,13 +127,19 @@ class Saved(Exportable):
             ResultError: an unknown schema version, a record of something else, values that can't
                 be, or a `summary` that doesn't belong to the rest.
         """
-        record = saved.current(record)
-        if record.get("kind") != cls.KIND:
-            raise ResultError(f"kind={record.get('kind')!r}: should be {cls.KIND}")
+        record = cls._own(record)
         result = saved.body(record, cls)
         result._check()
         saved.check_summary(record.get("summary"), result.summary)
         return result
+
+    @classmethod
+    def _own(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The record as this version writes it, if it is one of this class."""
+        record = saved.current(record)
+        if record.get("kind") != cls.KIND:
+            raise ResultError(f"kind={record.get('kind')!r}: should be {cls.KIND}")
+        return record
 
     def _check(self) -> None:
         """Raises a ResultError where values don't belong together."""

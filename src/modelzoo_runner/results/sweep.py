@@ -123,10 +123,8 @@ class SweepResult(Saved, Listed[Outcome]):
         Raises:
             ResultError: an unknown schema version, or not the results of a sweep.
         """
-        record = saved.current(record)
+        record = cls._own(record)
         outcomes = record.get("outcomes")
-        if record.get("kind") != cls.KIND:
-            raise ResultError(f"kind={record.get('kind')!r}: should be {cls.KIND}")
         if not isinstance(outcomes, list) or not all(isinstance(each, dict) for each in outcomes):
             raise ResultError("outcomes: should be a list of results and failures")
         return cls(tuple(map(outcome_from_dict, outcomes)), tuple(record.get("warnings", ())))

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from typing import Any, Literal
 
@@ -150,10 +151,14 @@ class TuneResult(Drawn, Saved):
     def throughput(self, tried: Tried) -> float | None:
         """Examples per second; `None` where it wasn't measured."""
         if tried.heats:
-            return tried.throughput(reference_seconds(self.tried))
+            return tried.throughput(self._reference_seconds)
         if self.confirmed is None or tried != self.tried[self.default]:
             return None
         return (self.throughput(self.tried[self.challenger]) or 0.0) / self.confirmed.ratio
+
+    @cached_property
+    def _reference_seconds(self) -> float:
+        return reference_seconds(self.tried)
 
     def latency(self, tried: Tried) -> float | None:
         """Seconds of a step; `None` where it wasn't measured."""

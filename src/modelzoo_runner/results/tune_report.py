@@ -67,7 +67,7 @@ def notes(result: TuneResult) -> Iterator[str]:
     if result.confirmed is not None:
         count = len(result.confirmed.rounds)
         yield f"the gain is of {count} round{'' if count == 1 else 's'} of fresh processes"
-    yield from (f"warning: {each}" for each in result.warnings)
+    yield from shown.warnings(result.warnings)
 
 
 def text(result: TuneResult) -> str:

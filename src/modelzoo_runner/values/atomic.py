@@ -7,6 +7,7 @@ its name. An exception, Ctrl-C or a crash in between leaves nothing under that n
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def target(argument: str, path: str | os.PathLike[str]) -> Path | RemotePath:
     try:
         found = remote.path(path)
         if isinstance(found, RemotePath) and found.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
     except OSError as error:
         raise RequestError(
             f"{argument}={str(path)!r}: can't be written: {error.strerror or error}"

@@ -94,13 +94,13 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={shown(each)}" for name, each in value.items()) or "-"
     if isinstance(value, (tuple, list)):
-        return _ranges(value) or "-"
+        return ranges(value) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
 
 
-def _ranges(values: Sequence[object]) -> str:
+def ranges(values: Sequence[object]) -> str:
     """Values with commas between them; whole numbers that follow each other as `0-3`."""
     parts: list[list[object]] = []
     for value in values:
