@@ -70,13 +70,9 @@ def runtimes(
         >>> from modelzoo_runner import runtimes
         >>> print(runtimes("resnet50", weights="random", batch_size=1))  # doctest: +SKIP
     """
-    for name in ("runtimes", "precisions"):
-        given = {"runtimes": runtimes, "precisions": precisions}[name]
-        if isinstance(given, str) or not given:
-            raise RequestError(f"{name}={given!r}: should be a list of one or more")
-    for name in runtimes:
+    for name in validate.some("runtimes", runtimes):
         base.find(name)
-    for precision in precisions:
+    for precision in validate.some("precisions", precisions):
         validate.one_of("precisions", precision, get_args(Precision))
     given_twice = {"runtime", "precision"} & shared.keys()
     if given_twice:

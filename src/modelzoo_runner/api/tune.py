@@ -132,20 +132,19 @@ def tune(
         min_accuracy = validate.share("min_accuracy", min_accuracy)
         if data_location is None:
             raise DataRequired(f"min_accuracy={min_accuracy}: needs data_location= to score on")
-    seconds = validate.seconds("budget", budget)
-    if seconds is None:
-        raise RequestError("budget=None: should be a number of seconds above 0")
+    seconds = validate.above_0("budget", budget, "a number of seconds above 0")
     shared = with_new_names(shared, stacklevel=3)
     ab.check_names(shared, NOT_OF_TUNE)
     if batch_sizes is not None:
         if "batch_size" in shared:
             raise RequestError("batch_sizes: not with batch_size=, which is held")
         batch_sizes = [
-            validate.count("batch_sizes", each) for each in _list("batch_sizes", batch_sizes)
+            validate.count("batch_sizes", each)
+            for each in validate.some("batch_sizes", batch_sizes)
         ]
-    for runtime in () if runtimes is None else _list("runtimes", runtimes):
+    for runtime in () if runtimes is None else validate.some("runtimes", runtimes):
         base.find(runtime)
-    for precision in () if precisions is None else _list("precisions", precisions):
+    for precision in () if precisions is None else validate.some("precisions", precisions):
         validate.one_of("precisions", precision, get_args(Precision))
     limit = validate.optional_count("limit", limit)
     checkpoint = validate.optional_text("checkpoint", checkpoint)
@@ -370,12 +369,6 @@ def _unknown(tried: Iterable[Tried], scores: Sequence[Way]) -> Iterator[str]:
                 f"{runtime} {precision}: what it costs in accuracy isn't known: give "
                 "data_location= to have it scored"
             )
-
-
-def _list(name: str, value: Any) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-        raise RequestError(f"{name}={value!r}: should be a list of one or more")
-    return value
 
 
 def _scores(

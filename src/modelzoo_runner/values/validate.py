@@ -197,6 +197,13 @@ def count_or_unset(name: str, value: Any, least: int = 1, *, unset: str) -> int 
     return count(name, value, least, from_text=True, otherwise=f", or -1 for {unset}")
 
 
+def some(name: str, value: Any) -> Sequence[Any]:
+    """A list of one or more; text isn't one."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise RequestError(f"{name}={shown(value)}: should be a list of one or more")
+    return value
+
+
 def share(name: str, value: Any) -> float:
     """A number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:

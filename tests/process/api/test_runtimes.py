@@ -231,6 +231,7 @@ def test_runtimes_is_a_table_with_a_row_for_what_cant_run(graph: Path, tmp_path:
     [
         ({"runtimes": "openvino"}, "list"),
         ({"runtimes": []}, "list"),
+        ({"runtimes": 5}, "list"),
         ({"runtimes": ["openvno"]}, "openvino"),
         ({"precisions": ["fp16"]}, "fp32"),
         ({"precision": "fp32"}, "precisions"),
