@@ -23,7 +23,7 @@ from typing import Any
 from modelzoo_runner.backends.base import Compiled, Shape, TensorSpec, Timed
 from modelzoo_runner.errors import GraphError, RequestError
 from modelzoo_runner.machine import environment
-from modelzoo_runner.values.plan import Placement
+from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 NAME = "fake"
 SUFFIXES = (".fake",)
@@ -35,6 +35,22 @@ def write(path: Path, **said: Any) -> Path:
     """A model's file."""
     path.write_text(json.dumps(said))
     return path
+
+
+def plan_for(path: Path, **said: Any) -> Plan:
+    """The plan of a benchmark of a model that is written to the path."""
+    return Plan(
+        kind="benchmark",
+        model="fake",
+        task="classification",
+        precision="fp32",
+        goal="throughput",
+        graph=GraphFile(source="path", path=str(write(path, **said))),
+        batch_size=2,
+        warmup_steps=1,
+        placement=Placement(inter_threads=1, intra_threads=1),
+        runtime="fake",
+    )
 
 
 def blocker(placement: Placement) -> str | None:

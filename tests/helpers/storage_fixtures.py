@@ -6,10 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fake_gcs
+import fsspec
 import pytest
 import stub_server
+from fsspec.implementations.memory import MemoryFileSystem
 
 from modelzoo_runner.storage.retrying import RetryPolicy
+
+
+def emptied(kind: type[MemoryFileSystem]) -> Iterator[MemoryFileSystem]:
+    """An empty memory://, and an empty store of the kind under its protocol."""
+    fsspec.register_implementation(kind.protocol, kind, clobber=True)
+    files = fsspec.filesystem("memory")
+    yield files
+    for each in (files, kind):
+        each.store.clear()
+        each.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture(scope="session")

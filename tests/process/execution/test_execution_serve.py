@@ -9,29 +9,13 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import fake_backend
 import pytest
+from fake_backend import plan_for
 
 from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import serve
-from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 pytestmark = pytest.mark.usefixtures("fakes")
-
-
-def plan_for(path: Path, **said: object) -> Plan:
-    return Plan(
-        kind="benchmark",
-        model="fake",
-        task="classification",
-        precision="fp32",
-        goal="throughput",
-        graph=GraphFile(source="path", path=str(fake_backend.write(path, **said))),
-        batch_size=2,
-        warmup_steps=1,
-        placement=Placement(inter_threads=1, intra_threads=1),
-        runtime="fake",
-    )
 
 
 def test_two_are_measured_in_turn(tmp_path: Path) -> None:

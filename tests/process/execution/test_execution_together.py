@@ -6,37 +6,18 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import fake_backend
 import pytest
+from fake_backend import plan_for
 
 from modelzoo_runner.errors import WorkerError
 from modelzoo_runner.execution import together
-from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
-ONE = Placement(inter_threads=1, intra_threads=1)
-
-
-def plan_for(path: Path, instances: int, **said: object) -> Plan:
-    return Plan(
-        kind="benchmark",
-        model="fake",
-        task="classification",
-        precision="fp32",
-        goal="throughput",
-        graph=GraphFile(source="path", path=str(fake_backend.write(path, **said))),
-        batch_size=2,
-        warmup_steps=1,
-        placement=ONE,
-        instances=(ONE,) * instances,
-        runtime="fake",
-    )
-
 
 def test_two_instances_take_half_as_long_for_a_batch(tmp_path: Path) -> None:
-    alone = plan_for(tmp_path / "a.fake", 0, seconds=0.05)
-    both = dataclasses.replace(alone, instances=(ONE, ONE))
+    alone = plan_for(tmp_path / "a.fake", seconds=0.05)
+    both = dataclasses.replace(alone, instances=(alone.placement,) * 2)
     with together.opened([alone, both], ["alone", "both"], [1, 0]) as (one, two):
         assert [len(one.servers), len(two.servers)] == [1, 2]
         assert two.plan.instances == both.instances and two.plan.graph.outputs
@@ -49,8 +30,9 @@ def test_two_instances_take_half_as_long_for_a_batch(tmp_path: Path) -> None:
 def test_one_that_dies_ends_all_and_is_named(
     tmp_path: Path, children: Callable[[], list[int]]
 ) -> None:
-    alone = plan_for(tmp_path / "a.fake", 0)
-    dead = plan_for(tmp_path / "b.fake", 2, dies=2)
+    alone = plan_for(tmp_path / "a.fake")
+    dead = plan_for(tmp_path / "b.fake", dies=2)
+    dead = dataclasses.replace(dead, instances=(dead.placement,) * 2)
     with (
         pytest.raises(WorkerError, match="the child process of dead ended with exit code 9"),
         together.opened([alone, dead], ["alone", "dead"], [0, 1]),

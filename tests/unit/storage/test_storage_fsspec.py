@@ -13,6 +13,7 @@ from typing import Any
 import fsspec
 import google_crc32c
 import pytest
+import storage_fixtures
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
@@ -53,12 +54,7 @@ class Unreliable(MemoryFileSystem):
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[MemoryFileSystem]:
     """An empty memory://, and an unreliable:// in order."""
-    fsspec.register_implementation("unreliable", Unreliable, clobber=True)
-    files = fsspec.filesystem("memory")
-    yield files
-    for kind in (files, Unreliable):
-        kind.store.clear()
-        kind.pseudo_dirs[:] = [""]
+    yield from storage_fixtures.emptied(Unreliable)
     Unreliable.errors, Unreliable.facts = [], {}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
+import storage_fixtures
 from fsspec.implementations.memory import MemoryFileSystem
 
 from modelzoo_runner.data import output
@@ -33,12 +33,7 @@ class Full(MemoryFileSystem):
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[MemoryFileSystem]:
     """An empty memory://, and an empty full://."""
-    fsspec.register_implementation("full", Full, clobber=True)
-    files = fsspec.filesystem("memory")
-    yield files
-    for kind in (files, Full):
-        kind.store.clear()
-        kind.pseudo_dirs[:] = [""]
+    yield from storage_fixtures.emptied(Full)
 
 
 def test_what_a_path_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
