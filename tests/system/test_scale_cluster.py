@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import fake_gcs
 import fake_task
 import pytest
@@ -65,6 +66,8 @@ def client() -> Iterator[Client]:
     """Two workers of one thread each, which share this machine's cores."""
     with (
         _variables(PYTHONPATH=fake_task.PYTHONPATH),
+        # Its default of 15 s gives up a killed worker while a busy machine starts the next one.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"}),
         LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as local,
         Client(local, set_as_default=False) as client,
     ):
@@ -82,7 +85,7 @@ def client() -> Iterator[Client]:
 @pytest.fixture
 def two(client: Client) -> Client:
     """The client with both of its workers there, also after a test that killed one."""
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=180)
     return client
 
 
