@@ -25,7 +25,7 @@ def run(plan: Plan, context: Context = QUIET) -> Diagnosis:
     from modelzoo_runner.execution import launch, listen, protocol
 
     with launch.started(plan, protocol.DIAGNOSE) as child:
-        child.due = time.monotonic() + launch.SECONDS_OF_WORK
+        child.allow_work()
         found = Diagnosis.from_dict(listen.last_message(child, context)["diagnosis"])
     trust.remember(plan)
     return found

@@ -26,9 +26,6 @@ from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
-SECONDS_OF_WORK = 3600.0
-"""How long a graph may take to be frozen, quantized, converted or looked at on images."""
-
 
 def runs(plans: Iterator[Plan], context: Context) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, run in one child process.
@@ -53,7 +50,7 @@ def write(plan: Plan, subcommand: str, out: Path, context: Context = QUIET) -> N
     """
     with started(plan, subcommand, str(out)) as child:
         child.name = f"the child process that had to {subcommand} the graph"
-        child.due = time.monotonic() + SECONDS_OF_WORK
+        child.allow_work()
         listen.last_message(child, context)
 
 

@@ -37,6 +37,9 @@ of its file: some hundred times what the largest published graphs take."""
 FIRST_STEP_SECONDS = 300.0
 """How long the warm-up steps and the first measured step of such a graph may take."""
 
+SECONDS_OF_WORK = 3600.0
+"""How long a graph may take to be frozen or converted, or until an image has gone through it."""
+
 MORE_SECONDS, MORE_TIMES = 60.0, 4
 """What a child gets besides, and how often, that had less than a quarter of a CPU: then it is the
 machine that keeps it waiting."""
@@ -50,8 +53,8 @@ class Child:
     """A process that runs a plan; `answers` is the pipe of its messages, `said` its standard error.
 
     `name` is what an error calls it, `due` the time (monotonic) by which the next sign of progress
-    has to come, if the graph isn't known, and `measured` whether it has measured a step;
-    `start_seconds` is how long it took to say something.
+    has to come, if the graph isn't known, `works` whether it does something else than run it, and
+    `measured` whether it has measured a step; `start_seconds` is how long it took to say something.
     """
 
     plan: Plan
@@ -61,6 +64,7 @@ class Child:
     rest: bytes = b""
     name: str = "the child process that ran the plan"
     due: float | None = None
+    works: bool = False
     measured: bool = False
     extended: int = 0
     began: float = field(default_factory=time.perf_counter)
@@ -91,11 +95,15 @@ class Child:
                 self.process.stdin.write(line.encode() + b"\n")
                 self.process.stdin.flush()
 
+    def allow_work(self) -> None:
+        """Let it take `SECONDS_OF_WORK` until it tells of the first image."""
+        self.works, self.due = True, time.monotonic() + SECONDS_OF_WORK
+
     def note(self, what: str, done: int) -> None:
         """Take notice of its progress."""
         if what in ("warm-up", "steps", "examples") and done:
             self.measured, self.due = self.measured or what != "warm-up", None
-        elif what == "data" and self.due is not None:  # the graph is open
+        elif what == "data" and self.due is not None and not self.works:  # the graph is open
             self.due = time.monotonic() + FIRST_STEP_SECONDS
 
     def is_starved(self) -> bool:
@@ -117,6 +125,11 @@ class Child:
         """The error of not having answered in time."""
         if self.plan.timeout is not None:
             return WorkerError(f"{too_long(self.plan)} {self.stderr_tail()}")
+        if self.works:
+            return GraphError(
+                f"{self.plan.graph.path}: {self.name} was ended: it took longer than "
+                f"{SECONDS_OF_WORK:g} s, so it may never end"
+            )
         return GraphError(
             f"{self.plan.graph.path}: {self.name} was ended: it took longer than any known graph "
             f"does ({OPENING_SECONDS:g} s to open, {FIRST_STEP_SECONDS:g} s more to the first "

@@ -16,7 +16,7 @@ import pytest
 import tiny
 
 from modelzoo_runner import GraphError, WorkerError, benchmark, quantize
-from modelzoo_runner.execution import host, listen, trust
+from modelzoo_runner.execution import host, launch, listen, protocol, trust
 from modelzoo_runner.values.plan import Plan
 
 HOW: dict[str, Any] = {
@@ -149,6 +149,17 @@ def test_a_graph_that_never_opens_is_given_up(
     assert time.monotonic() - before < 60
     with pytest.raises(GraphError, match="it may never end"):
         benchmark(slow, steps=1, instances="core", num_cores=1)
+
+
+def test_a_conversion_that_never_ends_is_given_up_without_a_word_of_timeout(
+    fakes: None, tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "SECONDS_OF_WORK", 0.0)
+    monkeypatch.setattr(listen, "MORE_TIMES", 0)
+    plan = fake_backend.plan_for(tmp_path / "model.fake")
+    with pytest.raises(GraphError, match=r"convert the graph.*longer than 0 s") as raised:
+        launch.write(plan, protocol.CONVERT, tmp_path / "out")
+    assert "timeout" not in str(raised.value)
 
 
 def test_a_child_loads_nothing_from_the_current_folder(
