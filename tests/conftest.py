@@ -75,10 +75,12 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime and a task that need no TensorFlow: see `fake_backend` and `fake_task`."""
     import fake_backend
 
+    from modelzoo_runner import release
     from modelzoo_runner.backends import base as backends
     from modelzoo_runner.tasks import base as tasks
     from modelzoo_runner.values import preset
 
+    release()
     monkeypatch.setattr(fake_backend, "_threads", None)
     monkeypatch.setitem(backends.BACKENDS, "fake", "fake_backend")
     monkeypatch.setitem(tasks.TASKS, "mean", "fake_task")

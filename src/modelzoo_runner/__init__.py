@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnsafeArchive,
         WorkerError,
     )
+    from modelzoo_runner.execution.opening import release
     from modelzoo_runner.legacy.launch_command import from_launch_command
     from modelzoo_runner.legacy.pipeline import run
     from modelzoo_runner.planning.recommended import BestKnown, best_known
@@ -114,6 +115,7 @@ _MODULES = {
     "max_rate": "api.max_rate",
     "models": "api.verbs",
     "quantize": "api.quantize",
+    "release": "execution.opening",
     "report": "api.report",
     "run": "legacy.pipeline",
     "runtimes": "api.runtimes",
@@ -182,6 +184,7 @@ __all__ = [
     "max_rate",
     "models",
     "quantize",
+    "release",
     "report",
     "run",
     "runtimes",

@@ -60,6 +60,7 @@ from modelzoo_runner import (
     max_rate,
     models,
     quantize,
+    release,
     report,
     run,
     runtimes,
@@ -148,6 +149,7 @@ def under_load() -> None:
     assert_type(found, MaxRateResult)
     assert_type(found.rate, float | None)
     print(benchmark("resnet50", arrivals="poisson", rate=20.0).latency.p99)
+    release()
 
 
 def what_there_is() -> dict[str, Preset]:

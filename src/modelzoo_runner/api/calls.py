@@ -196,8 +196,7 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, Any]:
             if path.is_dir():
                 found[name] = paths.fingerprint(sorted(path.iterdir()))
             elif path.is_file():
-                with path.open("rb") as file:
-                    found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                found[name] = files.known_sha256(path)
     return found
 
 

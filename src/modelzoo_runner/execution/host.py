@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, Interrupted, RequestError
-from modelzoo_runner.execution import memory, trust
+from modelzoo_runner.execution import memory, opening, trust
 from modelzoo_runner.machine import binding
 from modelzoo_runner.results.parts import Host
 from modelzoo_runner.results.result import Result
@@ -77,7 +77,7 @@ def _runs(
     if obstacle is None:
         from modelzoo_runner.execution import job
 
-        yield from job.runs(plans, context)
+        yield from job.runs(plans, context, keep=True)
         return
     context.tell("start", 0, 1)
     if plan.docker_image is not None:
@@ -112,7 +112,9 @@ def why_not_here(plan: Plan) -> str | None:
     if plan.isolation == "auto" and obstacle is None and not trust.known(plan):
         return trust.UNKNOWN
     if plan.isolation == "auto" and obstacle is None and memory.is_tight(plan):
-        return "the run might take more memory than there is"
+        opening.release()  # what the run before left in memory
+        if memory.is_tight(plan):
+            return "the run might take more memory than there is"
     return obstacle
 
 

@@ -42,16 +42,21 @@ def run(
 
 
 def runs(
-    plans: Iterator[Plan], context: Context = QUIET, *, barrier: Callable[[], None] | None = None
+    plans: Iterator[Plan],
+    context: Context = QUIET,
+    *,
+    barrier: Callable[[], None] | None = None,
+    keep: bool = False,
 ) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, with the graph opened once.
 
     Each plan is taken when the result before has been. What was changed for the first is restored
-    when the generator ends or is closed. Raises what `run` does; no results follow.
+    when the generator ends or is closed, but the graph stays open with `keep`: see `opening`.
+    Raises what `run` does; no results follow.
     """
     plan = next(plans)
     try:
-        with opening.opened(plan, context) as opened:
+        with opening.opened(plan, context, keep=keep) as opened:
             yield _measured(opened, context, barrier)
             for other in plans:
                 own = replace(opened.plan, examples=other.examples)

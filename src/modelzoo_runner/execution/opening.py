@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -54,9 +55,46 @@ class Opened:
     start: Start
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A compiled graph, which runs of other batches, steps and data can use as well.
+
+    `asked` is the plan that it was opened for, with the largest batch that was found to fit; `plan`
+    has the graph's own facts besides. `steps` closes what it holds.
+    """
+
+    asked: Plan
+    plan: Plan
+    step: Step
+    prepare: Step | None
+    card: Mapping[str, Any]
+    steps: contextlib.ExitStack
+
+
+_kept: list[_Ready] = []
+"""What the last run in this process left open; at most one, as each takes memory."""
+
+
+def release() -> None:
+    """Free the graph that the last run in this process left open for the next one.
+
+    A further run with the same graph then opens it again, which takes as long as it took at first.
+    A run with another graph, or in another way, releases it by itself.
+
+    Example:
+        >>> from modelzoo_runner import release
+        >>> release()
+    """
+    while _kept:
+        _kept.pop().steps.close()
+        gc.collect()  # TensorFlow's graphs refer to themselves
+
+
 @contextlib.contextmanager
-def opened(plan: Plan, context: Context = QUIET) -> Iterator[Opened]:
+def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Iterator[Opened]:
     """The plan's graph, ready to run; this process has the plan's CPUs and variables meanwhile.
+
+    With `keep` it stays open for the next run that needs it as this one did, until `release`.
 
     Raises:
         BindingError: this process can't be bound as planned.
@@ -70,35 +108,101 @@ def opened(plan: Plan, context: Context = QUIET) -> Iterator[Opened]:
         with start.context.phase("import"):
             backend.import_runtime()
         threads = backend.set_threads(plan.placement)
-        with start.context.phase("read"):
-            model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
-        if plan.feeds:
-            model = model.with_feeds(plan.feeds)
-        plan = with_own_facts(plan, model)
-        input, outputs = plan.graph.input or "", plan.graph.outputs
-        model.check_tensors(input, outputs)
-        memory.require(plan, model)
-        compiled = backend.compile(
-            model,
-            input=input,
-            outputs=list(outputs.values()),
-            placement=plan.placement,
-            precision=plan.precision,
-            optimize=plan.optimize,
-            timed=start.context.phase,
-        )
-        step = stack.enter_context(contextlib.closing(compiled.step))
-        plan = replace(plan, encoded_input=step.input_dtype == base.ENCODED)
-        plan, prepare = stack.enter_context(_preprocessor(plan, step))
-        yield Opened(
-            plan=plan,
-            step=step,
-            prepare=prepare,
-            card=compiled.card,
+        ready = _taken(plan, start) or _open(plan, start)
+        steps = stack.enter_context(ready.steps)
+        found = Opened(
+            plan=_with_facts_of(plan, ready.plan),
+            step=ready.step,
+            prepare=ready.prepare,
+            card=ready.card,
             threads=threads,
             warnings=bound.warnings,
             start=start,
         )
+        is_kept = keep and plan.graph.sha256 is not None
+        try:
+            yield found
+        except GeneratorExit:  # there is a result, and nobody takes more
+            raise
+        except BaseException:
+            is_kept = False
+            raise
+        finally:
+            if is_kept:
+                _kept.append(replace(ready, steps=steps.pop_all()))
+
+
+def _taken(plan: Plan, start: Start) -> _Ready | None:
+    """What was kept, if it is the plan's graph, opened as the plan needs it."""
+    if not _kept:
+        return None
+    ready = _kept.pop()
+    with contextlib.ExitStack() as unless_taken:
+        unless_taken.enter_context(ready.steps)
+        if _how(ready.asked) != _how(plan):
+            return None
+        if plan.batch_size > ready.asked.batch_size:
+            memory.require(_with_facts_of(plan, ready.plan), _read(plan, start))
+            ready = replace(ready, asked=plan)
+        return replace(ready, steps=unless_taken.pop_all())
+    return None
+
+
+def _how(plan: Plan) -> tuple[Any, ...]:
+    """What a plan says that decides how its graph is compiled."""
+    placement = replace(plan.placement, why={}, warnings=())
+    graphs = (plan.graph, plan.preprocess_graph, plan.feeds, plan.task)
+    return (*graphs, plan.runtime, plan.precision, plan.optimize, plan.allow_unsafe_ops, placement)
+
+
+def _read(plan: Plan, start: Start) -> Model:
+    with start.context.phase("read"):
+        backend = base.find(plan.runtime)
+        model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)
+    return model.with_feeds(plan.feeds) if plan.feeds else model
+
+
+def _open(asked: Plan, start: Start) -> _Ready:
+    """Read, check and compile the plan's graph, and the one that prepares its images."""
+    release()
+    model = _read(asked, start)
+    plan = with_own_facts(asked, model)
+    input, outputs = plan.graph.input or "", plan.graph.outputs
+    model.check_tensors(input, outputs)
+    memory.require(plan, model)
+    compiled = base.find(plan.runtime).compile(
+        model,
+        input=input,
+        outputs=list(outputs.values()),
+        placement=plan.placement,
+        precision=plan.precision,
+        optimize=plan.optimize,
+        timed=start.context.phase,
+    )
+    with contextlib.ExitStack() as steps:
+        step = steps.enter_context(contextlib.closing(compiled.step))
+        plan = replace(plan, encoded_input=step.input_dtype == base.ENCODED)
+        plan, prepare = steps.enter_context(_preprocessor(plan, step))
+        return _Ready(
+            asked=asked,
+            plan=plan,
+            step=step,
+            prepare=prepare,
+            card=compiled.card,
+            steps=steps.pop_all(),
+        )
+
+
+def _with_facts_of(plan: Plan, found: Plan) -> Plan:
+    """The plan with what was found out of its graph when that was opened."""
+    return replace(
+        plan,
+        graph=found.graph,
+        preprocess_graph=found.preprocess_graph,
+        encoded_input=found.encoded_input,
+        task=found.task,
+        precision=found.precision,
+    )
 
 
 def with_own_facts(plan: Plan, model: Model) -> Plan:

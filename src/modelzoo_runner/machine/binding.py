@@ -225,13 +225,20 @@ def _thread_ids() -> list[int]:
     return sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
 
 
+def thread_names() -> Iterator[tuple[int, str]]:
+    """The id and the name of each thread of this process."""
+    for thread in _thread_ids():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            comm = Path(f"/proc/self/task/{thread}/comm")
+            yield thread, comm.read_text(encoding="utf-8").strip()
+
+
 def threads() -> Iterator[Thread]:
     """The threads of this process."""
-    for thread in _thread_ids():
+    for thread, name in thread_names():
         try:
-            name = Path(f"/proc/self/task/{thread}/comm").read_text(encoding="utf-8").strip()
             cpus = tuple(sorted(os.sched_getaffinity(thread)))
-        except (FileNotFoundError, ProcessLookupError):
+        except ProcessLookupError:
             continue  # it has ended meanwhile
         yield Thread(id=thread, name=name, cpus=cpus, memory=memory.policy_of_thread(thread))
 

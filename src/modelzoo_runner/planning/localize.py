@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,7 +175,6 @@ def _holds(limit: int) -> Callable[[Path], bool]:
 
 def _sha256(path: Path) -> str:
     try:
-        with files.opened(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.known_sha256(path)
     except OSError as error:
         raise GraphError(f"{path}: the graph can't be read: {error.strerror}") from None

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelzoo_runner.errors import FetchError
-from modelzoo_runner.storage import cache, disk
+from modelzoo_runner.storage import disk
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.files import known_sha256, sha256_of
 
 log = logging.getLogger("modelzoo_runner")
 
@@ -70,7 +71,7 @@ def _whole(path: Path) -> str | None:
     """The hash of a graph that is as it was made; None if it isn't, or isn't there."""
     try:
         recorded = _record(path).read_text(encoding="ascii").strip()
-        found = cache.sha256_of(path)
+        found = known_sha256(path)
     except (OSError, UnicodeDecodeError):
         return None
     return found if found == recorded else None
@@ -83,7 +84,7 @@ def _built(path: Path, build: Callable[[Path], None]) -> str:
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)  # of a process that was killed as it wrote
     build(path)
-    sha256 = cache.sha256_of(path)
+    sha256 = sha256_of(path)
     atomic.write_text(_record(path), f"{sha256}\n")
     return sha256
 

@@ -26,6 +26,7 @@ from modelzoo_runner.storage import disk, partials
 from modelzoo_runner.storage.locations import unsafe_reason
 from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.values import atomic
+from modelzoo_runner.values.files import sha256_of
 
 log = logging.getLogger("modelzoo_runner")
 
@@ -175,12 +176,6 @@ def remove_if_empty(folder: Path) -> None:
     for each in (folder / "content", folder):
         with contextlib.suppress(OSError):
             each.rmdir()
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _RECORD = "record.json"

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Unpack
 
 from modelzoo_runner.errors import FetchError, HashMismatch, MissingDependency, did_you_mean
-from modelzoo_runner.storage import archive, cache, folders, locations, web
+from modelzoo_runner.storage import archive, folders, locations, web
 from modelzoo_runner.storage.cache import Expected
 from modelzoo_runner.storage.fetch_cached import Source, fetch_cached
 from modelzoo_runner.storage.folders import Enough
 from modelzoo_runner.storage.locations import WebFile
 from modelzoo_runner.storage.partials import Partial
 from modelzoo_runner.storage.settings import Options, Settings, resolve_settings
+from modelzoo_runner.values.files import sha256_of
 from modelzoo_runner.values.preset import RemoteFile
 
 log = logging.getLogger("modelzoo_runner")
@@ -152,7 +153,7 @@ def _on_disk(path: Path, expected: Expected) -> Path:
         raise FetchError(f"{path}: a folder, and sha256 and size are of a file.")
     if expected.size not in (None, found_size := path.stat().st_size):
         raise HashMismatch(f"{path}: it is {found_size:,} bytes and should be {expected.size:,}.")
-    if expected.sha256 is not None and (found := cache.sha256_of(path)) != expected.sha256:
+    if expected.sha256 is not None and (found := sha256_of(path)) != expected.sha256:
         raise HashMismatch(f"{path}: its sha256 is {found} and should be {expected.sha256}.")
     return path
 

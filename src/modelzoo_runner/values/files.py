@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+import time
 from io import BufferedReader
 from pathlib import Path
 
@@ -37,3 +39,41 @@ def read(path: Path, *, most: int = 1 << 31) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return content
+
+
+SETTLED_NS = 2 * 10**9
+"""How long ago a file has to have changed: a second change within a tick of the clock leaves its
+times as they were. The coarsest clock of a file system (FAT's) ticks every 2 s."""
+
+_hashed: dict[str, tuple[tuple[int, ...], str]] = {}
+"""By path: what the file was when this process hashed it, and its hash."""
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it can't be read, or is a folder or a device.
+    """
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """As `sha256_of`, but a file that this process has hashed isn't read again.
+
+    That is while its inode, size and times stay: a change time can't be set back.
+
+    Raises:
+        OSError: it can't be read, or is a folder or a device.
+    """
+    with opened(path) as file:
+        status = os.fstat(file.fileno())
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        identity = (status.st_dev, status.st_ino, status.st_size, *times)
+        hashed_as, found = _hashed.get(str(path), ((), ""))
+        if hashed_as != identity:
+            is_settled = max(times) < time.time_ns() - SETTLED_NS
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            _hashed[str(path)] = (identity if is_settled else (), found)
+        return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from modelzoo_runner.errors import GraphError
+from modelzoo_runner.values.files import known_sha256
 
 Kind: TypeAlias = Literal["SavedModel", "Keras model", "checkpoint"]
 
@@ -39,8 +40,7 @@ class ModelFiles:
         total = hashlib.sha256()
         for path in self.files:
             try:
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                content = known_sha256(path)
             except OSError as error:
                 raise GraphError(f"{path}: can't be read: {error.strerror}") from None
             total.update(f"{path.name} {content}\n".encode())
