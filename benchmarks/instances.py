@@ -10,7 +10,9 @@ can be trusted. Above 1, a second instance makes more of a core than a second th
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 from modelzoo_runner import BenchmarkResult, benchmark
@@ -26,15 +28,23 @@ def main() -> None:
     asked = parser.parse_args()
     steps: dict[str, Any] = {"batch_size": asked.batch_size, "steps": asked.steps}
     for graph in asked.graphs or [None]:
-        what = {"model": "resnet50", "weights": "random"} if graph is None else {"model": graph}
-        ratios = []
-        for _ in range(asked.rounds):
-            one = benchmark(**what, **steps, num_cores=2, isolation="child")
-            two = benchmark(**what, **steps, num_cores=2, instances=2)
-            ratios.append(two.throughput / one.throughput)
-            print(f"  {ratios[-1]:.3f}: {_said(two)} by two, {_said(one)} by one", flush=True)
+        found = []
+        for ratio, two, one in itertools.islice(rounds(graph, **steps), asked.rounds):
+            found.append(ratio)
+            print(f"  {ratio:.3f}: {_said(two)} by two, {_said(one)} by one", flush=True)
         name = one.plan.model
-        print(f"{name}: two instances / one run: {statistics.median(ratios):.3f}", flush=True)
+        print(f"{name}: two instances / one run: {statistics.median(found):.3f}", flush=True)
+
+
+def rounds(
+    graph: str | None = None, **steps: Any
+) -> Iterator[tuple[float, BenchmarkResult, BenchmarkResult]]:
+    """The ratio of each round, with the result of two instances and of one run, without end."""
+    what = {"model": "resnet50", "weights": "random"} if graph is None else {"model": graph}
+    while True:
+        one = benchmark(**what, **steps, num_cores=2, isolation="child")
+        two = benchmark(**what, **steps, num_cores=2, instances=2)
+        yield two.throughput / one.throughput, two, one
 
 
 def _said(result: BenchmarkResult) -> str:

@@ -16,7 +16,7 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +88,44 @@ def harness_microseconds(steps: int = 200_000) -> float:
     return (time.perf_counter() - start) / steps * 1e6
 
 
+def ratios(
+    graph: str,
+    runtime: str = "tensorflow",
+    batch_size: int = 1,
+    steps: int = 400,
+    cpu_time: bool = False,
+) -> Iterator[float]:
+    """The ratio of each round, without end."""
+    plans: list[Plan] = []
+
+    def ours() -> float:
+        result = benchmark(
+            graph,
+            runtime=runtime,
+            batch_size=batch_size,
+            steps=steps,
+            warmup_steps=10,
+            optimize=runtime != "tensorflow",
+            isolation="none",
+        )
+        plans.append(result.plan)
+        if cpu_time:
+            return result.examples / result.observed.interference["cpu_seconds"]
+        # From the start of the first measured step to the end of the last, as the bare loop counts.
+        return result.end_to_end_throughput
+
+    ours()
+    shape = (batch_size, 224, 224, 3)
+    batch = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    clock = time.process_time if cpu_time else time.perf_counter
+    theirs = bare(plans[0], batch, clock)
+    while True:
+        # A B B A, so that a drift of the machine falls on both.
+        first, second = ours(), theirs(steps)
+        third, fourth = theirs(steps), ours()
+        yield (first + fourth) / (second + third)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,38 +135,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true")
-    asked = parser.parse_args()
-
-    def ours() -> float:
-        result = benchmark(
-            asked.graph,
-            runtime=asked.runtime,
-            batch_size=asked.batch_size,
-            steps=asked.steps,
-            warmup_steps=10,
-            optimize=asked.runtime != "tensorflow",
-            isolation="none",
-        )
-        plans.append(result.plan)
-        if asked.cpu_time:
-            return result.examples / result.observed.interference["cpu_seconds"]
-        # From the start of the first measured step to the end of the last, as the bare loop counts.
-        return result.end_to_end_throughput
-
-    plans: list[Plan] = []
-    ours()
-    shape = (asked.batch_size, 224, 224, 3)
-    batch = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    clock = time.process_time if asked.cpu_time else time.perf_counter
-    theirs = bare(plans[0], batch, clock)
-    ratios = []
-    for _ in range(asked.rounds):
-        # A B B A, so that a drift of the machine falls on both.
-        first, second = ours(), theirs(asked.steps)
-        third, fourth = theirs(asked.steps), ours()
-        ratios.append((first + fourth) / (second + third))
-    print(f"benchmark() / bare loop of {asked.runtime}: {statistics.median(ratios):.3f}")
-    print(f"  rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+    asked = vars(parser.parse_args())
+    rounds = asked.pop("rounds")
+    found = list(itertools.islice(ratios(**asked), rounds))
+    print(f"benchmark() / bare loop of {asked['runtime']}: {statistics.median(found):.3f}")
+    print(f"  rounds: {', '.join(f'{ratio:.3f}' for ratio in found)}")
     print(f"harness on a step of nothing: {harness_microseconds():.2f} µs per step")
 
 

@@ -12,11 +12,12 @@ the less they count. Without data it makes 2400 small images.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,25 +50,31 @@ def main() -> None:
 
 def report(asked: Mapping[str, Any], rounds: int) -> None:
     """Run on one worker and on two, in turn, and print the ratios."""
-    ratios = []
+    found = []
+    for by_one, by_two, second in itertools.islice(seconds(asked), rounds):
+        found.append(by_one / by_two)
+        print(
+            f"  {found[-1]:.3f}: {by_one:.1f} s by one worker, {by_two:.1f} s by two, "
+            f"{second.examples} examples, {started(second):.1f} s to start",
+            flush=True,
+        )
+    print(f"{asked['model']}: one worker / two: {statistics.median(found):.3f}", flush=True)
+
+
+def seconds(asked: Mapping[str, Any]) -> Iterator[tuple[float, float, AccuracyResult]]:
+    """The seconds of each round by one worker and by two, and the two's result, without end."""
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, **LOOPBACK) as alone,
         LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as both,
         Client(alone, set_as_default=False) as one,
         Client(both, set_as_default=False) as two,
     ):
-        for _ in range(rounds):
+        while True:
             by_one, first = timed(asked, one)
             by_two, second = timed(asked, two)
             if first.counts != second.counts:
                 raise SystemExit(f"one worker counts {first.counts}, two {second.counts}")
-            ratios.append(by_one / by_two)
-            print(
-                f"  {ratios[-1]:.3f}: {by_one:.1f} s by one worker, {by_two:.1f} s by two, "
-                f"{first.examples} examples, {started(second):.1f} s to start",
-                flush=True,
-            )
-    print(f"{asked['model']}: one worker / two: {statistics.median(ratios):.3f}", flush=True)
+            yield by_one, by_two, second
 
 
 def timed(asked: Mapping[str, Any], client: Client) -> tuple[float, AccuracyResult]:

@@ -73,7 +73,6 @@ def measured(
     max_seconds: float,
     seed: int,
     context: Context,
-    round_seconds: float = ROUND_SECONDS,
     least_turns: int = LEAST_TURNS,
 ) -> ABResult:
     """The result of measuring the sides, given by name and interpreter, until something ends it."""
@@ -98,7 +97,7 @@ def measured(
                         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                         seconds=0.0,
                     )
-                done = round_of(contenders, chance, round_seconds, least_turns)
+                done = round_of(contenders, chance, ROUND_SECONDS, least_turns)
                 said = tuple(_warnings(result.sides, contenders))
             now = time.monotonic()
             result = dataclasses.replace(

@@ -13,6 +13,7 @@ import tiny
 from modelzoo_runner import Interrupted, RequestError, TuneResult, load, tune
 from modelzoo_runner.api import heats
 from modelzoo_runner.cli import main as cli
+from modelzoo_runner.execution import in_turns
 
 HELD: dict[str, Any] = {"allocator": "system", "num_inter_threads": 1, "runtimes": ["fake"]}
 BATCHES: dict[str, Any] = {**HELD, "batch_sizes": [1, 4, 16], "num_intra_threads": 1}
@@ -27,19 +28,20 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few turns and rounds: the fake has no noise."""
     monkeypatch.setattr(heats, "SIDE_SECONDS", 0.02)
     monkeypatch.setattr(heats, "ROUNDS", 2)
+    monkeypatch.setattr(in_turns, "ROUND_SECONDS", 0.2)
 
 
 @pytest.fixture
 def model(fakes: None, tmp_path: Path) -> Path:
     """With one thread a step is quicker than with any other number; examples are cheap."""
     return fake_backend.write(
-        tmp_path / "model.fake", seconds=0.05, by_threads={"1": 0.01}, example=0.01
+        tmp_path / "model.fake", seconds=0.015, by_threads={"1": 0.003}, example=0.003
     )
 
 
 def test_the_largest_batch_that_is_quick_enough(model: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    found = tune(model, max_latency=0.11, progress=lambda *said: told.append(said), **BATCHES)
+    found = tune(model, max_latency=0.033, progress=lambda *said: told.append(said), **BATCHES)
     assert found.complete
     assert found.arguments == {
         "allocator": "system",
@@ -50,11 +52,11 @@ def test_the_largest_batch_that_is_quick_enough(model: Path, tmp_path: Path) -> 
     assert found.gain is not None and found.gain.value == pytest.approx(1.6, rel=0.3)
     by_batch = {each.batch_size: each for each in found.tried}
     assert sorted(by_batch) == [1, 4, 16]
-    assert "max_latency=0.11" in (by_batch[16].dropped or "")
+    assert "max_latency=0.033" in (by_batch[16].dropped or "")
     assert "slower than the best" in (by_batch[1].dropped or "")
     # The largest batch has the highest throughput, and the smallest the quickest step.
     assert [each.batch_size for each in found.pareto] == [1, 4, 16]
-    assert found.latency(by_batch[16]) == pytest.approx(0.17, rel=0.3)
+    assert found.latency(by_batch[16]) == pytest.approx(0.051, rel=0.3)
     assert {what for what, _, _ in told} == {"seconds", "rounds"}
     assert load(found.save(tmp_path / "found.json"), TuneResult) == found
 
@@ -70,12 +72,12 @@ def test_the_quickest_step_has_one_thread(model: Path) -> None:
 
 @needs_two_cpus
 def test_several_instances_count_together(fakes: None, tmp_path: Path) -> None:
-    model = fake_backend.write(tmp_path / "model.fake", seconds=0.05)
+    model = fake_backend.write(tmp_path / "model.fake", seconds=0.015)
     found = tune(model, batch_size=1, **HELD)
     assert found.arguments["instances"] == 2
     best = found.tried[found.best]
-    assert found.throughput(best) == pytest.approx(40, rel=0.3)
-    assert found.latency(best) == pytest.approx(0.05, rel=0.3)
+    assert found.throughput(best) == pytest.approx(133, rel=0.3)
+    assert found.latency(best) == pytest.approx(0.015, rel=0.3)
     assert found.gain is not None and found.gain.value == pytest.approx(2, rel=0.3)
 
 
@@ -91,7 +93,7 @@ def test_one_that_dies_costs_the_others_nothing(fakes: None, tmp_path: Path) -> 
     model = fake_backend.write(tmp_path / "model.fake", seconds=0.01, dies=4)
     found = tune(model, **BATCHES)
     died = [each.batch_size for each in found.tried if "can't be run" in (each.dropped or "")]
-    assert died == [4]
+    assert set(died) == {4}  # alone, and as two instances
     assert found.tried[found.best].batch_size == 16
 
 

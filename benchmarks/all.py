@@ -1,0 +1,247 @@
+"""The ratios that are watched, all of them in one run, and what changed since another run.
+
+    python benchmarks/all.py [--minutes 20] [--out all.json] [--against last.json]
+        [--only NAME ...] [--min-effect 0.05]
+
+Each is measured in a process of its own for its share of the time, in at least three rounds; the
+first round isn't counted. Above 1, ours is ahead, but for the first row: what the harness leaves of
+a bare loop's speed. Intervals are of 95 %, over the rounds' logarithms. Against another file each
+ratio is `faster`, `slower`, `same` within `--min-effect`, or `inconclusive`, by the interval of the
+difference, and all of those hold together with 95 %: the rules of `ab_test`. The file has every
+round, and the machine. Needs the extra `benchmarks`, and those of the runtimes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelzoo_runner import benchmark
+from modelzoo_runner.machine import facts
+from modelzoo_runner.results import stats
+from modelzoo_runner.results.ratio import Ratio, split_confidence
+from modelzoo_runner.values import atomic
+
+LEAST_ROUNDS = 3
+
+
+def built(model: str, precision: str = "fp32") -> str:
+    """The path of a model's graph with random weights, built if it isn't there."""
+    return benchmark(
+        model, weights="random", precision=precision, batch_size=1, steps=1, warmup_steps=0
+    ).plan.graph.path
+
+
+def harness() -> Iterator[float]:
+    """benchmark() over a bare loop of TensorFlow."""
+    import overhead
+
+    yield from overhead.ratios(built("mobilenet_v1"), steps=100)
+
+
+def step() -> Iterator[float]:
+    """Session.run's time over ours, for a graph that does nothing."""
+    import numpy as np
+
+    import step
+
+    calls = step.ways(step.nothing(4), "input:0", ["output:0"], 1)
+    batch = step.aligned(np.zeros((1, 4), np.float32))
+    while True:
+        seconds = {}
+        for name in ("Session.run", "open_step"):
+            began = time.perf_counter()
+            for _ in range(2000):
+                calls[name](batch)
+            seconds[name] = time.perf_counter() - began
+        yield seconds["Session.run"] / seconds["open_step"]
+
+
+def over_fp32(precision: str) -> Iterator[float]:
+    """The throughput of a precision over that of fp32, ResNet-50, batch 1."""
+    how: dict[str, Any] = {"model": "resnet50", "weights": "random", "batch_size": 1}
+    while True:
+        both = [
+            benchmark(**how, precision=each, steps=15, warmup_steps=3, isolation="child")
+            for each in (precision, "fp32")
+        ]
+        yield both[0].throughput / both[1].throughput
+
+
+def over_runtime(runtime: str) -> Iterator[float]:
+    """TensorFlow's throughput over that of another runtime, ResNet-50 fp32, batch 1."""
+    how: dict[str, Any] = {"model": "resnet50", "weights": "random", "batch_size": 1, "steps": 15}
+    while True:
+        both = [
+            benchmark(**how, runtime=each, warmup_steps=3, isolation="child")
+            for each in ("tensorflow", runtime)
+        ]
+        yield both[0].throughput / both[1].throughput
+
+
+def again() -> Iterator[float]:
+    """The time of a first run's set-up over that of the next one in the process."""
+    from modelzoo_runner import release
+
+    def beside_steps() -> float:
+        began = time.perf_counter()
+        found = benchmark("resnet50", weights="random", batch_size=1, steps=2, warmup_steps=0)
+        return time.perf_counter() - began - sum(found.step_seconds)
+
+    while True:
+        release()
+        yield beside_steps() / beside_steps()
+
+
+def instances() -> Iterator[float]:
+    """Two instances of one core over one run on two."""
+    import instances
+
+    for ratio, *_ in instances.rounds(batch_size=1, steps=15):
+        yield ratio
+
+
+def input_pipeline() -> Iterator[float]:
+    """Images per CPU second, from records to batches, over plain decoding by libjpeg-turbo."""
+    import cv2
+
+    import input_pipeline
+
+    encoded = [input_pipeline.made(seed) for seed in range(4 * input_pipeline.BATCH)]
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        every = input_pipeline.contenders(encoded, Path(folder))
+        names = ("simplejpeg, decode", "resnet50, records to batches")
+        while True:
+            (base, _), (ours, _) = (every[name]() for name in names)
+            yield base / ours
+
+
+def coco() -> Iterator[float]:
+    """The time of pycocotools over that of our scoring, 500 images."""
+    import coco_eval
+
+    while True:
+        truth, found = coco_eval.made(500, 3600, 100, 0)
+        seconds = []
+        for score in (coco_eval.ours, coco_eval.reference):  # which writes into the annotations
+            began = time.perf_counter()
+            score(truth, found)
+            seconds.append(time.perf_counter() - began)
+        yield seconds[1] / seconds[0]
+
+
+def workers() -> Iterator[float]:
+    """The seconds of an accuracy run by one worker over those by two."""
+    import tiny
+
+    import scale_out
+
+    with tempfile.TemporaryDirectory() as folder:
+        shards = tiny.shards(Path(folder) / "shards", images=600, files=8)
+        asked = {"model": "resnet50", "weights": "random", "batch_size": 16}
+        for one, two, _ in scale_out.seconds({**asked, "data_location": shards}):
+            yield one / two
+
+
+MEASURED: dict[str, Callable[[], Iterator[float]]] = {
+    "benchmark() : bare loop": harness,
+    "Session.run : step": step,
+    "first run : next run": again,
+    "bfloat16 : fp32": lambda: over_fp32("bfloat16"),
+    "int8 : fp32": lambda: over_fp32("int8"),
+    "TensorFlow : OpenVINO": lambda: over_runtime("openvino"),
+    "TensorFlow : ONNX Runtime": lambda: over_runtime("onnxruntime"),
+    "two instances : one": instances,
+    "input : libjpeg-turbo": input_pipeline,
+    "pycocotools : ours": coco,
+    "one worker : two": workers,
+}
+
+
+def main() -> None:
+    """Measure all, or in a process of its own one of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20.0, help="for all of them")
+    parser.add_argument("--out", type=Path, default=Path("all.json"))
+    parser.add_argument("--against", type=Path, help="the file of another run")
+    parser.add_argument("--only", nargs="+", choices=MEASURED, default=list(MEASURED))
+    parser.add_argument("--min-effect", type=float, default=0.05)
+    parser.add_argument("--one", choices=MEASURED, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    seconds = 60 * asked.minutes / len(asked.only)
+    if asked.one is not None:
+        print(json.dumps(rounds(MEASURED[asked.one], 60 * asked.minutes)))
+        return
+    before = {} if asked.against is None else json.loads(asked.against.read_text())["ratios"]
+    found: dict[str, list[float]] = {}
+    print(f"{'':<28}{'ratio':>8}  95 % interval      rounds  since the other run")
+    for name in asked.only:
+        found[name] = measured(name, seconds)
+        print(line(name, found[name], before, asked.min_effect), flush=True)
+        record = {"machine": facts.collect(), "ratios": found}
+        atomic.write_text(asked.out, json.dumps(record, indent=1) + "\n")
+
+
+def rounds(ratios: Callable[[], Iterator[float]], seconds: float) -> list[float]:
+    """The ratios of as many rounds as fit in the time, after one that isn't counted."""
+    until = time.monotonic() + seconds
+    source = ratios()
+    next(source)
+    found = []
+    while len(found) < LEAST_ROUNDS or time.monotonic() < until:
+        found.append(next(source))
+    return found
+
+
+def measured(name: str, seconds: float) -> list[float]:
+    """The same in a fresh process; none if it failed, which is printed."""
+    command = [sys.executable, __file__, "--one", name, "--minutes", str(seconds / 60)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode:
+        print(f"{name}: {ran.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return []
+    return list(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def line(
+    name: str, ratios: list[float], before: Mapping[str, list[float]], min_effect: float
+) -> str:
+    """A row of the table."""
+    if not ratios:
+        return f"{name:<28}{'failed':>8}"
+    logs = list(map(math.log, ratios))
+    value = math.exp(sum(logs) / len(logs))
+    low, high = stats.geometric_interval(ratios) or (math.nan, math.nan)
+    since = changed(ratios, before[name], len(before), min_effect) if before.get(name) else ""
+    return f"{name:<28}{value:>8.3f}  {low:.3f} to {high:<9.3f}{len(ratios):>5}  {since}"
+
+
+def changed(now: list[float], then: list[float], count: int, min_effect: float) -> str:
+    """The verdict on one of `count` ratios since another run."""
+    first, second = (list(map(math.log, each)) for each in (then, now))
+    confidence = split_confidence(1, count)
+    interval = stats.difference_interval(first, second, confidence)
+    value = sum(second) / len(second) - sum(first) / len(first)
+    return str(
+        Ratio(
+            value=math.exp(value),
+            interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
+            min_effect=min_effect,
+            confidence=confidence,
+        )
+    )
+
+
+if __name__ == "__main__":
+    helpers = Path(__file__).parents[1] / "tests" / "helpers"
+    sys.path.append(str(helpers))
+    main()
