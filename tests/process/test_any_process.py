@@ -80,6 +80,9 @@ def run(
     return said
 
 
+SLOW = pytest.mark.slow
+
+
 CASES = {
     "v2 behavior off": """
         # Eager execution, too.
@@ -125,12 +128,18 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SELDOM = {"v2 behavior off", "a graph is current", "a running event loop"}
+"""Those that the others nearly contain."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, marks=[SLOW] * (each in SELDOM)) for each in CASES]
+)
 def test_what_was_done_before_changes_nothing(folder: Path, tmp_path: Path, case: str) -> None:
     assert "done" in run(folder, tmp_path, CASES[case])
 
 
-@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("used", [pytest.param(False, marks=SLOW), True])
 def test_after_fork(folder: Path, tmp_path: Path, used: bool) -> None:
     """With TensorFlow imported, or with its threads, which a fork doesn't copy.
 
@@ -160,7 +169,7 @@ def test_after_fork(folder: Path, tmp_path: Path, used: bool) -> None:
     assert "done" in run(folder, tmp_path, code, flags=("-W", "ignore"))
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", [pytest.param("spawn", marks=SLOW), "forkserver"])
 def test_in_a_worker_of_multiprocessing(folder: Path, tmp_path: Path, method: str) -> None:
     code = f"""
         if __name__ == "__main__":
@@ -209,7 +218,7 @@ def bare(**variables: str) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", **kept, **variables}
 
 
-@pytest.mark.parametrize("flags", [(), ("-X", "utf8=0", "-OO")])
+@pytest.mark.parametrize("flags", [pytest.param((), marks=SLOW), ("-X", "utf8=0", "-OO")])
 def test_in_the_c_locale(folder: Path, tmp_path: Path, flags: tuple[str, ...]) -> None:
     named = tmp_path / "Größe 図"
     named.mkdir()
@@ -233,7 +242,7 @@ def nobody(tmp_path: Path) -> dict[str, str]:
     return bare(PYTHONPATH=path)
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent"])
+@pytest.mark.parametrize("home", [None, pytest.param("/nonexistent", marks=SLOW)])
 def test_a_user_without_a_home(
     folder: Path, tmp_path: Path, nobody: dict[str, str], home: str | None
 ) -> None:

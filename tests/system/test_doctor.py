@@ -117,18 +117,26 @@ def named(found: Diagnosis, name: str, what: str, table: list[tuple[str, str, bo
     assert ok, str(found)
 
 
+SLOW = pytest.mark.slow
+"""One mistake and one right set-up of each kind are looked at each time, the others when asked."""
+
+
 @pytest.mark.parametrize(
     ("what", "name", "asked"),
     [
         ("offset -1 asked", "label_offset", {"label_offset": -1}),
-        (
+        pytest.param(
             "range 0..255",
             "preprocess",
             {"model": {"unit_range": False, "mean": (0.0,) * 3, "scale": 1.0}},
+            marks=SLOW,
         ),
-        ("mean of another color", "preprocess", {"model": {"mean": (1.0, 0.0, 1.0)}}),
+        pytest.param(
+            *("mean of another color", "preprocess", {"model": {"mean": (1.0, 0.0, 1.0)}}),
+            marks=SLOW,
+        ),
         ("BGR", "channel_order", {"model": {"channel_order": "BGR"}}),
-        ("central 0.3", "crop", {"model": {"central_fraction": 0.3}}),
+        pytest.param("central 0.3", "crop", {"model": {"central_fraction": 0.3}}, marks=SLOW),
     ],
 )
 def test_wrong_arguments(
@@ -138,7 +146,7 @@ def test_wrong_arguments(
     named(classify(samples, shards, SMALL, **given), name, what, table)
 
 
-@pytest.mark.parametrize("shift", [-1, 1])
+@pytest.mark.parametrize("shift", [pytest.param(-1, marks=SLOW), 1])
 def test_labels_off_by_one(
     samples: Path, shards: Path, table: Any, tmp_path: Path, shift: int
 ) -> None:
@@ -151,6 +159,7 @@ def test_labels_off_by_one(
     assert f"label_offset={-shift}" in str(found)
 
 
+@SLOW
 def test_shuffled_labels(samples: Path, shards: Path, table: Any, tmp_path: Path) -> None:
     def change(_: int, features: Any) -> None:
         label(features)[0] = (label(features)[0] * 387 + 211) % 1000 + 1
@@ -178,8 +187,8 @@ def test_duplicates(samples: Path, shards: Path, table: Any, tmp_path: Path) -> 
     ("name", "op", "factor"),
     [
         ("constant", "Softmax", 0.0),
-        ("saturated", "Softmax", 1e6),
-        ("not_finite", "Softmax", float("nan")),
+        pytest.param("saturated", "Softmax", 1e6, marks=SLOW),
+        pytest.param("not_finite", "Softmax", float("nan"), marks=SLOW),
     ],
 )
 def test_broken_graphs(
@@ -189,6 +198,7 @@ def test_broken_graphs(
     named(classify(samples, shards, graph), name, f"{name} graph", table)
 
 
+@SLOW
 def test_an_untrained_graph(samples: Path, shards: Path, table: Any) -> None:
     found = doctor("mobilenet_v1", weights="random", data_location=shards, **HERE)
     named(found, "chance", "random weights", table)
@@ -198,14 +208,15 @@ def test_an_untrained_graph(samples: Path, shards: Path, table: Any) -> None:
     ("what", "name", "asked"),
     [
         ("pixel boxes", "box_format", {"box_format": "pixel_yxyx"}),
-        ("xyxy boxes", "box_format", {"box_format": "normalized_xyxy"}),
-        ("classes shifted by one", "label_map", {"label_offset": 1}),
+        pytest.param("xyxy boxes", "box_format", {"box_format": "normalized_xyxy"}, marks=SLOW),
+        pytest.param("classes shifted by one", "label_map", {"label_offset": 1}, marks=SLOW),
     ],
 )
 def test_detectors(samples: Path, table: Any, what: str, name: str, asked: Any) -> None:
     named(detect(samples, **asked), name, what, table)
 
 
+@SLOW
 def test_duplicates_of_a_detector(samples: Path, table: Any, tmp_path: Path) -> None:
     folder = samples / "coco" / "val2017_mini" / "images"
     data = Path(shutil.copytree(folder, tmp_path / "images"))
@@ -220,7 +231,9 @@ def test_duplicates_of_a_detector(samples: Path, table: Any, tmp_path: Path) -> 
     named(detect(samples, data_location=data), "duplicates", "duplicates (COCO)", table)
 
 
-@pytest.mark.parametrize("graph", [FULL, INT8, SMALL])
+@pytest.mark.parametrize(
+    "graph", [*(pytest.param(each, marks=SLOW) for each in (FULL, INT8)), SMALL]
+)
 def test_right_classifiers(samples: Path, shards: Path, table: Any, graph: str) -> None:
     precision = "int8" if graph == INT8 else "fp32"
     found = classify(samples, shards, graph, precision=precision)
@@ -232,8 +245,8 @@ def test_right_classifiers(samples: Path, shards: Path, table: Any, graph: str) 
     "graph",
     [
         SSD,
-        "ssdlite_mobilenet_v2_coco_frozen_inference_graph.pb",
-        "ssd_mobilenet_v1_0.75_coco_int8_inc.pb",
+        pytest.param("ssdlite_mobilenet_v2_coco_frozen_inference_graph.pb", marks=SLOW),
+        pytest.param("ssd_mobilenet_v1_0.75_coco_int8_inc.pb", marks=SLOW),
     ],
 )
 def test_right_detectors(samples: Path, table: Any, graph: str) -> None:

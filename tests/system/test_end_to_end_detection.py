@@ -113,7 +113,11 @@ def without_preprocessing(graph: Path, out: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize(("reference", "batch_size"), [(INT8, 8), (FP32, 1)], ids=["int8", "fp32"])
+@pytest.mark.parametrize(
+    ("reference", "batch_size"),
+    [pytest.param(INT8, 8, marks=pytest.mark.slow), (FP32, 1)],
+    ids=["int8", "fp32"],
+)
 def test_with_a_preprocessing_graph_of_its_own_a_detector_scores_the_same(
     samples: Path,
     coco: Coco,

@@ -12,7 +12,8 @@ from modelzoo_runner import accuracy, benchmark, models
 
 CLASSIFIERS = [preset for preset in models().values() if preset.task == "classification"]
 DETECTORS = [preset for preset in models().values() if preset.task == "detection"]
-PRECISIONS = ["fp32", "int8"]
+INT8 = pytest.param("int8", marks=pytest.mark.slow)
+"""The same tensors and the same path through the library, but for the warnings."""
 
 HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
 """What keeps a run in this process: the same pools for all presets, and nothing to preload."""
@@ -26,7 +27,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("preset", CLASSIFIERS, ids=lambda preset: preset.name)
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", ["fp32", INT8])
 def test_a_classifier(preset, precision: str, shards: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert preset.preprocess is not None
     tensors = preset.graph[precision]
@@ -55,7 +56,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("preset", DETECTORS, ids=lambda preset: preset.name)
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", ["fp32", INT8])
 def test_a_detector(preset, precision: str, coco: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     tensors = preset.graph[precision]
     graph = tiny.detector(tmp_path / "graph.pb", dict(tensors.outputs), input=tensors.input)

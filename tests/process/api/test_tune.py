@@ -13,7 +13,6 @@ import tiny
 from modelzoo_runner import Interrupted, RequestError, TuneResult, load, tune
 from modelzoo_runner.api import heats
 from modelzoo_runner.cli import main as cli
-from modelzoo_runner.execution import in_turns
 
 HELD: dict[str, Any] = {"allocator": "system", "num_inter_threads": 1, "runtimes": ["fake"]}
 BATCHES: dict[str, Any] = {**HELD, "batch_sizes": [1, 4, 16], "num_intra_threads": 1}
@@ -28,7 +27,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few turns and rounds: the fake has no noise."""
     monkeypatch.setattr(heats, "SIDE_SECONDS", 0.02)
     monkeypatch.setattr(heats, "ROUNDS", 2)
-    monkeypatch.setattr(in_turns, "ROUND_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -109,7 +109,9 @@ def test_a_file_that_is_no_graph(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().err.startswith("GraphError: ")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_interrupted_saves_the_partial_result_and_exits_130(tmp_path: Path, sent: int) -> None:
     graph = tiny.classifier(tmp_path / "busy.pb", work=40)
     path = tmp_path / "result.json"

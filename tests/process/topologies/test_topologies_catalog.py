@@ -56,7 +56,14 @@ def test_same_seed_same_bytes_another_seed_others(topology):
     assert len(first) == len(other)
 
 
-@pytest.mark.parametrize("topology", CLASSIFIERS)
+LARGE = {"resnet_v1_101", "inception_v4", "inception_resnet_v2"}
+"""Built of the same parts as the others, and three times as many of them."""
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in LARGE)) for each in CLASSIFIERS],
+)
 def test_scores_are_finite_and_depend_on_the_image(built, run, topology):
     scores, own_range = CLASSIFIERS[topology]
     graph_def = built(topology)
