@@ -60,8 +60,10 @@ def with_extra_work(source: Path, target: Path, products: int, output: str) -> d
     return {"scores": "with_extra_work:0"}
 
 
-def planted(source: Path, folder: Path, output: str, shared: dict[str, Any]) -> dict[str, Any]:
-    """The graph as it is and with 3 % and 10 % more to do: arguments of `benchmark` by name."""
+def planted(
+    source: Path, folder: Path, output: str, shares: list[float], shared: dict[str, Any]
+) -> dict[str, Any]:
+    """The graph as it is and with so much more to do: arguments of `benchmark` by name."""
     variants = {}
     for name, products in (("none", 0), ("calibration", CALIBRATION)):
         path = folder / f"{name}.pb"
@@ -77,7 +79,7 @@ def planted(source: Path, folder: Path, output: str, shared: dict[str, Any]) -> 
         f"{100 * of_one * CALIBRATION:.1f} % of that",
         flush=True,
     )
-    for share in (0.03, 0.10):
+    for share in shares:
         path = folder / f"{share}.pb"
         outputs = with_extra_work(source, path, max(1, round(share / of_one)), output)
         variants[f"{100 * share:.0f} %"] = {"weights": str(path), "outputs": outputs}
@@ -187,16 +189,17 @@ def main() -> None:
     parser.add_argument("--neighbor", action="store_true", help="beside a busy process")
     parser.add_argument("--pairs", type=int, default=40, help="without any difference")
     parser.add_argument("--planted", type=int, default=20, help="with each slow-down")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.03, 0.10], help="of them")
     parser.add_argument("--results", type=int, default=10, help="of five processes, to compare")
     parser.add_argument("--max-seconds", type=float, default=120.0, help="of measuring a pair")
     asked = parser.parse_args()
     shared = {"model": asked.model, "batch_size": 1, "progress": None}
     folder = asked.out.parent / "graphs"
     folder.mkdir(exist_ok=True, parents=True)
-    variants = planted(asked.graph, folder, asked.output, shared)
-    counts = {"none": asked.pairs, "3 %": asked.planted, "10 %": asked.planted}
+    variants = planted(asked.graph, folder, asked.output, asked.shares, shared)
+    counts = {name: asked.planted if name != "none" else asked.pairs for name in variants}
     counts = {name: count for name, count in counts.items() if count}
-    few = {"none": asked.results, "3 %": asked.results // 2, "10 %": asked.results // 2}
+    few = {name: asked.results // (1 if name == "none" else 2) for name in variants}
     began = time.monotonic()
     with neighbor(asked.neighbor):
         found: dict[str, Any] = {"neighbor": asked.neighbor, "max_seconds": asked.max_seconds}

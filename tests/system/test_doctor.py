@@ -135,7 +135,7 @@ SLOW = pytest.mark.slow
             *("mean of another color", "preprocess", {"model": {"mean": (1.0, 0.0, 1.0)}}),
             marks=SLOW,
         ),
-        ("BGR", "channel_order", {"model": {"channel_order": "BGR"}}),
+        pytest.param(*("BGR", "channel_order", {"model": {"channel_order": "BGR"}}), marks=SLOW),
         pytest.param("central 0.3", "crop", {"model": {"central_fraction": 0.3}}, marks=SLOW),
     ],
 )

@@ -219,7 +219,7 @@ def test_the_prepared_graph_gives_the_same_answers(samples: Path, shards: Path) 
     assert second.observed.graph["changes"] == {}
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_random_resnet50(batch_size: int) -> None:
     result = benchmark("resnet50", weights="random", batch_size=batch_size, warmup_steps=1, steps=3)
     assert result.plan.graph.sha256 is not None

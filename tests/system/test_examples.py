@@ -96,7 +96,7 @@ def test_history_in_ci(tmp_path: Path, shown: Callable[[str], Shown]) -> None:
 def test_threads(capsys: pytest.CaptureFixture[str]) -> None:
     import threads
 
-    found = threads.main(steps=2)
+    found = threads.main("mobilenet_v1", steps=2)
     assert all(speed > 0 for speed in found.values())
     assert "1 threads:" in capsys.readouterr().out
 

@@ -73,9 +73,12 @@ def measured(
     max_seconds: float,
     seed: int,
     context: Context,
+    round_seconds: float | None = None,
     least_turns: int = LEAST_TURNS,
 ) -> ABResult:
     """The result of measuring the sides, given by name and interpreter, until something ends it."""
+    if round_seconds is None:
+        round_seconds = ROUND_SECONDS
     chance = random.Random(seed)
     began = time.monotonic()
     result: ABResult | None = None
@@ -97,7 +100,7 @@ def measured(
                         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                         seconds=0.0,
                     )
-                done = round_of(contenders, chance, ROUND_SECONDS, least_turns)
+                done = round_of(contenders, chance, round_seconds, least_turns)
                 said = tuple(_warnings(result.sides, contenders))
             now = time.monotonic()
             result = dataclasses.replace(

@@ -139,9 +139,9 @@ def test_a_graph_is_tried_in_a_child_before_it_is_calibrated_here(
 def test_a_graph_that_never_opens_is_given_up(
     fakes: None, tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "OPENING_SECONDS", 2.0)
-    monkeypatch.setattr(listen, "FIRST_STEP_SECONDS", 2.0)
-    monkeypatch.setattr(listen, "MORE_SECONDS", 1.0)
+    monkeypatch.setattr(listen, "OPENING_SECONDS", 1.0)
+    monkeypatch.setattr(listen, "FIRST_STEP_SECONDS", 1.0)
+    monkeypatch.setattr(listen, "MORE_SECONDS", 0.5)
     slow = fake_backend.write(tmp_path / "slow.fake", seconds=3600)
     before = time.monotonic()
     with pytest.raises(GraphError, match=r"it may never end.*timeout="):
