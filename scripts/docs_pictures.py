@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner import load
-from modelzoo_runner.results import plots
+from modelzoo_runner.results import figures
 from modelzoo_runner.results.export import Exportable
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -20,7 +20,7 @@ def pictures() -> Iterator[tuple[Path, str]]:
     """The file of each picture, and what should be in it."""
     for path in sorted(FOLDER.glob("*.json")):
         value: Any = load(path, Exportable)
-        yield path.with_suffix(".svg"), plots.svg(value.plot())
+        yield path.with_suffix(".svg"), figures.svg(value.plot())
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def quantize(
     Args:
         model: a model's name, or the path of a frozen graph (.pb) or of a preset (.toml).
         out: the int8 graph to write.
-        weights: pretrained, random or the path of a graph, as in benchmark.
+        weights: pretrained, random or the path of a graph.
     """
     given = with_new_names(given)
     recipe = {name: given.pop(name) for name in _RECIPE if name in given}

@@ -6,17 +6,27 @@ stand on the axes, and the model, the machine and the software in the caption.
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modelzoo_runner.errors import MissingDependency, RequestError, did_you_mean
-from modelzoo_runner.results import frames, paired, ratio
-from modelzoo_runner.results.ab import ABResult, Side
+from modelzoo_runner.errors import RequestError, did_you_mean
+from modelzoo_runner.results import frames, ratio, score_plots
+from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.export import Drawn
+from modelzoo_runner.results.figures import (
+    MAIN,
+    MOST_CATEGORIES,
+    SECOND,
+    WARM_UP,
+    as_wide_as,
+    axes_of,
+    captioned,
+    figure,
+    of,
+)
 from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import AccuracyResult, Result
 from modelzoo_runner.results.stats import percentile
@@ -28,59 +38,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 9.0, 3.4
-"""Of a figure with one row, in inches."""
-
-MOST_CATEGORIES = 40
-"""Categories of an accuracy run that are drawn: the best and the worst half of so many."""
-
-RECALLS = 101
-"""Points of a precision-recall curve."""
-
-NAMED = 3
-"""Of these curves so many of the best and of the worst have a name."""
-
-MAIN, SECOND, WARM_UP, PALE = "tab:blue", "tab:red", "tab:gray", "lightsteelblue"
-
-
-def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A figure of its own, unknown to pyplot, and its axes [rows, columns].
-
-    Raises:
-        MissingDependency: matplotlib isn't installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency(
-            "pictures need matplotlib: pip install 'modelzoo_runner[analysis]'"
-        ) from None
-
-    class Picture(Figure):
-        """A figure that a notebook shows by itself."""
-
-        def _repr_svg_(self) -> str:
-            return svg(self)
-
-    drawn = Picture(figsize=(WIDTH, HEIGHT * rows), layout="constrained")
-    return drawn, drawn.subplots(rows, columns, squeeze=False, **options)
-
-
-def svg(drawn: Figure) -> str:
-    """The figure as an SVG element, the same bytes for the same figure."""
-    import matplotlib
-
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "modelzoo_runner", "svg.fonttype": "none"}):
-        drawn.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
-
 
 def draw(value: Drawn, axis: Axes | None = None) -> Figure:
     """The picture of a result: see `Drawn.plot`."""
     match value:
         case AccuracyResult():
-            return scores(value, axis)
+            return score_plots.scores(value, axis)
         case Result():
             return steps(value, axis)
         case Comparison():
@@ -128,94 +91,7 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
     if beside is not None:
         beside.hist(measured, bins=40, orientation="horizontal", color=MAIN)
         beside.set(xlabel="steps")
-    return _captioned(axis, result)
-
-
-def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
-    """The score of each category, or of a classifier its scores, with their intervals."""
-    axis = _axes(axis)[0]
-    found = list((result.per_category or result.scores).items())
-    if result.per_category:
-        found.sort(key=lambda each: -each[1])
-    if len(found) > MOST_CATEGORIES:
-        found = [*found[: MOST_CATEGORIES // 2], *found[-MOST_CATEGORIES // 2 :]]
-    names, values = [name for name, _ in found], [value for _, value in found]
-    interval = {} if result.per_category else result.interval
-    errors = [
-        [value - interval[name][0] if name in interval else 0 for name, value in found],
-        [interval[name][1] - value if name in interval else 0 for name, value in found],
-    ]
-    axis.bar(names, values, yerr=errors if interval else None, color=MAIN, capsize=4)
-    _as_wide_as(axis, len(names))
-    axis.tick_params(axis="x", rotation=90 if len(names) > 6 else 0)
-    axis.set(ylabel="AP" if result.per_category else "share of examples", ylim=(0, 1))
-    return _captioned(axis, result)
-
-
-def classes(result: AccuracyResult, axis: Axes | None = None) -> Figure:
-    """The top-1 and top-5 accuracy of each class, from the best to the worst."""
-    if not result.counts or result.plan.predictions is None:
-        raise RequestError(
-            'of="classes": of a classifier whose predictions were kept (predictions="rows.csv"); '
-            "a detector has an AP of each category, which is drawn without it"
-        )
-    hits: dict[str, list[tuple[bool, bool]]] = {}
-    for _, label, best, five in paired.predictions(result.plan.predictions):
-        hits.setdefault(label, []).append((best == label, label in five))
-    found = {
-        label: tuple(sum(each) / len(each) for each in zip(*rows, strict=True))
-        for label, rows in hits.items()
-    }
-    names = sorted(found, key=lambda label: (-found[label][0], -found[label][1]))
-    axis = _axes(axis)[0]
-    if len(names) > MOST_CATEGORIES:
-        worst = ", ".join(names[: -NAMED - 1 : -1])
-        axis.set(xlabel=f"{len(names)} classes, from the best to the worst ({worst})")
-    else:
-        axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
-        axis.set(xlabel="class, as the graph numbers it")
-        _as_wide_as(axis, len(names))
-    for column, name, color in ((1, "top5", PALE), (0, "top1", MAIN)):
-        values = [found[label][column] for label in names]
-        if len(names) > MOST_CATEGORIES:
-            axis.fill_between(range(len(names)), values, step="mid", color=color, label=name)
-            axis.margins(x=0)
-        else:
-            axis.bar(range(len(names)), values, color=color, label=name)
-    axis.set(ylabel="share of the class's examples", ylim=(0, 1))
-    axis.legend(fontsize="small", loc="lower left")
-    return _captioned(axis, result)
-
-
-def precision_recall(result: AccuracyResult, axis: Axes | None = None) -> Figure:
-    """Precision over recall at IoU 0.5: each category, the best and the worst ones, the mean."""
-    if not result.precision_recall:
-        raise RequestError('of="precision_recall": of a detector that was scored by this version')
-    axis = _axes(axis)[0]
-    curves = {
-        name: [max(0.0, each) for each in curve] for name, curve in result.precision_recall.items()
-    }
-    recalls = [place / (RECALLS - 1) for place in range(RECALLS)]
-    ordered = sorted(curves, key=lambda name: -sum(curves[name]))
-    named = {*ordered[:NAMED], *ordered[-NAMED:]}
-    for name in sorted(ordered, key=lambda each: each in named):
-        # To where it is zero: that recall was never reached.
-        reached = [each for each in curves[name] if each > 0]
-        how = {"label": name} if name in named else {"color": WARM_UP, "alpha": 0.4}
-        axis.plot(recalls[: len(reached)], reached, linewidth=1.0 if name in named else 0.5, **how)
-    mean = [sum(each) / len(curves) for each in zip(*curves.values(), strict=True)]
-    axis.plot(recalls, mean, color="black", linewidth=2, label=f"mean of {len(curves)}")
-    axis.set(xlabel="recall", ylabel="precision, at IoU 0.5", xlim=(0, 1), ylim=(0, 1.02))
-    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _captioned(axis, result)
-
-
-OF_ACCURACY: Mapping[str, Callable[[AccuracyResult, Axes | None], Figure]] = {
-    "scores": scores,
-    "classes": classes,
-    "precision_recall": precision_recall,
-}
-"""What an accuracy result can draw, by name."""
+    return captioned(axis, result)
 
 
 def sweep(
@@ -231,7 +107,7 @@ def sweep(
     Raises:
         RequestError: there is no such column, or no run has values in both.
     """
-    axis = _axes(axis)[0]
+    axis = axes_of(axis)[0]
     rows = found.rows()
     for name, column in (("x", x), ("y", y), ("hue", hue)):
         known = frames.columns(rows)
@@ -253,12 +129,12 @@ def sweep(
     if numbers and numbers[0] > 0 and numbers[-1] >= 10 * numbers[0]:
         axis.set_xscale("log", base=2)
         axis.set_xticks(numbers, [f"{each:g}" for each in numbers])
-    return _captioned(axis, *found.results)
+    return captioned(axis, *found.results)
 
 
 def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
     """The throughput of both, with the intervals over processes where there are any."""
-    axis = _axes(axis)[0]
+    axis = axes_of(axis)[0]
     both = (found.reference, found.changed)
     for place, each in enumerate(both):
         low, high = each.throughput_interval or (each.throughput, each.throughput)
@@ -270,13 +146,13 @@ def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
     said = ratio.in_words(found.ratio)
     known = "" if found.verdict in said else f" ({found.verdict})"
     axis.set(ylabel="examples/s", title=f"changed is {said}{known}")
-    _as_wide_as(axis, 2)
-    return _of(axis)
+    as_wide_as(axis, 2)
+    return of(axis)
 
 
 def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
     """The ratio of each pair of runs, with its interval."""
-    axis = _axes(axis)[0]
+    axis = axes_of(axis)[0]
     for place, each in enumerate(found.comparisons):
         low, high = each.speed.interval or (each.ratio, each.ratio)
         axis.errorbar(
@@ -286,16 +162,16 @@ def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
     axis.set_yticks(range(len(names)), names)
     axis.axvline(1.0, color="gray", linestyle="--", linewidth=0.8)
     axis.set(xlabel="throughput, changed over reference")
-    return _of(axis)
+    return of(axis)
 
 
 def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
     """The ratio in each round of each side against the first, and the interval as a band."""
     others = range(1, len(found.sides))
-    axes = _axes(axis, len(others))
+    axes = axes_of(axis, len(others))
     for side, own in zip(others, axes, strict=True):
         _rounds(found, side, own)
-    return _captioned(axes[0], *found.sides)
+    return captioned(axes[0], *found.sides)
 
 
 def _rounds(found: ABResult, side: int, axis: Axes) -> None:
@@ -319,7 +195,7 @@ def _rounds(found: ABResult, side: int, axis: Axes) -> None:
 
 def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
     """p99 at each rate, with what it is at most, and the limit."""
-    axis = _axes(axis)[0]
+    axis = axes_of(axis)[0]
     rows = [row for row in found.rows() if row["latency_p99_seconds"] is not None]
     for row in rows:
         x, y = row["rate_queries_per_second"], 1000 * row["latency_p99_seconds"]
@@ -333,12 +209,12 @@ def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
     axis.set_ylim(0, 3 * limit)
     axis.set(xlabel="queries/s (0: one by one)", ylabel="p99 and its 99 % bound (ms)")
     axis.legend(fontsize="small")
-    return _captioned(axis, found)
+    return captioned(axis, found)
 
 
 def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
     """The throughput of each series over its results, and its changes as lines."""
-    axes = _axes(axis, len(found))
+    axes = axes_of(axis, len(found))
     for trend, own in zip(found, axes, strict=True):
         speeds = [each.throughput for each in trend.points]
         own.plot(speeds, marker="o")
@@ -352,12 +228,12 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
         labels = [each.label for each in trend.points]
         if any(labels) and len(labels) <= MOST_CATEGORIES:
             own.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 6 else 0)
-    return _of(axes[0])
+    return of(axes[0])
 
 
 def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
     """Throughput over the time of a step of all that was tried, and the Pareto front as a line."""
-    axis = _axes(axis)[0]
+    axis = axes_of(axis)[0]
 
     def points(of: Sequence[Tried]) -> tuple[list[float], list[float]]:
         known = [each for each in of if found.throughput(each) is not None]
@@ -374,43 +250,7 @@ def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
     axis.set(xlabel="ms per step", ylabel="examples/s", xscale="log", title=found.model)
     axis.set_ylim(bottom=0)
     axis.legend(fontsize="small")
-    return _of(axis)
-
-
-def _axes(axis: Axes | None, rows: int = 1) -> Sequence[Axes]:
-    """So many axes below each other, or the given one so many times."""
-    found: Sequence[Axes] = figure(rows)[1][:, 0] if axis is None else [axis] * rows
-    return found
-
-
-def _as_wide_as(axis: Axes, bars: int) -> None:
-    """Leave room beside a few bars, so that they don't become walls."""
-    room = max(0.6, 3 - bars / 2)
-    axis.set_xlim(-room, bars - 1 + room)
-
-
-def _of(axis: Axes) -> Figure:
-    found: Any = axis.get_figure()
-    return found  # type: ignore[no-any-return]
-
-
-def _captioned(axis: Axes, *results: Result | Side | MaxRateResult) -> Figure:
-    """Above the axis: which models on which machine, and what all of them share."""
-    if results:
-        plans = [each.plan for each in results]
-        machines = [each.observed.machine.get("processor") or {} for each in results]
-        models = dict.fromkeys(f"{plan.model} {plan.precision}" for plan in plans)
-        batches = {plan.batch_size for plan in plans}
-        processors = dict.fromkeys(each.get("model", "unknown processor") for each in machines)
-        cpus = {len(plan.placement.cpus) or "all" for plan in plans}
-        parts = [
-            ", ".join(models) if len(models) <= NAMED else f"{len(models)} models",
-            f", batch {batches.pop()}" if len(batches) == 1 else "",
-            f"; {', '.join(processors)}",
-            f", {cpus.pop()} CPUs" if len(cpus) == 1 else "",
-        ]
-        axis.set_title("".join(parts), fontsize="small", loc="left")
-    return _of(axis)
+    return of(axis)
 
 
 def _label(column: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo_runner._version import __version__
-from modelzoo_runner.results import frames, plots, saved
+from modelzoo_runner.results import figures, frames, saved
 from modelzoo_runner.results.export import Exportable
 from modelzoo_runner.values.remote import RemotePath
 
@@ -45,7 +45,7 @@ def page(values: Sequence[Exportable], title: str) -> str:
 
 
 def _section(number: int, value: Any) -> str:
-    picture = f"<figure>{plots.svg(value.plot())}</figure>" if hasattr(value, "plot") else ""
+    picture = f"<figure>{figures.svg(value.plot())}</figure>" if hasattr(value, "plot") else ""
     name = f"result-{number}"
     links = [_link(f"{name}.json", "application/json", value.json_text())]
     rows = value.rows()

@@ -294,10 +294,10 @@ class AccuracyResult(Result):
             RequestError: no such figure of this result.
             ResultError: the file of the predictions can't be read any more.
         """
-        from modelzoo_runner.results import plots
+        from modelzoo_runner.results import score_plots
 
-        validate.one_of("of", of, plots.OF_ACCURACY)
-        return plots.OF_ACCURACY[of](self, axis)
+        validate.one_of("of", of, score_plots.OF_ACCURACY)
+        return score_plots.OF_ACCURACY[of](self, axis)
 
     def summary(self) -> dict[str, Any]:
         """As `Result.summary`, with the scores."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from results_made import ab_result, accuracy_result, benchmark_result, observed, plan
 
 from modelzoo_runner import MaxRateResult, MissingDependency, RequestError, SweepResult, compare
-from modelzoo_runner.results import plots
+from modelzoo_runner.results import plots, score_plots
 from modelzoo_runner.results.changes import Point
 from modelzoo_runner.results.max_rate import Trial
 from modelzoo_runner.results.trend import Trend
@@ -112,7 +112,7 @@ def test_many_categories_are_the_best_and_the_worst() -> None:
     result = accuracy_result({}, 10, per_category={f"c{n}": n / 100 for n in range(90)})
     (axis,) = result.plot().axes
     names = [label.get_text() for label in axis.get_xticklabels()]
-    assert len(names) == plots.MOST_CATEGORIES and (names[0], names[-1]) == ("c89", "c0")
+    assert len(names) == score_plots.MOST_CATEGORIES and (names[0], names[-1]) == ("c89", "c0")
 
 
 def test_a_trend_has_its_changes() -> None:
@@ -150,7 +150,9 @@ def test_many_classes_are_a_row_from_the_best_to_the_worst(tmp_path: Path) -> No
 
 
 def test_precision_over_recall() -> None:
-    curves = {f"c{n}": (1 - n / 10,) * plots.RECALLS for n in range(9)} | {"odd": (-1.0,) * 101}
+    curves = {f"c{n}": (1 - n / 10,) * score_plots.RECALLS for n in range(9)} | {
+        "odd": (-1.0,) * 101
+    }
     result = accuracy_result({}, 10, precision_recall=curves)
     (axis,) = result.plot(of="precision_recall").axes
     drawn = {line.get_label(): line.get_ydata() for line in axis.get_lines()}
