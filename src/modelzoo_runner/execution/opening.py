@@ -129,6 +129,7 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
             raise
         finally:
             if is_kept:
+                release()  # what another thread's run has kept meanwhile
                 _kept.append(replace(ready, steps=steps.pop_all()))
 
 

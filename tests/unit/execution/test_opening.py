@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,20 @@ def test_at_most_one_graph_stays_open(tmp_path: Path, closed: list[fake_backend.
     for name in "abc":
         benchmark(fake_backend.write(tmp_path / f"{name}.fake", seconds=0.001), **HOW)
     assert len(closed) == 2 and len(opening._kept) == 1
+
+
+def test_of_two_runs_at_once_one_graph_stays_open(
+    tmp_path: Path, closed: list[fake_backend.Step]
+) -> None:
+    plan = fake_backend.plan_for(tmp_path / "model.fake")
+    plan = dataclasses.replace(
+        plan,
+        graph=dataclasses.replace(plan.graph, sha256="0"),
+        placement=dataclasses.replace(plan.placement, binding="none"),
+    )
+    with opening.opened(plan, keep=True), opening.opened(plan, keep=True):
+        pass
+    assert len(closed) == 1 and len(opening._kept) == 1
 
 
 def test_of_a_run_that_failed_nothing_stays_open(
