@@ -18,8 +18,10 @@ settings.load_profile("no deadline")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+# A shell starts what runs in its background with Ctrl-C ignored, nohup with SIGHUP ignored, and
+# children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SAMPLES = Path(
     os.environ.get("MODELZOO_RUNNER_SAMPLES") or Path(__file__).parents[2] / "shared" / "data"
