@@ -69,6 +69,13 @@ def test_a_closed_standard_error_is_no_obstacle() -> None:
     assert "examples/s" in run(code).stdout
 
 
+def test_a_graph_that_is_kept_open_says_nothing_at_the_end() -> None:
+    """Also where the modules that it needs go before it."""
+    code = f"{RUN.format(isolation='none')}\nimport gc; gc.disable()"
+    done = run(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_keras_is_loaded_when_it_is_used_and_not_before() -> None:
     code = """
 import sys

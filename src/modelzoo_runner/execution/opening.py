@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import gc
@@ -81,9 +82,14 @@ def release() -> None:
         >>> from modelzoo_runner import release
         >>> release()
     """
+    if _kept:
+        _close()
+        gc.collect()  # TensorFlow's graphs refer to themselves
+
+
+def _close() -> None:
     while _kept:
         _kept.pop().steps.close()
-        gc.collect()  # TensorFlow's graphs refer to themselves
 
 
 @contextlib.contextmanager
@@ -127,6 +133,9 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
             if is_kept:
                 release()  # what another thread's run has kept meanwhile
                 _kept.append(replace(ready, steps=steps.pop_all()))
+                # A session that goes with the interpreter finds its modules gone, and says so.
+                atexit.unregister(_close)
+                atexit.register(_close)
 
 
 def _taken(plan: Plan, start: Start) -> _Ready | None:
