@@ -73,12 +73,13 @@ def known_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A runtime and a task that need no TensorFlow: see `fake_backend` and `fake_task`."""
     import fake_backend
 
     from modelzoo_runner import release
     from modelzoo_runner.backends import base as backends
+    from modelzoo_runner.cli import run  # noqa: F401 - its options show the table as it is by then
     from modelzoo_runner.tasks import base as tasks
     from modelzoo_runner.values import preset
 
@@ -87,3 +88,5 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(backends.BACKENDS, "fake", "fake_backend")
     monkeypatch.setitem(tasks.TASKS, "mean", "fake_task")
     monkeypatch.setitem(preset.ROLES, "mean", ("mean",))
+    yield
+    release()

@@ -117,7 +117,7 @@ def test_the_help_of_benchmark_fits_two_screens(
     page = " ".join(" ".join(line.strip("│ ") for line in lines).split())
     for words in (
         "[choices: fp32, int8, bfloat16] [default: fp32]",
-        "[choices: tensorflow, onnxruntime, openvino",  # and those that tests add
+        "[choices: tensorflow, onnxruntime, openvino]",
         "[choices: socket, node, core]",
         "as keep_prob:0=1.0, is_training:0=False",
         "; if not given: synthetic input.",
