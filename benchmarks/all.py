@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from modelzoo_runner import benchmark
@@ -33,18 +34,13 @@ from modelzoo_runner.values import atomic
 LEAST_ROUNDS = 3
 
 
-def built(model: str, precision: str = "fp32") -> str:
-    """The path of a model's graph with random weights, built if it isn't there."""
-    return benchmark(
-        model, weights="random", precision=precision, batch_size=1, steps=1, warmup_steps=0
-    ).plan.graph.path
-
-
 def harness() -> Iterator[float]:
     """benchmark() over a bare loop of TensorFlow."""
     import overhead
 
-    yield from overhead.ratios(built("mobilenet_v1"), steps=100)
+    how: dict[str, Any] = {"weights": "random", "batch_size": 1, "steps": 1, "warmup_steps": 0}
+    built = benchmark("mobilenet_v1", **how).plan.graph.path
+    yield from overhead.ratios(built, steps=100)
 
 
 def step() -> Iterator[float]:
@@ -65,26 +61,12 @@ def step() -> Iterator[float]:
         yield seconds["Session.run"] / seconds["open_step"]
 
 
-def over_fp32(precision: str) -> Iterator[float]:
-    """The throughput of a precision over that of fp32, ResNet-50, batch 1."""
+def throughputs(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Iterator[float]:
+    """The throughput of ResNet-50, batch 1, run in one way over that in another."""
     how: dict[str, Any] = {"model": "resnet50", "weights": "random", "batch_size": 1}
+    how |= {"steps": 15, "warmup_steps": 3, "isolation": "child"}
     while True:
-        both = [
-            benchmark(**how, precision=each, steps=15, warmup_steps=3, isolation="child")
-            for each in (precision, "fp32")
-        ]
-        yield both[0].throughput / both[1].throughput
-
-
-def over_runtime(runtime: str) -> Iterator[float]:
-    """TensorFlow's throughput over that of another runtime, ResNet-50 fp32, batch 1."""
-    how: dict[str, Any] = {"model": "resnet50", "weights": "random", "batch_size": 1, "steps": 15}
-    while True:
-        both = [
-            benchmark(**how, runtime=each, warmup_steps=3, isolation="child")
-            for each in ("tensorflow", runtime)
-        ]
-        yield both[0].throughput / both[1].throughput
+        yield benchmark(**how, **ours).throughput / benchmark(**how, **theirs).throughput
 
 
 def again() -> Iterator[float]:
@@ -156,10 +138,10 @@ MEASURED: dict[str, Callable[[], Iterator[float]]] = {
     "benchmark() : bare loop": harness,
     "Session.run : step": step,
     "first run : next run": again,
-    "bfloat16 : fp32": lambda: over_fp32("bfloat16"),
-    "int8 : fp32": lambda: over_fp32("int8"),
-    "TensorFlow : OpenVINO": lambda: over_runtime("openvino"),
-    "TensorFlow : ONNX Runtime": lambda: over_runtime("onnxruntime"),
+    "bfloat16 : fp32": lambda: throughputs({"precision": "bfloat16"}, {}),
+    "int8 : fp32": lambda: throughputs({"precision": "int8"}, {}),
+    "TensorFlow : OpenVINO": lambda: throughputs({}, {"runtime": "openvino"}),
+    "TensorFlow : ONNX Runtime": lambda: throughputs({}, {"runtime": "onnxruntime"}),
     "two instances : one": instances,
     "input : libjpeg-turbo": input_pipeline,
     "pycocotools : ours": coco,
@@ -218,11 +200,10 @@ def line(
     """A row of the table."""
     if not ratios:
         return f"{name:<28}{'failed':>8}"
-    logs = list(map(math.log, ratios))
-    value = math.exp(sum(logs) / len(logs))
     low, high = stats.geometric_interval(ratios) or (math.nan, math.nan)
     since = changed(ratios, before[name], len(before), min_effect) if before.get(name) else ""
-    return f"{name:<28}{value:>8.3f}  {low:.3f} to {high:<9.3f}{len(ratios):>5}  {since}"
+    mean = geometric_mean(ratios)
+    return f"{name:<28}{mean:>8.3f}  {low:.3f} to {high:<9.3f}{len(ratios):>5}  {since}"
 
 
 def changed(now: list[float], then: list[float], count: int, min_effect: float) -> str:
@@ -230,10 +211,9 @@ def changed(now: list[float], then: list[float], count: int, min_effect: float) 
     first, second = (list(map(math.log, each)) for each in (then, now))
     confidence = split_confidence(1, count)
     interval = stats.difference_interval(first, second, confidence)
-    value = sum(second) / len(second) - sum(first) / len(first)
     return str(
         Ratio(
-            value=math.exp(value),
+            value=geometric_mean(now) / geometric_mean(then),
             interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
             min_effect=min_effect,
             confidence=confidence,

@@ -77,9 +77,8 @@ def measured(
     least_turns: int = LEAST_TURNS,
 ) -> ABResult:
     """The result of measuring the sides, given by name and interpreter, until something ends it."""
-    if round_seconds is None:
-        round_seconds = ROUND_SECONDS
     chance = random.Random(seed)
+    seconds = ROUND_SECONDS if round_seconds is None else round_seconds
     began = time.monotonic()
     result: ABResult | None = None
     context.tell("rounds", 0, rounds or LOOKS[-1])
@@ -100,7 +99,7 @@ def measured(
                         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                         seconds=0.0,
                     )
-                done = round_of(contenders, chance, round_seconds, least_turns)
+                done = round_of(contenders, chance, seconds, least_turns)
                 said = tuple(_warnings(result.sides, contenders))
             now = time.monotonic()
             result = dataclasses.replace(

@@ -110,10 +110,22 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
         with start.context.phase("import"):
             backend.import_runtime()
         threads = backend.set_threads(plan.placement)
-        ready = _taken(plan, start) or _open(plan, start)
+        ready = _taken(plan) or _open(plan, start)
         steps = stack.enter_context(ready.steps)
-        found = Opened(
-            plan=_with_facts_of(plan, ready.plan),
+        own = _with_facts_of(plan, ready.plan)
+        if plan.batch_size > ready.asked.batch_size:
+            memory.require(own, _read(plan, start))
+            ready = replace(ready, asked=plan)
+
+        def kept(failure: type[BaseException] | None, *_: object) -> None:
+            # A generator that is closed has given its result, and nobody takes more.
+            if failure in (None, GeneratorExit):
+                _keep(replace(ready, steps=steps.pop_all()))
+
+        if keep and plan.graph.sha256 is not None:
+            stack.push(kept)
+        yield Opened(
+            plan=own,
             step=ready.step,
             prepare=ready.prepare,
             card=ready.card,
@@ -121,37 +133,19 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
             warnings=bound.warnings,
             start=start,
         )
-        is_kept = keep and plan.graph.sha256 is not None
-        try:
-            yield found
-        except GeneratorExit:  # there is a result, and nobody takes more
-            raise
-        except BaseException:
-            is_kept = False
-            raise
-        finally:
-            if is_kept:
-                release()  # what another thread's run has kept meanwhile
-                _kept.append(replace(ready, steps=steps.pop_all()))
-                # A session that goes with the interpreter finds its modules gone, and says so.
-                atexit.unregister(_close)
-                atexit.register(_close)
 
 
-def _taken(plan: Plan, start: Start) -> _Ready | None:
+def _keep(ready: _Ready) -> None:
+    release()  # what another thread's run has kept meanwhile
+    _kept.append(ready)
+    # A session that goes with the interpreter finds its modules gone, and says so.
+    atexit.unregister(_close)
+    atexit.register(_close)
+
+
+def _taken(plan: Plan) -> _Ready | None:
     """What was kept, if it is the plan's graph, opened as the plan needs it."""
-    if not _kept:
-        return None
-    ready = _kept.pop()
-    with contextlib.ExitStack() as unless_taken:
-        unless_taken.enter_context(ready.steps)
-        if _how(ready.asked) != _how(plan):
-            return None
-        if plan.batch_size > ready.asked.batch_size:
-            memory.require(_with_facts_of(plan, ready.plan), _read(plan, start))
-            ready = replace(ready, asked=plan)
-        return replace(ready, steps=unless_taken.pop_all())
-    return None
+    return _kept.pop() if _kept and _how(_kept[-1].asked) == _how(plan) else None
 
 
 def _how(plan: Plan) -> tuple[Any, ...]:

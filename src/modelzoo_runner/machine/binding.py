@@ -225,17 +225,19 @@ def _thread_ids() -> list[int]:
     return sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
 
 
-def thread_names() -> Iterator[tuple[int, str]]:
-    """The id and the name of each thread of this process."""
+def thread_names() -> dict[int, str]:
+    """The names of this process's threads, by id."""
+    found = {}
     for thread in _thread_ids():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             comm = Path(f"/proc/self/task/{thread}/comm")
-            yield thread, comm.read_text(encoding="utf-8").strip()
+            found[thread] = comm.read_text(encoding="utf-8", errors="replace").strip()
+    return found
 
 
 def threads() -> Iterator[Thread]:
     """The threads of this process."""
-    for thread, name in thread_names():
+    for thread, name in thread_names().items():
         try:
             cpus = tuple(sorted(os.sched_getaffinity(thread)))
         except ProcessLookupError:

@@ -136,7 +136,7 @@ def _process(here: Topology, root: Path) -> dict[str, Any]:
         "peak_memory_bytes": files.memory_bytes(root / "proc/self/status", "VmHWM"),
         "allocator": allocator.loaded(environment.mapped_files()),
         "openmp": None if (path := environment.openmp_runtime()) is None else Path(path).name,
-        "threads": dict(sorted(Counter(name for _, name in binding.thread_names()).items())),
+        "threads": dict(sorted(Counter(binding.thread_names().values()).items())),
         "env": {
             name: value
             for name, value in sorted(os.environ.items())

@@ -72,7 +72,7 @@ def as_wide_as(axis: Axes, bars: int) -> None:
     axis.set_xlim(-room, bars - 1 + room)
 
 
-def of(axis: Axes) -> Figure:
+def figure_of(axis: Axes) -> Figure:
     """The figure that the axis is in."""
     found: Any = axis.get_figure()
     return found  # type: ignore[no-any-return]
@@ -94,4 +94,4 @@ def captioned(axis: Axes, *results: Result | Side | MaxRateResult) -> Figure:
             f", {cpus.pop()} CPUs" if len(cpus) == 1 else "",
         ]
         axis.set_title("".join(parts), fontsize="small", loc="left")
-    return of(axis)
+    return figure_of(axis)

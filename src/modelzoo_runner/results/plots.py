@@ -25,7 +25,7 @@ from modelzoo_runner.results.figures import (
     axes_of,
     captioned,
     figure,
-    of,
+    figure_of,
 )
 from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import AccuracyResult, Result
@@ -147,7 +147,7 @@ def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
     known = "" if found.verdict in said else f" ({found.verdict})"
     axis.set(ylabel="examples/s", title=f"changed is {said}{known}")
     as_wide_as(axis, 2)
-    return of(axis)
+    return figure_of(axis)
 
 
 def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
@@ -162,7 +162,7 @@ def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
     axis.set_yticks(range(len(names)), names)
     axis.axvline(1.0, color="gray", linestyle="--", linewidth=0.8)
     axis.set(xlabel="throughput, changed over reference")
-    return of(axis)
+    return figure_of(axis)
 
 
 def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
@@ -228,7 +228,7 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
         labels = [each.label for each in trend.points]
         if any(labels) and len(labels) <= MOST_CATEGORIES:
             own.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 6 else 0)
-    return of(axes[0])
+    return figure_of(axes[0])
 
 
 def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
@@ -250,7 +250,7 @@ def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
     axis.set(xlabel="ms per step", ylabel="examples/s", xscale="log", title=found.model)
     axis.set_ylim(bottom=0)
     axis.legend(fontsize="small")
-    return of(axis)
+    return figure_of(axis)
 
 
 def _label(column: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from modelzoo_runner.execution import memory, opening
 
 HOW: dict[str, Any] = {"steps": 2, "warmup_steps": 0, "batch_size": 2, "allocator": "system"}
 
+pytestmark = pytest.mark.usefixtures("fakes")
 
-@pytest.fixture(autouse=True)
-def nothing_kept(fakes: None) -> Iterator[None]:
-    release()
-    yield
-    release()
+
+@pytest.fixture
+def model(fakes: None, tmp_path: Path) -> Path:
+    return fake_backend.write(tmp_path / "model.fake")
 
 
 @pytest.fixture
@@ -36,8 +35,7 @@ def compiled(result: BenchmarkResult) -> bool:
     return "compile" in result.observed.setup_seconds
 
 
-def test_the_next_run_finds_the_graph_open(tmp_path: Path, closed: list[fake_backend.Step]) -> None:
-    model = fake_backend.write(tmp_path / "model.fake")
+def test_the_next_run_finds_the_graph_open(model: Path, closed: list[fake_backend.Step]) -> None:
     first, second = benchmark(model, **HOW), benchmark(model, **{**HOW, "steps": 3})
     assert compiled(first) and not compiled(second)
     assert second.plan.graph == first.plan.graph and second.observed.graph == first.observed.graph
@@ -49,17 +47,15 @@ def test_the_next_run_finds_the_graph_open(tmp_path: Path, closed: list[fake_bac
 
 @pytest.mark.parametrize("change", [{"optimize": False}, {"allow_unsafe_ops": True}])
 def test_a_graph_that_is_run_in_another_way_is_opened_anew(
-    change: dict[str, Any], tmp_path: Path, closed: list[fake_backend.Step]
+    change: dict[str, Any], model: Path, closed: list[fake_backend.Step]
 ) -> None:
-    model = fake_backend.write(tmp_path / "model.fake")
     benchmark(model, **HOW)
     assert compiled(benchmark(model, **HOW, **change)) and len(closed) == 1
 
 
 def test_a_file_that_was_changed_is_opened_anew(
-    tmp_path: Path, closed: list[fake_backend.Step]
+    model: Path, closed: list[fake_backend.Step]
 ) -> None:
-    model = fake_backend.write(tmp_path / "model.fake")
     benchmark(model, **HOW)
     fake_backend.write(model, seconds=0.002)
     assert compiled(benchmark(model, **HOW)) and len(closed) == 1
@@ -86,9 +82,8 @@ def test_of_two_runs_at_once_one_graph_stays_open(
 
 
 def test_of_a_run_that_failed_nothing_stays_open(
-    tmp_path: Path, closed: list[fake_backend.Step]
+    model: Path, closed: list[fake_backend.Step]
 ) -> None:
-    model = fake_backend.write(tmp_path / "model.fake")
     benchmark(model, **HOW)
     fake_backend.write(model, batch=3)
     with pytest.raises(RequestError, match="batch size of 3"):
@@ -97,9 +92,8 @@ def test_of_a_run_that_failed_nothing_stays_open(
 
 
 def test_a_larger_batch_has_to_fit_in_memory_again(
-    tmp_path: Path, closed: list[fake_backend.Step], monkeypatch: pytest.MonkeyPatch
+    model: Path, closed: list[fake_backend.Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = fake_backend.write(tmp_path / "model.fake")
     benchmark(model, **HOW)
     asked: list[int] = []
     monkeypatch.setattr(memory, "require", lambda plan, model: asked.append(plan.batch_size))
@@ -117,9 +111,12 @@ def test_a_larger_batch_has_to_fit_in_memory_again(
 
 
 def test_memory_that_a_kept_graph_takes_is_given_back_before_a_run_is_sent_away(
-    tmp_path: Path, closed: list[fake_backend.Step], monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    tmp_path: Path,
+    closed: list[fake_backend.Step],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    benchmark(fake_backend.write(tmp_path / "model.fake"), **HOW)
+    benchmark(model, **HOW)
     monkeypatch.setattr(memory, "is_tight", lambda plan: not closed)
     other = benchmark(fake_backend.write(tmp_path / "other.fake", seconds=0.002), **HOW)
     assert other.observed.host == "process" and len(closed) == 1

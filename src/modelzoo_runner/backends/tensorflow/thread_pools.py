@@ -14,7 +14,8 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from modelzoo_runner.machine import binding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,9 @@ class Pool:
 
 _made_by_us: Pool | None = None
 
-_threads: frozenset[str] = frozenset()
-"""The ids of the threads that started with the pools made by us."""
+_threads: frozenset[int] = frozenset()
+"""The ids of the threads that started with the pools made by us; intra-op threads bear the name of
+the process."""
 
 _GRAPH_RUNNERS = 1
 """Threads that TensorFlow starts beside the pools."""
@@ -43,7 +45,7 @@ _GRAPH_RUNNERS = 1
 
 def initialized() -> bool:
     """Whether TensorFlow has made its pools in this process."""
-    tasks = _tasks()
+    tasks = binding.thread_names()
     if "tf_Compute" in tasks.values():
         return True
     if _made_by_us is not None:
@@ -84,12 +86,12 @@ def make(*, inter_threads: int, intra_threads: int) -> Pool:
     # For the eager context, which runs the input pipeline, as well as for sessions.
     tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
     tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
-    before = _tasks()
+    before = binding.thread_names()
     config = tf.compat.v1.ConfigProto(
         inter_op_parallelism_threads=inter_threads, intra_op_parallelism_threads=intra_threads
     )
     with tf.Graph().as_default(), tf.compat.v1.Session(config=config):
-        after = _tasks()
+        after = binding.thread_names()
     new = {task: name for task, name in after.items() if task not in before}
     inter_found, intra_found = _counted(list(new.values()), inter_threads)
     _threads = frozenset(new)
@@ -133,15 +135,3 @@ def _names_its_threads() -> bool:
 
     major, minor = tf.__version__.split(".")[:2]
     return (int(major), int(minor)) >= (2, 21)
-
-
-def _tasks() -> dict[str, str]:
-    """The names of this process's threads, by id; intra-op threads bear the process's own."""
-    found = {}
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            name = (task / "comm").read_text(encoding="utf-8", errors="replace").strip()
-        except FileNotFoundError:
-            continue  # the thread has ended meanwhile
-        found[task.name] = name
-    return found
