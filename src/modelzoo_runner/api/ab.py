@@ -58,7 +58,7 @@ def ab_test(
     """Which of two or more ways to run a model is faster, from measuring them in turns.
 
     In each round every side is opened in a fresh child process, and all of them are measured in
-    turns of some 10 ms, in random order, while the others sleep. What slows the machine down for a
+    turns of some 50 ms, in random order, while the others sleep. What slows the machine down for a
     while so slows all of them, and drops out of the ratio; that two processes of one program differ
     is in the interval, which is over the rounds. See `docs/comparing.md`.
 

@@ -30,11 +30,10 @@ ROUND_SECONDS = 4.0
 LEAST_TURNS = 3
 """Turns of each side in a round, if steps are so long that `ROUND_SECONDS` are over before."""
 
-TURN_SECONDS = 0.01
-"""How long a side is measured at a time, a step at least. What disturbs a machine often lasts for
-some 0.1 s, and in turns much shorter than that it disturbs all sides alike: in the same time, turns
-of 0.01 s gave intervals a quarter as wide as turns of 0.1 s (mobilenet_v1 0.25 against itself on
-two CPUs)."""
+TURN_SECONDS = 0.05
+"""How long a side is measured at a time, a step at least: about as long as it runs unmeasured
+before (`job.LEAD_IN_SECONDS`). What disturbs a machine for longer than that disturbs all sides
+alike."""
 
 RESTLESS = 0.10
 """Standard deviation of the rounds' log ratios from which on the machine is called busy. Alone on

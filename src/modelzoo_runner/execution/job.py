@@ -23,6 +23,12 @@ from modelzoo_runner.values import codec
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
+LEAD_IN_SECONDS = 0.06
+"""How long a process runs unmeasured before its turn. Threads that have slept are often woken on
+one CPU, until the scheduler moves one of them; and those of another runtime may go on watching for
+work after their turn. Both slow down the first 50 ms, each runtime and precision by another factor:
+MobileNet v1 fp32 takes 12.8 ms a step then and 8.0 ms later, int8 4.1 and 3.7 ms (two CPUs)."""
+
 
 def run(
     plan: Plan, context: Context = QUIET, *, barrier: Callable[[], None] | None = None
@@ -86,11 +92,15 @@ class Warmed:
     ) -> Timings:
         """Time so many steps, or as many as fill so many seconds; with `rate` of Poisson arrivals.
 
-        One step before them isn't counted: it finds the caches as another process left them. During
-        it each thread is pinned to a CPU in turn, so that no process keeps the less busy ones.
+        One step before them isn't counted, nor are, before seconds of measuring, others for
+        `LEAD_IN_SECONDS`: they find the caches and the CPUs as another process left them. During
+        the first each thread is pinned to a CPU in turn, so that no process keeps the less busy
+        ones.
         """
         with binding.pinned_in_turn(random.randrange(1024)):
-            loop.run(self.step, self.batches, steps=1)
+            (first,) = loop.run(self.step, self.batches, steps=1).step_seconds
+        if seconds is not None and first < LEAD_IN_SECONDS:
+            loop.run(self.step, self.batches, steps=1, min_seconds=LEAD_IN_SECONDS - first)
         arrivals = None if rate is None else loop.arrivals("poisson", rate, seed)
         return loop.run(
             self.step, self.batches, steps=steps or 1, min_seconds=seconds, arrivals=arrivals

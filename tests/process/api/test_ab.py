@@ -12,6 +12,7 @@ import tiny
 
 from modelzoo_runner import ABResult, WorkerError, ab_test, benchmark, compare, load
 from modelzoo_runner.errors import GraphError, RunnerError
+from modelzoo_runner.execution import in_turns
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,10 @@ def empty_environment(folder: Path) -> Path:
 
 
 def test_a_larger_batch_in_another_environment_is_measured_against_a_smaller_one_here(
-    small: dict[str, Any], tmp_path: Path
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment finds this one's packages, as one with another TensorFlow would its own."""
+    monkeypatch.setattr(in_turns, "ROUND_SECONDS", 1.0)
     python = empty_environment(tmp_path / "venv")
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "here.pth").write_text("\n".join(each for each in sys.path if each))
