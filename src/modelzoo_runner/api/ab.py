@@ -127,19 +127,20 @@ def measured(
 ) -> ABResult:
     """The sides (name, plan, interpreter), measured in turns until `checked_ends` say so."""
     # Loaded here, so that importing the library is quick.
-    from modelzoo_runner.execution import serve
+    from modelzoo_runner.execution import launch, serve
 
     programs = [
         serve.Program(plan, name=f"the child process of side {name}", python=python)
         for name, plan, python in sides
     ]
-    return in_turns.measured(
-        functools.partial(serve.opened, programs),
-        [(name, python) for name, _, python in sides],
-        seed=seed,
-        context=context,
-        **ends,
-    )
+    with launch.anew():
+        return in_turns.measured(
+            functools.partial(serve.opened, programs),
+            [(name, python) for name, _, python in sides],
+            seed=seed,
+            context=context,
+            **ends,
+        )
 
 
 def side_of(

@@ -79,6 +79,7 @@ class Bench:
     began: float = field(default_factory=time.monotonic)
     earlier: float = 0.0
     opening: float = 0.0
+    opening_anew: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
     chance: random.Random = field(default_factory=lambda: random.Random(0))
 
@@ -183,6 +184,7 @@ class Bench:
             ready = time.monotonic()
             turns = in_turns.round_of(opened, self.chance, seconds, LEAST_TURNS).turns
         self.opening = (ready - began) / sum(each.instances for each in sides)
+        self.opening_anew = self.opening_anew or self.opening  # TensorFlow was loaded in the first
         found = [[median(turn.step_seconds[side]) for turn in turns] for side in range(len(sides))]
         return {"sides": found, "seconds": time.monotonic() - began}
 
@@ -199,20 +201,24 @@ class Bench:
         Raises:
             Interrupted: Ctrl-C; holds the rounds so far.
         """
+        # Loaded here, so that importing the library is quick.
+        from modelzoo_runner.execution import launch
+
         sides = (default, best)
 
         def measured() -> ABResult:
-            return in_turns.measured(
-                functools.partial(self._opened, sides),
-                [("the default", None), ("the best", None)],
-                **{**ends, "rounds": ROUNDS, "max_seconds": self.left()},
-                seed=0,
-                context=self.context,
-                least_turns=1,
-            )
+            with launch.anew():
+                return in_turns.measured(
+                    functools.partial(self._opened, sides),
+                    [("the default", None), ("the best", None)],
+                    **{**ends, "rounds": ROUNDS, "max_seconds": self.left()},
+                    seed=0,
+                    context=self.context,
+                    least_turns=1,
+                )
 
         name = self._entry_name([each.name for each in sides], -1)
-        if name not in self._entries and self.left() < self.expected(sides, 2):
+        if name not in self._entries and self.left() < self.expected(sides, 2, self.opening_anew):
             return None
         return self.remembered(name, measured, ABResult.to_dict, ABResult.from_dict)
 
@@ -233,15 +239,18 @@ class Bench:
 
     def reserve(self, default: Tried, best: Tried) -> None:
         """Keep time for the confirmation of what is like these."""
-        needed = ROUNDS * self.expected((default, best), 2)
+        needed = ROUNDS * self.expected((default, best), 2, self.opening_anew)
         self.reserved = min(needed, RESERVED * self.budget)
 
-    def expected(self, sides: Sequence[Tried], rung: int) -> float:
-        """Seconds that a heat will take, from what the reference took."""
+    def expected(self, sides: Sequence[Tried], rung: int, opening: float | None = None) -> float:
+        """Seconds that a heat will take, from what the reference took and from how long `opening`
+        a process takes, by default as long as in the last heat.
+        """
         steps = sum(map(self._step_seconds, sides))
         measuring = max(_seconds_of_turns(len(sides), rung), 2 * LEAST_TURNS * steps)
         warming = 2 * steps
-        return self.opening * sum(each.instances for each in sides) + warming + measuring
+        opening = self.opening if opening is None else opening
+        return opening * sum(each.instances for each in sides) + warming + measuring
 
     def _step_seconds(self, each: Tried) -> float:
         """How long a step will take; 0 before the reference was measured."""

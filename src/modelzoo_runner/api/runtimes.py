@@ -11,7 +11,7 @@ from typing import Any, get_args
 from modelzoo_runner.api import ab, verbs
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import RequestError, RunnerError
-from modelzoo_runner.execution import host
+from modelzoo_runner.execution import host, launch
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results.runtimes import RuntimesResult, Way
 from modelzoo_runner.values import bars, validate
@@ -112,7 +112,8 @@ def runtimes(
 def _tried(way: Way, plan: Plan, context: Context) -> Way:
     """The way with what a short run of its own shows."""
     trial = dataclasses.replace(plan, warmup_steps=1, steps=TRIAL_STEPS, min_seconds=None)
-    observed = host.run(trial, context).observed
+    with launch.anew():  # its start-up time is that of a user's program
+        observed = host.run(trial, context).observed
     return dataclasses.replace(
         way,
         peak_memory_bytes=observed.machine["process"]["peak_memory_bytes"],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from modelzoo_runner.errors import RequestError
-from modelzoo_runner.execution import listen, memory, protocol, trust
+from modelzoo_runner.execution import forks, listen, memory, protocol, trust
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.machine import allocator, binding, environment
 from modelzoo_runner.results.result import Result
@@ -73,6 +73,19 @@ def noting(children: list[Child]) -> Iterator[None]:
         _noted.reset(token)
 
 
+_anew: ContextVar[bool] = ContextVar("anew", default=False)
+
+
+@contextlib.contextmanager
+def anew() -> Iterator[None]:
+    """Start each child of this block as a process of its own, not as a fork (see `forks`)."""
+    token = _anew.set(True)
+    try:
+        yield
+    finally:
+        _anew.reset(token)
+
+
 @contextlib.contextmanager
 def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterator[Child]:
     """A child that was sent the plan; it is ended on leaving.
@@ -97,9 +110,14 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
     command = [*prefix, program, "-P", "-m", protocol.MODULE, str(answers_write), *words]
+    can_be_fork = plan.runtime == "tensorflow" and python is None and not prefix
+    process: subprocess.Popen[bytes] | forks.Forked
     with tempfile.TemporaryFile() as said:
         try:
-            process = popen(command, said, pass_fds=(answers_write,), env=variables)
+            if can_be_fork and not _anew.get():
+                process = forks.worker(words, answers_write, said, variables)
+            else:
+                process = popen(command, said, pass_fds=(answers_write,), env=variables)
         except OSError as error:
             os.close(answers)
             if python is None:

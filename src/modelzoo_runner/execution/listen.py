@@ -17,6 +17,7 @@ from typing import IO
 from modelzoo_runner import errors
 from modelzoo_runner.errors import GraphError, Interrupted, RunnerError, WorkerError
 from modelzoo_runner.execution import memory, stopping
+from modelzoo_runner.execution.forks import Forked
 from modelzoo_runner.execution.protocol import Message
 from modelzoo_runner.machine import cgroup
 from modelzoo_runner.results import result as results
@@ -58,7 +59,7 @@ class Child:
     """
 
     plan: Plan
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     answers: int
     said: IO[bytes]
     rest: bytes = b""
@@ -173,6 +174,8 @@ class Child:
 
     def peak(self) -> str:
         """How much memory it took, in words; empty if not known."""
+        if isinstance(self.process, Forked) and self.process.peak_kib is not None:
+            return f"{self.process.peak_kib / 1024**2:.1f} GiB"
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
         return f"largest child so far: {peak:.1f} GiB"
 
@@ -197,6 +200,9 @@ def result_of(child: Child, message: Message) -> Result:
     if not observed.setup_seconds or child.start_seconds is None:
         return result
     setup = {"start": child.start_seconds, **observed.setup_seconds}
+    if isinstance(child.process, Forked):  # what it waited for is in its start, too
+        setup["start"] -= child.process.loading
+        setup["import"] = child.process.loading + setup.get("import", 0.0)
     return replace(result, observed=replace(observed, setup_seconds=setup))
 
 

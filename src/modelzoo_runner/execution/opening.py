@@ -13,7 +13,7 @@ from typing import Any
 
 from modelzoo_runner.backends import base
 from modelzoo_runner.backends.base import Model, Step
-from modelzoo_runner.execution import memory, preprocessing
+from modelzoo_runner.execution import forks, memory, preprocessing
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
 from modelzoo_runner.values.context import QUIET, Context
@@ -73,15 +73,21 @@ _kept: list[_Ready] = []
 
 
 def release() -> None:
-    """Free the graph that the last run in this process left open for the next one.
+    """Free what runs have left for the next one: the opened graph, and processes with TensorFlow.
 
-    A further run with the same graph then opens it again, which takes as long as it took at first.
-    A run with another graph, or in another way, releases it by itself.
+    A further run with the same graph then opens it again, and a further run in a child process
+    loads TensorFlow again, which takes as long as it took at first. A run with another graph, or in
+    another way, frees the opened graph by itself; the processes end after a minute without work.
 
     Example:
         >>> from modelzoo_runner import release
         >>> release()
     """
+    forks.release()
+    _free()
+
+
+def _free() -> None:
     if _kept:
         _close()
         gc.collect()  # TensorFlow's graphs refer to themselves
@@ -136,7 +142,7 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
 
 
 def _keep(ready: _Ready) -> None:
-    release()  # what another thread's run has kept meanwhile
+    _free()  # what another thread's run has kept meanwhile
     _kept.append(ready)
     # A session that goes with the interpreter finds its modules gone, and says so.
     atexit.unregister(_close)
@@ -164,7 +170,7 @@ def _read(plan: Plan, start: Start) -> Model:
 
 def _open(asked: Plan, start: Start) -> _Ready:
     """Read, check and compile the plan's graph, and the one that prepares its images."""
-    release()
+    _free()
     model = _read(asked, start)
     plan = with_own_facts(asked, model)
     input, outputs = plan.graph.input or "", plan.graph.outputs

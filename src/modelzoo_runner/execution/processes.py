@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import Interrupted
+from modelzoo_runner.execution import launch
 from modelzoo_runner.results.instances import ProcessRecord
 from modelzoo_runner.results.result import BenchmarkResult
 from modelzoo_runner.values.context import QUIET, Context
@@ -32,7 +33,8 @@ def run(plan: Plan, run_one: Callable[[Plan], Any], context: Context = QUIET) ->
     try:
         for number in range(plan.processes):
             context.tell("processes", number, plan.processes)
-            done.append(run_one(one))
+            with launch.anew():
+                done.append(run_one(one))
     except Interrupted as interrupted:
         raise Interrupted(joined(plan, [*done, interrupted.result])) from None
     except KeyboardInterrupt:

@@ -20,6 +20,12 @@ from modelzoo_runner.values.plan import Plan
 
 MODULE = "modelzoo_runner.execution.worker"
 
+FORK_SERVER = "modelzoo_runner.execution.fork_server"
+"""The process that becomes a worker by fork whenever it is asked to."""
+
+NO_MORE = b"no more"
+"""Tells that process to end with its last worker."""
+
 RUN = "run"
 """Run plans that differ only in their `examples`, until standard input ends."""
 
@@ -51,7 +57,7 @@ VERSION = 1
 """Of this protocol: raised when a worker of another version would be misunderstood."""
 
 IDLE_SECONDS = 60.0
-"""How long a kept worker waits for another plan."""
+"""How long a kept worker waits for another plan, and its kind for another one to fork."""
 
 Message = dict[str, Any]
 
