@@ -114,6 +114,11 @@ def _tried(way: Way, plan: Plan, context: Context) -> Way:
     trial = dataclasses.replace(plan, warmup_steps=1, steps=TRIAL_STEPS, min_seconds=None)
     with launch.anew():  # its start-up time is that of a user's program
         observed = host.run(trial, context).observed
+    if way.precision == "int8" and not observed.graph["int8_layers"]:
+        raise RequestError(
+            f"{plan.graph.path}: nothing in this graph computes in int8, so float32 would be "
+            "measured; make its int8 graph (quantize()), and give that as another model"
+        )
     return dataclasses.replace(
         way,
         peak_memory_bytes=observed.machine["process"]["peak_memory_bytes"],

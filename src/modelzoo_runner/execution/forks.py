@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -62,6 +63,16 @@ _retired: list[_Server] = []
 """Those that end as soon as their last worker does."""
 
 _CHANGING = threading.Lock()
+
+
+@functools.cache
+def possible() -> bool:
+    """Whether this system tells of a process's end by a descriptor, as Linux does from 5.3 on."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 @dataclass

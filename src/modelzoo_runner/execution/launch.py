@@ -114,7 +114,7 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
     process: subprocess.Popen[bytes] | forks.Forked
     with tempfile.TemporaryFile() as said:
         try:
-            if can_be_fork and not _anew.get():
+            if can_be_fork and forks.possible() and not _anew.get():
                 process = forks.worker(words, answers_write, said, variables)
             else:
                 process = popen(command, said, pass_fds=(answers_write,), env=variables)

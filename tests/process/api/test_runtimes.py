@@ -192,6 +192,16 @@ def test_the_accuracy_is_tensorflows(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_float_graph_is_no_row_of_tensorflow_in_int8(graph: Path) -> None:
+    result = runtimes(
+        graph, runtimes=["tensorflow"], precisions=["fp32", "int8"], rounds=1, num_intra_threads=1
+    )
+    as_float, as_int8 = result.ways
+    assert as_float.problem is None and as_float.side == 0
+    assert as_int8.side is None
+    assert "nothing in this graph computes in int8" in (as_int8.problem or "")
+
+
 def test_runtimes_is_a_table_with_a_row_for_what_cant_run(graph: Path, tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     result = runtimes(
