@@ -151,6 +151,37 @@ def test_models_are_a_table_and_a_line() -> None:
     assert "fp32: top1 0.743, top5 0.9188<br>int8: top1 0.736" in page
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("valid", '<span class="badge good">valid</span>'),
+        ("noisy, 1 warning", '<span class="badge doubtful">noisy</span>, 1 warning'),
+        ("1.5x slower\n(a)", '<span class="badge bad">1.5x slower</span><br>(a)'),
+        ("slower than the best", "slower than the best"),
+        ("validation", "validation"),
+    ],
+)
+def test_a_verdict_in_a_cell_has_its_color(cell: str, shown: str) -> None:
+    assert f"<td>{shown}</td>" in markup.table(("a",), [(cell,)])
+
+
+def test_long_cells_are_broken_at_words_and_addresses_anywhere() -> None:
+    page = markup.table(("a",), [("word " * 10,), ("https://" + "a" * 50,)])
+    assert page.count('<td class="text">') == page.count('<td class="text long">') == 1
+
+
+def test_lines_with_a_dash_are_a_list() -> None:
+    page = markup.facts([("why", ["- a < b", "- c"]), ("what", ["d", "e"])])
+    assert "<td><ul><li>a &lt; b</li><li>c</li></ul></td>" in page and "d<br>e" in page
+
+
+def test_a_verdict_is_said_once() -> None:
+    valid = benchmark_result(observed=observed(interference={"verdict": "valid"}))
+    assert "why valid" not in valid._repr_html_() and valid._repr_html_().count(">valid<") == 1
+    invalid = benchmark_result(verdict="invalid")._repr_html_()
+    assert "<th>why invalid</th><td><ul><li>something else ran</li></ul></td>" in invalid
+
+
 def test_a_long_line_can_be_folded_away() -> None:
     assert markup.folded("a < b", "<p>") == "<details><summary>a &lt; b</summary><p></details>"
 

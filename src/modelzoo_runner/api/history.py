@@ -128,12 +128,20 @@ class History(Exportable):
         return self.table()
 
     def _repr_html_(self) -> str:
-        changed = [str(change) for trend in self.trend() for change in trend.changes]
-        return markup.card(
-            markup.title(f"History {self.path.name}"),
-            markup.table(HEADER, self._lines()),
-            markup.notes(changed),
-        )
+        """A table for each series, below its last change."""
+        lines = list(self._lines())
+        changed = {each.series: each.changes for each in self.trend() if each.changes}
+        parts = []
+        for series in dict.fromkeys(line[2] for line in lines):
+            found = changed.get(series, ())
+            verdict = ("slower" if found[-1].ratio < 1 else "faster") if found else None
+            rows = [(_moment(line[0]), line[1], *line[3:]) for line in lines if line[2] == series]
+            parts += [
+                markup.title(series, verdict),
+                markup.notes(str(each).removeprefix(f"{series}: ") for each in found),
+                markup.table([name for name in HEADER if name != "series"], rows),
+            ]
+        return markup.card(markup.title(f"History {self.path.name}"), *parts)
 
     def to_dict(self, model: str | None = None) -> dict[str, Any]:
         """All results, or those of one model, as plain dicts, lists and scalars."""
@@ -252,6 +260,19 @@ class History(Exportable):
             return results.from_dict(json.loads(text))
         except (ValueError, ResultError) as error:
             raise ResultError(f"{self.path}: a result in it can't be read: {error}") from None
+
+
+def _moment(started: str) -> str:
+    """A time for people, to the second, with its zone.
+
+    >>> _moment("2026-01-02T03:04:05.6+00:00"), _moment("")
+    ('2026-01-02 03:04:05 UTC', '')
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(started)
+    except ValueError:
+        return started
+    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname() or ''}".rstrip()
 
 
 def _row(result: Result, label: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ WIDTH = 100
 CELL, GAP, LINE = 26, 6, 20
 """Pixels: the sides of a CPU's square, between two things, and of a line of text."""
 
-NARROW, WIDE, MANY_CORES = 396, 800, 32
+NARROW, WIDE, MANY_CORES = 384, 800, 32
 """Pixels that the picture is wide, with up to so many cores and with more."""
 
 Drawn = tuple[str, float]
@@ -58,7 +58,8 @@ def _table(topology: Topology) -> Iterator[tuple[str, str]]:
     each = f"{' or '.join(map(str, sizes))} CPU{'' if sizes == [1] else 's'} each"
     yield "sockets", f"{len(topology.sockets)} ({format_cpu_list(topology.sockets)})"
     yield "physical cores", f"{len(cores)} of {each}"
-    yield "NUMA nodes", ", ".join(map(_node, topology.memory_nodes)) or "none (one memory)"
+    nodes = ", ".join(map(_node, topology.memory_nodes))
+    yield "NUMA nodes", f"{len(topology.memory_nodes)}: {nodes}" if nodes else "none (one memory)"
     yield from _caches(topology)
     yield "CPUs online", f"{len(all_cpus)} ({format_cpu_list(all_cpus)})"
     if topology.offline:

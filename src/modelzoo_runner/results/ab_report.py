@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from modelzoo_runner.results import compare_table
 from modelzoo_runner.results.ab import STOPPED, ABResult
 from modelzoo_runner.results.ratio import Ratio
-from modelzoo_runner.results.shown import Shown, seconds, warnings
+from modelzoo_runner.results.shown import Shown, counted, seconds, warnings
 
 
 def shown(result: ABResult) -> Shown:
@@ -19,27 +19,34 @@ def shown(result: ABResult) -> Shown:
         plan = side.plan
         what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
         speed = f"{result.throughput(number):.4g} examples/s"
-        rows.append((side.name, what, speed, "(reference)" if verdict is None else str(verdict)))
+        ratio = "(reference)" if verdict is None else str(verdict).replace(" (", "\n(")
+        rows.append((side.name, what, speed, ratio))
     return Shown(
         headings=[
             (f"{side.name} against {first.name}", comparison.verdict)
             for side, comparison in zip(others, result.comparisons, strict=True)
         ],
+        figures=[str(each) for each in result.comparisons[:1] if len(others) == 1],
         header=("side", "model", "throughput", "against the first"),
         rows=rows,
         notes=[*_notes(result), *warnings(result.warnings)],
+        differences=list(_differences(result)),
     )
 
 
 def _notes(result: ABResult) -> Iterator[str]:
-    """How it was measured, and what differs between the sides."""
+    """How it was measured."""
     count = len(result.rounds)
     yield (
-        f"{count} round{'' if count == 1 else 's'} in {seconds(result.seconds)}, in random "
+        f"{counted(count, 'round')} in {seconds(result.seconds)}, in random "
         f"order; ended: {STOPPED[result.stopped]}"
     )
     if len(result.sides) > 2:
         yield "all intervals hold together with 95 % confidence (Bonferroni)"
+
+
+def _differences(result: ABResult) -> Iterator[str]:
+    """What differs between the sides."""
     for number, side in enumerate(result.sides[1:], 1):
         said = compare_table.differences(result.differences(number)) or ["nothing differs"]
         yield from (f"{side.name}: {each}" for each in said)

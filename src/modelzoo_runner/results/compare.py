@@ -89,7 +89,8 @@ def _figures(result: Result) -> Figures:
         throughput_interval=None if of_processes is None else of_processes.throughput_interval,
         p50_seconds=result.latency.p50,
         processes=_processes(result),
-        verdict=result.verdict,
+        # A score doesn't depend on how long its steps took.
+        verdict=None if isinstance(result, AccuracyResult) else result.verdict,
     )
 
 
@@ -113,6 +114,9 @@ def _log_throughputs(result: Result) -> list[float]:
 
 def _obstacles(first: Result, second: Result) -> Iterator[str]:
     """Why the speeds can't be told apart, whatever their ratio is."""
+    if isinstance(first, AccuracyResult):
+        yield "accuracy runs aren't timed to be compared: compare the speed with benchmark()"
+        return
     for name, each in (("reference", first), ("changed", second)):
         if each.verdict == "invalid":
             yield (
@@ -124,9 +128,7 @@ def _obstacles(first: Result, second: Result) -> Iterator[str]:
             f"queries came at other rates ({first.plan.rate} and {second.plan.rate} a second): "
             "measure both with the same rate="
         )
-    if isinstance(first, AccuracyResult):
-        yield "accuracy runs aren't timed to be compared: compare the speed with benchmark()"
-    elif _processes(first) + _processes(second) < 3:
+    if _processes(first) + _processes(second) < 3:
         yield (
             "each was measured in one process, and two runs of the same thing can differ by more "
             f"than their steps do: {MEASURE_AGAIN}"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from modelzoo_runner.results import ratio
 from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
-from modelzoo_runner.results.shown import Shown, seconds
+from modelzoo_runner.results.shown import Shown, counted, seconds
+from modelzoo_runner.values import markup
+
+MAIN_SCORES = 3
+"""So many scores are told beside the names of the runs, such as COCO's AP, AP50 and AP75."""
 
 
 def of_results(comparison: Comparison) -> Shown:
@@ -19,12 +25,17 @@ def of_results(comparison: Comparison) -> Shown:
     }
     if any(each.verdict for each in both):
         rows["verdict"] = [each.verdict or "not counted" for each in both]
+    # The scores of an accuracy run are what it is about, and nothing of them is inconclusive.
+    verdict = None if comparison.score_differences else comparison.verdict
+    names, said = _names(comparison), _said(comparison)
     return Shown(
-        title=headline(comparison),
-        verdict=comparison.verdict,
+        title=f"{names}: {said}",
+        headings=[(names, verdict)],
+        figures=[said],
         header=("", "reference", "changed"),
         rows=[(name, *values) for name, values in rows.items()],
-        notes=notes(comparison),
+        notes=_notes(comparison),
+        differences=differences(comparison.differences),
     )
 
 
@@ -38,25 +49,35 @@ def of_sweeps(sweep: SweepComparison) -> Shown:
                 before.name if before.name == after.name else f"{before.name} -> {after.name}",
                 _throughput(before),
                 _throughput(after),
-                headline(each).partition(": ")[2],
+                _said(each).replace(" (", "\n("),
             )
         )
-    found = dict.fromkeys(note for each in sweep.comparisons for note in notes(each))
+    found = dict.fromkeys(note for each in sweep.comparisons for note in _notes(each))
+    differing = dict.fromkeys(
+        line for each in sweep.comparisons for line in differences(each.differences)
+    )
     return Shown(
+        headings=[(f"Two sweeps of {counted(len(rows), 'run')}", None)],
         header=("run", "reference", "changed", "changed is"),
         rows=rows,
         notes=[*found, *(f"missing: {each}" for each in sweep.missing)],
+        differences=list(differing),
     )
 
 
-def headline(comparison: Comparison) -> str:
-    """The verdict on one line."""
+def _names(comparison: Comparison) -> str:
     before, after = comparison.reference.name, comparison.changed.name
-    what = before if before == after else f"{after} against {before}"
-    speed = comparison.speed
+    return before if before == after else f"{after} against {before}"
+
+
+def _said(comparison: Comparison) -> str:
+    """The verdict, or the scores, in a few words."""
+    if comparison.score_differences:
+        found = list(comparison.score_differences.items())[:MAIN_SCORES]
+        return ", ".join(f"{name} {value:+.4f}" for name, value in found)
     if not comparison.obstacles:
-        return f"{what}: {speed}"
-    return f"{what}: inconclusive ({ratio.in_words(comparison.ratio)}, as measured)"
+        return str(comparison.speed)
+    return f"inconclusive ({ratio.in_words(comparison.ratio)}, as measured)"
 
 
 def _throughput(each: Figures) -> str:
@@ -67,21 +88,27 @@ def _throughput(each: Figures) -> str:
     return f"{said} ({low:.4g} to {high:.4g})"
 
 
-def notes(comparison: Comparison) -> list[str]:
-    """Obstacles, scores and differences, a line each."""
+def _notes(comparison: Comparison) -> list[str]:
+    """Scores that aren't told elsewhere and obstacles, a line each."""
+    others = list(comparison.score_differences.items())[MAIN_SCORES:]
     tested = {each.name for each in comparison.paired}
     return [
-        *(f"can't tell: {each}" for each in comparison.obstacles),
         *map(str, comparison.paired),
-        *(
-            f"{name} {value:+.4f}"
-            for name, value in comparison.score_differences.items()
-            if name not in tested
-        ),
-        *differences(comparison.differences),
+        *(f"{name} {value:+.4f}" for name, value in others if name not in tested),
+        *(f"can't tell: {each}" for each in comparison.obstacles),
     ]
 
 
-def differences(found: Any) -> list[str]:
+def differences(found: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """What differs, a line each: the reference's value, then the changed one's."""
-    return [f"differs: {name}: {a!r} -> {b!r}" for name, (a, b) in found.items()]
+    return [f"differs: {name}: {_value(a)} -> {_value(b)}" for name, (a, b) in found.items()]
+
+
+def _value(value: Any) -> str:
+    """A value as short text; of a hash its beginning."""
+    if value is None:
+        return "none"
+    if isinstance(value, (Mapping, list, tuple)):
+        return markup.shown(value)
+    text = str(value)
+    return f"{text[:12]}..." if re.fullmatch("[0-9a-f]{64}", text) else text

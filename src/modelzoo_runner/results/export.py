@@ -93,8 +93,9 @@ class Drawn(Exportable):
         Of a benchmark its steps over time, with warm-up and disturbances marked, beside their
         distribution; of an accuracy run each category's AP, or a classifier's scores with their
         intervals; of a comparison both throughputs with intervals, of two sweeps the ratio of each
-        pair; of an A/B test each round's ratio; of `max_rate()` p99 against the rate; of `tune()`
-        throughput over the time of a step, with the Pareto front.
+        pair; of an A/B test each round's ratio; of `runtimes()` the throughput of each; of
+        `max_rate()` p99 against the rate; of `tune()` throughput over the time of a step, with the
+        Pareto front.
 
         Raises:
             MissingDependency: matplotlib isn't installed.

@@ -10,6 +10,7 @@ from modelzoo_runner.errors import MissingDependency
 from modelzoo_runner.results.ab import Side
 from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import Result
+from modelzoo_runner.results.stats import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,9 @@ NAMED = 3
 """So many models, or curves at each end, are named."""
 
 MAIN, SECOND, WARM_UP, PALE = "tab:blue", "tab:red", "tab:gray", "lightsteelblue"
+
+HUES = (MAIN, "tab:orange", "tab:green", "tab:purple")
+"""Of what several bars have in common."""
 
 
 def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -72,6 +76,40 @@ def as_wide_as(axis: Axes, bars: int) -> None:
     axis.set_xlim(-room, bars - 1 + room)
 
 
+def legend_below(axis: Axes) -> None:
+    """The legend below the axis, where it hides nothing."""
+    axis.legend(
+        fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, frameon=False
+    )
+
+
+Bar = tuple[str, float, Interval | None, str]
+"""A name, a value, its interval and a color."""
+
+
+def bars(axis: Axes, found: Sequence[Bar]) -> None:
+    """Bars to the right, the first above, each with its name, value and interval."""
+    ends = [interval[1] if interval else value for _, value, interval, _ in found]
+    for place, (_, value, interval, color) in enumerate(found):
+        axis.barh(place, value, height=0.6, color=color)
+        if interval is not None:
+            error = [[value - interval[0]], [interval[1] - value]]
+            axis.errorbar(value, place, xerr=error, color="black", capsize=4, linewidth=1)
+        axis.annotate(
+            f"{value:.4g}", (ends[place], place), (6, 0), textcoords="offset points", va="center"
+        )
+    axis.set_yticks(range(len(found)), [name for name, *_ in found])
+    # Room for the values, and beside a few bars, so that they don't become walls.
+    axis.set_xlim(0, 1.12 * max(ends))
+    room = max(0.6, 1.6 - len(found) / 4)
+    axis.set_ylim(len(found) - 1 + room, -room)
+
+
+def titled(axis: Axes, text: str) -> None:
+    """A caption above the axis."""
+    axis.set_title(text, fontsize="small", loc="left")
+
+
 def figure_of(axis: Axes) -> Figure:
     """The figure that the axis is in."""
     found: Any = axis.get_figure()
@@ -93,5 +131,5 @@ def captioned(axis: Axes, *results: Result | Side | MaxRateResult) -> Figure:
             f"; {', '.join(processors)}",
             f", {cpus.pop()} CPUs" if len(cpus) == 1 else "",
         ]
-        axis.set_title("".join(parts), fontsize="small", loc="left")
+        titled(axis, "".join(parts))
     return figure_of(axis)

@@ -34,7 +34,7 @@ ENDED: Mapping[Stopped, str] = {
     "interrupted": "interrupted, so the answer isn't confirmed",
 }
 
-HEADER = ("queries/s", "utilization", "queries", "late", "p50", "p99", "")
+HEADER = ("queries/s", "utilization", "queries", "late", "p50", "p99", "99 % are")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +181,13 @@ class MaxRateResult(Drawn, Saved):
     def shown(self) -> Shown:
         from modelzoo_runner.results.shown import Shown, warnings
 
-        plan = self.plan
+        plan, (low, high) = self.plan, self.bracket
+        what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
+        rate = f"{low:.4g} queries/s" if low else f"less than {high:.4g} queries/s"
         return Shown(
-            title=f"{plan.model} {plan.precision}, batch {plan.batch_size}: {self._answer()}",
+            title=f"{what}: {self._answer()}",
+            headings=[(f"{what}: {self._limit()}", None)],
+            figures=[rate if high else "never"],
             header=HEADER,
             rows=self._cells(),
             notes=[
@@ -195,10 +199,13 @@ class MaxRateResult(Drawn, Saved):
             ],
         )
 
-    def _answer(self) -> str:
+    def _limit(self) -> str:
         from modelzoo_runner.results.shown import seconds
 
-        limit = f"99 % of the queries within {seconds(self.latency_p99)}"
+        return f"99 % of the queries within {seconds(self.latency_p99)}"
+
+    def _answer(self) -> str:
+        limit = self._limit()
         low, high = self.bracket
         if low:
             return f"{low:.4g} queries/s with {limit}, and not {high:.4g}"

@@ -6,13 +6,12 @@ stand on the axes, and the model, the machine and the software in the caption.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.errors import RequestError, did_you_mean
-from modelzoo_runner.results import frames, ratio, score_plots
+from modelzoo_runner.results import compare_plots, frames, score_plots
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.comparison import Comparison, SweepComparison
 from modelzoo_runner.results.export import Drawn
@@ -21,15 +20,16 @@ from modelzoo_runner.results.figures import (
     MOST_CATEGORIES,
     SECOND,
     WARM_UP,
-    as_wide_as,
     axes_of,
     captioned,
     figure,
     figure_of,
+    legend_below,
+    titled,
 )
 from modelzoo_runner.results.max_rate import MaxRateResult
 from modelzoo_runner.results.result import AccuracyResult, Result
-from modelzoo_runner.results.stats import percentile
+from modelzoo_runner.results.runtimes import RuntimesResult
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Trend
 from modelzoo_runner.results.tune import Tried, TuneResult
@@ -47,11 +47,13 @@ def draw(value: Drawn, axis: Axes | None = None) -> Figure:
         case Result():
             return steps(value, axis)
         case Comparison():
-            return comparison(value, axis)
+            return compare_plots.comparison(value, axis)
         case SweepComparison():
-            return comparisons(value, axis)
+            return compare_plots.comparisons(value, axis)
         case ABResult():
-            return rounds(value, axis)
+            return compare_plots.rounds(value, axis)
+        case RuntimesResult():
+            return compare_plots.ways(value, axis)
         case MaxRateResult():
             return rates(value, axis)
         case TuneResult():
@@ -87,7 +89,7 @@ def steps(result: Result, axis: Axes | None = None) -> Figure:
     # The first steps are often so slow that nothing else could be seen.
     axis.set_ylim(0, 1.15 * max(*measured, 1.5 * middle))
     axis.set(xlabel="step", ylabel="ms per step")
-    axis.legend(fontsize="small")
+    legend_below(axis)
     if beside is not None:
         beside.hist(measured, bins=40, orientation="horizontal", color=MAIN)
         beside.set(xlabel="steps")
@@ -132,67 +134,6 @@ def sweep(
     return captioned(axis, *found.results)
 
 
-def comparison(found: Comparison, axis: Axes | None = None) -> Figure:
-    """The throughput of both, with the intervals over processes where there are any."""
-    axis = axes_of(axis)[0]
-    both = (found.reference, found.changed)
-    for place, each in enumerate(both):
-        low, high = each.throughput_interval or (each.throughput, each.throughput)
-        error = [[each.throughput - low], [high - each.throughput]]
-        axis.bar(place, each.throughput, yerr=error, capsize=6, color=(WARM_UP, MAIN)[place])
-    axis.set_xticks(
-        (0, 1), [f"reference\n{found.reference.name}", f"changed\n{found.changed.name}"]
-    )
-    said = ratio.in_words(found.ratio)
-    known = "" if found.verdict in said else f" ({found.verdict})"
-    axis.set(ylabel="examples/s", title=f"changed is {said}{known}")
-    as_wide_as(axis, 2)
-    return figure_of(axis)
-
-
-def comparisons(found: SweepComparison, axis: Axes | None = None) -> Figure:
-    """The ratio of each pair of runs, with its interval."""
-    axis = axes_of(axis)[0]
-    for place, each in enumerate(found.comparisons):
-        low, high = each.speed.interval or (each.ratio, each.ratio)
-        axis.errorbar(
-            each.ratio, place, xerr=[[each.ratio - low], [high - each.ratio]], fmt="o", color=MAIN
-        )
-    names = [each.changed.name for each in found.comparisons]
-    axis.set_yticks(range(len(names)), names)
-    axis.axvline(1.0, color="gray", linestyle="--", linewidth=0.8)
-    axis.set(xlabel="throughput, changed over reference")
-    return figure_of(axis)
-
-
-def rounds(found: ABResult, axis: Axes | None = None) -> Figure:
-    """The ratio in each round of each side against the first, and the interval as a band."""
-    others = range(1, len(found.sides))
-    axes = axes_of(axis, len(others))
-    for side, own in zip(others, axes, strict=True):
-        _rounds(found, side, own)
-    return captioned(axes[0], *found.sides)
-
-
-def _rounds(found: ABResult, side: int, axis: Axes) -> None:
-    ratios = [math.exp(each) for each in found.log_ratios(side)]
-    compared = found.comparison(side)
-    batches = found.sides[side].plan.batch_size / found.sides[0].plan.batch_size
-    for number, each in enumerate(found.rounds, 1):
-        pairs = zip(each.log_seconds(0), each.log_seconds(side), strict=True)
-        turns = sorted(batches * math.exp(first - other) for first, other in pairs)
-        axis.vlines(number, percentile(turns, 0.25), percentile(turns, 0.75), color=MAIN, alpha=0.4)
-    axis.plot(range(1, len(ratios) + 1), ratios, "o", color=MAIN, label="round (bar: its turns)")
-    axis.axhline(1.0, color="gray", linestyle="--", linewidth=0.8, label="equally fast")
-    axis.axhline(compared.value, color=MAIN, linewidth=0.8, label="ratio")
-    if compared.interval is not None:
-        axis.axhspan(*compared.interval, color=MAIN, alpha=0.15, label="95 % interval")
-    names = f"{found.sides[side].name} over {found.sides[0].name}"
-    axis.set(xlabel="round", ylabel=f"throughput, {names}")
-    axis.set_xticks(range(1, len(ratios) + 1))
-    axis.legend(fontsize="small", title=str(compared), title_fontsize="small")
-
-
 def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
     """p99 at each rate, with what it is at most, and the limit."""
     axis = axes_of(axis)[0]
@@ -200,8 +141,17 @@ def rates(found: MaxRateResult, axis: Axes | None = None) -> Figure:
     for row in rows:
         x, y = row["rate_queries_per_second"], 1000 * row["latency_p99_seconds"]
         bound = 1000 * row["latency_p99_bound_seconds"]
-        color = MAIN if row["keeps_limit"] else SECOND
-        axis.errorbar(x, y, yerr=[[0], [max(0.0, bound - y)]], fmt="o", capsize=4, color=color)
+        color, said = (MAIN, "in time") if row["keeps_limit"] else (SECOND, "too late")
+        known = axis.get_legend_handles_labels()[1]
+        axis.errorbar(
+            x,
+            y,
+            yerr=[[0], [max(0.0, bound - y)]],
+            fmt="o",
+            capsize=4,
+            color=color,
+            label=None if said in known else said,
+        )
     limit = 1000 * found.latency_p99
     axis.axhline(limit, color="gray", linestyle="--", linewidth=0.8, label="limit")
     axis.axvline(found.bracket[0], color=MAIN, linewidth=0.8, label="highest rate in time")
@@ -222,8 +172,8 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
             slower = change.ratio < 1
             color = "tab:red" if slower else "tab:green"
             own.axvline(change.position - 0.5, color=color, linestyle="--")
-        own.set(title=trend.series, ylabel="examples/s", xlabel="result")
-        own.title.set_fontsize("small")
+        own.set(ylabel="examples/s", xlabel="result")
+        titled(own, trend.series)
         own.set_ylim(0, 1.1 * max(speeds))
         labels = [each.label for each in trend.points]
         if any(labels) and len(labels) <= MOST_CATEGORIES:
@@ -233,6 +183,8 @@ def trends(found: Sequence[Trend], axis: Axes | None = None) -> Figure:
 
 def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
     """Throughput over the time of a step of all that was tried, and the Pareto front as a line."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axis = axes_of(axis)[0]
 
     def points(of: Sequence[Tried]) -> tuple[list[float], list[float]]:
@@ -247,9 +199,15 @@ def tried(found: TuneResult, axis: Axes | None = None) -> Figure:
     axis.plot(*points((default,)), "s", color=SECOND, label="default")
     axis.plot(*points((best,)), "*", color=MAIN, markersize=14, label="best")
     axis.set_xlim(min(seconds) / 1.2, 1.2 * max(seconds))
-    axis.set(xlabel="ms per step", ylabel="examples/s", xscale="log", title=found.model)
-    axis.set_ylim(bottom=0)
-    axis.legend(fontsize="small")
+    axis.set(xlabel="ms per step", ylabel="examples/s", xscale="log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(0, 1.1 * max(points(found.tried)[1]))
+    legend_below(axis)
+    if found.confirmed is not None:
+        return captioned(axis, *found.confirmed.sides)
+    titled(axis, found.model)
     return figure_of(axis)
 
 

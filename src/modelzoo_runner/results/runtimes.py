@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.ab import ABResult
-from modelzoo_runner.results.export import Saved
+from modelzoo_runner.results.export import Drawn, Saved
 from modelzoo_runner.results.stats import Interval
 
 if TYPE_CHECKING:
@@ -55,10 +55,11 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RuntimesResult(Saved):
+class RuntimesResult(Drawn, Saved):
     """A model in several runtimes and precisions; `measured` are those that run, in turns.
 
-    `str()` is a table, `rows()` and `to_dataframe()` have a row for each way.
+    `str()` is a table, `rows()` and `to_dataframe()` have a row for each way, and `plot()` draws
+    the throughput of each with its interval.
     """
 
     KIND = "runtimes"
@@ -123,24 +124,41 @@ class RuntimesResult(Saved):
     def shown(self) -> Shown:
         from modelzoo_runner.results.shown import Shown, warnings
 
-        problems = ((f"{each.runtime} {each.precision}", each.problem) for each in self.ways)
+        cells = [self._cells(way) for way in self.ways]
+        # What nothing is known of, such as scores without data, has no column.
+        known = [place for place, column in enumerate(zip(*cells, strict=True)) if any(column)]
         return Shown(
-            headings=[(self.model, None)],
-            header=HEADER,
-            rows=[self._cells(way) for way in self.ways],
-            notes=[
-                *(f"{way}: {problem}" for way, problem in problems if problem),
-                *warnings(self.warnings),
-            ],
+            headings=[(self._title(), None)],
+            header=[HEADER[place] for place in known],
+            rows=[[row[place] for place in known] for row in cells],
+            notes=[*self._problems(), *warnings(self.warnings)],
         )
 
+    def _title(self) -> str:
+        batches = {side.plan.batch_size for side in self.measured.sides} if self.measured else ()
+        batch = f", batch {next(iter(batches))}" if len(batches) == 1 else ""
+        return f"{self.model}{batch}: runtimes and precisions side by side"
+
+    def _problems(self) -> Iterator[str]:
+        """Why ways can't be run; those of one runtime with the same problem on one line."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for way in self.ways:
+            if way.problem:
+                found.setdefault((way.runtime, way.problem), []).append(way.precision)
+        for (runtime, problem), precisions in found.items():
+            yield f"{runtime} {', '.join(precisions)}: {problem}"
+
     def _cells(self, way: Way) -> tuple[str, ...]:
+        from modelzoo_runner.results.shown import seconds
+
         speed, latency = self.throughput(way), self.latency(way)
         if speed is None or latency is None or way.side is None or self.measured is None:
             return (way.runtime, way.precision, "can't be run: see below", *[""] * 6)
         value, interval = speed
-        within = f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
-        ratio = str(self.measured.comparison(way.side)) if way.side else "(reference)"
+        within = f"\n({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+        ratio = "(reference)"
+        if way.side:
+            ratio = str(self.measured.comparison(way.side)).replace(" (", "\n(")
         counted = (f"{name} {hits} of {way.examples}" for name, hits in way.counts.items())
         scored = (f"{name} {score:.3f}" for name, score in way.scores.items())
         return (
@@ -148,7 +166,7 @@ class RuntimesResult(Saved):
             way.precision,
             f"{value:.4g}/s{within}",
             ratio,
-            f"{latency.p50 * 1000:.4g} ms",
+            seconds(latency.p50),
             "" if way.peak_memory_bytes is None else f"{way.peak_memory_bytes / 2**20:.0f} MiB",
             "" if way.startup_seconds is None else f"{way.startup_seconds:.1f} s",
             "" if way.difference is None else f"{way.difference:.1g}",

@@ -33,15 +33,20 @@ def scores(result: AccuracyResult, axis: Axes | None = None) -> Figure:
     found = list((result.per_category or result.scores).items())
     if result.per_category:
         found.sort(key=lambda each: -each[1])
-    if len(found) > MOST_CATEGORIES:
-        found = [*found[: MOST_CATEGORIES // 2], *found[-MOST_CATEGORIES // 2 :]]
+    half, categories = MOST_CATEGORIES // 2, len(found)
+    if categories > MOST_CATEGORIES:
+        found = [*found[:half], *found[-half:]]
+        axis.set(xlabel=f"the {half} best and the {half} worst of {categories} categories")
+        axis.axvline(half - 0.5, color="gray", linestyle="--", linewidth=0.8)
     names, values = [name for name, _ in found], [value for _, value in found]
     interval = {} if result.per_category else result.interval
     errors = [
         [value - interval[name][0] if name in interval else 0 for name, value in found],
         [interval[name][1] - value if name in interval else 0 for name, value in found],
     ]
-    axis.bar(names, values, yerr=errors if interval else None, color=MAIN, capsize=4)
+    drawn = axis.bar(names, values, yerr=errors if interval else None, color=MAIN, capsize=4)
+    if not result.per_category:
+        axis.bar_label(drawn, fmt="%.4f", label_type="center", color="white")
     as_wide_as(axis, len(names))
     axis.tick_params(axis="x", rotation=90 if len(names) > 6 else 0)
     axis.set(ylabel="AP" if result.per_category else "share of examples", ylim=(0, 1))

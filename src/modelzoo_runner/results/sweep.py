@@ -16,6 +16,7 @@ from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Listed, Saved
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.saved import SCHEMA
+from modelzoo_runner.results.shown import counted
 from modelzoo_runner.values import codec
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class SweepResult(Saved, Listed[Outcome]):
         return self.outcomes
 
     def __repr__(self) -> str:
-        return f"<SweepResult: {len(self.results)} results, {len(self.failures)} failures>"
+        counts = ((len(self.results), "result"), (len(self.failures), "failure"))
+        return f"<SweepResult: {', '.join(counted(*each) for each in counts)}>"
 
     def shown(self) -> Shown:
         from modelzoo_runner.results import table

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.results.shown import Shown, seconds, warnings, wrapped
+from modelzoo_runner.results.shown import Shown, counted, seconds, warnings, wrapped
 from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 from modelzoo_runner.values import markup
@@ -25,7 +25,7 @@ def rows(result: Result) -> list[tuple[str, list[str]]]:
     plan = result.plan
     what = f"{plan.model} {plan.precision}, batch {plan.batch_size}, {_input(result)}"
     if isinstance(result, AccuracyResult):
-        found = [("accuracy", [what]), ("scores", [_scores(result)])]
+        found = [("accuracy", [what]), ("scores", [", ".join(_scores(result))])]
         found.append(("examples", [_examples(result)]))
         if result.gates:
             found.append(("gates", [f"- {each}" for each in result.gates]))
@@ -58,25 +58,35 @@ def _aligned(name: str, lines: Iterable[str]) -> str:
 
 
 def html(result: Result) -> str:
-    """The same as HTML: the main figures and the verdict first."""
+    """The same as HTML: the main figures and the verdict first, and not again below."""
     plan = result.plan
     title = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
+    found = rows(result)[1:]
     if isinstance(result, AccuracyResult):
         main, verdict = _main_scores(result), None
+        found[0] = ("scores", list(_scores(result)))
     else:
         main = [
             f"{result.throughput:.4g} examples/s",
             f"{seconds(result.latency.p50)} {_unit(result)}",
         ]
         verdict = result.verdict
+        found = [
+            (f"why {verdict}", lines[1:]) if name == "verdict" else (name, lines)
+            for name, lines in found
+        ]
+    facts = [("input", [_input(result).removesuffix(" input")]), *found]
     return markup.card(
-        markup.title(title, verdict), markup.figures(*main), markup.facts(rows(result))
+        markup.title(title, verdict),
+        markup.figures(*main),
+        markup.facts((name, lines) for name, lines in facts if lines),
     )
 
 
 def of_sweep(sweep: SweepResult) -> Shown:
     """A row for each outcome, and the warnings about the sweep."""
     return Shown(
+        headings=[(f"Sweep of {counted(len(sweep), 'run')}", None)],
         header=("run", "model", "precision", "batch", "CPUs", "verdict", "result"),
         rows=list(map(sweep_row, sweep)),
         notes=warnings(sweep.warnings),
@@ -104,7 +114,7 @@ def sweep_row(outcome: Outcome) -> tuple[str, ...]:
 def _verdict(result: Result) -> str:
     """The verdict and the number of warnings."""
     count = len(result.warnings)
-    warnings = f"{count} warning{'' if count == 1 else 's'}" if count else "no warnings"
+    warnings = counted(count, "warning") if count else "no warnings"
     if result.verdict is None or isinstance(result, AccuracyResult):
         return warnings
     return f"{result.verdict}, {warnings}"
@@ -183,8 +193,7 @@ def _load(result: BenchmarkResult, wait: Summary) -> list[str]:
     ]
 
 
-def _scores(result: AccuracyResult) -> str:
-    parts = []
+def _scores(result: AccuracyResult) -> Iterator[str]:
     interval, difference, legacy = result.interval, result.difference, result.legacy_scores
     for name, score in result.scores.items():
         if legacy and name not in MAIN_OF_COCO:
@@ -195,8 +204,7 @@ def _scores(result: AccuracyResult) -> str:
             notes.append(f"95 % interval: {low:.4f} to {high:.4f}")
         if name in difference:
             notes.append(f"{difference[name]:+.4f} from published")
-        parts.append(f"{name} {score:.4f}" + (f" ({'; '.join(notes)})" if notes else ""))
-    return ", ".join(parts)
+        yield f"{name} {score:.4f}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _examples(result: AccuracyResult) -> str:

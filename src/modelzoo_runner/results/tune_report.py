@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import shown
+from modelzoo_runner.results.ratio import in_words
 from modelzoo_runner.results.tune import Tried, TuneResult
 from modelzoo_runner.values import markup
 
-HEADER = ("settings", "throughput", "step", "heats", "")
+HEADER = ("settings", "throughput", "step", "measurements", "remark")
 
 
 def calls(result: TuneResult) -> list[tuple[str, list[str]]]:
@@ -65,8 +66,8 @@ def notes(result: TuneResult) -> Iterator[str]:
         f"{result.budget:.0f} s: {ended}"
     )
     if result.confirmed is not None:
-        count = len(result.confirmed.rounds)
-        yield f"the gain is of {count} round{'' if count == 1 else 's'} of fresh processes"
+        count = shown.counted(len(result.confirmed.rounds), "round")
+        yield f"the gain is of {count} of fresh processes"
     yield from shown.warnings(result.warnings)
 
 
@@ -88,9 +89,12 @@ def text(result: TuneResult) -> str:
 
 def html(result: TuneResult) -> str:
     """The same as HTML."""
-    verdict = None if result.gain is None else result.gain.verdict
+    gain = result.gain
+    verdict = None if gain is None else gain.verdict
+    main = f"{in_words(gain.value)} than the default" if gain and verdict == "faster" else ""
     return markup.card(
         markup.title(f"{result.model}: the best for {result.objective}", verdict),
+        markup.figures(main) if main else "",
         markup.facts(calls(result)),
         markup.title("Pareto front of throughput and time of a step"),
         markup.table(HEADER, rows(result, result.pareto)),

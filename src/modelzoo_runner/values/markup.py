@@ -6,14 +6,17 @@ page: everything but the verdict takes the page's own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 STYLE = """<style>
 .mzr{font:14px/1.5 system-ui,sans-serif;max-width:62em}
-.mzr h4{margin:.6em 0 .3em;font-size:1.05em;font-weight:600}
+.mzr h4{margin:.6em 0 .3em;font-size:1.05em;font-weight:600;overflow-wrap:anywhere}
 .mzr .figure{display:inline-block;font-size:1.5em;font-weight:600;margin-right:.8em}
-.mzr .badge{display:inline-block;padding:0 .6em;border-radius:.8em;color:#fff;background:#57606a}
+.mzr .badge{display:inline-block;padding:0 .6em;border-radius:.8em;color:#fff;background:#57606a;
+font-weight:600;white-space:nowrap}
+.mzr td .badge{font-size:.9em}
 .mzr .good{background:#1a7f37}.mzr .doubtful{background:#9a6700}.mzr .bad{background:#cf222e}
 .mzr .wide{overflow-x:auto}
 .mzr table{border-collapse:collapse;margin:.4em 0;font-size:1em}
@@ -21,9 +24,13 @@ STYLE = """<style>
 .mzr table th,.mzr table td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;
 border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none}
 .mzr table th{font-weight:600;white-space:nowrap}
-.mzr .facts td{overflow-wrap:anywhere}
-.mzr ul{margin:.3em 0;padding-left:1.3em}
+.mzr .facts td,.mzr .long{overflow-wrap:anywhere}
+.mzr .rows td{white-space:nowrap}.mzr .rows .text{white-space:normal}
+.mzr ul{margin:.3em 0;padding-left:1.3em;overflow-wrap:anywhere}
+.mzr td ul{margin:0}
 .mzr .wide>svg{display:block;margin:.4em 0}
+.mzr summary{cursor:pointer}
+@media(max-width:40em){.mzr table.rows{width:max-content}.mzr .rows td{max-width:17em}}
 </style>"""
 
 LEVELS = {
@@ -65,9 +72,9 @@ def title(text: str, verdict: str | None = None) -> str:
     return f"<h4>{escape(text)}{f' {badge(verdict)}' if verdict else ''}</h4>"
 
 
-def badge(verdict: str) -> str:
-    """A verdict in its color."""
-    return f'<span class="badge {LEVELS.get(verdict, "")}">{escape(verdict)}</span>'
+def badge(verdict: str, text: str | None = None) -> str:
+    """A verdict, or a text that says it, in its color."""
+    return f'<span class="badge {LEVELS.get(verdict, "")}">{escape(text or verdict)}</span>'
 
 
 def figures(*texts: str) -> str:
@@ -115,20 +122,42 @@ def ranges(values: Sequence[object]) -> str:
 def facts(rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     """A table of names, each with one or more lines of text."""
     body = "".join(
-        f"<tr><th>{escape(name)}</th><td>{'<br>'.join(map(escape, lines))}</td></tr>"
-        for name, lines in rows
+        f"<tr><th>{escape(name)}</th><td>{_listed(lines)}</td></tr>" for name, lines in rows
     )
     return wide(f'<table class="facts">{body}</table>')
 
 
+def _listed(lines: Sequence[str]) -> str:
+    """Lines below each other; those that begin with a dash as a list."""
+    plain = [escape(each) for each in lines if not each.startswith("- ")]
+    return "<br>".join(plain) + notes(each[2:] for each in lines if each.startswith("- "))
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells as a table with a header."""
+    """Cells as a table with a header; a verdict that a cell begins with has its color."""
+    head = "".join(f"<th>{_lines(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return wide(f'<table class="rows"><tr>{head}</tr>{body}</table>')
 
-    def line(row: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}>{_lines(cell)}</{tag}>" for cell in row)
 
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return wide(f"<table><tr>{line(header, 'th')}</tr>{body}</table>")
+def _cell(text: str) -> str:
+    content = _lines(text)
+    said = _VERDICT.match(text)
+    if said:
+        content = badge(said[1], said[0]) + _lines(text[said.end() :])
+    classes = ["text"] if any(len(line) > _SHORT for line in text.split("\n")) else []
+    classes += ["long"] if any(len(word) > _LONGEST_WORD for word in text.split()) else []
+    of = f' class="{" ".join(classes)}"' if classes else ""
+    return f"<td{of}>{content}</td>"
+
+
+_VERDICT = re.compile(rf"(?:[\d.]+(?:x| %) )?({'|'.join(LEVELS)})(?=$|[,:\n]| within)")
+
+_SHORT = 30
+"""Characters of a line in a cell that isn't broken."""
+
+_LONGEST_WORD = 40
+"""In a cell; a longer one, such as an address, is broken."""
 
 
 def _lines(text: str) -> str:

@@ -44,6 +44,17 @@ def test_a_sweep_is_added_without_its_failures(tmp_path: Path) -> None:
     assert "top1 0.5000" in history.table() and "resnet50" in history.table()
 
 
+def test_a_notebook_shows_a_table_for_each_series_with_its_last_change(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db")
+    for day in range(1, 12):
+        history.add(result(day, 0.1 if day < 7 else 0.12), label=f"commit {day}")
+    history.add(result(12, 0.1, plan=plan(model="<other>")))
+    page = history._repr_html_()
+    assert page.count("<table") == 2 and "&lt;other&gt;" in page
+    assert page.count('<span class="badge bad">slower</span></h4>') == 1
+    assert "<td>2026-01-07 00:00:00 UTC</td><td>commit 7</td>" in page
+
+
 def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     def add(day: int) -> int:
         return History(tmp_path / "history.db").add(result(day, 0.1))

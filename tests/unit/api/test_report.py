@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results_made import ab_result, accuracy_result, benchmark_result
+from results_made import ab_result, accuracy_result, benchmark_result, observed
 
 from modelzoo_runner import History, RequestError, ResultError, SweepResult, compare, report
 
@@ -39,6 +39,20 @@ def test_every_kind_has_a_section_with_a_picture_and_its_raw_data(tmp_path: Path
         each.to_dict() for each in values
     ]
     assert len(re.findall(r'href="data:text/csv;base64,', page)) == len(values)
+
+
+def test_several_results_have_a_table_of_contents_and_each_says_where_it_ran(
+    tmp_path: Path,
+) -> None:
+    facts = {"processor": {"model": "Fast <1>"}, "cpus": 2, "memory_bytes": 2**35}
+    machine = {**facts, "software": {"tensorflow": {"version": "2.21.0"}, "kernel": "6.1"}}
+    one = benchmark_result(observed=observed(machine=machine))
+    page = page_of([one, ab_result([1.0, 2.0], 3)], tmp_path)
+    assert '<a href="#result-1">resnet50 fp32, batch 4</a>' in page
+    assert '<a href="#result-2">b against a <span' in page
+    said = "Fast &lt;1&gt;, 2 CPUs, 32 GiB of memory, tensorflow 2.21.0, kernel 6.1"
+    assert page.count(f"Measured on {said}.") == 1
+    assert "<nav" not in page_of(one, tmp_path)
 
 
 def test_it_is_one_file_without_scripts_whose_text_is_escaped(tmp_path: Path) -> None:

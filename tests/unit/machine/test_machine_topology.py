@@ -221,7 +221,7 @@ def test_table_and_picture(tmp_path):
     assert str(read(write(machine, tmp_path))) == (
         "sockets         2 (0-1)\n"
         "physical cores  4 of 1 or 2 CPUs each\n"
-        "NUMA nodes      0 (64 GiB), 1 (no memory), 2 (8 GiB, no CPUs)\n"
+        "NUMA nodes      3: 0 (64 GiB), 1 (no memory), 2 (8 GiB, no CPUs)\n"
         "CPUs online     7 (0-6)\n"
         "CPUs offline    1 (7)\n"
         "affinity        0-6\n"

@@ -122,7 +122,15 @@ def test_scores_are_changed_minus_reference() -> None:
     found = compare(accuracy_result({"top1": 6}, 12), accuracy_result({"top1": 9}, 12))
     assert found.score_differences == {"top1": 0.25}
     assert "top1 +0.2500" in str(found)
-    assert "benchmark()" in found.obstacles[0]
+    assert len(found.obstacles) == 1 and "benchmark()" in found.obstacles[0]
+    page = found._repr_html_()
+    assert "top1 +0.2500" in page and "inconclusive" not in page
+
+
+def test_hashes_are_told_by_their_beginning() -> None:
+    graphs = [dataclasses.replace(PLAN.graph, sha256=digit * 64) for digit in "ab"]
+    both = [benchmark_result(plan=plan(graph=each)) for each in graphs]
+    assert f"graph.sha256: {'a' * 12}... -> {'b' * 12}..." in str(compare(*both))
 
 
 def test_two_kinds() -> None:

@@ -15,6 +15,7 @@ from modelzoo_runner import MaxRateResult, MissingDependency, RequestError, Swee
 from modelzoo_runner.results import plots, score_plots
 from modelzoo_runner.results.changes import Point
 from modelzoo_runner.results.max_rate import Trial
+from modelzoo_runner.results.runtimes import RuntimesResult, Way
 from modelzoo_runner.results.trend import Trend
 from modelzoo_runner.results.tune import Heat, Tried, TuneResult
 
@@ -53,6 +54,15 @@ TUNED = TuneResult(
     challenger=0,
     complete=True,
 )
+WAYS = RuntimesResult(
+    model="resnet50",
+    ways=(
+        Way(runtime="tensorflow", precision="fp32", side=0),
+        Way(runtime="onnxruntime", precision="bfloat16", problem="has no bfloat16"),
+        Way(runtime="openvino", precision="int8", side=1),
+    ),
+    measured=ab_result([1.0, 0.5], 4),
+)
 DRAWN = {
     "steps": BEFORE,
     "scores": accuracy_result({"top1": 7, "top5": 9}, 10),
@@ -60,6 +70,7 @@ DRAWN = {
     "comparison": compare(BEFORE, AFTER),
     "sweep comparison": compare(SWEEP, SWEEP),
     "rounds": ab_result([1.0, 1.1, 0.5], 5),
+    "ways": WAYS,
     "rates": RATES,
     "tried": TUNED,
 }
@@ -113,6 +124,24 @@ def test_many_categories_are_the_best_and_the_worst() -> None:
     (axis,) = result.plot().axes
     names = [label.get_text() for label in axis.get_xticklabels()]
     assert len(names) == score_plots.MOST_CATEGORIES and (names[0], names[-1]) == ("c89", "c0")
+
+
+def test_the_bars_of_runtimes_are_those_that_ran_with_their_values() -> None:
+    (axis,) = WAYS.plot().axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["tensorflow fp32", "openvino int8"]
+    slow, fast = (bar.get_width() for bar in axis.patches)
+    assert fast == pytest.approx(2 * slow, rel=0.05)
+    assert {f"{slow:.4g}", f"{fast:.4g}"} <= {text.get_text() for text in axis.texts}
+
+
+def test_names_of_compared_runs_do_not_cover_each_other() -> None:
+    figure = compare(
+        benchmark_result(plan=plan(model="a" * 30)), benchmark_result(plan=plan(model="b" * 30))
+    ).plot()
+    figure._repr_svg_()  # lays it out
+    first, second = (label.get_window_extent() for label in figure.axes[0].get_yticklabels())
+    assert not first.overlaps(second)
 
 
 def test_a_trend_has_its_changes() -> None:

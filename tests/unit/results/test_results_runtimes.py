@@ -54,6 +54,19 @@ def test_text_and_page_say_why_a_way_is_missing(found: RuntimesResult) -> None:
         assert "1024 MiB" in page
 
 
+def test_what_nothing_is_known_of_has_no_column_and_a_problem_is_said_once() -> None:
+    ways = (
+        Way(runtime="tensorflow", precision="fp32", side=0),
+        Way(runtime="openvino", precision="fp32", problem="no rule for NMS"),
+        Way(runtime="openvino", precision="int8", problem="no rule for NMS"),
+    )
+    found = RuntimesResult(model="a", ways=ways, measured=ab_result([1.0, 1.0], 4))
+    header = str(found).splitlines()[0].split()
+    assert "throughput" in header and not {"scores", "memory", "difference"} & set(header)
+    assert str(found).count("no rule for NMS") == 1
+    assert "openvino fp32, int8: no rule for NMS" in str(found)
+
+
 def test_it_is_read_as_it_was_saved(found: RuntimesResult, tmp_path: Path) -> None:
     path = found.save(tmp_path / "runtimes.json")
     assert load(path, RuntimesResult) == RuntimesResult.load(path) == found

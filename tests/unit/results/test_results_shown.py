@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from modelzoo_runner.results.shown import Shown, columns, seconds, wrapped
@@ -24,10 +26,25 @@ def test_text_has_the_title_the_aligned_table_and_the_notes() -> None:
     ]
 
 
-def test_html_has_all_of_it_and_the_headings() -> None:
+def test_html_has_the_headings_in_place_of_the_title() -> None:
     html = SHOWN.html()
     assert "a&lt;b" in html and "<li>warning: busy</li>" in html
-    assert html.index('"badge good">faster') < html.index('only in HTML <span class="badge bad">')
+    assert 'only in HTML <span class="badge bad">slower' in html and SHOWN.title not in html
+    plain = dataclasses.replace(SHOWN, headings=()).html()
+    assert f'{SHOWN.title} <span class="badge good">faster' in plain
+
+
+def test_a_line_break_in_a_cell_is_a_space_in_text() -> None:
+    found = Shown(header=("a",), rows=[("1/s\n(0 to 2)",)])
+    assert found.text() == "a\n1/s (0 to 2)" and "1/s<br>(0 to 2)" in found.html()
+
+
+def test_many_differences_are_folded() -> None:
+    few = Shown(header=("a",), rows=[("b",)], differences=["one"])
+    many = dataclasses.replace(few, differences=list("abcd"))
+    assert "<details>" not in few.html() and "<li>one</li>" in few.html()
+    assert "<summary>4 differences</summary><ul><li>a</li>" in many.html()
+    assert many.text().endswith("a\nb\nc\nd")
 
 
 def test_a_cell_stays_on_its_line() -> None:

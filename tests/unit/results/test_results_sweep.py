@@ -57,7 +57,7 @@ def test_it_is_a_sequence_in_order() -> None:
     assert len(SWEEP) == 4 and list(SWEEP) == [FAST, GOOD, FOUND, FAILED]
     assert SWEEP[0] is FAST and SWEEP[1:3] == (GOOD, FOUND)
     assert SWEEP.results == (FAST, GOOD, FOUND) and SWEEP.failures == (FAILED,)
-    assert repr(SWEEP) == "<SweepResult: 3 results, 1 failures>"
+    assert repr(SWEEP) == "<SweepResult: 3 results, 1 failure>"
 
 
 def test_a_failure_says_so_and_is_an_error_to_raise() -> None:
