@@ -39,6 +39,8 @@ def test_a_run_prints_nothing_to_standard_error(isolation: str, tmp_path: Path) 
 def test_the_users_own_level_counts() -> None:
     code = RUN.format(isolation="none").partition("import os")[0]
     assert "oneDNN" in run(code, TF_CPP_MIN_LOG_LEVEL="0").stderr
+    # TensorFlow itself says so whatever the level is, until it is loaded.
+    assert run(code, TF_CPP_MIN_LOG_LEVEL="3").stderr == ""
 
 
 def test_what_others_print_meanwhile_is_kept_and_all_of_it_where_loading_fails() -> None:

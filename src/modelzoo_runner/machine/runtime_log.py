@@ -38,12 +38,13 @@ registration that Keras 3 doesn't make. `tf.keras` loads it when it is first use
 def held_back() -> Iterator[None]:
     """Let TensorFlow, if it is loaded in this block, print nothing but errors; also a decorator.
 
-    The variable is the user's if it is set: `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
+    The variable is the user's if it is set: `TF_CPP_MIN_LOG_LEVEL=0` shows everything. TensorFlow
+    itself doesn't heed it before it is loaded, so that 2 and 3 are quiet only here.
     """
     if "tensorflow" in sys.modules:
         yield
         return
-    watch = _Watch(quiet=LEVEL not in os.environ)
+    watch = _Watch(quiet=os.environ.get(LEVEL, QUIET) not in ("0", "1"))
     sys.meta_path.insert(0, watch)
     try:
         with environment.variables({LEVEL: os.environ.get(LEVEL, QUIET)}):
