@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,35 @@ def test_no_numactl(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependency, match=r"binding='numactl': .*apt-get install numactl"):
         numactl_prefix(placement(0))
+
+
+def test_the_threads_that_work_are_dealt_to_different_cpus() -> None:
+    """However many idle threads were started between them."""
+    usable = os.sched_getaffinity(0)
+    ended = threading.Event()
+
+    def work() -> None:
+        while time.thread_time() < 0.1:
+            pass
+        ended.wait()
+
+    busy = [threading.Thread(target=work) for _ in range(2)]
+    idle = [threading.Thread(target=ended.wait) for _ in range(2 * len(usable) - 1)]
+    started = [busy[0], *idle, busy[1]]
+    for each in started:
+        each.start()
+    try:
+        numbers = [each.native_id or 0 for each in busy]
+        while min(map(binding._nanoseconds, numbers)) < 100_000_000:
+            time.sleep(0.01)
+        with binding.pinned_in_turn(0):
+            one, other = (os.sched_getaffinity(number) for number in numbers)
+        assert one != other or len(usable) == 1
+        assert all(binding._nanoseconds(each.native_id or 0) < 100_000_000 for each in idle)
+    finally:
+        ended.set()
+        for each in started:
+            each.join()
 
 
 def test_threads_are_dealt_to_the_cpus_in_turn_and_may_use_all_of_them_afterwards() -> None:
