@@ -159,6 +159,7 @@ def compile(
             inter_threads=placement.inter_threads,
             intra_threads=placement.intra_threads,
             auto_mixed_precision_bfloat16=is_bfloat16,
+            prepared=optimize and not is_bfloat16,
         )
     return Compiled(step=step, card=card)
 
