@@ -26,8 +26,14 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "batch_size": ("batch_size",),
     "allocator": ("allocator",),
     "num_inter_threads": ("num_inter_threads",),
+    "calling_thread": ("env",),
 }
 """The axes in the order in which they are searched, and the arguments that each is about."""
+
+CALLING_THREAD = {"TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD": "1"}
+"""Lets the thread that calls a oneDNN kernel do a share of it instead of waiting for the others:
+1.30x in MobileNet v1 int8, 1.09x in ResNet-50 int8, 0.91x in SSD-MobileNet fp32 (batch 1, two CPUs,
+TensorFlow 2.21)."""
 
 START_BATCH = 16
 """At most so many examples are in a step while the other settings are chosen."""
@@ -71,7 +77,7 @@ class Space:
         if not base.converts(runtime):
             return True
         aborts = settings.get("allocator") in base.converter(runtime).ABORTS_WITH
-        return not aborts and "num_inter_threads" not in settings
+        return not aborts and not {"num_inter_threads", "env"} & settings.keys()
 
 
 def of(
@@ -107,6 +113,7 @@ def of(
         ),
         "allocator": _of("allocator", mallocs, plan.placement.allocator),
         "num_inter_threads": _of("num_inter_threads", (1, 2), plan.placement.inter_threads),
+        "calling_thread": ({}, {"env": CALLING_THREAD}),
     }
     return Space(
         axes={

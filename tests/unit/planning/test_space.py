@@ -46,6 +46,8 @@ def test_throughput_has_instances_and_batch_sizes() -> None:
     assert [each.get("batch_size") for each in axes["batch_size"]] == [None, 1, 4, 16, 64]
     assert axes["allocator"] == ({}, {"allocator": "tcmalloc"})
     assert axes["num_inter_threads"] == ({}, {"num_inter_threads": 2})
+    assert axes["calling_thread"] == ({}, {"env": space.CALLING_THREAD})
+    assert "calling_thread" not in made(fixed=["env"]).axes
 
 
 def test_latency_has_threads_and_one_batch_size() -> None:
@@ -71,7 +73,7 @@ def test_a_quota_is_not_exceeded() -> None:
 
 def test_what_the_caller_decided_is_not_searched() -> None:
     axes = made(fixed=["num_intra_threads", "batch_size", "allocator", "weights"]).axes
-    assert set(axes) == {"runtime", "num_inter_threads"}
+    assert set(axes) == {"runtime", "num_inter_threads", "calling_thread"}
 
 
 def test_the_default_is_what_the_caller_does_not_exclude() -> None:
@@ -96,7 +98,7 @@ def test_choices_differ_in_one_setting_and_can_be() -> None:
     assert found.choices(at, "allocator") == [at]
     assert found.choices(at, "num_inter_threads") == [at]
     assert found.choices({"num_inter_threads": 2}, "runtime") == [{"num_inter_threads": 2}]
-    assert len(found.every()) == 5 * 5 * (2 * 2 + 1)
+    assert len(found.every()) == 5 * 5 * (2 * 2 * 2 + 1)
 
 
 def test_precisions_without_data_leave_int8_out(monkeypatch: pytest.MonkeyPatch) -> None:
