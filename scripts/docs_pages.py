@@ -9,7 +9,6 @@ import inspect
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import modelzoo_runner
@@ -24,6 +23,12 @@ COPIES = {
 }
 
 
+STYLE = """\
+/* Pictures are drawn on white; on a dark page they are dark, in the same hues. */
+[data-md-color-scheme="slate"] article img[src$=".svg"] { filter: invert(.9) hue-rotate(180deg); }
+"""
+
+
 def main(folder: Path) -> None:
     """Write all pages."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -32,6 +37,7 @@ def main(folder: Path) -> None:
     pages |= {page: (ROOT / name).read_text(encoding="utf-8") for name, page in COPIES.items()}
     pages |= {"reference.md": reference(), "command.md": command(), "models.md": models()}
     shutil.copytree(ROOT / "docs" / "pictures", folder / "pictures")
+    (folder / "pictures.css").write_text(STYLE, encoding="utf-8")
     for name, text in pages.items():
         (folder / name).write_text(with_site_links(text), encoding="utf-8")
 
@@ -76,19 +82,16 @@ def command() -> str:
 
 def models() -> str:
     """A table of the models that come with the library."""
-    rows = ["| model | task | precisions | published scores |", "|---|---|---|---|"]
+    rows = ["| model | what it is | batches | published scores |", "|---|---|---|---|"]
     for name, preset in modelzoo_runner.models().items():
-        scores = "; ".join(_published(preset))
-        rows.append(f"| {name} | {preset.task} | {', '.join(preset.graph)} | {scores} |")
-    intro = "A preset each, in `presets/`; [preset files](presets.md) says what is in one."
+        batches = ", ".join(map(str, preset.batch_sizes))
+        scores = "<br>".join(preset.published(most=3))
+        rows.append(f"| {name} | {preset.description} | {batches} | {scores} |")
+    intro = (
+        "Each in fp32 and int8, and each a preset in `presets/`; [preset files](presets.md) says "
+        "what is in one."
+    )
     return "\n".join(["# Models", "", intro, "", *rows])
-
-
-def _published(preset: modelzoo_runner.Preset) -> Iterator[str]:
-    for precision, graph in preset.graph.items():
-        if graph.published:
-            said = ", ".join(f"{name} {score:g}" for name, score in graph.published.items())
-            yield f"{precision}: {said}"
 
 
 if __name__ == "__main__":

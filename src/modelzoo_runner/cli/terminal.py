@@ -23,7 +23,7 @@ STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 _LABEL = re.compile(r" *(?:error|doubt|evidence|remedy|looked at|warning): +")
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
-_SPEED = r"[\d.]+(?:x| %) (?P<speed>faster|slower)(?= \()"
+_SPEED = r"(?<!inconclusive: )(?<![\d.])[\d.]+(?:x| %) (?P<speed>faster|slower)(?= \()"
 _WORD = r"(?:^|: |(?<=  ))(?P<word>{})(?=$|[ :,])"
 
 

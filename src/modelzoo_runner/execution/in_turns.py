@@ -148,14 +148,16 @@ def _warnings(sides: Sequence[Side], contenders: Sequence[Measurable]) -> Iterat
 
 def _restless(result: ABResult) -> Iterator[str]:
     """Where the rounds differ so much that something else must be keeping the machine busy."""
+    restless = []
     for number, side in enumerate(result.sides[1:], 1):
         ratios = result.log_ratios(number)
         if len(ratios) > 2 and statistics.stdev(ratios) > RESTLESS:
-            yield (
-                f"{side.name}: the ratio changed by {statistics.stdev(ratios):.0%} from round to "
-                "round: something else keeps this machine busy. Without it the result comes sooner "
-                "and is surer"
-            )
+            restless.append(f"{side.name} by {100 * statistics.stdev(ratios):.0f} %")
+    if restless:
+        yield (
+            f"ratios changed from round to round ({', '.join(restless)}): something else keeps "
+            "this machine busy. Without it the result comes sooner and is surer"
+        )
 
 
 def _reason_to_stop(result: ABResult, rounds: int | None, seconds_left: float) -> Stopped | None:

@@ -178,17 +178,18 @@ def _unsteady(step_seconds: Sequence[float], slow: Sequence[SlowStep]) -> Iterat
         spread = stdev(step_seconds) / fmean(step_seconds)
         if spread >= SPREAD:
             yield (
-                f"the steps spread by {spread:.0%} of their mean (limit {SPREAD:.0%}): compare "
-                "medians, or measure longer (min_seconds=)"
+                f"the steps spread by {_percent(spread)} of their mean (limit {_percent(SPREAD)}): "
+                "compare medians, or measure longer (min_seconds=)"
             )
     between = between_windows(step_seconds)
     if between is not None and between > BETWEEN_WINDOWS:
         yield (
-            f"the medians of {WINDOWS} parts of the run differ by {between:.0%} (limit "
-            f"{BETWEEN_WINDOWS:.0%}): use more warmup_steps, or measure longer (min_seconds=)"
+            f"the medians of {WINDOWS} parts of the run differ by {_percent(between)} (limit "
+            f"{_percent(BETWEEN_WINDOWS)}): use more warmup_steps, or measure longer (min_seconds=)"
         )
     if len(slow) > OUTLIERS * len(step_seconds):
-        yield f"{len(slow)} of {len(step_seconds)} steps were unusually slow{_mostly(slow)}"
+        were = "was" if len(slow) == 1 else "were"
+        yield f"{len(slow)} of {len(step_seconds)} steps {were} unusually slow{_mostly(slow)}"
 
 
 def between_windows(step_seconds: Sequence[float]) -> float | None:
@@ -213,22 +214,25 @@ def _mostly(slow: Sequence[SlowStep]) -> str:
     if not named:
         return ", and nothing that is counted coincided with them"
     cause, count = named.most_common(1)[0]
-    return f"; {count} of them coincided with: {cause}"
+    which = f"{count} of them" if count < len(slow) else "it" if count == 1 else "all of them"
+    return f"; {which} coincided with: {cause}"
 
 
 def _share(seconds: float | None, counters: Counters) -> float:
     return (seconds or 0.0) / max(counters.wall_seconds * counters.cpus, 1e-9)
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _others(counters: Counters) -> str:
-    return (
-        f"other processes took {_share(counters.others_seconds, counters):.0%} of the CPUs' time: "
-        "end them, or choose other CPUs (cpus=)"
-    )
+    share = _percent(_share(counters.others_seconds, counters))
+    return f"other processes took {share} of the CPUs' time: end them, or choose other CPUs (cpus=)"
 
 
 def _stolen(counters: Counters) -> str:
+    share = _percent(_share(counters.steal_seconds, counters))
     return (
-        f"the hypervisor took {_share(counters.steal_seconds, counters):.0%} of the CPUs' time: "
-        "measure again, or on a machine of your own"
+        f"the hypervisor took {share} of the CPUs' time: measure again, or on a machine of your own"
     )

@@ -18,9 +18,10 @@ FEWEST_STEPS = 10
 def of_timing(step_seconds: Sequence[float]) -> Iterator[str]:
     """Whether there are enough steps; how steady they are is a part of the verdict."""
     if len(step_seconds) < FEWEST_STEPS:
+        steps = "1 step was" if len(step_seconds) == 1 else f"{len(step_seconds)} steps were"
         yield (
-            f"only {len(step_seconds)} steps were measured; ask for at least {FEWEST_STEPS} "
-            "(steps=) for a number to compare with"
+            f"only {steps} measured; ask for at least {FEWEST_STEPS} (steps=) for a number to "
+            "compare with"
         )
 
 

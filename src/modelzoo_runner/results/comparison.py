@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelzoo_runner.errors import visible
 from modelzoo_runner.results.export import Drawn, Listed
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.results.ratio import Ratio, Verdict
+from modelzoo_runner.results.shown import counted
 from modelzoo_runner.values import codec
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Figures:
     verdict: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Drawn):
     """`changed` against `reference`.
 
@@ -58,6 +60,9 @@ class Comparison(Drawn):
         """Of `changed`: faster, slower, same or inconclusive."""
         return "inconclusive" if self.obstacles else self.speed.verdict
 
+    def __repr__(self) -> str:
+        return visible(f"<Comparison: {self.shown().title}>")
+
     def shown(self) -> Shown:
         from modelzoo_runner.results import compare_table
 
@@ -69,7 +74,7 @@ class Comparison(Drawn):
         return {"kind": "comparison", "verdict": self.verdict, "ratio": self.ratio, **record}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SweepComparison(Drawn, Listed[Comparison]):
     """Two sweeps, row by row: a `Comparison` for each run that both have a result of.
 
@@ -81,6 +86,9 @@ class SweepComparison(Drawn, Listed[Comparison]):
 
     def _items(self) -> tuple[Comparison, ...]:
         return self.comparisons
+
+    def __repr__(self) -> str:
+        return f"<SweepComparison: {counted(len(self), 'run')}>"
 
     def shown(self) -> Shown:
         from modelzoo_runner.results import compare_table

@@ -218,7 +218,7 @@ class MaxRateResult(Drawn, Saved):
             rate, p99 = row["rate_queries_per_second"], row["latency_p99_seconds"]
             return (
                 f"{rate:.4g}" if rate else "one by one",
-                f"{row['utilization']:.0%}",
+                f"{100 * row['utilization']:.0f} %",
                 str(row["queries"]),
                 " + ".join(map(str, self.late(rate))),
                 seconds(row["latency_p50_seconds"]),

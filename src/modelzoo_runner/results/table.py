@@ -185,11 +185,11 @@ def _load(result: BenchmarkResult, wait: Summary) -> list[str]:
     bound = stats.percentile_bound(sorted(result.latency_seconds), 0.99)
     return [
         f"{count} queries, {plan.arrivals} arrivals at {plan.rate:.4g}/s, done at "
-        f"{result.achieved_rate:.4g}/s, utilization {result.utilization:.0%}",
+        f"{result.achieved_rate:.4g}/s, utilization {100 * (result.utilization or 0):.0f} %",
         f"queue wait: {percentiles(wait)}",
         f"service: {percentiles(result.service)}",
         f"p99 is {'not known' if bound is None else f'at most {seconds(bound)}'} with 99 % "
-        f"confidence; MLPerf's Server scenario takes {stats.queries_for(0.99)} queries",
+        f"confidence; MLPerf's Server scenario takes {stats.queries_for(0.99):,} queries",
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 STYLE = """<style>
-.mzr{font:14px/1.5 system-ui,sans-serif;max-width:62em}
+.mzr{font:14px/1.5 system-ui,sans-serif;max-width:70em}
 .mzr h4{margin:.6em 0 .3em;font-size:1.05em;font-weight:600;overflow-wrap:anywhere}
 .mzr .figure{display:inline-block;font-size:1.5em;font-weight:600;margin-right:.8em}
 .mzr .badge{display:inline-block;padding:0 .6em;border-radius:.8em;color:#fff;background:#57606a;
@@ -30,7 +30,7 @@ border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none}
 .mzr td ul{margin:0}
 .mzr .wide>svg{display:block;margin:.4em 0}
 .mzr summary{cursor:pointer}
-@media(max-width:40em){.mzr table.rows{width:max-content}.mzr .rows td{max-width:17em}}
+@media(max-width:40em){.mzr table.rows{width:max-content}.mzr .rows td{max-width:23em}}
 </style>"""
 
 LEVELS = {
@@ -153,7 +153,7 @@ def _cell(text: str) -> str:
 
 _VERDICT = re.compile(rf"(?:[\d.]+(?:x| %) )?({'|'.join(LEVELS)})(?=$|[,:\n]| within)")
 
-_SHORT = 30
+_SHORT = 44
 """Characters of a line in a cell that isn't broken."""
 
 _LONGEST_WORD = 40

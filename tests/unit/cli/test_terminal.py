@@ -79,6 +79,11 @@ def test_the_word_of_a_verdict_is_colored(
     assert f"\x1b[1;{color}m" in screen(page(text))
 
 
+def test_what_is_inconclusive_is_neither_good_nor_bad(screen: Callable[..., str]) -> None:
+    said = screen(page("m: inconclusive: 1.31x slower (0.766x, 95 % interval 0.5x to 1.2x)"))
+    assert "\x1b[1;33m" in said and "\x1b[1;31m" not in said
+
+
 def test_a_word_in_a_sentence_is_not_colored(screen: Callable[..., str]) -> None:
     assert "\x1b" not in screen(page("the same words are valid in a slower, failed sentence"))
 

@@ -27,7 +27,7 @@ def test_before_and_after_reads_forwards() -> None:
     """A change that made it faster is "faster", with the factor and both numbers and units."""
     found = compare(BEFORE, AFTER)
     assert found.verdict == "faster" and found.ratio == pytest.approx(2, rel=0.01)
-    assert "2x faster" in str(found)
+    assert "2x faster" in str(found) and str(found).splitlines()[0] in repr(found)
     assert "reference" in str(found) and "changed" in str(found)
     assert "39.84 examples/s" in str(found) and "79.69 examples/s" in str(found)
     assert compare(AFTER, BEFORE).verdict == "slower"
@@ -166,6 +166,7 @@ class TestSweeps:
         assert [each.verdict for each in found] == ["faster", "slower"]
         assert "1.99x slower" in str(found).splitlines()[2]
         assert "1.99x slower" in found._repr_html_()
+        assert repr(found) == "<SweepComparison: 2 runs>"
 
     def test_runs_of_another_precision_are_paired_in_their_order(self) -> None:
         int8 = plan(precision="int8")
