@@ -10,16 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-import dask.config
+import dask_clusters
+import fake_backend
 import fake_gcs
 import fake_task
 import pytest
 import tiny
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import Client, LocalCluster
 
 from modelzoo_runner import (
     AccuracyResult,
@@ -33,6 +33,7 @@ from modelzoo_runner import (
     WorkerError,
     accuracy,
     sweep,
+    tune,
 )
 from modelzoo_runner.data.convert import convert_imagenet
 from modelzoo_runner.machine import topology
@@ -48,38 +49,14 @@ pytestmark = [
 HERE: dict[str, Any] = {"num_inter_threads": 1, "allocator": "system"}
 """What keeps a run in this process."""
 
-LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-
 Told = tuple[str, int, "int | None"]
-
-
-@contextlib.contextmanager
-def _variables(**values: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """Two workers of one thread each, which share this machine's cores."""
-    with (
-        _variables(PYTHONPATH=fake_task.PYTHONPATH),
-        # Its default of 15 s gives up a killed worker while a busy machine starts the next one.
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"}),
-        LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as local,
-        Client(local, set_as_default=False) as client,
-    ):
-
-        class Fakes(WorkerPlugin):  # type: ignore[misc]
-            def setup(self, worker: Any) -> None:
-                fake_task.register()
-
-        client.register_plugin(Fakes(), name="fakes")
+    with dask_clusters.running(2) as client:
         yield client
-    # It looks after what spawned processes share, and stays; other tests count processes.
-    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -163,7 +140,8 @@ def test_counts_are_those_of_one_process(
     assert sum(bool(each.setup_seconds) for each in found.parts) == 2
     assert told[0] == ("examples", 0, 500) and told[-1] == ("examples", 500, 500)
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
-    assert found.observed.host == "child" and "in 16 parts" in str(found)
+    assert found.observed.host == "child" and len(found.parts) > 4
+    assert f"in {len(found.parts)} parts" in str(found)
 
 
 @pytest.fixture(scope="module")
@@ -465,6 +443,27 @@ def test_a_run_of_a_sweep_is_a_child_of_its_worker(two: Client) -> None:
     assert str(raised.value).startswith("runs[0]: docker_image='runner:1': ")
 
 
+# Tuning.
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_worker_tunes_with_its_node_to_itself(
+    two: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_backend.write(tmp_path / "model.fake", seconds=0.02, example=0.001)
+    monkeypatch.chdir(tmp_path)
+    held = {"allocator": "system", "num_inter_threads": 1, "num_intra_threads": 1}
+    asked = {**held, "runtimes": ["fake"], "precisions": ["fp32"], "batch_sizes": [1, 8]}
+    found = tune("model.fake", **asked, client=two, checkpoint="kept", budget=15)
+    assert found.arguments["batch_size"] == 8  # in 28 ms, and one example in 21 ms
+    assert (tmp_path / "kept" / "run.json").exists()
+    began = time.monotonic()
+    again = tune("model.fake", **asked, client=two, checkpoint="kept", budget=15)
+    assert again.arguments == found.arguments and time.monotonic() - began < found.seconds
+    with pytest.raises(RequestError, match=r"^worker tcp://127.0.0.1:\d+: .*none.fake"):
+        tune("none.fake", **asked, client=two, budget=15)
+
+
 # What is refused.
 
 
@@ -515,7 +514,7 @@ def test_what_is_no_client(small: dict[str, Any], monkeypatch: pytest.MonkeyPatc
 def test_a_cluster_without_workers(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SECONDS_FOR_WORKERS", 0.2)
     with (
-        LocalCluster(n_workers=0, **LOOPBACK) as local,
+        LocalCluster(n_workers=0, **dask_clusters.LOOPBACK) as local,
         pytest.raises(RequestError) as raised,
     ):
         accuracy(**small, client=local.scheduler_address)

@@ -136,7 +136,7 @@ def _call(run: Run, where: str, elsewhere: bool) -> Call:
                 f"{where}: docker_image={given['docker_image']!r}: the workers of a cluster do "
                 "each run themselves; leave it out, and start the workers in that image instead"
             )
-        given = {name: _absolute(name, value) for name, value in given.items()}
+        given = for_elsewhere(given)
     asked = {"verb": verb, **{name: plain(value) for name, value in given.items()}}
     name = _name(asked, fingerprints(given))
     # A process of its own for each run, unless it says otherwise.
@@ -200,10 +200,12 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _absolute(name: str, value: Any) -> Any:
-    if _is_path(name, value):
-        return Path(absolute(str(value)))
-    return value
+def for_elsewhere(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as another process means them, in another folder: paths are absolute."""
+    return {
+        name: Path(absolute(str(value))) if _is_path(name, value) else value
+        for name, value in given.items()
+    }
 
 
 def _is_path(name: str, value: Any) -> bool:

@@ -22,7 +22,7 @@ from modelzoo_runner.errors import DataRequired, Interrupted, RequestError, Runn
 from modelzoo_runner.machine import facts, topology
 from modelzoo_runner.planning import planner, space
 from modelzoo_runner.planning.planner import Model
-from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.request import Request, absolute
 from modelzoo_runner.planning.space import Settings
 from modelzoo_runner.results.ab import ABResult
 from modelzoo_runner.results.runtimes import Way
@@ -79,6 +79,7 @@ def tune(
     data_location: str | Path | None = None,
     limit: int | None = None,
     min_effect: float = 0.01,
+    client: Any | None = None,
     checkpoint: str | Path | None = None,
     offline: bool = False,
     progress: Told = None,
@@ -107,7 +108,10 @@ def tune(
             calibrated with. What is measured has made inputs.
         limit: score so many examples.
         min_effect: the smallest gain that matters, as a share.
-        checkpoint: a folder that keeps each measurement: another call goes on from there.
+        client: a `distributed.Client`, or the address of a Dask scheduler: one of its workers does
+            it all, with its node to itself (see `docs/scaling.md`). Default: here.
+        checkpoint: a folder that keeps each measurement: another call goes on from there. With
+            `client` it is the worker's folder, or in a store.
         offline: never touch the network.
         progress: `True` for bars, `False` for none, or a function, called with ("seconds", done,
             budget), and of what is built or fetched. `None`: bars in a notebook and in a terminal.
@@ -150,6 +154,14 @@ def tune(
     checkpoint = validate.optional_text("checkpoint", checkpoint)
     ends = ab.checked_ends(None, min_effect, seconds)
     max_latency = validate.seconds("max_latency", max_latency)
+    if client is not None:
+        given = {
+            **{"objective": objective, "max_latency": max_latency, "min_accuracy": min_accuracy},
+            **{"budget": seconds, "runtimes": runtimes, "precisions": precisions},
+            **{"batch_sizes": batch_sizes, "data_location": data_location, "limit": limit},
+            **{"min_effect": min_effect, "checkpoint": checkpoint, "offline": offline, **shared},
+        }
+        return _on_a_worker(client, model, given)
     context = Context(offline=offline, progress=progress).guarded()
     shared = {**shared, **({} if data_location is None else {"data_location": data_location})}
     planned = Planned(model, objective, shared, context)
@@ -216,6 +228,29 @@ def tune(
     if result.interrupted:
         raise Interrupted(result, after=f"{bench.spent:.0f} s of tuning")
     return result
+
+
+def _on_a_worker(client: Any, model: Model, given: Mapping[str, Any]) -> TuneResult:
+    """What tune() comes to on a worker of a cluster, while nobody else uses its node.
+
+    All of it is done on one: settings are compared in turns on one machine, and what is measured
+    next depends on what was measured before.
+    """
+    from modelzoo_runner.scale import cluster, cluster_worker
+
+    own = calls.for_elsewhere({"model": model, **given})
+    if own["checkpoint"] is not None:
+        own["checkpoint"] = absolute(str(own["checkpoint"]))
+    do = functools.partial(tune, **own, progress=False)
+    with (
+        cluster.joined(client) as workers,
+        workers.doing(cluster_worker.alone, {"tune": (do,)}) as answers,
+    ):
+        ((_, answer),) = answers
+    if answer.error is not None:
+        raise answer.error
+    found: TuneResult = answer.value
+    return found
 
 
 @dataclass(frozen=True)

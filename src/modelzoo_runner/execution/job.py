@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -53,21 +54,23 @@ def runs(
     *,
     barrier: Callable[[], None] | None = None,
     keep: bool = False,
+    is_ahead: bool = False,
 ) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, with the graph opened once.
 
     Each plan is taken when the result before has been. What was changed for the first is restored
     when the generator ends or is closed, but the graph stays open with `keep`: see `opening`.
+    Where the first `is_ahead` of the others, the graph is opened for it, and that is all.
     Raises what `run` does; no results follow.
     """
     plan = next(plans)
     try:
         with opening.opened(plan, context, keep=keep) as opened:
-            yield _measured(opened, context, barrier)
-            for other in plans:
-                own = replace(opened.plan, examples=other.examples)
-                start = Start(is_cold=False)
+            start = opened.start
+            for each in plans if is_ahead else itertools.chain((plan,), plans):
+                own = replace(opened.plan, examples=each.examples)
                 yield _measured(replace(opened, plan=own, start=start), context, barrier)
+                start = Start(is_cold=False)
     except MemoryError:
         raise memory.exhausted(plan) from None
 

@@ -30,7 +30,8 @@ RUN = "run"
 """Run plans that differ only in their `examples`, until standard input ends."""
 
 KEPT = "kept"
-"""The same, and end after `IDLE_SECONDS` without a plan: nobody looks after it meanwhile."""
+"""The same, and end after `IDLE_SECONDS` without a plan: nobody looks after it meanwhile. For a
+first plan without `examples` the graph is opened, and that is all."""
 
 INSTANCE = "instance"
 """Be one of several: say `ready` when warm, and begin at the time (monotonic) on the next line."""

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import itertools
 import json
 import os
 import select
@@ -78,8 +79,12 @@ def main() -> int:
 def _run(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
-    idle = protocol.IDLE_SECONDS if asked.subcommand == protocol.KEPT else None
-    for result in job.runs(_plans(idle), context):
+    is_kept = asked.subcommand == protocol.KEPT
+    plans = _plans(protocol.IDLE_SECONDS if is_kept else None)
+    first = next(plans)
+    # Of a part that isn't known yet the graph can be opened.
+    is_ahead = is_kept and first.examples is None
+    for result in job.runs(itertools.chain((first,), plans), context, is_ahead=is_ahead):
         send(answers, result=result.to_dict())
         # What is there now stays; nobody has to look for garbage in it before each part.
         gc.freeze()
@@ -201,8 +206,11 @@ def _plans(idle: float | None = None) -> Iterator[Plan]:
 
 def _lines(idle: float | None = None) -> Iterator[str]:
     """The lines of standard input, until it is closed or none has come for `idle` seconds."""
-    while select.select([sys.stdin], [], [], idle)[0] and (line := sys.stdin.readline()):
-        yield line
+    rest = b""
+    # Not through `sys.stdin`: of a line that it has read ahead `select` knows nothing.
+    while select.select([0], [], [], idle)[0] and (chunk := os.read(0, 1 << 16)):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from map(bytes.decode, lines)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +23,15 @@ from modelzoo_runner.execution import images
 from modelzoo_runner.legacy import pipeline
 from modelzoo_runner.planning.recommended import recommended
 from modelzoo_runner.results.result import AccuracyResult, Result
+from modelzoo_runner.scale.pod import DEFAULT_POD, IMAGE, SECRETS, Pod
 from modelzoo_runner.values.context import Context
-from modelzoo_runner.values.plan import Placement
 
 __all__ = ["Pod", "figures", "inference_pipeline", "recommended", "sweep_pipeline", "write"]
-
-IMAGE = "modelzoo-runner:latest"
 
 DEFAULTS: Mapping[str, Any] = {
     name: default for name, default in pipeline.DEFAULTS.items() if name != "docker_image"
 }
 """The parameters of a step and their defaults: all but the image, which is the pod's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pod:
-    """The pod of a step.
-
-    CPUs and memory are both request and limit: only then, and only if the CPUs are a whole number,
-    does the kubelet's static CPU manager give a pod CPUs of its own.
-
-    Attributes:
-        image: the container's image, which holds this library with its extra `kubeflow`; pinned by
-            its digest, if that is in the name or Docker on this machine knows it.
-        placement: what a run gets, as `load("result.json").plan.placement`: as many CPUs are asked
-            for.
-        cpu: CPUs in Kubernetes' notation, where there is no placement; by default 24.
-        memory: memory, in Kubernetes' notation.
-        node_selector: labels that the node must have.
-        data: persistent volume claim -> path where it is mounted to be read. KFP has no read-only
-            mounts, so the claim must be `ReadOnlyMany`; a run on data that could be written to
-            has a warning in its result.
-        volumes: the same of what is written to, such as the cache.
-        secret: a secret with `key.json`, a service account's key for private `gs://` data.
-    """
-
-    image: str = IMAGE
-    placement: Placement | None = None
-    cpu: str | None = None
-    memory: str = "50G"
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    volumes: Mapping[str, str] = field(default_factory=dict)
-    secret: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.cpu is not None and self.placement is not None:
-            raise RequestError(f"cpu={self.cpu!r}: and placement, which says how many; give one")
-
-    @property
-    def cpus(self) -> str:
-        """Request and limit: a CPU for each of the placement's."""
-        if self.placement is not None:
-            return str(len(self.placement.cpus) or self.placement.intra_threads)
-        return self.cpu or "24"
 
 
 def pinned(image: str) -> str:
@@ -104,7 +58,7 @@ def pinned(image: str) -> str:
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
-def inference_pipeline(pod: Pod = Pod()) -> Any:
+def inference_pipeline(pod: Pod = DEFAULT_POD) -> Any:
     """The original's pipeline: one step, and its ten parameters, filled in when it is run.
 
     Raises:
@@ -137,7 +91,7 @@ def inference_pipeline(pod: Pod = Pod()) -> Any:
 
 def sweep_pipeline(
     runs: Sequence[Mapping[str, str]],
-    pod: Pod = Pod(),
+    pod: Pod = DEFAULT_POD,
     *,
     parallelism: int = 1,
 ) -> Any:
@@ -273,9 +227,8 @@ def _configure(task: Any, pod: Pod) -> Any:
     for claim, path in {**pod.data, **pod.volumes}.items():
         kubernetes.mount_pvc(task, pvc_name=claim, mount_path=path)
     if pod.secret is not None:
-        folder = "/var/secrets/modelzoo-runner"
-        kubernetes.use_secret_as_volume(task, secret_name=pod.secret, mount_path=folder)
-        task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{folder}/key.json")
+        kubernetes.use_secret_as_volume(task, secret_name=pod.secret, mount_path=SECRETS)
+        task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
     return task
 
 

@@ -43,12 +43,12 @@ class Executor(Protocol):
     @property
     def versions(self) -> Mapping[str, str | None]: ...
     @property
-    def workers(self) -> int: ...
+    def problems(self) -> Sequence[str]: ...
 
     def results(
-        self, ranges: Sequence[Range], context: Context
+        self, missing: Sequence[Range], context: Context
     ) -> AbstractContextManager[Iterator[PartResult]]:
-        """The parts as they get done; on leaving, the others are cancelled."""
+        """Parts of what is missing, as they get done; on leaving, the others are cancelled."""
 
 
 def run(
@@ -100,11 +100,7 @@ def _run(
     dataset = executor.dataset
     done = [] if kept is None else list(_kept(kept, dataset))
     ranges = [parts.range_of(part) for part in done]
-    left = parts.split(
-        parts.missing(dataset.examples, ranges),
-        batch_size=executor.plan.batch_size,
-        workers=executor.workers,
-    )
+    missing = parts.missing(dataset.examples, ranges)
     count = sum(part.examples for part in done)
 
     def inside(name: str, number: int, total: int | None) -> None:
@@ -115,13 +111,14 @@ def _run(
 
     def result(found: Sequence[PartResult], *, interrupted: bool = False) -> AccuracyResult:
         merged = parts.merged(found, predictions=predictions, interrupted=interrupted)
-        problems = (*(() if kept is None else kept.problems), *context.problems)
+        of_checkpoint = () if kept is None else kept.problems
+        problems = (*of_checkpoint, *executor.problems, *context.problems)
         warnings = tuple(dict.fromkeys((*merged.warnings, *problems)))
         return dataclasses.replace(merged, warnings=warnings)
 
     context.tell("examples", count, dataset.examples)
     try:
-        with executor.results(left, dataclasses.replace(context, progress=inside)) as results:
+        with executor.results(missing, dataclasses.replace(context, progress=inside)) as results:
             for part in results:
                 if kept is not None:
                     kept.add(parts.name(parts.range_of(part)), part.to_dict())
@@ -169,13 +166,14 @@ class LocalExecutor:
     plan: Plan
     dataset: DatasetInfo
     versions: Mapping[str, str | None]
-    workers: int = 1
+    problems: Sequence[str] = ()
 
     @contextlib.contextmanager
-    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
-        if not ranges:
+    def results(self, missing: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
+        if not missing:
             yield iter(())
             return
+        ranges = parts.split(missing, batch_size=self.plan.batch_size)
         plans = (dataclasses.replace(self.plan, examples=each) for each in ranges)
         with contextlib.closing(host.runs(plans, context)) as results:
             yield cast(Iterator[PartResult], results)

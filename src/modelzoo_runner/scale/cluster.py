@@ -7,7 +7,6 @@ takes it, so a worker does one call at a time.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,11 +30,15 @@ SECONDS_FOR_WORKERS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A group of workers; `addresses` are those at the start."""
+    """A group of workers; `infos` are of those at the start, by address.
+
+    `scheduler` is its address where that was given, not a client.
+    """
 
     client: Any
     group: WorkerGroup
-    addresses: tuple[str, ...]
+    infos: Mapping[str, WorkerInfo]
+    scheduler: str | None = None
 
     @contextlib.contextmanager
     def doing(
@@ -74,12 +77,12 @@ class Cluster:
         }
         done = as_completed(list(names), loop=self.client.loop)
         try:
-            yield ((names[future], _answer(future)) for future in done)
+            yield ((names[future], answer_of(future)) for future in done)
         finally:
             self.client.cancel(list(names))
 
 
-def _answer(future: Any) -> Answer:
+def answer_of(future: Any) -> Answer:
     """The answer in a finished future, or one with the error that ended it."""
     from distributed import KilledWorker
 
@@ -112,19 +115,21 @@ def joined(client: Any) -> Iterator[Cluster]:
         BindingError: the workers' versions differ, or their cores overlap in a way that can't be
             divided.
     """
+    scheduler = client if isinstance(client, str) else None
     with _connected(client) as client:
         addresses = _addresses(client)
         versions = shared_versions(client, addresses)
-        shares = core_shares(client.run(cluster_worker.worker_info, workers=list(addresses)))
+        infos = client.run(cluster_worker.worker_info, workers=list(addresses))
         name = f"{RESOURCE}-{secrets.token_hex(4)}"
-        group = WorkerGroup(name=name, versions=versions, shares=shares)
+        group = WorkerGroup(name=name, versions=versions, shares=core_shares(infos))
         client.register_plugin(_plugin(group), name=name)
         try:
-            yield Cluster(client=client, group=group, addresses=addresses)
+            yield Cluster(client=client, group=group, infos=infos, scheduler=scheduler)
         finally:
-            # Of a cluster that is gone there is nothing to leave.
-            with contextlib.suppress(OSError):
-                client.unregister_worker_plugin(name)
+            # Of a cluster that is gone there is nothing to leave, and of its successor neither.
+            with contextlib.suppress(OSError, ValueError):
+                if client.status == "running":
+                    client.unregister_worker_plugin(name)
 
 
 def _plugin(group: WorkerGroup) -> Any:
@@ -250,12 +255,16 @@ def core_shares(workers: Mapping[str, WorkerInfo]) -> dict[str, int]:
                 f"{info.cores} physical core{'' if info.cores == 1 else 's'} (CPUs {info.cpus}): "
                 "start no more workers on a node than it has cores"
             )
-    for (one, info), (other, beside) in itertools.combinations(workers.items(), 2):
-        common = set(parse_cpu_list(info.cpus)) & set(parse_cpu_list(beside.cpus))
-        if info.node == beside.node and info.cpus != beside.cpus and common:
-            raise BindingError(
-                f"client=: worker {one} may use CPUs {info.cpus}, and worker {other} of the same "
-                f"node CPUs {beside.cpus}: start them on the same CPUs, to have these divided, or "
-                "on different ones"
-            )
+    on_node: dict[str, dict[str, WorkerInfo]] = {}
+    for address, info in workers.items():
+        others = on_node.setdefault(info.node, {})
+        for other, beside in others.items():
+            common = set(parse_cpu_list(info.cpus)) & set(parse_cpu_list(beside.cpus))
+            if info.cpus != beside.cpus and common:
+                raise BindingError(
+                    f"client=: worker {other} may use CPUs {beside.cpus}, and worker {address} of "
+                    f"the same node CPUs {info.cpus}: start them on the same CPUs, to have these "
+                    "divided, or on different ones"
+                )
+        others[address] = info
     return dict(sharing)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from modelzoo_runner.errors import DataError, RequestError
+from modelzoo_runner.errors import DataError, RequestError, WorkerError
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
-from modelzoo_runner.scale import cluster_worker, parts
+from modelzoo_runner.scale import cluster_worker
+from modelzoo_runner.scale.calls import Calls, SchedulerLost
 from modelzoo_runner.scale.cluster import Cluster, joined
 from modelzoo_runner.scale.cluster_worker import Answer, Job
+from modelzoo_runner.scale.handing import Handing
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
+
+SECONDS_TO_WAIT = 0.5
+"""For an answer, before something else is looked at."""
+
+SECONDS_FOR_SCHEDULER = 300.0
+"""How long a scheduler that was lost may take to be there again."""
+
+MOST_DEATHS = 4
+"""So many workers that die while they have the same examples to do are no accident."""
 
 
 @contextlib.contextmanager
@@ -39,7 +51,7 @@ def opened(
         job = Job(
             preset=preset, request=request, context=dataclasses.replace(context, progress=None)
         )
-        calls = dict.fromkeys(cluster.addresses, (job,))
+        calls = dict.fromkeys(cluster.infos, (job,))
         own = {address: address for address in calls}
         with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
             found = {answer.worker: _value(answer) for _, answer in answers}
@@ -51,7 +63,6 @@ def opened(
             plan=first.plan,
             dataset=first.dataset,
             versions=cluster.group.versions,
-            workers=len(cluster.addresses),
         )
         for other, seen in found.items():
             executor.check(other, seen.plan, seen.dataset)
@@ -60,7 +71,10 @@ def opened(
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterExecutor:
-    """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`."""
+    """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`.
+
+    `problems` says which workers couldn't be used, and whether the scheduler was lost meanwhile.
+    """
 
     cluster: Cluster
     job: Job
@@ -68,14 +82,62 @@ class ClusterExecutor:
     plan: Plan
     dataset: DatasetInfo
     versions: Mapping[str, str | None]
-    workers: int
+    problems: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def results(self, ranges: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
+    def results(self, missing: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         """The parts as they get done, by whichever worker."""
-        calls = {parts.name(each): (self.job, each) for each in ranges}
-        with self.cluster.doing(cluster_worker.part, calls) as answers:
-            yield (self._checked(answer) for _, answer in answers)
+        handing = Handing(missing, batch_size=self.plan.batch_size)
+        with contextlib.closing(self._results(handing)) as results:
+            yield results
+
+    def _results(self, handing: Handing) -> Generator[PartResult, None, None]:
+        """The same; where the scheduler is known by its address, it may be lost and come again."""
+        group = self.cluster
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    yield from self._by(group, handing)
+                    return
+                except SchedulerLost as lost:
+                    handing.lose_all()
+                    group = stack.enter_context(_again(group, lost))
+                    self.problems.append(
+                        "the scheduler was lost meanwhile; what the workers were at was done again"
+                    )
+
+    def _by(self, group: Cluster, handing: Handing) -> Generator[PartResult, None, None]:
+        """The parts that the workers of a group do, until all are done."""
+        with Calls(group) as calls:
+            self._hand_out(handing, calls)
+            while not handing.is_done:
+                answered = calls.next(SECONDS_TO_WAIT)
+                part = None if answered is None else self._taken(handing, *answered)
+                # Before anybody looks at the part, which takes time.
+                self._hand_out(handing, calls)
+                if part is not None:
+                    yield part
+                for worker in calls.lost():
+                    if handing.lose(worker) >= MOST_DEATHS:
+                        raise WorkerError(
+                            f"{MOST_DEATHS} workers, {worker} the last, died while they had this "
+                            "to do, as they do when memory runs out: try a smaller batch_size"
+                        )
+            self.problems.extend(f"worker {each}: {why}" for each, why in calls.left_out.items())
+
+    def _hand_out(self, handing: Handing, calls: Calls) -> None:
+        """Give something to do to each worker that has nothing, as far as there is."""
+        for worker in calls.idle():
+            examples = handing.give(worker, len(calls.workers), time.monotonic())
+            if examples is not None:
+                calls.start(worker, cluster_worker.part, self.job, examples)
+
+    def _taken(self, handing: Handing, worker: str, answer: Answer) -> PartResult | None:
+        """The part in an answer, if nobody else has done it before."""
+        part: PartResult = _value(answer)
+        self.check(worker, part.plan, part.dataset)
+        seconds = sum(part.step_seconds) + sum(part.data_seconds)
+        return part if handing.take(worker, seconds) else None
 
     def check(self, worker: str, plan: Plan, dataset: DatasetInfo) -> None:
         """Raise if a worker has another graph or other data than the first one."""
@@ -87,10 +149,21 @@ class ClusterExecutor:
                     f"{others[what]}. All workers need the same files"
                 )
 
-    def _checked(self, answer: Answer) -> PartResult:
-        part: PartResult = _value(answer)
-        self.check(answer.worker, part.plan, part.dataset)
-        return part
+
+@contextlib.contextmanager
+def _again(group: Cluster, lost: SchedulerLost) -> Iterator[Cluster]:
+    """The workers of the same scheduler, once it and one of them are there again."""
+    deadline = time.monotonic() + SECONDS_FOR_SCHEDULER
+    with contextlib.ExitStack() as stack:
+        found = None
+        while found is None:
+            # A client tries to find its scheduler by itself, until it gives up.
+            is_hopeless = group.scheduler is None and group.client.status == "closed"
+            if is_hopeless or time.monotonic() > deadline:
+                raise lost
+            with contextlib.suppress(RequestError, OSError):
+                found = stack.enter_context(joined(group.scheduler or group.client))
+        yield found
 
 
 def _files(plan: Plan, dataset: DatasetInfo) -> dict[str, object]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import select
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,8 +122,23 @@ def leave(name: str) -> None:
         member.end()
 
 
+def introduction(group: str) -> WorkerInfo | None:
+    """What `worker_info` says, once this worker has joined the group."""
+    return worker_info() if group in _members else None
+
+
+def divide(group: str, shares: Mapping[str, int]) -> None:
+    """Divide this worker's CPUs in another way from the next part on (`WorkerGroup.shares`)."""
+    member = _members.get(group)
+    if member is not None:
+        member.shares = shares
+
+
 def prepare(group: str, job: Job) -> Answer:
-    """This worker's plan for a job and its data set, with the files fetched (`Prepared`)."""
+    """This worker's plan for a job and its data set, with the files fetched (`Prepared`).
+
+    Its child begins to open the graph meanwhile.
+    """
     return _answer(group, lambda member: member.prepare(job))
 
 
@@ -173,7 +190,7 @@ class _Member:
     """This worker as a member of a group; it does one call at a time (see `cluster.RESOURCE`)."""
 
     def __init__(self, group: WorkerGroup) -> None:
-        self._group = group
+        self.shares = group.shares
         self._job: Job | None = None
         self._plans: dict[Cpus, Plan] = {}
         self._children = _Children()
@@ -182,8 +199,13 @@ class _Member:
         self._busy = False
 
     def prepare(self, job: Job) -> Prepared:
-        plan = self._plan(job, self._shares()[0])
-        return Prepared(plan=plan, dataset=tasks.dataset(plan))
+        shares = self._shares()
+        plan = self._plan(job, shares[0])  # which may take long: data is fetched
+        with cores.claimed_now(shares) as cpus:
+            if cpus is not None:
+                plan = self._plan(job, cpus)
+                self._open_ahead(plan)
+            return Prepared(plan=plan, dataset=tasks.dataset(plan))
 
     def part(self, job: Job, examples: Range) -> PartResult:
         with self._at_work(self._shares()) as cpus:
@@ -227,9 +249,7 @@ class _Member:
     def _shares(self) -> list[Cpus]:
         """The sets of CPUs to choose from, that of the open graph first."""
         machine = topology.read()
-        shares = splitting.split(
-            machine, machine.usable, self._group.shares.get(worker_info().key, 1)
-        )
+        shares = splitting.split(machine, machine.usable, self.shares.get(worker_info().key, 1))
         own = [child.plan.placement.cpus for child in self._children]
         return sorted(shares, key=lambda share: not any(set(cpus) <= set(share) for cpus in own))
 
@@ -242,12 +262,26 @@ class _Member:
                 self._plans[cpus] = planner.plan(job.preset, request, job.context)
         return self._plans[cpus]
 
+    def _open_ahead(self, plan: Plan) -> None:
+        """Have a child open the graph before there is a part for it."""
+        child = self._child_for(dataclasses.replace(plan, examples=None))
+        self._told = time.monotonic()
+
+        def note_start() -> None:
+            select.select([child.answers], [], [])
+            if child.start_seconds is None:
+                child.start_seconds = time.perf_counter() - child.began
+
+        threading.Thread(target=note_start, daemon=True).start()
+
     def _child_for(self, plan: Plan) -> Child:
         """A child that was sent the plan: the open one, if its graph is the same."""
         idle = time.monotonic() - self._told
         for child in self._children:
             same = dataclasses.replace(child.plan, examples=plan.examples) == plan
             if same and idle < protocol.IDLE_SECONDS / 2 and child.process.poll() is None:
+                if child.due is not None:  # nobody has waited for it until now
+                    child.due += idle
                 launch.tell_plan(child, plan)
                 return child
         self._drop()

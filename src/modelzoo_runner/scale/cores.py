@@ -26,16 +26,24 @@ def claimed(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
     Raises:
         BindingError: the lock files can't be made.
     """
+    while True:
+        with claimed_now(sets) as cpus:
+            if cpus is not None:
+                yield cpus
+                return
+        time.sleep(SECONDS_BETWEEN)
+
+
+@contextlib.contextmanager
+def claimed_now(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...] | None]:
+    """The same without waiting: `None` if somebody has claimed one of each; raises as `claimed`."""
     folder = Path(tempfile.gettempdir()) / f"modelzoo_runner-{os.getuid()}"
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.lstat().st_uid != os.getuid():
                 raise PermissionError(1, "the folder is another user's")
-            while (
-                cpus := next((each for each in sets if _took(folder, each, stack)), None)
-            ) is None:
-                time.sleep(SECONDS_BETWEEN)
+            cpus = next((each for each in sets if _took(folder, each, stack)), None)
         except OSError as error:
             raise BindingError(
                 f"{folder}: CPUs can't be claimed there: {error.strerror or error}. TMPDIR names "

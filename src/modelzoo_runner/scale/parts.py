@@ -57,23 +57,28 @@ def missing(examples: int, done: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(left)
 
 
-def split(ranges: Iterable[Range], *, batch_size: int, workers: int) -> tuple[Range, ...]:
-    """Divide these ranges into parts for so many workers; each begins at a multiple of the batch.
+def size(left: int, total: int, workers: int, most_parts: int = PARTS_PER_WORKER) -> float:
+    """How many examples the next part has, of so many that are left.
 
     Parts get smaller towards the end: each is at most a worker's share of half of what is left
     (S. F. Hummel et al., Factoring: a method for scheduling parallel loops, CACM 1992).
+    """
+    largest = min(total / (workers * most_parts), MOST_EXAMPLES)
+    return max(min(largest, left / (2 * workers)), largest * SMALLEST)
 
-    >>> split([(0, 90), (120, 130)], batch_size=4, workers=1)
+
+def split(ranges: Iterable[Range], *, batch_size: int) -> tuple[Range, ...]:
+    """Divide these ranges into parts for one worker; each begins at a multiple of the batch.
+
+    >>> split([(0, 90), (120, 130)], batch_size=4)
     ((0, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 90), (120, 128), (128, 130))
     """
     ranges = tuple(ranges)
-    left = sum(stop - start for start, stop in ranges)
-    largest = min(left / (workers * PARTS_PER_WORKER), MOST_EXAMPLES)
+    total = left = sum(stop - start for start, stop in ranges)
     found: list[Range] = []
     for start, stop in ranges:
         while start < stop:
-            size = max(min(largest, left / (2 * workers)), largest * SMALLEST)
-            end = min(start + math.ceil(size / batch_size) * batch_size, stop)
+            end = min(start + math.ceil(size(left, total, 1) / batch_size) * batch_size, stop)
             found.append((start, end))
             left -= end - start
             start = end

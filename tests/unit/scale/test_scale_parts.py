@@ -52,20 +52,15 @@ Batches = list[tuple[Sequence[np.ndarray[Any, Any]], Batch]]
 @given(
     examples=st.integers(1, 60_000),
     batch_size=st.integers(1, 300),
-    workers=st.integers(1, 200),
     data=st.data(),
 )
 def test_every_example_that_is_missing_is_in_exactly_one_part(
-    examples: int, batch_size: int, workers: int, data: st.DataObject
+    examples: int, batch_size: int, data: st.DataObject
 ) -> None:
     steps = -(-examples // batch_size)
-    first = parts.split([(0, examples)], batch_size=batch_size, workers=workers)
+    first = parts.split([(0, examples)], batch_size=batch_size)
     done = data.draw(st.lists(st.sampled_from(first), unique=True))
-    left = parts.split(
-        parts.missing(examples, done),
-        batch_size=batch_size,
-        workers=data.draw(st.integers(1, 200)),
-    )
+    left = parts.split(parts.missing(examples, done), batch_size=batch_size)
     at = 0
     for start, stop in sorted((*done, *left)):
         assert start == at < stop and start % batch_size == 0
@@ -73,7 +68,7 @@ def test_every_example_that_is_missing_is_in_exactly_one_part(
     assert at == examples
     most = max(-(-parts.MOST_EXAMPLES // batch_size), 1) * batch_size
     assert all(stop - start <= most for start, stop in first)
-    most_parts = workers * parts.PARTS_PER_WORKER / parts.SMALLEST
+    most_parts = parts.PARTS_PER_WORKER / parts.SMALLEST
     assert len(first) <= min(
         max(most_parts, examples / parts.MOST_EXAMPLES / parts.SMALLEST) + 1, steps
     )
