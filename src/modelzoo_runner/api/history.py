@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelzoo_runner.errors import RequestError, ResultError
+from modelzoo_runner.errors import RequestError, ResultError, visible
 from modelzoo_runner.results import changes, frames, table, trend
 from modelzoo_runner.results import result as results
 from modelzoo_runner.results.changes import Change, Point
@@ -46,7 +46,7 @@ CREATE TABLE results (
 MIN_EFFECT = 0.03
 """The smallest change of level that is looked for by default: 3 %."""
 
-HEADER = ("started", "label", "series", "verdict", "result")
+HEADER = ("started", "label", "verdict", "result")
 
 
 class History(Exportable):
@@ -115,31 +115,36 @@ class History(Exportable):
         )
 
     def table(self, model: str | None = None) -> str:
-        """A line of text for each result."""
-        return "\n".join(columns([HEADER, *self._lines(model)]))
+        """A line of text for each result, below the name of its series."""
+        lines = []
+        for series, rows in self._series(model).items():
+            lines.append(visible(series))
+            lines += (f"  {line}" for line in columns([HEADER, *rows]))
+        return "\n".join(lines)
 
-    def _lines(self, model: str | None = None) -> Iterator[tuple[str, ...]]:
+    def _series(self, model: str | None = None) -> dict[str, list[tuple[str, ...]]]:
+        """The rows of each series."""
+        found: dict[str, list[tuple[str, ...]]] = {}
         for each in self.entries(model):
             *_, verdict, figures = table.sweep_row(each.result)
-            started = each.result.observed.started
-            yield (started, each.label, each.series, verdict, figures)
+            row = (_moment(each.result.observed.started), each.label, verdict, figures)
+            found.setdefault(each.series, []).append(row)
+        return found
 
     def __str__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
-        """A table for each series, below its last change."""
-        lines = list(self._lines())
+        """A table for each series, below its changes."""
         changed = {each.series: each.changes for each in self.trend() if each.changes}
         parts = []
-        for series in dict.fromkeys(line[2] for line in lines):
+        for series, rows in self._series().items():
             found = changed.get(series, ())
             verdict = ("slower" if found[-1].ratio < 1 else "faster") if found else None
-            rows = [(_moment(line[0]), line[1], *line[3:]) for line in lines if line[2] == series]
             parts += [
                 markup.title(series, verdict),
                 markup.notes(str(each).removeprefix(f"{series}: ") for each in found),
-                markup.table([name for name in HEADER if name != "series"], rows),
+                markup.table(HEADER, rows),
             ]
         return markup.card(markup.title(f"History {self.path.name}"), *parts)
 

@@ -53,6 +53,10 @@ def test_a_notebook_shows_a_table_for_each_series_with_its_last_change(tmp_path:
     assert page.count("<table") == 2 and "&lt;other&gt;" in page
     assert page.count('<span class="badge bad">slower</span></h4>') == 1
     assert "<td>2026-01-07 00:00:00 UTC</td><td>commit 7</td>" in page
+    first, header, row, *_ = history.table().splitlines()
+    assert first.startswith("benchmark, resnet50") and header.split()[:2] == ["started", "label"]
+    assert row.startswith("  2026-01-01 00:00:00 UTC  commit 1")
+    assert "benchmark, <other>, fp32" in history.table()
 
 
 def test_several_writers_lose_nothing(tmp_path: Path) -> None:
