@@ -5,8 +5,9 @@
 Counted in images per second of CPU time, so per core, and hardly moved by what else the machine
 does. The contenders take turns; the median of the rounds counts, and the last column, the ratio to
 simplejpeg (plain libjpeg-turbo) in the same run, is what can be compared between machines. Needs
-simplejpeg and opencv-python-headless. Without a folder it makes its own images of 500 x 375, which
-are noisier than photographs and slower to decode.
+the extras `images` and `benchmarks`. "by TensorFlow" is what there is without `images`. Without a
+folder it makes its own images of 500 x 375, which are noisier than photographs, and slower to
+decode.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -27,11 +30,11 @@ import numpy as np
 import simplejpeg
 import tensorflow as tf
 
-from modelzoo_runner.data import imagenet
+from modelzoo_runner.data import fused, imagenet
 from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.pipeline import READY_BATCHES
 from modelzoo_runner.data.preprocess import image_function
-from modelzoo_runner.data.records import RecordWriter
+from modelzoo_runner.data.records import writing
 from modelzoo_runner.values import preset, presets
 
 Cost: TypeAlias = tuple[float, float]
@@ -89,7 +92,12 @@ def contenders(encoded: list[bytes], folder: Path) -> dict[str, Callable[[], Cos
         recipe = presets.find(name).preprocess
         if recipe is None:
             raise SystemExit(f"{name} has no [preprocess]")
-        found[f"{name}, decode + preprocess"] = mapped(encoded, image_function(recipe))
+        found[f"{name}, one image by TensorFlow"] = mapped(encoded, image_function(recipe))
+        found[f"{name}, batches by TensorFlow"] = by_tensorflow(batched(path, recipe, threads=1))
+        write = fused.image_writer(recipe)
+        if write is not None:  # the extra is there
+            row = np.empty((*recipe.size, 3), np.float32)
+            found[f"{name}, one image"] = each(encoded, partial(write, row=row))
         found[f"{name}, records to batches"] = batched(path, recipe, threads=1)
     return found
 
@@ -118,6 +126,16 @@ def each(encoded: list[bytes], function: Callable[[bytes], object]) -> Callable[
     return run
 
 
+def by_tensorflow(run: Callable[[], Cost]) -> Callable[[], Cost]:
+    """As if the extra were not installed."""
+
+    def without() -> Cost:
+        with mock.patch.object(fused, "image_writer", return_value=None):
+            return run()
+
+    return without
+
+
 def mapped(encoded: list[bytes], function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[], Cost]:
     """In tf.data, one thread, the pixels thrown away inside: the function and nothing else."""
     options = tf.data.Options()
@@ -144,12 +162,13 @@ def written(encoded: list[bytes], folder: Path) -> Path:
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
-    with RecordWriter(folder / "images.tfrecord") as writer:
+    path = folder / "images.tfrecord"
+    with writing(path) as writer:
         for one in encoded:
             features = {"image/encoded": feature(one), "image/class/label": feature(1)}
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
-    return writer.path
+    return path
 
 
 def batched(path: Path, recipe: preset.Preprocess, threads: int) -> Callable[[], Cost]:
@@ -158,7 +177,8 @@ def batched(path: Path, recipe: preset.Preprocess, threads: int) -> Callable[[],
 
     def run() -> Cost:
         batches = imagenet.batches(found, recipe, ReadOptions(batch_size=BATCH, threads=threads))
-        next(batches)  # opening it traces the graph, which is not counted
+        with mock.patch.object(imagenet, "WORTH_COMPILING", 0):
+            next(batches)  # opening it traces the graph, which is not counted
         time.sleep(1)  # and the batches that are made ahead are not either
         clock = Clock()
         rest = sum(map(len, batches))

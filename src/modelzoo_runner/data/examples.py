@@ -45,7 +45,7 @@ class Features:
 
     def value(self, key: str, kind: Kind) -> Any:
         """The one value of a feature."""
-        return _text(self._one(key, kind))
+        return text(self._one(key, kind))
 
     def optional(self, key: str, kind: Kind) -> Any | None:
         """The one value of a feature, `None` where there is none."""
@@ -54,7 +54,7 @@ class Features:
     def per_object(self, name: str, kind: Kind, count: int | None = None) -> list[Any]:
         """The values of `image/object/<name>`, one for each of `count` objects, or none at all."""
         key = f"image/object/{name}"
-        values = [_text(each) for each in self._values(key, kind)]
+        values = [text(each) for each in self._values(key, kind)]
         if values and count is not None and len(values) != count:
             raise self.error(f"the key {key!r} holds {len(values)} values for {count} boxes")
         return values
@@ -89,7 +89,7 @@ class Features:
         return values[0]
 
 
-def _text(value: Any) -> Any:
+def text(value: Any) -> Any:
     """Bytes as text; what isn't UTF-8 is shown with replacement characters rather than refused."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 

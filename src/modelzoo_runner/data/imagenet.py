@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import images, interleave, labels, paths, shards
+from modelzoo_runner.data import fused, in_place, interleave, labels, paths, shards
 from modelzoo_runner.data.batches import Batch, ReadOptions
-from modelzoo_runner.data.examples import Features
+from modelzoo_runner.data.examples import Features, text
+from modelzoo_runner.data.imagenet_records import KEYS, check, filler, parser
 from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
@@ -31,27 +33,14 @@ _SHARD = re.compile(r"(validation|\w+-validation\.tfrecord)-\d+-of-\d+")
 _TRAINING = re.compile(r"train(-\d+-of-|\.tfrecord-)")
 _LOOKED_AT = 10_000  # names, to say what a wrong folder is: it may be the root of a large disk
 
+WORTH_COMPILING = 3000
+"""Images; a second of compiling, and a third of a millisecond saved with each."""
+
 WANTED = (
     "validation-*-of-* (TF-slim's and Intel's converters, and ours), "
     "imagenet2012-validation.tfrecord-*-of-* (TensorFlow Datasets), there or in a folder "
     "'validation' in it; or a single record file"
 )
-
-
-@dataclass(frozen=True)
-class Keys:
-    """How one variant calls what is needed; `synset` may be missing from the records."""
-
-    encoded: str
-    label: str
-    filename: str
-    synset: str | None
-
-
-KEYS: Mapping[Variant, Keys] = {
-    "slim": Keys("image/encoded", "image/class/label", "image/filename", "image/class/synset"),
-    "tfds": Keys("image", "label", "file_name", None),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,15 +123,46 @@ def batches(
     Raises:
         DataError: while iterating: naming file, record, byte, image and problem.
     """
+    # Before the first batch, so that a preset that can't be is refused at once.
+    function = None if preprocess is None else image_function(preprocess)
+    return _checked(_arrays(imagenet, preprocess, function, options), imagenet)
+
+
+def _arrays(
+    imagenet: ImageNetShards,
+    preprocess: Preprocess | None,
+    function: Callable[[tf.Tensor], tf.Tensor] | None,
+    options: ReadOptions,
+) -> Generator[dict[str, Any], None, None]:
+    """The batches as they are in the files, made in the fastest way there is here."""
     keys = KEYS[imagenet.variant]
-    function = _as_it_is if preprocess is None else image_function(preprocess)
-    arrays = array_batches(
+    if preprocess is not None and function is not None and _is_long(imagenet, options):
+        write = fused.image_writer(preprocess)
+        if write is not None:
+            fill = filler(keys, imagenet.files, write, function)
+            shape = (*preprocess.size, 3)
+            yield from in_place.array_batches(imagenet.files, fill, shape, options)
+            return
+    chosen = function or _as_it_is
+    yield from array_batches(
         imagenet.files,
-        _parse(keys, function),
-        lambda record, where: _check(Features(record, where), keys, function),
+        parser(keys, chosen),
+        lambda record, where: check(Features(record, where), keys, chosen),
         options,
     )
-    return _checked(arrays, imagenet)
+
+
+def _is_long(imagenet: ImageNetShards, options: ReadOptions) -> bool:
+    """Whether so many images are to be read that compiling a function for them pays."""
+    if options.limit is not None and options.limit < WORTH_COMPILING:
+        return False
+    # To count the records of a file that TensorFlow can't open, all of it is read.
+    known = [count(path) for path in imagenet.files if isinstance(path, os.PathLike)]
+    return len(known) < len(imagenet.files) or sum(known) - options.first >= WORTH_COMPILING
+
+
+def _as_it_is(encoded: tf.Tensor) -> tf.Tensor:
+    return encoded
 
 
 def _checked(
@@ -152,8 +172,8 @@ def _checked(
     known = labels.ENDS
     with closing(arrays):
         for each in arrays:
-            names = tuple(name.decode("utf-8", "replace") for name in each["filename"])
-            stored = (synset.decode("utf-8", "replace") for synset in each["synset"])
+            names = tuple(map(text, each["filename"]))
+            stored = map(text, each["synset"])
             synsets = [s or labels.synset_in(n) for s, n in zip(stored, names, strict=True)]
             try:
                 truth = labels.label_rule(
@@ -167,53 +187,13 @@ def _checked(
             yield Batch(each["image"], truth, names)
 
 
-def _parse(
-    keys: Keys, function: Callable[[tf.Tensor], tf.Tensor]
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        import tensorflow as tf
-
-        features = {
-            keys.encoded: tf.io.FixedLenFeature([], tf.string),
-            keys.label: tf.io.FixedLenFeature([], tf.int64),
-            keys.filename: tf.io.FixedLenFeature([], tf.string, ""),
-        }
-        if keys.synset is not None:
-            features[keys.synset] = tf.io.FixedLenFeature([], tf.string, "")
-        parsed = tf.io.parse_single_example(record, features)
-        return {
-            "image": function(parsed[keys.encoded]),
-            "label": parsed[keys.label],
-            "filename": parsed[keys.filename],
-            "synset": tf.constant("") if keys.synset is None else parsed[keys.synset],
-        }
-
-    return parse
-
-
-def _as_it_is(encoded: tf.Tensor) -> tf.Tensor:
-    return encoded
-
-
-def _check(
-    features: Features, keys: Keys, function: Callable[[tf.Tensor], tf.Tensor] | None
-) -> None:
-    """Raises what is wrong with a record; of its image only with `function`."""
-    encoded = features.encoded(keys.encoded)
-    features.value(keys.label, "int64")
-    name, *_ = [features.optional(each, "bytes") for each in (keys.filename, keys.synset) if each]
-    what = None if function is None else images.problem(encoded, function)
-    if what:
-        raise features.error(f"{name}: {what}" if name else what)
-
-
 def _variant(path: ReadablePath) -> Variant:
     """Whose records these are, by the keys of the first."""
     with closing(read_records(path)) as records:
         features = Features(next(records), partial(place, path, 0))
     for variant, keys in KEYS.items():
         if keys.encoded in features:
-            _check(features, keys, None)
+            check(features, keys, None)
             return variant
     wanted = " or ".join(f"{keys.encoded!r} and {keys.label!r}" for keys in KEYS.values())
     there = ", ".join(features) or "none"

@@ -104,6 +104,22 @@ def in_turn(
                 yield record
 
 
+def records(
+    files: Sequence[ReadablePath],
+    starts: Sequence[tuple[int, int]],
+    cycle: int,
+    options: ReadOptions,
+) -> Generator[Record]:
+    """The records of files in that order, as many and as often as `options` say.
+
+    Raises:
+        RunnerError: as `in_turn`.
+    """
+    for _ in count() if options.repeat else range(1):
+        with contextlib.closing(in_turn(files, starts, cycle)) as found:
+            yield from islice(found, options.limit)
+
+
 def dataset(
     files: Sequence[ReadablePath],
     starts: Sequence[tuple[int, int]],
@@ -120,9 +136,8 @@ def dataset(
 
     def until_failure() -> Iterator[Record]:
         try:
-            for _ in count() if options.repeat else range(1):
-                with contextlib.closing(in_turn(files, starts, cycle)) as found:
-                    yield from islice(found, options.limit)
+            with contextlib.closing(records(files, starts, cycle, options)) as found:
+                yield from found
         except RunnerError as error:
             failures.append(error)
 

@@ -66,10 +66,7 @@ def array_batches(
     """
     import tensorflow as tf
 
-    starts = [(file, 0) for file in range(len(files))]
-    if options.first:
-        counts = [count(path) for path in files]
-        starts = interleave.resume(counts, options.first, cycle=INTERLEAVED_FILES)
+    starts = where_to_start(files, options)
     if not starts:
         return
     failures: list[RunnerError] = []
@@ -92,6 +89,14 @@ def array_batches(
             return
         delivered += len(arrays["file"])
         yield arrays
+
+
+def where_to_start(files: Sequence[ReadablePath], options: ReadOptions) -> list[tuple[int, int]]:
+    """The files to read, by position, and how many records of each to leave out."""
+    if not options.first:
+        return [(file, 0) for file in range(len(files))]
+    counts = [count(path) for path in files]
+    return interleave.resume(counts, options.first, cycle=INTERLEAVED_FILES)
 
 
 def _records(

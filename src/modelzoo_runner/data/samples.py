@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.data import images, labels, records
 from modelzoo_runner.data.examples import Features
-from modelzoo_runner.data.imagenet import KEYS, ImageNetShards, count_examples
+from modelzoo_runner.data.imagenet import ImageNetShards, count_examples
+from modelzoo_runner.data.imagenet_records import KEYS
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.data.preprocess import eagerly, image_function
 from modelzoo_runner.errors import DataError
