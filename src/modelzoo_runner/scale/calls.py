@@ -50,6 +50,7 @@ class Calls:
         self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._looked = time.monotonic()
+        self._is_lost = False
 
     def __enter__(self) -> Calls:
         return self
@@ -72,7 +73,8 @@ class Calls:
         It begins there when what the worker does for others is done.
         """
         if self._cluster.client.status != "running":
-            return  # which `lost` finds out
+            self._is_lost = True
+            return
         name = self._cluster.group.name
         future = self._cluster.client.submit(
             function,
@@ -118,6 +120,9 @@ class Calls:
         client = self._cluster.client
         try:
             there = set(client.nthreads())
+            # A client that has found another scheduler at the address has given all of them up.
+            if self._is_lost or any(each.cancelled() for each in self._running.values()):
+                raise SchedulerLost(LOST)
             gone = [worker for worker in self._infos if worker not in there]
             for worker in gone:
                 del self._infos[worker]
