@@ -26,6 +26,8 @@ COPIES = {
 STYLE = """\
 /* Pictures are drawn on white; on a dark page they are dark, in the same hues. */
 [data-md-color-scheme="slate"] article img[src$=".svg"] { filter: invert(.9) hue-rotate(180deg); }
+/* On a phone tables are scrolled, and not squeezed to a word a line. */
+@media (max-width: 40em) { article table td:last-child { min-width: 14em; } }
 """
 
 

@@ -21,7 +21,7 @@ font-weight:600;white-space:nowrap}
 .mzr .wide{overflow-x:auto}
 .mzr table{border-collapse:collapse;margin:.4em 0;font-size:1em}
 .mzr table tr{background:none}
-.mzr table th,.mzr table td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;
+.mzr table th,.mzr table td{text-align:left;vertical-align:top;padding:.15em .8em .15em 0;
 border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none}
 .mzr table th{font-weight:600;white-space:nowrap}
 .mzr .facts td,.mzr .long{overflow-wrap:anywhere}
