@@ -1,7 +1,7 @@
 """A model of an accuracy run on many workers, held against real runs on one and two.
 
     python benchmarks/scale_model.py [--model resnet50] [--weights random] [--batch-size 16]
-        [--images 2400] [--examples 1200000] [--json FILE]
+        [--images 2400] [--examples 1200000] [--json FILE | --costs FILE]
 
 What a run on a cluster is made of is measured here: joining, fetching, starting, a step, a part's
 beginning, handling a part (client and scheduler) and merging. A simulation of these hands out parts
@@ -25,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,8 +159,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2400, help="of the real runs")
     parser.add_argument("--examples", type=int, default=1_200_000, help="of the simulated runs")
     parser.add_argument("--json", help="where to save the costs")
+    parser.add_argument("--costs", help="simulate with saved costs, without measuring")
     asked = vars(parser.parse_args())
-    images, examples, target = (asked.pop(name) for name in ("images", "examples", "json"))
+    images, examples, target, saved = (
+        asked.pop(name) for name in ("images", "examples", "json", "costs")
+    )
+    if saved:
+        costs = Costs(**json.loads(Path(saved).read_text()))
+        print_table(costs, examples, asked["batch_size"])
+        return
     with tempfile.TemporaryDirectory() as folder:
         shards = tiny.shards(Path(folder) / "shards", images=images, files=8)
         real = next(scale_out.runs({**asked, "data_location": shards}))
@@ -241,15 +248,14 @@ def joins() -> tuple[float, float]:
     ):
         addresses = tuple(client.nthreads())
 
-        def ask(some: Sequence[str]) -> None:
-            cluster.shared_versions(client, some)
-            client.run(cluster_worker.worker_info, workers=list(some))
+        def ask() -> None:
+            cluster.shared_versions(client, addresses)
+            client.run(cluster_worker.worker_info, workers=list(addresses))
 
-        ask(addresses)
-        many = statistics.median(_timed(lambda: ask(addresses)) for _ in range(5))
-        few = statistics.median(_timed(lambda: ask(addresses[:1])) for _ in range(5))
-    # Two of three questions; the third is of the plug-in.
-    return alone, max(many - few, 0.0) / (count - 1) * 3 / 2
+        ask()
+        many = statistics.median(_timed(ask) for _ in range(5))
+    # Three of four questions; the fourth is of the plug-in.
+    return alone, many / count * 4 / 3
 
 
 def part_like(result: AccuracyResult) -> Callable[[int], PartResult]:
