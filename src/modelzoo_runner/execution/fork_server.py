@@ -125,3 +125,4 @@ def _become(words: list[str], own: Mapping[str, int]) -> NoReturn:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # at once: nothing is left to be done, and its memory may be needed

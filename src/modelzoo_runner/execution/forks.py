@@ -35,6 +35,9 @@ from modelzoo_runner.machine import environment
 MOST_SERVERS = 2
 """How many are kept; each takes some 300 MB. Settings that differ in a variable need one each."""
 
+SECONDS_TO_END = 0.5
+"""How long is waited for a server that may still have something to run."""
+
 LATE = environment.READ_BY_OPENMP
 """Prefixes of the variables that are set after the fork: loading TensorFlow reads none of them."""
 
@@ -172,18 +175,23 @@ def worker(
         late = {name: variables.pop(name) for name in tuple(variables) if name.startswith(LATE)}
         message = json.dumps([words, late]).encode()
         descriptors = [given, answers, said.fileno(), reported]
-        server = _asked(message, descriptors, variables)
+        server = _asked(message, descriptors, variables, said)
         on_failure.pop_all()
         return Forked(stdin=stdin_file, server=server, report=report)
 
 
-def _asked(message: bytes, descriptors: list[int], variables: dict[str, str]) -> _Server:
-    """The server that was asked to fork; one that has ended meanwhile is replaced."""
+def _asked(
+    message: bytes, descriptors: list[int], variables: dict[str, str], said: IO[bytes]
+) -> _Server:
+    """The server that was asked to fork; one that has ended meanwhile is replaced.
+
+    What a new one says on standard error, which it does if it can't start, goes to `said`.
+    """
     key = (tuple(sorted(variables.items())), *_inherited())
     with _CHANGING:
         for _ in range(2):
             _bury()
-            server = _servers.pop(key, None) or _started(variables)
+            server = _servers.pop(key, None) or _started(variables, said)
             _servers[key] = server
             while len(_servers) > MOST_SERVERS:
                 _retire(next(iter(_servers)))
@@ -217,7 +225,7 @@ def _bury() -> None:
         each.close()
 
 
-def _started(variables: Mapping[str, str]) -> _Server:
+def _started(variables: Mapping[str, str], said: IO[bytes]) -> _Server:
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with there:
         try:
@@ -225,7 +233,7 @@ def _started(variables: Mapping[str, str]) -> _Server:
                 [sys.executable, "-P", "-m", protocol.FORK_SERVER, str(there.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=said,
                 start_new_session=True,
                 pass_fds=(there.fileno(),),
                 env=variables,
@@ -260,10 +268,13 @@ def _inherited() -> tuple[Any, ...]:
 
 
 def release() -> None:
-    """Keep none of the servers longer than what they have forked runs."""
+    """Keep none of the servers longer than what they have forked runs; wait for those that end."""
     with _CHANGING:
         for key in tuple(_servers):
             _retire(key)
+        for each in _retired:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                each.process.wait(SECONDS_TO_END)
         _bury()
 
 

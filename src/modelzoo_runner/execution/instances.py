@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelzoo_runner.errors import BindingError, Interrupted, RunnerError, WorkerError
-from modelzoo_runner.execution import launch, listen, memory, protocol, stopping
+from modelzoo_runner.execution import launch, listen, memory, opening, protocol, stopping
 from modelzoo_runner.execution.listen import Child
 from modelzoo_runner.execution.processes import worst
 from modelzoo_runner.execution.protocol import Message
@@ -44,7 +44,11 @@ def run(plan: Plan, context: Context) -> BenchmarkResult:
             was no time in which all of them measured.
         RunnerError: what an instance raised, as the same class.
     """
-    require_memory(plan, facts.memory_for_this_process())
+    try:
+        require_memory(plan, facts.memory_for_this_process())
+    except BindingError:
+        opening.release()  # what runs before have left in memory
+        require_memory(plan, facts.memory_for_this_process())
     deadline = None if plan.timeout is None else time.monotonic() + plan.timeout
     with contextlib.ExitStack() as stack:
         children: list[Child] = []

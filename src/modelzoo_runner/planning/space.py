@@ -74,10 +74,12 @@ class Space:
     def can_be(self, settings: Settings) -> bool:
         """Whether the settings go together, and all of them have an effect."""
         runtime = settings.get("runtime", self.runtime)
+        if settings.get("env") == CALLING_THREAD and runtime != base.DEFAULT:
+            return False
         if not base.converts(runtime):
             return True
         aborts = settings.get("allocator") in base.converter(runtime).ABORTS_WITH
-        return not aborts and not {"num_inter_threads", "env"} & settings.keys()
+        return not aborts and "num_inter_threads" not in settings
 
 
 def of(

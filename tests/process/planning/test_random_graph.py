@@ -167,7 +167,7 @@ def test_the_child_gets_the_plan_with_made_inputs(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("cache")
 def test_a_child_that_dies_leaves_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MODULE", "no_such_module")
+    monkeypatch.setattr(protocol, "FORK_SERVER", "no_such_module")
     asked = plan(precision="int8", seed=3)
     with pytest.raises(
         WorkerError, match=r"quantize the graph ended with exit code 1(.|\n)*No mod"
