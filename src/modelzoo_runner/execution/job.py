@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,13 +77,17 @@ def runs(
 
 @dataclass(frozen=True)
 class Warmed:
-    """An opened graph after its warm-up steps, and the batches that follow."""
+    """An opened graph after its warm-up steps, and the batches that follow.
+
+    `cpu_times` are those of the threads before the warm-up steps.
+    """
 
     plan: Plan
     step: Step
     batches: Iterator[Any]
     observed: Observed
     warnings: tuple[str, ...]
+    cpu_times: Mapping[int, int]
 
     def measure(
         self,
@@ -100,7 +104,7 @@ class Warmed:
         the first each thread is pinned to a CPU in turn, so that no process keeps the less busy
         ones.
         """
-        with binding.pinned_in_turn(random.randrange(1024)):
+        with binding.pinned_in_turn(random.randrange(1024), self.cpu_times):
             (first,) = loop.run(self.step, self.batches, steps=1).step_seconds
         if seconds is not None and first < LEAD_IN_SECONDS:
             loop.run(self.step, self.batches, steps=1, min_seconds=LEAD_IN_SECONDS - first)
@@ -119,6 +123,7 @@ def warmed(plan: Plan, context: Context = QUIET) -> Iterator[Warmed]:
             source = stack.enter_context(
                 tasks.open_source(opened.plan, opened.step, opened.prepare)
             )
+        before = binding.cpu_times()  # opening the graph was the work of other threads
         if plan.warmup_steps:
             loop.run(opened.step, source.batches, steps=plan.warmup_steps)
         found = binding.read_back(plan.placement)
@@ -128,6 +133,7 @@ def warmed(plan: Plan, context: Context = QUIET) -> Iterator[Warmed]:
             batches=source.batches,
             observed=outcome.observed_of(opened, found),
             warnings=(*source.warnings, *opened.warnings, *found.warnings),
+            cpu_times=before,
         )
 
 

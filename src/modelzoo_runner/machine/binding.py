@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,17 @@ def bound(placement: Placement) -> Iterator[Binding]:
 
 
 @contextlib.contextmanager
-def pinned_in_turn(first: int) -> Iterator[None]:
+def pinned_in_turn(first: int, since: Mapping[int, int] | None = None) -> Iterator[None]:
     """Pin each thread of this process to one of its CPUs, in turn from the `first` on, and those
     that have worked the most before the others; on leaving, each may use all of its CPUs again.
+
+    What counts is the work since the given `cpu_times`, by default since the threads were started.
 
     On a busy machine the scheduler leaves threads where they ran last, so one process can keep the
     less busy CPUs for seconds; and it takes some 0.1 s to part two that were woken on one CPU.
     """
-    numbers = sorted(_thread_ids(), key=_nanoseconds, reverse=True)
+    worked = {number: taken - (since or {}).get(number, 0) for number, taken in cpu_times().items()}
+    numbers = sorted(worked, key=lambda number: -worked[number])
     before = {number: os.sched_getaffinity(number) for number in numbers}
     for place, (number, allowed) in enumerate(before.items(), first):
         cpus = sorted(allowed)
@@ -224,6 +227,11 @@ def _restore(before: dict[int, set[int]]) -> None:
 
 def _thread_ids() -> list[int]:
     return sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
+
+
+def cpu_times() -> dict[int, int]:
+    """The CPU time of each thread of this process in nanoseconds, by its number."""
+    return {number: _nanoseconds(number) for number in _thread_ids()}
 
 
 def _nanoseconds(thread: int) -> int:
