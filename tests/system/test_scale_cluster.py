@@ -203,14 +203,17 @@ def test_a_killed_workers_part_is_done_again_and_counted_once(
 
 
 def children(client: Client) -> int:
-    """How many processes of ours the workers have."""
+    """How many processes of ours the workers have, without those that are kept to fork others."""
 
     def count() -> int:
-        found = 0
-        for path in Path("/proc").glob("[0-9]*/stat"):
+        parents, kept = {}, set()
+        for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                found += int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid()
-        return found
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                parents[int(path.name)] = parent
+                if parent == os.getpid() and b"fork_server" in (path / "cmdline").read_bytes():
+                    kept.add(int(path.name))
+        return sum(parent in {os.getpid(), *kept} for parent in parents.values()) - len(kept)
 
     return sum(client.run(count).values())
 
@@ -383,7 +386,9 @@ def test_what_there_is_to_do_is_begun_in_its_order(two: Client) -> None:
             found = [(answer.worker, answer.value, int(name)) for name, answer in answers]
     for worker in {each[0] for each in found}:
         begun_there = [number for where, _, number in sorted(found) if where == worker]
-        assert begun_there == sorted(begun_there)
+        # What Dask moves to a worker comes there after what that one had.
+        back = [after for before, after in itertools.pairwise(begun_there) if after < before]
+        assert len(back) <= 1 and begun_there[0] <= 1, begun_there
 
 
 def test_what_a_dead_worker_had_to_do_another_one_does(two: Client, tmp_path: Path) -> None:

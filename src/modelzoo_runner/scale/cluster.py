@@ -51,8 +51,9 @@ class Cluster:
         """The answers of a function of `cluster_worker` to each of the named arguments, as they
         come.
 
-        Calls start in the order of `calls`. What a worker was doing when it died is done by another
-        one. On leaving, unfinished calls are cancelled.
+        Calls start in the order of `calls`, but for what Dask moves to another worker. What a
+        worker was doing when it died is done by another one. On leaving, unfinished calls are
+        cancelled.
 
         Args:
             function: takes the group's name, and then the arguments.
