@@ -13,6 +13,8 @@ from importlib.metadata import files
 from pathlib import Path
 from urllib.parse import unquote
 
+import fsspec
+import pytest
 import requests
 
 
@@ -48,6 +50,17 @@ class FakeGcs:
         ]
         seen = [unquote(line.replace(' HTTP/1.1\\"', "").strip()) for line in lines if line]
         return [line for line in seen if containing in line]
+
+
+def for_gcsfs(server: FakeGcs, patch: pytest.MonkeyPatch) -> None:
+    """Have this process's gcsfs, and with it fsspec, use the server; skips where it isn't there."""
+    patch.setenv("STORAGE_EMULATOR_HOST", server.url)
+    # Read when gcsfs is loaded. It asks a server that isn't Google's for features it hasn't, for a
+    # minute, unless told so.
+    patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    pytest.importorskip("gcsfs")
+    own = {"endpoint_url": server.url, "token": "anon"}
+    patch.setitem(fsspec.config.conf, "gcs", own)
 
 
 def binary() -> Path:

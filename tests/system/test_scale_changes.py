@@ -59,6 +59,7 @@ def once(after: int, do: Callable[[], object]) -> Callable[..., None]:
     return progress
 
 
+@pytest.mark.slow  # on a busy machine the other one may become as slow; tests/unit/scale has the rule
 def test_a_worker_that_becomes_slow_gets_less_to_do(numbers: dict[str, Any]) -> None:
     with dask_clusters.running(2) as client:
         slow, _ = client.run(os.getpid).values()
@@ -132,12 +133,7 @@ def free_port() -> int:
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A place in a bucket."""
     with fake_gcs.running() as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        # Read when gcsfs is loaded: it asks such a server for features of Google's, for minutes.
-        monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        pytest.importorskip("gcsfs")
-        own = {"endpoint_url": server.url, "token": "anon"}
-        monkeypatch.setitem(fsspec.config.conf, "gcs", own)
+        fake_gcs.for_gcsfs(server, monkeypatch)
         server.put("runs", "first", b"")
         yield "gs://runs/kept"
 

@@ -36,6 +36,7 @@ from modelzoo_runner import (
     tune,
 )
 from modelzoo_runner.data.convert import convert_imagenet
+from modelzoo_runner.execution import forks
 from modelzoo_runner.machine import topology
 from modelzoo_runner.scale import cluster, cluster_worker
 
@@ -206,14 +207,8 @@ def children(client: Client) -> int:
     """How many processes of ours the workers have, without those that are kept to fork others."""
 
     def count() -> int:
-        parents, kept = {}, set()
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                parents[int(path.name)] = parent
-                if parent == os.getpid() and b"fork_server" in (path / "cmdline").read_bytes():
-                    kept.add(int(path.name))
-        return sum(parent in {os.getpid(), *kept} for parent in parents.values()) - len(kept)
+        kept = {each.process.pid for each in (*forks._servers.values(), *forks._retired)}
+        return len(set(dask_clusters.descendants(os.getpid())) - kept)
 
     return sum(client.run(count).values())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pods import PINNED, POD
 
 import modelzoo_runner
 from modelzoo_runner.errors import MissingDependency, RequestError
@@ -23,18 +24,6 @@ from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult
 from modelzoo_runner.values.plan import GraphFile, Placement, Plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kubeflow"
-
-PINNED = "registry.example.org/runner@sha256:" + "0123456789abcdef" * 4
-
-POD = kubeflow.Pod(
-    image=PINNED,
-    cpu="8",
-    memory="16G",
-    node_selector={"kind": "large"},
-    data={"imagenet": "/data"},
-    volumes={"cache": "/cache"},
-    secret="account",
-)
 
 
 @pytest.fixture(scope="module")

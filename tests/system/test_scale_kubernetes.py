@@ -9,22 +9,14 @@ import zipfile
 from typing import Any
 
 import pytest
+from pods import POD
 
 from modelzoo_runner.scale import kubernetes
-from modelzoo_runner.scale.pod import Pod
 
 # With what it depends on it is large; of the package alone the schema is enough.
 PACKAGE = "dask-kubernetes==2026.3.0"
 
 CRD = "dask_kubernetes/operator/deployment/helm/dask-kubernetes-operator/crds/daskcluster.yaml"
-
-POD = Pod(
-    cpu="8",
-    node_selector={"kind": "large"},
-    data={"imagenet": "/data"},
-    volumes={"cache": "/cache"},
-    secret="account",
-)
 
 
 @pytest.fixture(scope="module")

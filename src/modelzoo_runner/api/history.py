@@ -21,7 +21,7 @@ from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Resu
 from modelzoo_runner.results.shown import columns
 from modelzoo_runner.results.sweep import SweepResult
 from modelzoo_runner.results.trend import Entry, Trend
-from modelzoo_runner.values import markup
+from modelzoo_runner.values import markup, words
 
 APPLICATION = 0x4D5A5248  # "MZRH"
 """Marks an SQLite file as a history (`PRAGMA application_id`)."""
@@ -89,7 +89,7 @@ class History(Exportable):
         runs = [each for each in found if isinstance(each, (BenchmarkResult, AccuracyResult))]
         if len(runs) < len(found):
             raise ResultError(f"{given!r}: should be a result of benchmark() or accuracy()")
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = words.now()
         rows = [(*_row(each, label), now) for each in runs]
         with self._opened(writing=True) as database:
             before = database.total_changes

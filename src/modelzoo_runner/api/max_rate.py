@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.planning.planner import Model
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.max_rate import SHARE, MaxRateResult, Trial
-from modelzoo_runner.values import bars, validate
+from modelzoo_runner.values import bars, validate, words
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.progress import Told
 
@@ -95,7 +94,7 @@ def max_rate(
             tolerance=tolerance,
             trials=(measured(0.0, plan.seed),),
             stopped="interrupted",
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            started=words.now(),
             seconds=time.monotonic() - began,
             warnings=server.warnings,
         )

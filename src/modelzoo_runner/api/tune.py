@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from modelzoo_runner.results.tune import (
     reference_seconds,
 )
 from modelzoo_runner.scale import checkpoint as checkpoints
-from modelzoo_runner.values import bars, codec, validate
+from modelzoo_runner.values import bars, codec, validate, words
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.deprecated import with_new_names
 from modelzoo_runner.values.options import Precision
@@ -175,7 +174,7 @@ def tune(
     here = topology.read()
     bench = Bench(plan_of=planned.plan, budget=seconds, context=context)
     plain = {name: calls.plain(value) for name, value in shared.items()}
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = words.now()
     with contextlib.ExitStack() as stack:
         if checkpoint is not None:
             of = {

@@ -64,9 +64,7 @@ def check_verdicts(results: Iterable[Result], fail_on: Verdict | None) -> None:
     for each in results:
         if each.verdict in refused and not isinstance(each, AccuracyResult):
             cause = f": {each.causes[0]}" if each.causes else ""
-            plan = each.plan
-            what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
-            raise Unstable(f"{what}: the verdict is {each.verdict}{cause}")
+            raise Unstable(f"{each.plan.short_name}: the verdict is {each.verdict}{cause}")
 
 
 def check_speed(comparisons: Iterable[tuple[str, Ratio, bool]], limit: float | None) -> None:

@@ -10,6 +10,7 @@ from cyclopts import App
 from modelzoo_runner.cli import output
 from modelzoo_runner.errors import FetchError
 from modelzoo_runner.storage import settings
+from modelzoo_runner.values.words import counted
 
 if TYPE_CHECKING:
     from modelzoo_runner.storage.upkeep import LocationStatus
@@ -63,7 +64,7 @@ def list_files(*, to: output.Output = output.PLAIN) -> None:
     rows += [(f"{path.stat().st_size:,}", "", "built here", str(path)) for path in built]
     total = sum(entry.size for entry in entries) + sum(path.stat().st_size for path in built)
     folder = settings.cache_folder()
-    summary = f"{_files(len(entries) + len(built))}, {total:,} bytes, in {folder}"
+    summary = f"{counted(len(entries) + len(built), 'file')}, {total:,} bytes, in {folder}"
     page = f"{_columns(rows, right=(0,))}\n{summary}" if entries or built else summary
     record = {"folder": str(folder), "fetched": entries, "built": [str(path) for path in built]}
     output.show(record, to, page)
@@ -82,13 +83,13 @@ def verify(*, to: output.Output = output.PLAIN) -> None:
             lines.append(f"       {check.problem}")
     wrong = [check for check in checks if not check.ok]
     if not wrong:
-        lines.append(f"{_files(len(checks))}, as they came")
+        lines.append(f"{counted(len(checks), 'file')}, as they came")
     output.show(checks, to, "\n".join(lines))
     if wrong:
         raise FetchError(
-            f"{len(wrong)} of {_files(len(checks))} {'is' if len(wrong) == 1 else 'are'} not what "
-            "came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is fetched "
-            "again when it is needed."
+            f"{len(wrong)} of {counted(len(checks), 'file')} {'is' if len(wrong) == 1 else 'are'} "
+            "not what came. Remove what is wrong (`modelzoo-runner cache clear LOCATION`); it is "
+            "fetched again when it is needed."
         )
 
 
@@ -108,12 +109,8 @@ def clear(*locations: str, hashes: bool = False, to: output.Output = output.PLAI
         known = "; whatever comes next from there is taken as it is"
     elif cleared.locations:
         known = "; what they were at first is still known (--hashes forgets it)"
-    page = f"removed {_files(cleared.files)}, {cleared.bytes:,} bytes{known}"
+    page = f"removed {counted(cleared.files, 'file')}, {cleared.bytes:,} bytes{known}"
     output.show(cleared, to, page)
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]], *, right: Collection[int]) -> str:

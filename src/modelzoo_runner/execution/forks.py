@@ -164,7 +164,8 @@ def worker(
     Raises:
         OSError: no process can be started.
     """
-    variables = dict(variables)
+    late = {name: value for name, value in variables.items() if name.startswith(LATE)}
+    early = {name: value for name, value in variables.items() if name not in late}
     with contextlib.ExitStack() as after, contextlib.ExitStack() as on_failure:
         given, stdin = os.pipe()
         after.callback(os.close, given)
@@ -172,10 +173,9 @@ def worker(
         report, reported = os.pipe()
         after.callback(os.close, reported)
         on_failure.callback(os.close, report)
-        late = {name: variables.pop(name) for name in tuple(variables) if name.startswith(LATE)}
         message = json.dumps([words, late]).encode()
         descriptors = [given, answers, said.fileno(), reported]
-        server = _asked(message, descriptors, variables, said)
+        server = _asked(message, descriptors, early, said)
         on_failure.pop_all()
         return Forked(stdin=stdin_file, server=server, report=report)
 

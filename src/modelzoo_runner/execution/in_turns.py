@@ -6,7 +6,6 @@ How plans are opened, and how a side is measured, isn't known here (see `serve`)
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import random
 import statistics
 import time
@@ -17,6 +16,7 @@ from typing import Protocol
 from modelzoo_runner.errors import Interrupted
 from modelzoo_runner.results.ab import ABResult, Round, Side, Stopped, Turn
 from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.values import words
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 
@@ -95,7 +95,7 @@ def measured(
                         min_effect=min_effect,
                         looks=1 if rounds is not None else len(LOOKS),
                         stopped="interrupted",
-                        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                        started=words.now(),
                         seconds=0.0,
                     )
                 done = round_of(contenders, chance, seconds, least_turns)
@@ -152,7 +152,7 @@ def _restless(result: ABResult) -> Iterator[str]:
     for number, side in enumerate(result.sides[1:], 1):
         ratios = result.log_ratios(number)
         if len(ratios) > 2 and statistics.stdev(ratios) > RESTLESS:
-            restless.append(f"{side.name} by {100 * statistics.stdev(ratios):.0f} %")
+            restless.append(f"{side.name} by {words.percent(statistics.stdev(ratios))}")
     if restless:
         yield (
             f"ratios changed from round to round ({', '.join(restless)}): something else keeps "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import datetime
 import gc
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from modelzoo_runner.backends.base import Model, Step
 from modelzoo_runner.execution import forks, memory, preprocessing
 from modelzoo_runner.machine import binding, environment
 from modelzoo_runner.tasks import base as tasks
+from modelzoo_runner.values import words
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
@@ -27,9 +27,7 @@ class Start:
     Of a graph that was open already there are no phases that count: not `is_cold`.
     """
 
-    at: str = field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    )
+    at: str = field(default_factory=words.now)
     load_average: tuple[float, float, float] = field(default_factory=os.getloadavg)
     context: Context = field(default_factory=Context)
     is_cold: bool = True

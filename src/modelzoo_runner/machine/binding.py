@@ -20,6 +20,7 @@ from modelzoo_runner.errors import BindingError, MissingDependency
 from modelzoo_runner.machine import memory
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.values.plan import Placement
+from modelzoo_runner.values.words import counted
 
 logger = logging.getLogger("modelzoo_runner")
 
@@ -271,4 +272,4 @@ def _grouped(pairs: Iterable[tuple[str, Thread]]) -> list[tuple[str, list[Thread
 
 def _named(threads: list[Thread]) -> str:
     names = ", ".join(sorted({thread.name for thread in threads}))
-    return f"{len(threads)} thread{'' if len(threads) == 1 else 's'} ({names})"
+    return f"{counted(len(threads), 'thread')} ({names})"

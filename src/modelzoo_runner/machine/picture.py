@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from modelzoo_runner.machine.cpulist import format_cpu_list
-from modelzoo_runner.values import markup
+from modelzoo_runner.values import markup, words
 
 if TYPE_CHECKING:
     from modelzoo_runner.machine.topology import MemoryNode, Topology
@@ -40,15 +40,11 @@ def html(topology: Topology) -> str:
     usable, cores = len(topology.usable), len(topology.cores())
     return markup.card(
         markup.title("What this process may use of the machine"),
-        markup.figures(*(_counted(n, what) for n, what in ((usable, "CPU"), (cores, "core")))),
+        markup.figures(*(words.counted(n, what) for n, what in ((usable, "CPU"), (cores, "core")))),
         markup.wide(_svg(topology)),
         markup.facts((name, [value]) for name, value in _table(topology)),
         markup.notes(topology.notes),
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _table(topology: Topology) -> Iterator[tuple[str, str]]:
@@ -88,7 +84,7 @@ def _caches(topology: Topology) -> Iterator[tuple[str, str]]:
         yield (
             f"{name} cache",
             ", ".join(
-                f"{kinds.count((size, cores))} of {size}, each of {_counted(cores, 'core')}"
+                f"{kinds.count((size, cores))} of {size}, each of {words.counted(cores, 'core')}"
                 for size, cores in dict.fromkeys(kinds)
             ),
         )

@@ -21,6 +21,7 @@ from modelzoo_runner.values import validate
 from modelzoo_runner.values.options import Allocator, Binding, Goal
 from modelzoo_runner.values.plan import Placement
 from modelzoo_runner.values.preset import Threads
+from modelzoo_runner.values.words import counted
 
 Decision = tuple[int, str]
 """A number of threads, and what decided it."""
@@ -231,12 +232,12 @@ def _warnings(
         )
     for name, count in zip(("num_inter_threads", "num_intra_threads"), threads, strict=True):
         if asked[name] is not None and count > cpus:
-            yield f"oversubscribed: {name}={count} on {cpus} CPU{'' if cpus == 1 else 's'}"
+            yield f"oversubscribed: {name}={count} on {counted(cpus, 'CPU')}"
     busy = min(threads[1], cpus)
     if topology.quota is not None and topology.quota < busy:
         yield (
-            f"the CPU quota of this process is {topology.quota:g} CPUs, for {busy} busy "
-            f"thread{'' if busy == 1 else 's'}: the run will be throttled, and its slow steps say "
+            f"the CPU quota of this process is {topology.quota:g} CPUs, for "
+            f"{counted(busy, 'busy thread')}: the run will be throttled, and its slow steps say "
             "nothing about the model"
         )
     if omp_in_process == omp and omp != str(threads[1]):

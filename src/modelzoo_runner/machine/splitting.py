@@ -11,6 +11,7 @@ from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.topology import Cpu, Topology
 from modelzoo_runner.values import validate
 from modelzoo_runner.values.plan import Placement
+from modelzoo_runner.values.words import counted
 
 Instances = int | Literal["socket", "node", "core"]
 
@@ -73,8 +74,8 @@ def together(topology: Topology, whole: Placement, instances: Sequence[Placement
     warnings = dict.fromkeys(said for each in (whole, *instances) for said in each.warnings)
     if used < there:
         warnings[
-            f"{there - used} of {_count(there, 'physical core')} stay idle beside "
-            f"{_count(len(instances), 'instance')}"
+            f"{there - used} of {counted(there, 'physical core')} stay idle beside "
+            f"{counted(len(instances), 'instance')}"
         ] = None
     return replace(
         whole,
@@ -113,7 +114,7 @@ def _on_each(
     if size is not None and size > smallest:
         raise BindingError(
             f"cores_per_instance={size}: with instances={place!r} the smallest {place} has "
-            f"{_count(smallest, 'usable physical core')}"
+            f"{counted(smallest, 'usable physical core')}"
         )
     return [group[:size] for group in groups]
 
@@ -146,10 +147,6 @@ def _too_many(
     )
     cpus = format_cpu_list(cpu for core in cores for cpu in core)
     return (
-        f"{words}: the run may use {_count(len(cores), 'physical core')} (CPUs {cpus}), and no two "
-        f"instances share one; {allowed}"
+        f"{words}: the run may use {counted(len(cores), 'physical core')} (CPUs {cpus}), and no "
+        f"two instances share one; {allowed}"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from modelzoo_runner.machine.cpulist import format_cpu_list
 from modelzoo_runner.machine.interference import Counters, Window
+from modelzoo_runner.values.words import percent
 
 SPREAD = 0.10
 """Standard deviation over mean: pyperf calls a benchmark unstable from here (`pyperf check`)."""
@@ -178,14 +179,14 @@ def _unsteady(step_seconds: Sequence[float], slow: Sequence[SlowStep]) -> Iterat
         spread = stdev(step_seconds) / fmean(step_seconds)
         if spread >= SPREAD:
             yield (
-                f"the steps spread by {_percent(spread)} of their mean (limit {_percent(SPREAD)}): "
+                f"the steps spread by {percent(spread)} of their mean (limit {percent(SPREAD)}): "
                 "compare medians, or measure longer (min_seconds=)"
             )
     between = between_windows(step_seconds)
     if between is not None and between > BETWEEN_WINDOWS:
         yield (
-            f"the medians of {WINDOWS} parts of the run differ by {_percent(between)} (limit "
-            f"{_percent(BETWEEN_WINDOWS)}): use more warmup_steps, or measure longer (min_seconds=)"
+            f"the medians of {WINDOWS} parts of the run differ by {percent(between)} (limit "
+            f"{percent(BETWEEN_WINDOWS)}): use more warmup_steps, or measure longer (min_seconds=)"
         )
     if len(slow) > OUTLIERS * len(step_seconds):
         were = "was" if len(slow) == 1 else "were"
@@ -222,17 +223,13 @@ def _share(seconds: float | None, counters: Counters) -> float:
     return (seconds or 0.0) / max(counters.wall_seconds * counters.cpus, 1e-9)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def _others(counters: Counters) -> str:
-    share = _percent(_share(counters.others_seconds, counters))
+    share = percent(_share(counters.others_seconds, counters))
     return f"other processes took {share} of the CPUs' time: end them, or choose other CPUs (cpus=)"
 
 
 def _stolen(counters: Counters) -> str:
-    share = _percent(_share(counters.steal_seconds, counters))
+    share = percent(_share(counters.steal_seconds, counters))
     return (
         f"the hypervisor took {share} of the CPUs' time: measure again, or on a machine of your own"
     )

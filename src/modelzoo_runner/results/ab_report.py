@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from modelzoo_runner.results import compare_table
 from modelzoo_runner.results.ab import STOPPED, ABResult
 from modelzoo_runner.results.ratio import Ratio
-from modelzoo_runner.results.shown import Shown, counted, seconds, warnings
+from modelzoo_runner.results.shown import Shown, seconds, warnings
+from modelzoo_runner.values.words import counted
 
 
 def shown(result: ABResult) -> Shown:
@@ -16,11 +17,9 @@ def shown(result: ABResult) -> Shown:
     rows = []
     verdicts: list[Ratio | None] = [None, *result.comparisons]
     for number, (side, verdict) in enumerate(zip(result.sides, verdicts, strict=True)):
-        plan = side.plan
-        what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
         speed = f"{result.throughput(number):.4g} examples/s"
         ratio = "(reference)" if verdict is None else str(verdict).replace(" (", "\n(")
-        rows.append((side.name, what, speed, ratio))
+        rows.append((side.name, side.plan.short_name, speed, ratio))
     return Shown(
         headings=[
             (f"{side.name} against {first.name}", comparison.verdict)

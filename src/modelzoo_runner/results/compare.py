@@ -81,10 +81,9 @@ def compare(
 
 
 def _figures(result: Result) -> Figures:
-    plan = result.plan
     of_processes = result if isinstance(result, BenchmarkResult) else None
     return Figures(
-        name=f"{plan.model} {plan.precision}, batch {plan.batch_size}",
+        name=result.plan.short_name,
         throughput=result.throughput,
         throughput_interval=None if of_processes is None else of_processes.throughput_interval,
         p50_seconds=result.latency.p50,
@@ -198,7 +197,7 @@ def _key(outcome: Outcome) -> str:
     plan = outcome.plan
     where = plan.placement
     return (
-        f"{plan.kind} {plan.model} {plan.precision}, batch {plan.batch_size}, "
+        f"{plan.kind} {plan.short_name}, "
         f"{len(where.cpus) or 'all'} CPUs, {where.intra_threads} x {where.inter_threads} threads, "
         f"{len(plan.instances) or 1} instances"
         + (f", {plan.rate:g} queries/s" if plan.rate else "")

@@ -8,8 +8,9 @@ from typing import Any
 
 from modelzoo_runner.results import ratio
 from modelzoo_runner.results.comparison import Comparison, Figures, SweepComparison
-from modelzoo_runner.results.shown import Shown, counted, seconds
+from modelzoo_runner.results.shown import Shown, seconds
 from modelzoo_runner.values import markup
+from modelzoo_runner.values.words import counted
 
 MAIN_SCORES = 3
 """So many scores are told beside the names of the runs, such as COCO's AP, AP50 and AP75."""

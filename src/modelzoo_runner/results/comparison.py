@@ -10,8 +10,8 @@ from modelzoo_runner.errors import visible
 from modelzoo_runner.results.export import Drawn, Listed
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.results.ratio import Ratio, Verdict
-from modelzoo_runner.results.shown import counted
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.words import counted
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.shown import Shown

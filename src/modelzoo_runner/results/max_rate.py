@@ -14,6 +14,7 @@ from modelzoo_runner.errors import visible
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.export import Drawn, Saved
 from modelzoo_runner.results.parts import Observed
+from modelzoo_runner.values import words
 from modelzoo_runner.values.plan import Plan
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class MaxRateResult(Drawn, Saved):
         from modelzoo_runner.results.shown import Shown, warnings
 
         plan, (low, high) = self.plan, self.bracket
-        what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
+        what = plan.short_name
         rate = f"{low:.4g} queries/s" if low else f"less than {high:.4g} queries/s"
         return Shown(
             title=f"{what}: {self._answer()}",
@@ -218,7 +219,7 @@ class MaxRateResult(Drawn, Saved):
             rate, p99 = row["rate_queries_per_second"], row["latency_p99_seconds"]
             return (
                 f"{rate:.4g}" if rate else "one by one",
-                f"{100 * row['utilization']:.0f} %",
+                words.percent(row["utilization"]),
                 str(row["queries"]),
                 " + ".join(map(str, self.late(rate))),
                 seconds(row["latency_p50_seconds"]),

@@ -92,9 +92,9 @@ class Result(Drawn, Saved):
         }
 
     def __repr__(self) -> str:
-        plan = self.plan
-        what = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
-        return visible(f"<{type(self).__name__}: {what}, {self.throughput:.1f} examples/s>")
+        return visible(
+            f"<{type(self).__name__}: {self.plan.short_name}, {self.throughput:.1f} examples/s>"
+        )
 
     def __str__(self) -> str:
         from modelzoo_runner.results import table

@@ -79,15 +79,6 @@ def wrapped(text: str, first: str, others: str) -> str:
     )
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "round"), counted(2, "round")
-    ('1 round', '2 rounds')
-    """
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def warnings(said: Sequence[str]) -> list[str]:
     """Warnings as notes."""
     return [f"warning: {each}" for each in said]

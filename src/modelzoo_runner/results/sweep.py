@@ -16,8 +16,8 @@ from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Listed, Saved
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.saved import SCHEMA
-from modelzoo_runner.results.shown import counted
 from modelzoo_runner.values import codec
+from modelzoo_runner.values.words import counted
 
 if TYPE_CHECKING:
     from modelzoo_runner.results.shown import Shown

@@ -9,10 +9,11 @@ from typing import Any
 from modelzoo_runner.errors import visible
 from modelzoo_runner.results import stats
 from modelzoo_runner.results.result import AccuracyResult, BenchmarkResult, Result
-from modelzoo_runner.results.shown import Shown, counted, seconds, warnings, wrapped
+from modelzoo_runner.results.shown import Shown, seconds, warnings, wrapped
 from modelzoo_runner.results.stats import Summary
 from modelzoo_runner.results.sweep import Failure, Outcome, SweepResult
 from modelzoo_runner.values import markup
+from modelzoo_runner.values.words import counted, percent
 
 MAIN_OF_COCO = ("AP", "AP50", "AP75")
 """Of COCO's 12 numbers, those shown on one line."""
@@ -23,7 +24,7 @@ NAME_WIDTH = 11
 def rows(result: Result) -> list[tuple[str, list[str]]]:
     """The main facts of a result: a name, and one or more lines of text."""
     plan = result.plan
-    what = f"{plan.model} {plan.precision}, batch {plan.batch_size}, {_input(result)}"
+    what = f"{plan.short_name}, {_input(result)}"
     if isinstance(result, AccuracyResult):
         found = [("accuracy", [what]), ("scores", [", ".join(_scores(result))])]
         found.append(("examples", [_examples(result)]))
@@ -59,8 +60,6 @@ def _aligned(name: str, lines: Iterable[str]) -> str:
 
 def html(result: Result) -> str:
     """The same as HTML: the main figures and the verdict first, and not again below."""
-    plan = result.plan
-    title = f"{plan.model} {plan.precision}, batch {plan.batch_size}"
     found = rows(result)[1:]
     if isinstance(result, AccuracyResult):
         main, verdict = _main_scores(result), None
@@ -77,7 +76,7 @@ def html(result: Result) -> str:
         ]
     facts = [("input", [_input(result).removesuffix(" input")]), *found]
     return markup.card(
-        markup.title(title, verdict),
+        markup.title(result.plan.short_name, verdict),
         markup.figures(*main),
         markup.facts((name, lines) for name, lines in facts if lines),
     )
@@ -185,7 +184,7 @@ def _load(result: BenchmarkResult, wait: Summary) -> list[str]:
     bound = stats.percentile_bound(sorted(result.latency_seconds), 0.99)
     return [
         f"{count} queries, {plan.arrivals} arrivals at {plan.rate:.4g}/s, done at "
-        f"{result.achieved_rate:.4g}/s, utilization {100 * (result.utilization or 0):.0f} %",
+        f"{result.achieved_rate:.4g}/s, utilization {percent(result.utilization or 0)}",
         f"queue wait: {percentiles(wait)}",
         f"service: {percentiles(result.service)}",
         f"p99 is {'not known' if bound is None else f'at most {seconds(bound)}'} with 99 % "

@@ -8,7 +8,7 @@ from modelzoo_runner.errors import visible
 from modelzoo_runner.results import shown
 from modelzoo_runner.results.ratio import in_words
 from modelzoo_runner.results.tune import Tried, TuneResult
-from modelzoo_runner.values import markup
+from modelzoo_runner.values import markup, words
 
 HEADER = ("settings", "throughput", "step", "measurements", "remark")
 
@@ -66,7 +66,7 @@ def notes(result: TuneResult) -> Iterator[str]:
         f"{result.budget:.0f} s: {ended}"
     )
     if result.confirmed is not None:
-        count = shown.counted(len(result.confirmed.rounds), "round")
+        count = words.counted(len(result.confirmed.rounds), "round")
         yield f"the gain is of {count} of fresh processes"
     yield from shown.warnings(result.warnings)
 

@@ -19,6 +19,7 @@ from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import parse_cpu_list
 from modelzoo_runner.scale import cluster_worker
 from modelzoo_runner.scale.cluster_worker import Answer, WorkerGroup, WorkerInfo
+from modelzoo_runner.values.words import counted
 
 RESOURCE = "modelzoo_runner"
 """The Dask resource; each worker has one unit."""
@@ -253,7 +254,7 @@ def core_shares(workers: Mapping[str, WorkerInfo]) -> dict[str, int]:
         if sharing[info.key] > info.cores:
             raise BindingError(
                 f"client=: {sharing[info.key]} workers, {address} among them, share "
-                f"{info.cores} physical core{'' if info.cores == 1 else 's'} (CPUs {info.cpus}): "
+                f"{counted(info.cores, 'physical core')} (CPUs {info.cpus}): "
                 "start no more workers on a node than it has cores"
             )
     on_node: dict[str, dict[str, WorkerInfo]] = {}

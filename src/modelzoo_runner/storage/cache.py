@@ -12,7 +12,6 @@ the file is read and hashed again. Links, and records that don't name a plain fi
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import logging
@@ -25,7 +24,7 @@ from pathlib import Path
 from modelzoo_runner.storage import disk, partials
 from modelzoo_runner.storage.locations import unsafe_reason
 from modelzoo_runner.storage.partials import Partial
-from modelzoo_runner.values import atomic
+from modelzoo_runner.values import atomic, words
 from modelzoo_runner.values.files import sha256_of
 
 log = logging.getLogger("modelzoo_runner")
@@ -116,7 +115,7 @@ def store(cache: Path, location: str, name: str, part: Partial) -> Path:
         sha256=part.sha256,
         version=part.version,
         identity=_identity(path),
-        fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        fetched_at=words.now(),
     )
     try:
         _record(entry)

@@ -108,6 +108,11 @@ class Plan(RunOptions):
     why: Mapping[str, str] = field(default_factory=dict)
     runtime: str = "tensorflow"
 
+    @property
+    def short_name(self) -> str:
+        """The model, the precision and the batch."""
+        return f"{self.model} {self.precision}, batch {self.batch_size}"
+
     def _repr_html_(self) -> str:
         """Who decided what, and the files."""
         graph = self.graph
@@ -125,7 +130,7 @@ class Plan(RunOptions):
             for name, by in self.why.items()
         )
         return markup.card(
-            markup.title(f"{self.kind} {self.model} {self.precision}, batch {self.batch_size}"),
+            markup.title(f"{self.kind} {self.short_name}"),
             markup.table(("what", "value", "decided by"), decided),
             markup.facts((name, [markup.shown(each)]) for name, each in files.items() if each),
         )

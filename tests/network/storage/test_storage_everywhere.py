@@ -40,12 +40,7 @@ def store(
 ) -> Iterator[str]:
     """A folder with a graph, a preset of it, and eight shards of 42 images."""
     if request.param != "memory":
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
-        # It asks a server that isn't Google's for features it hasn't, for a minute, unless told so.
-        monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        pytest.importorskip("gcsfs")
-        own = {"endpoint_url": gcs_server.url, "token": "anon"}
-        monkeypatch.setitem(fsspec.config.conf, "gcs", own)
+        fake_gcs.for_gcsfs(gcs_server, monkeypatch)
         gcs_server.put("everywhere", "first", b"")
     top = f"{request.param}://everywhere"
     files = fsspec.filesystem(request.param)

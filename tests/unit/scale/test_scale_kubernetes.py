@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pods import POD
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.scale import kubernetes
-from modelzoo_runner.scale.pod import Pod
-
-POD = Pod(
-    image="registry.example.org/runner@sha256:" + "0123456789abcdef" * 4,
-    cpu="8",
-    memory="16G",
-    node_selector={"kind": "large"},
-    data={"imagenet": "/data"},
-    volumes={"cache": "/cache"},
-    secret="account",
-)
 
 
 @pytest.fixture

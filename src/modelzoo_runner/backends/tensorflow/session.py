@@ -166,21 +166,20 @@ def open_step(
         device_count={"GPU": 0},
         allow_soft_placement=True,
     )
+    rewriting = config.graph_options.rewrite_options
     if auto_mixed_precision_bfloat16:
         if not onednn.enabled():
             raise RequestError(
                 "auto_mixed_precision_bfloat16=True: needs oneDNN, which is off in this process. "
                 "Set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported"
             )
-        rewriting = config.graph_options.rewrite_options
         rewriting.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     if prepared:
-        rewriting = config.graph_options.rewrite_options
         for each in DONE_BEFORE:
             setattr(rewriting, each, RewriterConfig.OFF)
         rewriting.memory_optimization = RewriterConfig.NO_MEM_OPT
         rewriting.meta_optimizer_iterations = RewriterConfig.ONE
-    config.graph_options.rewrite_options.disable_meta_optimizer = not rewrite
+    rewriting.disable_meta_optimizer = not rewrite
     try:
         built = graph if isinstance(graph, tf.Graph) else imported(graph)
         built.finalize()
