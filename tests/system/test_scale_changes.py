@@ -59,7 +59,7 @@ def once(after: int, do: Callable[[], object]) -> Callable[..., None]:
     return progress
 
 
-@pytest.mark.slow  # on a busy machine the other one may become as slow; tests/unit/scale has the rule
+@pytest.mark.slow  # a busy machine may slow the other one as well; the rule has tests of its own
 def test_a_worker_that_becomes_slow_gets_less_to_do(numbers: dict[str, Any]) -> None:
     with dask_clusters.running(2) as client:
         slow, _ = client.run(os.getpid).values()
