@@ -97,7 +97,7 @@ def input_pipeline() -> Iterator[float]:
 
     import input_pipeline
 
-    encoded = [input_pipeline.made(seed) for seed in range(4 * input_pipeline.BATCH)]
+    encoded = [input_pipeline.made(seed) for seed in range(12 * input_pipeline.BATCH)]
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         every = input_pipeline.contenders(encoded, Path(folder))

@@ -41,7 +41,7 @@ Cost: TypeAlias = tuple[float, float]
 """CPU seconds, seconds; of one image."""
 
 BATCH = 32
-MODELS = ("resnet50", "resnet101", "inceptionv3", "inceptionv4")
+MODELS = ("resnet50", "resnet101", "mobilenet_v1", "inceptionv3", "inceptionv4")
 
 
 def main() -> None:
@@ -55,9 +55,9 @@ def main() -> None:
         paths = sorted(arguments.folder.rglob("*.[jJ][pP]*[gG]"))[: arguments.images]
         encoded = [path.read_bytes() for path in paths]
     else:
-        encoded = [made(seed) for seed in range(4 * BATCH)]
-    if len(encoded) < 4 * BATCH:
-        parser.error(f"{arguments.folder}: {len(encoded)} JPEGs in it, needed: {4 * BATCH}")
+        encoded = [made(seed) for seed in range(12 * BATCH)]
+    if len(encoded) < 8 * BATCH:
+        parser.error(f"{arguments.folder}: {len(encoded)} JPEGs in it, needed: {8 * BATCH}")
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         report(measured(contenders(encoded, Path(folder)), arguments.rounds), encoded)

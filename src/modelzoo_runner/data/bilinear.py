@@ -1,14 +1,17 @@
 """TensorFlow 1's bilinear resize of uint8 pixels, and what comes before and after it, in one pass.
 
 Compiled by numba. For each row of the result two rows of pixels are interpolated across, unless
-they were for the row before, and then those two down. Across, vectors are of four values, a pixel
-and one more: numba by itself makes none of three channels, which takes four times as long.
+they were for the row before, and then those two down. Across, vectors are of four pixels, each with
+one value more: numba by itself makes none of three channels, which takes many times as long.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
+
+AT_ONCE = 4
+"""So many pixels are in a vector of AVX-512; for other processors LLVM divides it."""
 
 
 @cache
@@ -40,9 +43,12 @@ def resizing() -> Any:
     ) -> None:
         values = 3 * kept.shape[1]
         upper, lower, down = weights(window[2], resized[0], offset[0], kept.shape[0])
-        columns = weights(window[3], resized[1], offset[1], kept.shape[1])
-        # One value more, which the last four write.
-        above, below = np.empty(values + 1, single), np.empty(values + 1, single)
+        across_count = -(-kept.shape[1] // AT_ONCE) * AT_ONCE
+        left, right, share = weights(window[3], resized[1], offset[1], across_count)
+        columns = 3 * left, 3 * right, share
+        # And what a vector has more than pixels.
+        longest = 3 * across_count + AT_ONCE
+        above, below = np.empty(longest, single), np.empty(longest, single)
         in_above = in_below = -1
         for y in range(kept.shape[0]):
             if in_below == upper[y]:
@@ -78,8 +84,8 @@ def _across() -> Any:
 
     def across(pixels: Any, start: Any, columns: Any, unit: Any, row: Any) -> None:
         left, right, share = columns
-        for x in range(left.size):
-            blend(pixels, start + 3 * left[x], start + 3 * right[x], share[x], unit, row, 3 * x)
+        for x in range(0, left.size, AT_ONCE):
+            blend(pixels, start, left, right, share, unit, row, x)
 
     return numba.njit(nogil=True)(across)
 
@@ -107,37 +113,74 @@ def _weights() -> Any:
 
 
 def _blend() -> Any:
-    """Four values between two pixels, written to a row: `left + (right - left) * share`."""
+    """Pixels between two columns each, from column `x` of the result on, written to a row.
+
+    Each value is `left + (right - left) * share`. Vectors have four values for a pixel; the fourth,
+    of no use, is dropped when they are written, and what is written after the last is overwritten
+    by the next ones.
+    """
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
     byte, whole, single = ir.IntType(8), ir.IntType(32), ir.FloatType()
-    bytes_, wholes, singles = (ir.VectorType(each, 4) for each in (byte, whole, single))
+    lanes = range(4 * AT_ONCE)
+    bytes_, wholes, singles = (ir.VectorType(each, len(lanes)) for each in (byte, whole, single))
+    packed = [lane for lane in lanes if lane % 4 < 3]
+
+    def numbers(values: Any) -> Any:
+        return ir.Constant(ir.VectorType(whole, len(values)), list(values))
 
     def blend(
-        _: Any, pixels: Any, left: Any, right: Any, share: Any, unit: Any, row: Any, at: Any
+        _: Any,
+        pixels: Any,
+        start: Any,
+        left: Any,
+        right: Any,
+        share: Any,
+        unit: Any,
+        row: Any,
+        x: Any,
     ) -> Any:
-        signature = types.void(pixels, left, right, share, unit, row, at)
+        signature = types.void(pixels, start, left, right, share, unit, row, x)
 
         def generated(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pixels, left, right, share, unit, row, at = arguments
-            first = context.make_array(signature.args[0])(context, builder, pixels).data
-            to = context.make_array(signature.args[5])(context, builder, row).data
+            _, start, _, _, _, unit, _, x = arguments
 
-            def four_times(value: Any) -> Any:
+            def array(number: int) -> Any:
+                kind = signature.args[number]
+                return context.make_array(kind)(context, builder, arguments[number]).data
+
+            first, left, right, share, to = map(array, (0, 2, 3, 4, 6))
+
+            def values_at(columns: Any) -> Any:
+                """The pixels at `AT_ONCE` columns from the one numbered `x` on."""
+                found = ir.Constant(ir.VectorType(whole, AT_ONCE), None)
+                for each in range(AT_ONCE):
+                    column = builder.load(builder.gep(columns, [builder.add(x, x.type(each))]))
+                    place = builder.gep(first, [builder.add(start, column)])
+                    pixel = builder.load(builder.bitcast(place, whole.as_pointer()), align=1)
+                    found = builder.insert_element(found, pixel, whole(each))
+                values = builder.sitofp(
+                    builder.zext(builder.bitcast(found, bytes_), wholes), singles
+                )
+                return builder.fmul(values, spread(unit))
+
+            def spread(value: Any) -> Any:
                 one = builder.insert_element(ir.Constant(singles, None), value, whole(0))
-                return builder.shuffle_vector(one, one, ir.Constant(wholes, [0] * 4))
+                return builder.shuffle_vector(one, one, numbers([0] * len(lanes)))
 
-            def four_values(position: Any) -> Any:
-                place = builder.bitcast(builder.gep(first, [position]), bytes_.as_pointer())
-                values = builder.zext(builder.load(place, align=1), wholes)
-                return builder.fmul(builder.sitofp(values, singles), four_times(unit))
+            def shares() -> Any:
+                few = ir.VectorType(single, AT_ONCE).as_pointer()
+                found = builder.load(builder.bitcast(builder.gep(share, [x]), few), align=4)
+                return builder.shuffle_vector(found, found, numbers([lane // 4 for lane in lanes]))
 
-            start = four_values(left)
-            step = builder.fmul(builder.fsub(four_values(right), start), four_times(share))
-            place = builder.bitcast(builder.gep(to, [at]), singles.as_pointer())
-            builder.store(builder.fadd(start, step), place, align=4)
+            before = values_at(left)
+            step = builder.fmul(builder.fsub(values_at(right), before), shares())
+            found = builder.fadd(before, step)
+            found = builder.shuffle_vector(found, found, numbers([*packed, *[0] * AT_ONCE]))
+            place = builder.gep(to, [builder.mul(x, x.type(3))])
+            builder.store(found, builder.bitcast(place, singles.as_pointer()), align=4)
             return context.get_dummy_value()
 
         return signature, generated
