@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelzoo_runner.backends.tensorflow import session
+from modelzoo_runner.backends.tensorflow import failures
 from modelzoo_runner.errors import GraphError, RequestError, RunnerError
 
 WRAPPED = """Graph execution error:
@@ -19,13 +19,13 @@ Original stack trace for 'a/conv':
 def explained(kind: str, message: str) -> RunnerError:
     import tensorflow as tf
 
-    return session.explain_error(getattr(tf.errors, kind)(None, None, message), (2, 3))
+    return failures.explain_error(getattr(tf.errors, kind)(None, None, message), (2, 3))
 
 
 def test_only_the_line_that_says_what_happened_is_kept() -> None:
-    assert session.first_line(ValueError(WRAPPED)) == "Missing 0-th output from 'a/conv'"
-    assert session.first_line(ValueError("[[{{function_node f}}]] is bad")) == "'f' is bad"
-    assert session.first_line(ValueError("")) == "ValueError"
+    assert failures.first_line(ValueError(WRAPPED)) == "Missing 0-th output from 'a/conv'"
+    assert failures.first_line(ValueError("[[{{function_node f}}]] is bad")) == "'f' is bad"
+    assert failures.first_line(ValueError("")) == "ValueError"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ def test_only_the_line_that_says_what_happened_is_kept() -> None:
             "no idea",
             GraphError,
             "TensorFlow can't run the graph: no idea",
+        ),
+        (
+            "InvalidArgumentError",
+            "indices[0] = 7 is not in [0, 2)\n\t [[{{node a/picked}}]]",
+            GraphError,
+            "TensorFlow can't run the graph: indices[0] = 7 is not in [0, 2), in node 'a/picked'",
         ),
     ],
 )

@@ -55,6 +55,34 @@ def test_without_rewriting_the_results_are_the_same() -> None:
         np.testing.assert_allclose(step(batch)[0], plain(batch)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "graph_def, output", [(classifier(), "scores:0"), (while_loop(), "output:0")]
+)
+def test_one_inter_op_thread_gives_the_same_with_and_without_loops(
+    graph_def: object, output: str
+) -> None:
+    with opened(graph_def, output, inter_threads=2) as by_queue:
+        shape = [size or 2 for size in by_queue.input_shape or ()]
+        batch = batch_of(*shape)
+        expected = by_queue(batch)[0]
+    with opened(graph_def, output, inter_threads=1) as in_order:
+        np.testing.assert_array_equal(in_order(batch)[0], expected)
+        np.testing.assert_array_equal(in_order(batch)[0], expected)
+
+
+def test_a_kernel_that_fails_is_named_where_operations_run_in_order() -> None:
+    def build() -> None:
+        import tensorflow as tf
+
+        tf.gather(constant([1.0, 2.0]), placeholder(None, dtype="int32"), name="picked")
+
+    with (
+        opened(made(build), "picked:0", inter_threads=1) as step,
+        pytest.raises(GraphError, match="'picked'"),
+    ):
+        step(np.array([7], np.int32))
+
+
 def test_a_graph_that_tensorflow_holds_already_is_run_as_it_is() -> None:
     import tensorflow as tf
 

@@ -6,11 +6,11 @@ from graphs_made import batch_of, graph_of, made, node, ops, placeholder, run, w
 
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.prepare import (
-    _CONTROL_FLOW,
     clear_devices,
     prune,
     remove_pass_through,
 )
+from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW
 
 
 def draft(*nodes: tuple[str, ...], fixed: tuple[str, ...] = ("in", "out")) -> Draft:
@@ -52,7 +52,7 @@ def test_one_that_is_fed_or_fetched_stays() -> None:
     assert remove_pass_through(made) == 0
 
 
-@pytest.mark.parametrize("op", sorted(_CONTROL_FLOW))
+@pytest.mark.parametrize("op", sorted(CONTROL_FLOW))
 def test_one_beside_control_flow_stays(op: str) -> None:
     behind = draft(("s", op), ("a", "Identity", "s:1"), ("out", "Relu", "a"))
     before = draft(("in", "P"), ("a", "Identity", "in"), ("out", op, "a"), fixed=("in",))

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.tensorflow import keras_models, signatures, structure
+from modelzoo_runner.backends.tensorflow.failures import first_line
 from modelzoo_runner.backends.tensorflow.model_files import ModelFiles
-from modelzoo_runner.backends.tensorflow.session import first_line, imported
+from modelzoo_runner.backends.tensorflow.session import imported
 from modelzoo_runner.backends.tensorflow.tensors import ends, placeholders, subgraph
 from modelzoo_runner.data.batches import encoded_images
 from modelzoo_runner.errors import GraphError, RequestError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
-from modelzoo_runner.backends.tensorflow.structure import predecessors, source
+from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW, predecessors, source
 from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
@@ -120,13 +120,6 @@ _PASS_THROUGH = frozenset(
     PlaceholderWithDefault""".split()  # noqa: SIM905
 )
 
-# TensorFlow 1's control flow. An Identity beside one of these may matter for its frame or branch.
-_CONTROL_FLOW = frozenset(
-    prefix + op
-    for prefix in ("", "Ref")
-    for op in ("Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch")
-)
-
 
 def prune(draft: Draft) -> int:
     """Drop the nodes that no output depends on; returns how many."""
@@ -137,7 +130,7 @@ def remove_pass_through(draft: Draft) -> int:
     """Remove pass-through ops; returns how many.
 
     Those with control inputs and those beside control flow stay, so that the order of execution,
-    branches and loop iterations don't change.
+    branches and loop iterations don't change: there, an Identity may be what a branch waits for.
     """
     users = draft.users()
     instead = {
@@ -147,8 +140,8 @@ def remove_pass_through(draft: Draft) -> int:
         and node.name not in draft.fixed
         and len(node.input) == 1
         and not node.input[0].startswith("^")
-        and draft.nodes[source(node.input[0])].op not in _CONTROL_FLOW
-        and not any(draft.nodes[user].op in _CONTROL_FLOW for user in users.get(node.name, ()))
+        and draft.nodes[source(node.input[0])].op not in CONTROL_FLOW
+        and not any(draft.nodes[user].op in CONTROL_FLOW for user in users.get(node.name, ()))
     }
     for name in instead:
         # Each from where the last one ended: a chain of thousands isn't walked once for each.

@@ -26,6 +26,13 @@ VARIABLES = frozenset(
 )
 """What a graph has where a frozen one has a constant."""
 
+CONTROL_FLOW = frozenset(
+    prefix + op
+    for prefix in ("", "Ref")
+    for op in ("Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch")
+)
+"""TensorFlow 1's loops and branches."""
+
 LARGEST_FILL = 2**30
 """Bytes that all constants together may expand to beyond what is in the file."""
 
