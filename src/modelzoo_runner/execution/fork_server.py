@@ -4,6 +4,9 @@ Loading TensorFlow takes seconds, and a fork of a process that has loaded it mil
 pool exists before the first session, so each fork makes its own, of the size that its plan asks
 for. `forks` starts this process and asks it; see there for when a fork is as good as a new process.
 
+A graph that is asked for a second time in a row is read and prepared here, once, so that each
+further worker has it: it only opens a session.
+
 It answers on the pipe that comes with each request: the worker's process number and the seconds
 that loading TensorFlow took, if this worker waited for it; and when the worker has ended, its exit
 code and its peak memory in KiB.
@@ -21,7 +24,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from modelzoo_runner.execution import protocol, worker
 from modelzoo_runner.machine import runtime_log
@@ -45,6 +48,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # nobody looks for garbage in what all share, so it stays shared
     running: dict[int, tuple[int, int]] = {}
+    last = None
     is_last = False
     while running or not is_last:
         patience = None if running else protocol.IDLE_SECONDS
@@ -52,19 +56,39 @@ def main() -> None:
         for pidfd in running.keys() & set(ready):
             _report_end(pidfd, *running.pop(pidfd))
         if requests.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(requests, 1 << 16, len(DESCRIPTORS))
+            message, descriptors, _, _ = socket.recv_fds(
+                requests, protocol.LONGEST_REQUEST, len(DESCRIPTORS)
+            )
             if not message:
                 return  # who asks is gone, and what runs for them goes with this process
             is_last = message == protocol.NO_MORE
             if not is_last:
                 own = dict(zip(DESCRIPTORS, descriptors, strict=True))
-                words, variables = json.loads(message)
+                words, variables, plan = json.loads(message)
+                last = _held(plan, last)
                 pidfd, process = _fork(requests, running, words, variables, own)
                 running[pidfd] = process, own["report"]
                 _write(own["report"], process, loading)
                 loading = 0.0
         if not ready:
             return
+
+
+def _held(plan: Any, last: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    """What this plan's worker needs; held here from now on, if the last one needed the same."""
+    if plan is None:
+        return last
+    from modelzoo_runner.execution import opening
+
+    asked = protocol.read_plan(plan)
+    what = opening.what_is_held(asked)
+    if what == last:
+        # A worker that can't open it says so itself.
+        with contextlib.suppress(Exception):
+            if opening.hold(asked):
+                gc.collect()
+                gc.freeze()
+    return what
 
 
 def _report_end(pidfd: int, process: int, report: int) -> None:

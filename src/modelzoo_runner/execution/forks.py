@@ -157,9 +157,16 @@ class Forked:
 
 
 def worker(
-    words: Sequence[str], answers: int, said: IO[bytes], variables: Mapping[str, str]
+    words: Sequence[str],
+    answers: int,
+    said: IO[bytes],
+    variables: Mapping[str, str],
+    plan: str | None = None,
 ) -> Forked:
     """A worker with these arguments and variables, whose messages go to `answers`.
+
+    `plan` is the one that it is going to be sent, as a line, if its graph may be opened where
+    others are forked.
 
     Raises:
         OSError: no process can be started.
@@ -173,7 +180,9 @@ def worker(
         report, reported = os.pipe()
         after.callback(os.close, reported)
         on_failure.callback(os.close, report)
-        message = json.dumps([words, late]).encode()
+        message = json.dumps([words, late, plan]).encode()
+        if len(message) > protocol.LONGEST_REQUEST:
+            message = json.dumps([words, late, None]).encode()
         descriptors = [given, answers, said.fileno(), reported]
         server = _asked(message, descriptors, early, said)
         on_failure.pop_all()

@@ -115,7 +115,10 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
     with tempfile.TemporaryFile() as said:
         try:
             if can_be_fork and forks.possible() and not _anew.get():
-                process = forks.worker(words, answers_write, said, variables)
+                # A graph that isn't known might be the end of the process that forks.
+                can_be_held = words[0] in protocol.OPENS_GRAPH and trust.known(plan)
+                line = protocol.plan_line(plan) if can_be_held else None
+                process = forks.worker(words, answers_write, said, variables, line)
             else:
                 process = popen(command, said, pass_fds=(answers_write,), env=variables)
         except OSError as error:

@@ -159,7 +159,47 @@ def _how(plan: Plan) -> tuple[Any, ...]:
     return (*graphs, plan.runtime, plan.precision, plan.optimize, plan.allow_unsafe_ops, placement)
 
 
+_held: list[tuple[tuple[Any, ...], Model]] = []
+"""The graph that the process which forks has read and prepared for its forks; at most one."""
+
+
+def hold(plan: Plan) -> bool:
+    """Read and prepare a plan's graph, so that forks of this process have it; whether that is new.
+
+    TensorFlow makes no thread for that, and a fork shares the memory until it is written to.
+
+    Raises:
+        RunnerError: as `opened`.
+    """
+    from modelzoo_runner.backends.tensorflow import backend
+
+    if any(what == what_is_held(plan) for what, _ in _held):
+        return False
+    _held.clear()
+    model = _read(plan, Start())
+    own = with_own_facts(plan, model)
+    if isinstance(model, backend.Model):
+        backend.hold(
+            model,
+            input=own.graph.input or "",
+            outputs=list(own.graph.outputs.values()),
+            precision=own.precision,
+            optimize=own.optimize,
+        )
+        _held.append((what_is_held(plan), model))
+    return True
+
+
+def what_is_held(plan: Plan) -> tuple[Any, ...]:
+    """What a plan says that decides what `hold` makes."""
+    how = (plan.runtime, plan.precision, plan.optimize, plan.allow_unsafe_ops)
+    return (plan.graph, plan.feeds, plan.task, *how)
+
+
 def _read(plan: Plan, start: Start) -> Model:
+    for what, held in _held:
+        if what == what_is_held(plan):
+            return held
     with start.context.phase("read"):
         backend = base.find(plan.runtime)
         model = backend.load(plan.graph.path, allow_unsafe_ops=plan.allow_unsafe_ops)

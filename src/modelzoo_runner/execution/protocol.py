@@ -23,6 +23,9 @@ MODULE = "modelzoo_runner.execution.worker"
 FORK_SERVER = "modelzoo_runner.execution.fork_server"
 """The process that becomes a worker by fork whenever it is asked to."""
 
+LONGEST_REQUEST = 1 << 16
+"""Bytes of a request to that process; a plan for which there is no room is left out."""
+
 NO_MORE = b"no more"
 """Tells that process to end with its last worker."""
 
@@ -59,6 +62,9 @@ VERSION = 1
 
 IDLE_SECONDS = 60.0
 """How long a kept worker waits for another plan, and its kind for another one to fork."""
+
+OPENS_GRAPH = (RUN, KEPT, INSTANCE, SERVE)
+"""The subcommands that open a plan's graph as it is."""
 
 Message = dict[str, Any]
 

@@ -17,7 +17,7 @@ import pytest
 import tiny
 
 from modelzoo_runner import BenchmarkResult, WorkerError, benchmark, release
-from modelzoo_runner.execution import forks, launch
+from modelzoo_runner.execution import forks, launch, trust
 
 SECONDS = 20.0
 
@@ -67,6 +67,43 @@ def test_the_second_child_has_tensorflow_already_and_threads_of_its_own(graph: P
     assert second.observed.threads["intra_found"] == 2
     assert first.observed.threads["intra_found"] == 1
     assert second.observed.host == "child"
+
+
+def test_a_graph_that_is_asked_for_again_is_there_in_the_next_child(tmp_path: Path) -> None:
+    graph = tiny.classifier(tmp_path / "graph.pb", classes=9)
+    first, second, third = (in_a_child(graph, num_intra_threads=1) for _ in range(3))
+    (server,) = servers()
+    assert {"read", "prepare"} <= first.observed.setup_seconds.keys()
+    for each in (second, third):
+        assert not {"read", "prepare"} & each.observed.setup_seconds.keys()
+        assert each.observed.graph == first.observed.graph
+    # Threads wouldn't be in a fork.
+    started = len(list(Path(f"/proc/{server}/task").iterdir()))
+    other = in_a_child(graph, num_intra_threads=1, optimize=False)
+    assert "read" in other.observed.setup_seconds
+    assert other.observed.graph["changes"] != first.observed.graph["changes"]
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) == started
+
+
+def test_a_graph_of_which_no_run_has_ended_well_is_not_opened_where_others_are_forked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "known", lambda plan: False)
+    graph = tiny.classifier(tmp_path / "graph.pb", classes=11)
+    for _ in range(3):
+        assert "read" in in_a_child(graph).observed.setup_seconds
+
+
+def test_a_graph_that_is_another_one_now_is_read(graph: Path, tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.read_bytes())
+    for _ in range(3):
+        held = in_a_child(path)
+    assert "read" not in held.observed.setup_seconds
+    tiny.classifier(path, classes=7)
+    changed = in_a_child(path)
+    assert "read" in changed.observed.setup_seconds
+    assert changed.plan.graph.sha256 != held.plan.graph.sha256
 
 
 def test_variables_that_are_read_at_first_have_a_process_of_their_own(graph: Path) -> None:
@@ -132,7 +169,7 @@ def test_it_ends_with_the_process_that_started_it_and_so_do_its_forks(graph: Pat
     code = f"""
     import os, sys
     from modelzoo_runner import benchmark
-    from modelzoo_runner.execution import forks, launch
+    from modelzoo_runner.execution import forks, launch, trust
     plan = benchmark(sys.argv[1], steps=1, warmup_steps=1, isolation="child").plan
     with launch.started(plan, "serve") as child:
         server = child.process.server

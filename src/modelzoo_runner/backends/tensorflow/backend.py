@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
@@ -24,6 +25,7 @@ from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 NAME = "tensorflow"
@@ -80,10 +82,20 @@ def set_threads(placement: Placement) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A frozen graph."""
+class Ready:
+    """What is run of a graph, what `prepare` changed, and TensorFlow's own object of it."""
 
     graph_def: GraphDef
+    changes: Mapping[str, int]
+    held: tf.Graph | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A frozen graph; `ready` is what `hold` has made of it, by what it was made for."""
+
+    graph_def: GraphDef
+    ready: dict[tuple[object, ...], Ready] = field(default_factory=dict, compare=False)
 
     @property
     def int8_layers(self) -> int:
@@ -134,19 +146,18 @@ def compile(
     timed: Timed,
 ) -> Compiled:
     """A session's step, of the graph or of what `prepare` makes of it."""
-    graph = model.graph_def
     is_bfloat16 = precision == "bfloat16"
-    changes: Mapping[str, int] = {}
-    if optimize:
-        with timed("prepare"):
-            prepared = prepare.prepare(graph, input=input, outputs=outputs, bfloat16=is_bfloat16)
-            graph, changes = prepared.graph_def, prepared.changes
+    ready = model.ready.get(_purpose(input, outputs, precision, optimize))
+    if ready is None:
+        with timed("prepare") if optimize else nullcontext():
+            ready = _ready(model, input, outputs, precision, optimize)
+    graph = ready.graph_def
     kernels.check_kernels(graph, outputs=outputs)
     card: dict[str, Any] = {
         "nodes": len(model.graph_def.node),
         "nodes_run": len(graph.node),
         "int8_layers": kernels.count_int8(graph),
-        "changes": dict(changes),
+        "changes": dict(ready.changes),
     }
     notes = list(feeding.notes(model.graph_def))
     if notes:
@@ -160,8 +171,34 @@ def compile(
             intra_threads=placement.intra_threads,
             auto_mixed_precision_bfloat16=is_bfloat16,
             prepared=optimize and not is_bfloat16,
+            held=ready.held,
         )
     return Compiled(step=step, card=card)
+
+
+def hold(
+    model: Model, *, input: str, outputs: Sequence[str], precision: str, optimize: bool
+) -> None:
+    """Do what `compile` does before it opens a session, for all that compile this model later."""
+    ready = _ready(model, input, outputs, precision, optimize)
+    held = replace(ready, held=session.imported(ready.graph_def))
+    model.ready[_purpose(input, outputs, precision, optimize)] = held
+
+
+def _ready(
+    model: Model, input: str, outputs: Sequence[str], precision: str, optimize: bool
+) -> Ready:
+    if not optimize:
+        return Ready(model.graph_def, {})
+    is_bfloat16 = precision == "bfloat16"
+    made = prepare.prepare(model.graph_def, input=input, outputs=outputs, bfloat16=is_bfloat16)
+    return Ready(made.graph_def, made.changes)
+
+
+def _purpose(
+    input: str, outputs: Sequence[str], precision: str, optimize: bool
+) -> tuple[object, ...]:
+    return (input, *outputs, precision, optimize)
 
 
 def facts() -> dict[str, Any]:
