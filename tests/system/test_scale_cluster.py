@@ -112,6 +112,15 @@ def same(found: AccuracyResult, alone: AccuracyResult) -> None:
     assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 500
 
 
+def test_dasks_profiler_rests_while_workers_are_measured(client: Client) -> None:
+    def runs(dask_worker: Any) -> bool:
+        return bool(dask_worker.periodic_callbacks["profile"].is_running())
+
+    with cluster.joined(client):
+        assert set(client.run(runs).values()) == {False}
+    assert set(client.run(runs).values()) == {True}
+
+
 def test_counts_are_those_of_one_process(
     two: Client, imagenet: dict[str, Any], alone: AccuracyResult, tmp_path: Path
 ) -> None:
