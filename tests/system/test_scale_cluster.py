@@ -38,7 +38,7 @@ from modelzoo_runner import (
 from modelzoo_runner.data.convert import convert_imagenet
 from modelzoo_runner.execution import forks
 from modelzoo_runner.machine import topology
-from modelzoo_runner.scale import cluster, cluster_worker
+from modelzoo_runner.scale import calls, cluster, cluster_worker
 
 pytestmark = [
     pytest.mark.usefixtures("same_pools"),
@@ -209,7 +209,8 @@ def test_a_killed_workers_part_is_done_again_and_counted_once(
     edges = [0, *(each.examples[1] for each in found.parts)]
     assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 128
     assert found.examples == 128 and found.scores == {"mean": 63.5}
-    assert len(list((tmp_path / "kept").glob("*.done"))) == len(found.parts) > 8
+    # Eight if both are equally fast; a part has more for one that is faster.
+    assert len(list((tmp_path / "kept").glob("*.done"))) == len(found.parts) > 5
 
 
 def children(client: Client) -> int:
@@ -385,8 +386,8 @@ def test_what_there_is_to_do_is_begun_in_its_order(two: Client) -> None:
         return start
 
     with cluster.joined(two) as group:
-        calls = {str(number): (begun,) for number in range(12)}
-        with group.doing(cluster_worker.alone, calls) as answers:
+        each = {str(number): (begun,) for number in range(12)}
+        with group.doing(cluster_worker.alone, each) as answers:
             found = [(answer.worker, answer.value, int(name)) for name, answer in answers]
     for worker in {each[0] for each in found}:
         begun_there = [number for where, _, number in sorted(found) if where == worker]
@@ -408,6 +409,29 @@ def test_what_a_dead_worker_had_to_do_another_one_does(two: Client, tmp_path: Pa
     ):
         found = dict(answers)
     assert found["a"].value == "done" and isinstance(found["b"].value, int)
+
+
+def test_an_answer_that_died_with_its_worker_is_not_waited_for(
+    two: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr(calls, "SECONDS_BETWEEN_LOOKS", 0.0)
+    with cluster.joined(two) as group, calls.Calls(group) as under_way:
+        worker = under_way.idle()[0]
+        under_way.start(worker, cluster_worker.alone, os.getpid)
+        deadline = time.monotonic() + 20
+        while not under_way._running[worker].done():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (pid,) = two.run(os.getpid, workers=[worker]).values()
+        os.kill(pid, signal.SIGKILL)
+        while worker in two.nthreads():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert under_way.next(1.0) is None
+        assert list(under_way.lost()) == [worker]
+        assert under_way.next(1.0) is None
+        assert worker not in under_way.workers
 
 
 def test_what_kills_every_worker_is_given_up_with_a_word(two: Client) -> None:

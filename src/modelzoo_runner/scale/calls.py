@@ -20,6 +20,10 @@ from modelzoo_runner.scale.cluster_worker import Answer, WorkerInfo
 SECONDS_BETWEEN_LOOKS = 1.0
 """Between two looks at which workers are there."""
 
+SECONDS_TO_ANSWER = 5.0
+"""How long an answer may take to come from its worker until it is seen whether that is still there;
+it may have died with the answer. The next time it is twice as long, and so on."""
+
 SECONDS_TO_JOIN = 60.0
 """How long a new worker may take to join the group, until it is left out."""
 
@@ -47,7 +51,7 @@ class Calls:
         self._strangers: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         self._running: dict[str, Any] = {}  # Dask's futures
-        self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, Any, float]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._looked = time.monotonic()
         self._is_lost = False
@@ -86,7 +90,7 @@ class Calls:
             workers=[worker],
         )
         self._running[worker] = future
-        future.add_done_callback(lambda _: self._ended.put((worker, future)))
+        future.add_done_callback(lambda _: self._ended.put((worker, future, SECONDS_TO_ANSWER)))
 
     def next(self, seconds: float) -> tuple[str, Answer] | None:
         """A worker that has answered, and what; `None` if nobody does within so many seconds.
@@ -97,16 +101,21 @@ class Calls:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
-                worker, ended = self._ended.get(timeout=left)
+                worker, ended, patience = self._ended.get(timeout=left)
             except queue.Empty:
                 break
             future = self._running.get(worker)
             if future is None or future is not ended:
                 continue  # of a worker that was lost
-            del self._running[worker]
             if future.cancelled():  # not by us
                 raise SchedulerLost(LOST)
-            return worker, cluster.answer_of(future)
+            try:
+                answer = cluster.answer_of(future, patience)
+            except TimeoutError:
+                self._ended.put((worker, future, 2 * patience))
+                return None
+            del self._running[worker]
+            return worker, answer
         return None
 
     def lost(self) -> Sequence[str]:

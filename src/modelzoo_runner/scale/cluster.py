@@ -84,14 +84,17 @@ class Cluster:
             self.client.cancel(list(names))
 
 
-def answer_of(future: Any) -> Answer:
-    """The answer in a finished future, or one with the error that ended it."""
+def answer_of(future: Any, timeout: float | None = None) -> Answer:
+    """The answer in a finished future, or one with the error that ended it.
+
+    Raises:
+        TimeoutError: it hasn't come from where it is within so many seconds.
+    """
     from distributed import KilledWorker
 
     worker, said = "", ""
     try:
-        answer: Answer = future.result()
-        return answer
+        answer: Answer = future.result(timeout)
     except KilledWorker as error:
         worker = error.last_worker.address
         said = (
@@ -100,10 +103,14 @@ def answer_of(future: Any) -> Answer:
         )
     except CancelledError as error:
         said = f"the cluster cancelled it: {error} With checkpoint= another call continues it"
-    except Exception as error:  # noqa: BLE001 - the caller has to hear of whatever it was
+    except Exception as error:
+        if isinstance(error, TimeoutError) and future.status != "error":
+            raise
         said = f"a worker failed unexpectedly: {type(error).__name__}: {error}"
-    finally:
+    else:
         future.release()
+        return answer
+    future.release()
     return Answer(worker=worker, error=WorkerError(said))
 
 
