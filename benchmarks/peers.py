@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=90.0)
     asked = parser.parse_args()
-    print(f"{processor.describe()['model']}, {asked.threads} thread{'s' * (asked.threads > 1)}", flush=True)
+    processor_name = processor.describe()["model"]
+    print(f"{processor_name}, threads: {asked.threads}", flush=True)
     for model in asked.models:
         for precision in asked.precisions:
             for size in asked.batch_sizes:
