@@ -8,7 +8,9 @@ the most that a process makes, however many cores it has.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, Any]
     Fill = Callable[[Record, np.ndarray[Any, Any]], Mapping[str, Any]]
+
+
+NICER = 10
+"""Threads that fill rows are that much nicer than the process, and so take what a step leaves of
+the CPUs. The threads of a step wait for one another: one that has to share its CPU holds up all. On
+two CPUs an accuracy run of int8 MobileNet v1 does 600 images a second in place of 555."""
 
 
 class _Taken(NamedTuple):
@@ -68,7 +76,9 @@ def array_batches(
         records = interleave.records(files, starts, INTERLEAVED_FILES, options)
         stack.enter_context(closing(records))
         reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
-        fillers = stack.enter_context(ThreadPoolExecutor(options.threads, "decode"))
+        fillers = stack.enter_context(
+            ThreadPoolExecutor(options.threads, "decode", _yield_to_steps)
+        )
         stack.callback(stopped.set)
 
         # More than usual where batches are so small that threads would have nothing to do.
@@ -85,6 +95,13 @@ def array_batches(
         while (arrays := _arrays(*waiting.popleft())) is not None:
             waiting.append(begun())
             yield arrays
+
+
+def _yield_to_steps() -> None:
+    """Make this thread a nice one."""
+    thread = threading.get_native_id()
+    nice = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, min(nice + NICER, 19))
 
 
 class _Memory:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from image_reference import drawn, jpeg, png, reference
 from PIL import Image
 
@@ -231,3 +234,19 @@ def test_batches_are_those_of_tensorflow(
         assert one.names == other.names
         assert one.truth is not None
         assert one.truth.tolist() == other.truth.tolist()
+
+
+def test_rows_are_filled_by_threads_that_yield_to_others(tmp_path: Path) -> None:
+    shards = tiny.shards(tmp_path / "shards", images=8, files=2)
+    found: list[int] = []
+
+    def fill(record: Any, row: np.ndarray[Any, Any]) -> dict[str, Any]:
+        row[...] = 1
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return {"label": 0}
+
+    files = imagenet.find(shards).files
+    options = ReadOptions(batch_size=4, threads=2)
+    assert len(list(in_place.array_batches(files, fill, (2, 2, 3), options))) == 2
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == [min(own + in_place.NICER, 19)] * 8
