@@ -130,7 +130,7 @@ def workers() -> Iterator[float]:
 
     with tempfile.TemporaryDirectory() as folder:
         shards = tiny.shards(Path(folder) / "shards", images=600, files=8)
-        asked = {"model": "resnet50", "weights": "random", "batch_size": 16}
+        asked = {"model": "resnet50", "weights": "random", "batch_size": 16, "label_offset": 0}
         for one, two, _ in scale_out.seconds({**asked, "data_location": shards}):
             yield one / two
 
