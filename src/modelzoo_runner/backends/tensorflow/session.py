@@ -3,9 +3,9 @@
 The step is called through a handle that TensorFlow prepares once, the one that Keras was built on
 (`Session._make_callable_from_options`). By `benchmarks/step.py`, at batch 1, a graph that does
 nothing takes a fifth of the time that `Session.run` takes, with one inter-op thread less than a
-tenth (`IN_ORDER`), and MobileNet v1 0.25 takes 0.87 of it; neither the batch nor the outputs are copied where the batch is aligned to 64 bytes. Preparing the
-handle includes TensorFlow's own optimization of the graph: its time is in `open_step`, not in the
-first step.
+tenth (`IN_ORDER`), and MobileNet v1 0.25 takes 0.87 of it; neither the batch nor the outputs are
+copied where the batch is aligned to 64 bytes. Preparing the handle includes TensorFlow's own
+optimization of the graph: its time is in `open_step`, not in the first step.
 """
 
 from __future__ import annotations
