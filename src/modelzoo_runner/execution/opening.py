@@ -166,7 +166,7 @@ _held: list[tuple[tuple[Any, ...], Model]] = []
 def hold(plan: Plan) -> bool:
     """Read and prepare a plan's graph, so that forks of this process have it; whether that is new.
 
-    TensorFlow makes no thread for that, and a fork shares the memory until it is written to.
+    No thread is made for that, and a fork shares the memory until it is written to.
 
     Raises:
         RunnerError: as `opened`.

@@ -71,18 +71,23 @@ def test_the_second_child_has_tensorflow_already_and_threads_of_its_own(graph: P
 
 def test_a_graph_that_is_asked_for_again_is_there_in_the_next_child(tmp_path: Path) -> None:
     graph = tiny.classifier(tmp_path / "graph.pb", classes=9)
-    first, second, third = (in_a_child(graph, num_intra_threads=1) for _ in range(3))
-    (server,) = servers()
+
+    def threads() -> int:
+        (server,) = servers()
+        return len(list(Path(f"/proc/{server}/task").iterdir()))
+
+    first = in_a_child(graph, num_intra_threads=1)
+    before = threads()
+    second, third = (in_a_child(graph, num_intra_threads=1) for _ in range(2))
+    assert threads() == before  # others wouldn't be in a fork
     assert {"read", "prepare"} <= first.observed.setup_seconds.keys()
     for each in (second, third):
         assert not {"read", "prepare"} & each.observed.setup_seconds.keys()
         assert each.observed.graph == first.observed.graph
-    # Threads wouldn't be in a fork.
-    started = len(list(Path(f"/proc/{server}/task").iterdir()))
     other = in_a_child(graph, num_intra_threads=1, optimize=False)
     assert "read" in other.observed.setup_seconds
     assert other.observed.graph["changes"] != first.observed.graph["changes"]
-    assert len(list(Path(f"/proc/{server}/task").iterdir())) == started
+    assert threads() == before
 
 
 def test_a_graph_of_which_no_run_has_ended_well_is_not_opened_where_others_are_forked(

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
@@ -25,7 +25,6 @@ from modelzoo_runner.machine import environment, onednn
 from modelzoo_runner.values.plan import Placement
 
 if TYPE_CHECKING:
-    import tensorflow as tf
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 NAME = "tensorflow"
@@ -82,20 +81,11 @@ def set_threads(placement: Placement) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """What is run of a graph, what `prepare` changed, and TensorFlow's own object of it."""
-
-    graph_def: GraphDef
-    changes: Mapping[str, int]
-    held: tf.Graph | None = None
-
-
-@dataclass(frozen=True)
 class Model:
     """A frozen graph; `ready` is what `hold` has made of it, by what it was made for."""
 
     graph_def: GraphDef
-    ready: dict[tuple[object, ...], Ready] = field(default_factory=dict, compare=False)
+    ready: dict[tuple[object, ...], prepare.Prepared] = field(default_factory=dict, compare=False)
 
     @property
     def int8_layers(self) -> int:
@@ -171,7 +161,6 @@ def compile(
             intra_threads=placement.intra_threads,
             auto_mixed_precision_bfloat16=is_bfloat16,
             prepared=optimize and not is_bfloat16,
-            held=ready.held,
         )
     return Compiled(step=step, card=card)
 
@@ -179,20 +168,22 @@ def compile(
 def hold(
     model: Model, *, input: str, outputs: Sequence[str], precision: str, optimize: bool
 ) -> None:
-    """Do what `compile` does before it opens a session, for all that compile this model later."""
+    """Prepare the graph as `compile` does, for all that compile this model later.
+
+    TensorFlow's own object of it isn't made: TensorFlow 2.16 starts a thread for that, which would
+    be missing in a fork.
+    """
     ready = _ready(model, input, outputs, precision, optimize)
-    held = replace(ready, held=session.imported(ready.graph_def))
-    model.ready[_purpose(input, outputs, precision, optimize)] = held
+    model.ready[_purpose(input, outputs, precision, optimize)] = ready
 
 
 def _ready(
     model: Model, input: str, outputs: Sequence[str], precision: str, optimize: bool
-) -> Ready:
+) -> prepare.Prepared:
     if not optimize:
-        return Ready(model.graph_def, {})
+        return prepare.Prepared(model.graph_def, {})
     is_bfloat16 = precision == "bfloat16"
-    made = prepare.prepare(model.graph_def, input=input, outputs=outputs, bfloat16=is_bfloat16)
-    return Ready(made.graph_def, made.changes)
+    return prepare.prepare(model.graph_def, input=input, outputs=outputs, bfloat16=is_bfloat16)
 
 
 def _purpose(

@@ -164,7 +164,6 @@ def open_step(
     auto_mixed_precision_bfloat16: bool = False,
     rewrite: bool = True,
     prepared: bool = False,
-    held: tf.Graph | None = None,
 ) -> Step:
     """A function that runs the graph: `step(batch)` returns the arrays of `outputs`, in order.
 
@@ -173,8 +172,7 @@ def open_step(
     With one inter-op thread, operations run in an order that is fixed beforehand.
     `auto_mixed_precision_bfloat16` lets TensorFlow compute in bfloat16 where it thinks it safe.
     Without `rewrite`, TensorFlow runs the graph as it is: it opens sooner, in half the memory. Of a
-    graph that `prepare` made, TensorFlow only fuses what its kernels do in one. `held` is the graph
-    as TensorFlow's own object, where that has been made (`imported`).
+    graph that `prepare` made, TensorFlow only fuses what its kernels do in one.
 
     Raises:
         RequestError: an argument isn't possible, or a session in this process isn't.
@@ -214,7 +212,7 @@ def open_step(
     if inter_threads == 1 and rewrite and isinstance(graph, GraphDef) and _can_be_in_order(graph):
         config.experimental.executor_type = IN_ORDER
     try:
-        built = held or (graph if isinstance(graph, tf.Graph) else imported(graph))
+        built = graph if isinstance(graph, tf.Graph) else imported(graph)
         built.finalize()
         return Step(built, config, input, outputs)
     except (ValueError, TypeError, KeyError) as error:
