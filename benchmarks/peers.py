@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from math import exp
-from statistics import fmean
+from statistics import geometric_mean
 from typing import Any
 
 from modelzoo_runner import ab_test, benchmark
@@ -63,7 +63,7 @@ def compared(how: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]:
         if number:
             ratios = [exp(-each) for each in found.log_ratios(number)]
             interval = stats.geometric_interval(ratios)
-            ours = f"{fmean(ratios):.3f}"
+            ours = f"{geometric_mean(ratios):.3f}"
             within = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
             cell += f", ours {ours}{within}"
         yield cell

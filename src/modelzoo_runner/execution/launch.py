@@ -110,13 +110,14 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
     program = str(python or sys.executable)
     answers, answers_write = os.pipe()
     command = [*prefix, program, "-P", "-m", protocol.MODULE, str(answers_write), *words]
+    is_known = trust.known(plan)
     can_be_fork = plan.runtime == "tensorflow" and python is None and not prefix
     process: subprocess.Popen[bytes] | forks.Forked
     with tempfile.TemporaryFile() as said:
         try:
             if can_be_fork and forks.possible() and not _anew.get():
                 # A graph that isn't known might be the end of the process that forks.
-                can_be_held = words[0] in protocol.OPENS_GRAPH and trust.known(plan)
+                can_be_held = is_known and words[0] in protocol.OPENS_GRAPH
                 line = protocol.plan_line(plan) if can_be_held else None
                 process = forks.worker(words, answers_write, said, variables, line)
             else:
@@ -132,7 +133,7 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
         finally:
             os.close(answers_write)
         child = Child(plan=plan, process=process, answers=answers, said=said)
-        if plan.timeout is None and not trust.known(plan):
+        if plan.timeout is None and not is_known:
             megabytes = memory.file_bytes(plan) / 1e6
             child.due = time.monotonic() + listen.OPENING_SECONDS + megabytes
         with attended(child):

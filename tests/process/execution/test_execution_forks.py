@@ -174,7 +174,7 @@ def test_it_ends_with_the_process_that_started_it_and_so_do_its_forks(graph: Pat
     code = f"""
     import os, sys
     from modelzoo_runner import benchmark
-    from modelzoo_runner.execution import forks, launch, trust
+    from modelzoo_runner.execution import forks, launch
     plan = benchmark(sys.argv[1], steps=1, warmup_steps=1, isolation="child").plan
     with launch.started(plan, "serve") as child:
         server = child.process.server
