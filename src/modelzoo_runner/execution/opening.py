@@ -179,14 +179,14 @@ def hold(plan: Plan) -> bool:
     model = _read(plan, Start())
     own = with_own_facts(plan, model)
     if isinstance(model, backend.Model):
-        backend.hold(
+        held = backend.hold(
             model,
             input=own.graph.input or "",
             outputs=list(own.graph.outputs.values()),
             precision=own.precision,
             optimize=own.optimize,
         )
-        _held.append((what_is_held(plan), model))
+        _held.append((what_is_held(plan), held))
     return True
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
@@ -82,10 +82,10 @@ def set_threads(placement: Placement) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Model:
-    """A frozen graph; `ready` is what `hold` has made of it, by what it was made for."""
+    """A frozen graph; `ready` is what `hold` has made of it for `compile`."""
 
     graph_def: GraphDef
-    ready: dict[tuple[object, ...], prepare.Prepared] = field(default_factory=dict, compare=False)
+    ready: prepare.Prepared | None = None
 
     @property
     def int8_layers(self) -> int:
@@ -137,7 +137,7 @@ def compile(
 ) -> Compiled:
     """A session's step, of the graph or of what `prepare` makes of it."""
     is_bfloat16 = precision == "bfloat16"
-    ready = model.ready.get(_purpose(input, outputs, precision, optimize))
+    ready = model.ready
     if ready is None:
         with timed("prepare") if optimize else nullcontext():
             ready = _ready(model, input, outputs, precision, optimize)
@@ -167,14 +167,13 @@ def compile(
 
 def hold(
     model: Model, *, input: str, outputs: Sequence[str], precision: str, optimize: bool
-) -> None:
-    """Prepare the graph as `compile` does, for all that compile this model later.
+) -> Model:
+    """The model prepared, for all that `compile` it later with the same arguments.
 
     TensorFlow's own object of it isn't made: TensorFlow 2.16 starts a thread for that, which would
     be missing in a fork.
     """
-    ready = _ready(model, input, outputs, precision, optimize)
-    model.ready[_purpose(input, outputs, precision, optimize)] = ready
+    return replace(model, ready=_ready(model, input, outputs, precision, optimize))
 
 
 def _ready(
@@ -184,12 +183,6 @@ def _ready(
         return prepare.Prepared(model.graph_def, {})
     is_bfloat16 = precision == "bfloat16"
     return prepare.prepare(model.graph_def, input=input, outputs=outputs, bfloat16=is_bfloat16)
-
-
-def _purpose(
-    input: str, outputs: Sequence[str], precision: str, optimize: bool
-) -> tuple[object, ...]:
-    return (input, *outputs, precision, optimize)
 
 
 def facts() -> dict[str, Any]:
