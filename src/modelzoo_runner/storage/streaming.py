@@ -17,10 +17,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal, Unpack, cast
 
@@ -29,8 +27,7 @@ from modelzoo_runner.storage import listing, locations, transfer
 from modelzoo_runner.storage.listing import Store, StoredObject
 from modelzoo_runner.storage.locations import BucketPlace
 from modelzoo_runner.storage.settings import Options, resolve_settings
-
-_TOP = PurePosixPath()
+from modelzoo_runner.values.trees import TOP, Size, Tree, TreePath
 
 
 def path(location: str, **options: Unpack[Options]) -> BucketPath:
@@ -50,85 +47,33 @@ def path(location: str, **options: Unpack[Options]) -> BucketPath:
         raise RequestError(f"{location}: offline, nothing can be streamed; use what is cached.")
     store = transfer.open_store(place, settings)
     found = listing.resolve(place, store)
-    objects = {PurePosixPath(each.name): each for each in found.objects}
-    folders: defaultdict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
-    for below in objects:
-        for parent in below.parents:
-            folders[parent].add(below)
-            below = parent
-    top = f"{place.scheme}://{place.bucket}"
     start = found.objects[0].name if found.base is None else found.base
-    return BucketPath(PurePosixPath(start), _Tree(top, objects, dict(folders), store))
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """Objects of a store by name, and what is in each of the folders that their names make."""
-
-    top: str
-    objects: Mapping[PurePosixPath, StoredObject]
-    folders: Mapping[PurePosixPath, set[PurePosixPath]]
-    store: Store
-
-
-@dataclass(frozen=True)
-class _Size:
-    st_size: int
+    return BucketPath(
+        PurePosixPath(start),
+        Tree.of({each.name: each for each in found.objects}),
+        f"{place.scheme}://{place.bucket}",
+        store,
+    )
 
 
 @dataclass(frozen=True, order=True)
-class BucketPath:
+class BucketPath(TreePath[StoredObject]):
     """An object or a folder in a store: what is used of `pathlib.Path` to read, and no more.
 
     Reading raises FetchError when it can't go on, and HashMismatch at an object's end when its
     bytes don't fit its CRC-32C.
     """
 
-    _name: PurePosixPath
-    _tree: _Tree = field(compare=False, repr=False)
+    _top: str = field(compare=False, repr=False)
+    _store: Store = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         """Its location: gs://bucket/name."""
-        return f"{self._tree.top}/{'' if self._name == _TOP else self._name}"
+        return f"{self._top}/{'' if self._name == TOP else self._name}"
 
-    @property
-    def name(self) -> str:
-        return self._name.name
-
-    @property
-    def stem(self) -> str:
-        return self._name.stem
-
-    @property
-    def suffix(self) -> str:
-        return self._name.suffix
-
-    @property
-    def parent(self) -> BucketPath:
-        return replace(self, _name=self._name.parent)
-
-    def __truediv__(self, name: str | PurePosixPath) -> BucketPath:
-        return replace(self, _name=self._name / name)
-
-    def is_file(self) -> bool:
-        return self._name in self._tree.objects
-
-    def is_dir(self) -> bool:
-        return self._name in self._tree.folders
-
-    def iterdir(self) -> Iterator[BucketPath]:
-        return (replace(self, _name=each) for each in self._tree.folders.get(self._name, ()))
-
-    def glob(self, pattern: str) -> Iterator[BucketPath]:
-        """What is in the folder and fits the pattern, each part between slashes its own."""
-        first, _, rest = pattern.partition("/")
-        for each in self.iterdir():
-            if fnmatchcase(each.name, first):
-                yield from each.glob(rest) if rest else (each,)
-
-    def stat(self) -> _Size:
+    def stat(self) -> Size:
         """The object's size, as `st_size`."""
-        return _Size(self._object().size)
+        return Size(self._object().size)
 
     def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO:
         """The object's bytes, from the first to the last: read ahead, and not to seek in."""
@@ -140,10 +85,10 @@ class BucketPath:
 
     def blocks(self) -> Iterator[bytes]:
         """The object's bytes in blocks of at most a MiB, asked for as they are used."""
-        return transfer.blocks(self._object(), self._tree.store)
+        return transfer.blocks(self._object(), self._store)
 
     def _object(self) -> StoredObject:
         try:
-            return self._tree.objects[self._name]
+            return self._tree.files[self._name]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from None
