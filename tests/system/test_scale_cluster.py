@@ -247,30 +247,65 @@ def test_ctrl_c_gives_what_is_done_and_ends_the_rest(
     assert accuracy(**numbers, checkpoint=tmp_path / "kept").scores == found.scores
 
 
-def test_each_worker_fetches_a_bucket_for_itself(
-    two: Client, small: dict[str, Any], tmp_path: Path
-) -> None:
-    def use(url: str, cache: str) -> str:
-        folder = f"{cache}/{os.getpid()}"
-        os.environ.update(STORAGE_EMULATOR_HOST=url, MODELZOO_RUNNER_CACHE=folder)
-        return folder
+@contextlib.contextmanager
+def bucket(client: Client, folder: Path, caches: Path) -> Iterator[fake_gcs.FakeGcs]:
+    """A server that has the files of a folder as gs://images/some; each worker has a cache."""
+
+    def use(url: str) -> None:
+        cache = f"{caches}/{os.getpid()}"
+        os.environ.update(STORAGE_EMULATOR_HOST=url, MODELZOO_RUNNER_CACHE=cache)
 
     def no_longer() -> None:
         for name in ("STORAGE_EMULATOR_HOST", "MODELZOO_RUNNER_CACHE"):
             del os.environ[name]
 
     with fake_gcs.running() as server:
-        for path in small["data_location"].iterdir():
+        for path in folder.iterdir():
             server.put("images", f"some/{path.name}", path.read_bytes())
-        caches = two.run(use, server.url, str(tmp_path)).values()
+        client.run(use, server.url)
         try:
-            found = accuracy(**{**small, "data_location": "gs://images/some"}, client=two)
+            yield server
         finally:
-            two.run(no_longer)
-    assert found.examples == 24
-    assert found.counts == accuracy(**small, **HERE).counts
-    for cache in caches:
-        assert len({path.name for path in Path(cache).rglob("validation-*-of-00003")}) == 3
+            client.run(no_longer)
+
+
+def fetched(caches: Path) -> list[set[str]]:
+    """The shards that each worker has in its cache."""
+    found = [{path.name for path in each.rglob("*-of-*")} for each in caches.iterdir()]
+    assert len(found) == 2
+    return found
+
+
+def test_each_worker_fetches_what_it_needs_of_a_bucket(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    shards = tiny.shards(tmp_path / "shards", images=96, files=24)
+    here = accuracy(**{**small, "data_location": shards}, **HERE, predictions=tmp_path / "1.csv")
+    caches = tmp_path / "caches"
+    given = {**small, "data_location": "gs://images/some"}
+    with bucket(two, shards, caches) as server:
+        found = accuracy(**given, client=two, predictions=tmp_path / "2.csv")
+        of_workers = fetched(caches)
+        asked = server.requests("GET /download/")
+        again = accuracy(**given, client=two)
+        assert len(server.requests("GET /download/")) >= len(asked)
+    assert found.counts == again.counts == here.counts and found.examples == 96
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+    assert found.plan.data_location == "gs://images/some"
+    # All shards are in one of them at least, and none was fetched by one of them twice.
+    assert set.union(*of_workers) == {path.name for path in shards.iterdir()}
+    assert len(asked) == sum(map(len, of_workers))
+
+
+def test_with_a_limit_each_worker_fetches_what_that_needs(
+    two: Client, small: dict[str, Any], tmp_path: Path
+) -> None:
+    shards = tiny.shards(tmp_path / "shards", images=96, files=24)
+    given = {**small, "data_location": "gs://images/some", "limit": 16}
+    with bucket(two, shards, tmp_path / "caches"):
+        assert accuracy(**given, client=two).examples == 16
+    needed = {f"validation-{number:05}-of-00024" for number in range(7)}
+    assert fetched(tmp_path / "caches") == [needed, needed]
 
 
 def test_an_error_names_the_worker(two: Client, small: dict[str, Any], tmp_path: Path) -> None:

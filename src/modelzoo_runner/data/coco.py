@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "ground_truth",
     "joined",
+    "record_files",
     "restricted",
 ]
 
@@ -75,9 +76,23 @@ def files_of(source: CocoSource, limit: int | None = None) -> tuple[ReadablePath
     if limit is not None and source.kind == "images":
         needed = needed[:limit]
     elif limit is not None:
-        before = itertools.accumulate((records.count(file) for file in needed), initial=0)
-        needed = tuple(file for file, passed in zip(needed, before, strict=False) if passed < limit)
+        needed = record_files(source, 0, limit)
     return needed if source.annotations_file is None else (*needed, source.annotations_file)
+
+
+def record_files(source: CocoSource, start: int, stop: int | None) -> tuple[ReadablePath, ...]:
+    """The record files with the images from number `start` up to `stop`, by default the last.
+
+    Raises:
+        DataError: a record file is broken.
+    """
+    if not start and stop is None:
+        return source.files
+    ends = itertools.accumulate(map(records.count, source.files), initial=0)
+    spans = zip(source.files, itertools.pairwise(ends), strict=True)
+    return tuple(
+        file for file, (first, end) in spans if end > start and (stop is None or first < stop)
+    )
 
 
 def ground_truth(source: CocoSource, *, first: int = 0, limit: int | None = None) -> Annotations:
@@ -196,7 +211,9 @@ def _encoded(source: CocoSource, first: int, truth: Collected | None) -> Iterato
 
 def _features(source: CocoSource, first: int) -> Iterator[Features]:
     for file in source.files:
-        passed = min(first, records.count(file)) if first else 0
-        first -= passed
+        if first and first >= records.count(file):
+            first -= records.count(file)
+            continue
+        passed, first = first, 0
         for number, record in enumerate(records.read_records(file, first=passed), start=passed):
             yield Features(record, f"{file}: record {number}")

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from modelzoo_runner.data import fused, in_place, interleave, labels, paths, shards
+from modelzoo_runner.data import fused, in_place, labels, paths, shards
 from modelzoo_runner.data.batches import Batch, ReadOptions
 from modelzoo_runner.data.examples import Features, text
 from modelzoo_runner.data.imagenet_records import KEYS, check, filler, parser
 from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.data.pipeline import INTERLEAVED_FILES, array_batches
+from modelzoo_runner.data.pipeline import array_batches, where_to_start
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import count, place, read_records
 from modelzoo_runner.data.shards import Shards
@@ -53,20 +53,24 @@ class ImageNetShards(Shards):
     variant: Variant
 
 
-def find(location: ReadablePath | str, *, allow_partial: bool = False) -> ImageNetShards:
+def find(
+    location: ReadablePath | str, *, allow_partial: bool = False, first: int = 0
+) -> ImageNetShards:
     """The validation records at a location: a folder of shards, or one record file.
 
     Args:
         location: a folder (with the shards in it or in its folder `validation`) or a file.
         allow_partial: accept that shards are missing, and say which in the result.
+        first: the number of the example that will be read first. Its file is looked into.
 
     Raises:
         DataError: saying what was looked for and what was found: no such folder, no shards,
-            training shards, a shard missing or there twice, shards of several sets, or a first
-            record that isn't one of ImageNet's.
+            training shards, a shard missing or there twice, shards of several sets, or a record
+            that isn't one of ImageNet's.
     """
     found = find_files(location, allow_partial=allow_partial)
-    return ImageNetShards(found.files, found.missing, variant=_variant(found.files[0]))
+    file, *_ = (first and files_of(found, first, 1)) or found.files
+    return ImageNetShards(found.files, found.missing, variant=_variant(file))
 
 
 def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> Shards:
@@ -96,17 +100,18 @@ def count_examples(imagenet: Shards) -> int:
     return sum(count(path) for path in imagenet.files)
 
 
-def files_of(imagenet: Shards, limit: int | None = None) -> tuple[ReadablePath, ...]:
-    """The files that hold the first `limit` examples, or all.
+def files_of(
+    imagenet: Shards, first: int = 0, limit: int | None = None
+) -> tuple[ReadablePath, ...]:
+    """The files that are read for `limit` examples from number `first` on, by default for all.
 
     Raises:
         DataError: as `count_examples`.
     """
-    counts = [count(path) for path in imagenet.files]
-    if limit is None or limit >= sum(counts):
+    if not first and limit is None:
         return imagenet.files
-    left = dict(interleave.resume(counts, limit, cycle=INTERLEAVED_FILES))
-    return tuple(path for place, path in enumerate(imagenet.files) if left.get(place, 1))
+    starts = where_to_start(imagenet.files, ReadOptions(first=first, limit=limit))
+    return tuple(imagenet.files[file] for file in sorted(file for file, _ in starts))
 
 
 def batches(

@@ -31,7 +31,9 @@ class Record(NamedTuple):
     data: bytes
 
 
-def resume(counts: Sequence[int], first: int, *, cycle: int) -> list[tuple[int, int]]:
+def resume(
+    counts: Sequence[int], first: int, *, cycle: int, limit: int | None = None
+) -> list[tuple[int, int]]:
     """What is left to be read after the first `first` records: (file, records read of it).
 
     The same order over that list gives the records that follow, as they would have come. A file
@@ -41,10 +43,18 @@ def resume(counts: Sequence[int], first: int, *, cycle: int) -> list[tuple[int, 
         counts: the number of records in each file.
         first: how many records to leave out.
         cycle: how many files are read in turn.
+        limit: how many records follow; files that aren't needed for these are left out.
 
     >>> resume([2, 2, 2], 3, cycle=2)
     [(1, 1), (0, 2), (2, 0)]
+    >>> resume([2, 2, 2], 3, cycle=2, limit=1)
+    [(1, 1)]
     """
+    if limit is not None:
+        # Of what isn't needed as much is read afterwards as before.
+        after = dict(resume(counts, first + limit, cycle=cycle))
+        before = resume(counts, first, cycle=cycle)
+        return [(file, read) for file, read in before if after.get(file) != read]
     waiting = deque(range(len(counts)))
     # The places in the order of their turns; `None` is an empty one.
     places: deque[tuple[int, int] | None] = deque()
@@ -52,6 +62,15 @@ def resume(counts: Sequence[int], first: int, *, cycle: int) -> list[tuple[int, 
         places.append((waiting.popleft(), 0))
     left = first
     while left:
+        # Whole rounds at once while no place changes its file: there may be a million records.
+        filled = [place for place in places if place is not None]
+        if filled and (len(filled) == len(places) or not waiting):
+            records_left = min(counts[file] - read for file, read in filled)
+            rounds = min(records_left, left // len(filled))
+            places = deque(place and (place[0], place[1] + rounds) for place in places)
+            left -= rounds * len(filled)
+            if not left:
+                break
         place = places.popleft()
         if place is None and waiting:
             place = (waiting.popleft(), 0)
@@ -66,6 +85,10 @@ def resume(counts: Sequence[int], first: int, *, cycle: int) -> list[tuple[int, 
             continue
         places.append((file, read + 1))
         left -= 1
+    while places and places[0] and places[0][1] == counts[places[0][0]]:
+        # Files that have ended and whose turn it is are left: their places are empty for a round.
+        places.popleft()
+        places.append(None)
     following = [(file, 0) for file in waiting]
     # Empty places are filled in the order of their turns.
     at_hand = [place if place or not following else following.pop(0) for place in places]

@@ -81,7 +81,7 @@ def array_batches(
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             with eagerly():
                 waiting = source.skip(delivered).take(options.batch_size)
-                located = _located(error, files, waiting, check)
+                located = _located(error, files, starts, waiting, check)
             raise failures[0] if failures else located from error
         if arrays is None:
             if failures:
@@ -93,10 +93,12 @@ def array_batches(
 
 def where_to_start(files: Sequence[ReadablePath], options: ReadOptions) -> list[tuple[int, int]]:
     """The files to read, by position, and how many records of each to leave out."""
-    if not options.first:
+    # To count the records of a file that TensorFlow can't open, all of it is read.
+    is_part = options.limit is not None and all(map(_tensorflow_opens, files))
+    if not options.first and not is_part:
         return [(file, 0) for file in range(len(files))]
     counts = [count(path) for path in files]
-    return interleave.resume(counts, options.first, cycle=INTERLEAVED_FILES)
+    return interleave.resume(counts, options.first, cycle=INTERLEAVED_FILES, limit=options.limit)
 
 
 def _records(
@@ -181,6 +183,7 @@ def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
 def _located(
     error: tf.errors.OpError | UnicodeDecodeError,
     files: Sequence[ReadablePath],
+    starts: Sequence[tuple[int, int]],
     waiting: tf.data.Dataset,
     check: Check,
 ) -> DataError:
@@ -192,8 +195,9 @@ def _located(
         if isinstance(error, (tf.errors.InvalidArgumentError, UnicodeDecodeError)):
             for file, number, record in waiting.as_numpy_iterator():
                 check(record, partial(place, files[file], int(number)))
-        for path in filter(_tensorflow_opens, files):
-            scan(path)
+        for path in (files[file] for file, _ in starts):
+            if _tensorflow_opens(path):
+                scan(path)
     except DataError as found:
         return found
     said = str(error).partition("\n")[0] or type(error).__name__

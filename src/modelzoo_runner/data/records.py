@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from modelzoo_runner.data import paths
+from modelzoo_runner.data.manifest import ListedPath
 from modelzoo_runner.data.output import explained
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
@@ -82,6 +83,8 @@ def count(path: ReadablePath | str) -> int:
         DataError: as `index`.
     """
     here = paths.of(path)
+    if isinstance(here, ListedPath) and here.records is not None:
+        return here.records
     if not isinstance(here, Path):
         return len(index(here))
     try:

@@ -96,6 +96,11 @@ def _pattern(name: str) -> str:
     return re.sub(r"-\d+-of-(\d+)", r"-*-of-\1", name)
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file of that name is one of a set."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
 def set_name(path: ReadablePath) -> str:
     """What the files of one set have in common, as `validation-*-of-00128`; else its name."""
     found = _NUMBERED.fullmatch(path.name)

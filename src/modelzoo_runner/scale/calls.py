@@ -15,7 +15,8 @@ from typing import Any
 from modelzoo_runner.errors import BindingError, WorkerError
 from modelzoo_runner.scale import cluster, cluster_worker
 from modelzoo_runner.scale.cluster import RESOURCE, Cluster
-from modelzoo_runner.scale.cluster_worker import Answer, WorkerInfo
+from modelzoo_runner.scale.cluster_worker import Answer
+from modelzoo_runner.scale.member import WorkerInfo
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """Between two looks at which workers are there."""

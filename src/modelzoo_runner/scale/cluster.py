@@ -17,8 +17,9 @@ from typing import Any
 from modelzoo_runner.errors import BindingError, MissingDependency, RequestError, WorkerError
 from modelzoo_runner.machine import facts
 from modelzoo_runner.machine.cpulist import parse_cpu_list
-from modelzoo_runner.scale import cluster_worker
-from modelzoo_runner.scale.cluster_worker import Answer, WorkerGroup, WorkerInfo
+from modelzoo_runner.scale import cluster_worker, member
+from modelzoo_runner.scale.cluster_worker import Answer, WorkerGroup
+from modelzoo_runner.scale.member import WorkerInfo
 from modelzoo_runner.values.words import counted
 
 RESOURCE = "modelzoo_runner"
@@ -128,7 +129,7 @@ def joined(client: Any) -> Iterator[Cluster]:
     with _connected(client) as client:
         addresses = _addresses(client)
         versions = shared_versions(client, addresses)
-        infos = client.run(cluster_worker.worker_info, workers=list(addresses))
+        infos = client.run(member.worker_info, workers=list(addresses))
         name = f"{RESOURCE}-{secrets.token_hex(4)}"
         group = WorkerGroup(name=name, versions=versions, shares=core_shares(infos))
         client.register_plugin(_plugin(group), name=name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,14 @@ from modelzoo_runner.errors import DataError, RequestError, WorkerError
 from modelzoo_runner.planning.request import Request
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import PartResult
-from modelzoo_runner.scale import cluster_worker
+from modelzoo_runner.scale import cluster_worker, record_files
 from modelzoo_runner.scale.calls import Calls, SchedulerLost
 from modelzoo_runner.scale.cluster import Cluster, joined
-from modelzoo_runner.scale.cluster_worker import Answer, Job
+from modelzoo_runner.scale.cluster_worker import Answer
 from modelzoo_runner.scale.handing import Handing
+from modelzoo_runner.scale.member import Job
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.scale.record_files import RecordFiles
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Plan
 from modelzoo_runner.values.preset import Preset
@@ -39,7 +42,7 @@ def opened(
 ) -> Iterator[ClusterExecutor]:
     """The workers of a client, for the parts of an accuracy run (see `accuracy.Executor`).
 
-    Each fetches the files itself; a local path is looked for on each.
+    Each fetches the files that it needs itself; a local path is looked for on each.
 
     Raises:
         RequestError, BindingError: as `joined`; or the request says where to run.
@@ -51,14 +54,13 @@ def opened(
         job = Job(
             preset=preset, request=request, context=dataclasses.replace(context, progress=None)
         )
-        calls = dict.fromkeys(cluster.infos, (job,))
-        own = {address: address for address in calls}
-        with cluster.doing(cluster_worker.prepare, calls, on=own) as answers:
-            found = {answer.worker: _value(answer) for _, answer in answers}
+        job, homes = _with_files(cluster, job)
+        found = _on_each(cluster, cluster_worker.prepare, job)
         worker, first = next(iter(found.items()))
         executor = ClusterExecutor(
             cluster=cluster,
             job=job,
+            homes=homes,
             first=worker,
             plan=first.plan,
             dataset=first.dataset,
@@ -69,15 +71,49 @@ def opened(
         yield executor
 
 
+def _with_files(cluster: Cluster, job: Job) -> tuple[Job, Mapping[str, int]]:
+    """The job with its record files counted, and where those that each worker has begin.
+
+    Each is fetched and counted by one worker, which has a share of them in the order of the data.
+    """
+    looked = _on_each(cluster, cluster_worker.look, job)
+    files: RecordFiles | None = next(iter(looked.values()))
+    if files is None:
+        return job, {}
+    job = dataclasses.replace(job, files=files)
+    edges = [number * len(files.names) // len(looked) for number in range(len(looked) + 1)]
+    shares = [files.names[start:stop] for start, stop in itertools.pairwise(edges)]
+    calls = {worker: (job, names) for worker, names in zip(looked, shares, strict=True) if names}
+    counted_by: dict[str, Sequence[str]] = {}
+    counts: dict[str, int] = {}
+    own = {worker: worker for worker in calls}
+    with cluster.doing(cluster_worker.count, calls, on=own) as answers:
+        for worker, answer in answers:
+            counts |= _value(answer)
+            counted_by.setdefault(answer.worker, calls[worker][1])
+    files = dataclasses.replace(files, counts=counts)
+    return dataclasses.replace(job, files=files), record_files.homes(files, counted_by)
+
+
+def _on_each(cluster: Cluster, function: Callable[..., Answer], job: Job) -> dict[str, Any]:
+    """What each worker answers, in the order of the answers."""
+    calls = dict.fromkeys(cluster.infos, (job,))
+    own = {address: address for address in calls}
+    with cluster.doing(function, calls, on=own) as answers:
+        return {answer.worker: _value(answer) for _, answer in answers}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterExecutor:
     """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`.
 
-    `problems` says which workers couldn't be used, and whether the scheduler was lost meanwhile.
+    `homes` say where the files that a worker has already begin (see `Handing`). `problems` says
+    which workers couldn't be used, and whether the scheduler was lost meanwhile.
     """
 
     cluster: Cluster
     job: Job
+    homes: Mapping[str, int]
     first: str
     plan: Plan
     dataset: DatasetInfo
@@ -87,7 +123,7 @@ class ClusterExecutor:
     @contextlib.contextmanager
     def results(self, missing: Sequence[Range], context: Context) -> Iterator[Iterator[PartResult]]:
         """The parts as they get done, by whichever worker."""
-        handing = Handing(missing, batch_size=self.plan.batch_size)
+        handing = Handing(missing, batch_size=self.plan.batch_size, homes=self.homes)
         with contextlib.closing(self._results(handing)) as results:
             yield results
 

@@ -4,13 +4,17 @@ Parts are larger for faster workers and get smaller towards the end (S. F. Humme
 Load-sharing in heterogeneous systems via weighted factoring, SPAA 1996). When nothing is left, a
 worker that would have nothing to do gets a part that another one still has: the first answer
 counts.
+
+Where workers have fetched different files, each goes on with what it has as long as there is some.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -36,10 +40,20 @@ class Held:
 
 
 class Handing:
-    """The examples that are missing, who has which of them, and how fast the workers are."""
+    """The examples that are missing, who has which of them, and how fast the workers are.
 
-    def __init__(self, missing: Iterable[Range], *, batch_size: int) -> None:
-        self._left = list(missing)
+    `homes` are the numbers of the first example in each worker's files, which go on until those of
+    the next worker.
+    """
+
+    def __init__(
+        self, missing: Iterable[Range], *, batch_size: int, homes: Mapping[str, int] | None = None
+    ) -> None:
+        ordered = sorted((homes or {}).items(), key=lambda each: each[1])
+        self._hosts = [worker for worker, _ in ordered]
+        # Parts begin at a multiple of the batch size.
+        self._homes = [start // batch_size * batch_size for _, start in ordered]
+        self._left = list(_cut(missing, self._homes))
         self._total = _count(self._left)
         self._batch_size = batch_size
         self._held: dict[str, Held] = {}
@@ -102,11 +116,21 @@ class Handing:
         )
         least = max(LEAST_SECONDS, LEAST_SECONDS_EACH * workers) * (speed or 0.0)
         size = min(max(size, min(largest, least)), parts.MOST_EXAMPLES)
-        start, stop = self._left.pop(0)
+        place = self._place(worker)
+        start, stop = self._left.pop(place)
         end = min(start + math.ceil(size / self._batch_size) * self._batch_size, stop)
         if end < stop:
-            self._left.insert(0, (end, stop))
+            self._left.insert(place, (end, stop))
         return start, end
+
+    def _place(self, worker: str) -> int:
+        """Which of the ranges left the worker goes on with: the next of its own, or the longest."""
+        if not self._homes:
+            return 0
+        for place, (start, _) in enumerate(self._left):
+            if self._hosts[max(bisect_right(self._homes, start) - 1, 0)] == worker:
+                return place
+        return max(range(len(self._left)), key=lambda place: _count([self._left[place]]))
 
     def _again(self, worker: str, now: float) -> Range | None:
         """The part that will take longest where it is, if this worker would have done it sooner."""
@@ -129,6 +153,13 @@ class Handing:
         if speed is None:
             return math.inf
         return abs(_count([held.examples]) / speed + held.since - now)
+
+
+def _cut(ranges: Iterable[Range], edges: Sequence[int]) -> Iterator[Range]:
+    """The ranges, divided at these numbers."""
+    for start, stop in ranges:
+        inside = {edge for edge in edges if start < edge < stop}
+        yield from itertools.pairwise([start, *sorted(inside), stop])
 
 
 def _count(ranges: Iterable[Range]) -> int:

@@ -72,6 +72,11 @@ def folder_of(cache: Path, location: str) -> Path:
     return cache / "files" / key(location)
 
 
+def path_of(cache: Path, location: str, name: str) -> Path:
+    """Where the file of a location is, once it is there."""
+    return folder_of(cache, location) / "content" / name
+
+
 def find(cache: Path, location: str, expected: Expected) -> Path | None:
     """The file of that location if it is there, whole, untouched and the one expected.
 
@@ -102,7 +107,7 @@ def find(cache: Path, location: str, expected: Expected) -> Path | None:
 def store(cache: Path, location: str, name: str, part: Partial) -> Path:
     """Put a file that came whole into the cache, and record it."""
     folder = folder_of(cache, location)
-    path = folder / "content" / name
+    path = path_of(cache, location, name)
     if path.parent.is_symlink():
         path.parent.unlink()  # it would lead the file elsewhere
     disk.make_private(path.parent)

@@ -1,6 +1,7 @@
 """Fetch a location in a store: a file, or a folder with the tree that is there.
 
     <cache>/listings/<key>.json            the objects of a location, when it was last listed
+    <cache>/listings/<key>.files.json      where they are, or will be (see `listed`)
     <cache>/folders/<key>/<name>/...       links into <cache>/files
 
 Each object is in the cache once, under its own location; a folder holds links to them. It is made
@@ -63,14 +64,41 @@ def local(
     if expected != Expected():
         raise RequestError(f"{place.url}: sha256 and size are of one file, and this is a folder.")
     try:
-        path = _listing_path(settings.cache, place)
-        disk.make_private(path.parent)
-        record = {"location": place.url} | asdict(found)
-        atomic.write_text(path, json.dumps(record, indent=1) + "\n")
+        _note(settings.cache, place, found)
         paths = _fetched(place, found, settings, store, enough)
         return _linked_folder(settings.cache, found, paths)
     except OSError as error:
         raise disk.explain(error, settings.cache, place.url) from None
+
+
+def listed(place: BucketPlace, settings: Settings) -> Listing:
+    """The objects at a location; offline, or if all are in the cache, as they were listed last.
+
+    Raises:
+        FetchError: nothing is there, it may not be read, or offline nothing is known of it.
+    """
+    noted = _noted(settings.cache, place)
+    if noted is not None and (settings.offline or _from_cache(noted, settings, None)):
+        return noted
+    if settings.offline:
+        raise FetchError(_missing(place, noted, settings))
+    found = listing.resolve(place, transfer.open_store(place, settings))
+    try:
+        if found.base is not None:
+            _note(settings.cache, place, found)
+    except OSError as error:
+        raise disk.explain(error, settings.cache, place.url) from None
+    return found
+
+
+def fetch(place: BucketPlace, found: Listing, settings: Settings) -> None:
+    """Have the objects of a listing in the cache.
+
+    Raises:
+        FetchError: one can't be fetched.
+    """
+    if _from_cache(found, settings, None) is None:
+        _fetched(place, found, settings, transfer.open_store(place, settings), None)
 
 
 def tidy(root: Path, *, listings: bool) -> None:
@@ -85,6 +113,23 @@ def tidy(root: Path, *, listings: bool) -> None:
         path.unlink(missing_ok=True)
 
 
+def file_name(stored: StoredObject) -> str:
+    """The name of an object's file."""
+    return stored.name.rpartition("/")[2]
+
+
+def list_path(root: Path, found: Listing, suffix: str) -> Path:
+    """Where a list of these objects at these versions is written, for those who read the data."""
+    sizes = "\n".join(str(each.size) for each in found.objects)  # not all stores have versions
+    return root / _LISTINGS / f"{cache.key(_key(found) + sizes)}{suffix}"
+
+
+def _key(found: Listing) -> str:
+    """The name of what is made of these objects at these versions."""
+    versions = "\n".join(f"{each.url}#{each.generation}" for each in found.objects)
+    return cache.key(f"{found.base or ''}\n{versions}")
+
+
 def _object(stored: StoredObject, expected: Expected, settings: Settings, store: Store) -> Path:
     if expected.size not in (None, stored.size):
         raise HashMismatch(
@@ -93,7 +138,7 @@ def _object(stored: StoredObject, expected: Expected, settings: Settings, store:
         )
     source = Source(
         location=stored.url,
-        name=stored.name.rpartition("/")[2],
+        name=file_name(stored),
         write=lambda part: transfer.download(stored, part, store),
     )
     wanted = replace(expected, size=stored.size, version=stored.generation)
@@ -184,6 +229,13 @@ def _listing_path(root: Path, place: BucketPlace) -> Path:
     return root / _LISTINGS / f"{cache.key(place.url)}.json"
 
 
+def _note(root: Path, place: BucketPlace, found: Listing) -> None:
+    path = _listing_path(root, place)
+    disk.make_private(path.parent)
+    record = {"location": place.url} | asdict(found)
+    atomic.write_text(path, json.dumps(record, indent=1) + "\n")
+
+
 def _noted(root: Path, place: BucketPlace) -> Listing | None:
     try:
         record = json.loads(_listing_path(root, place).read_text(encoding="utf-8"))
@@ -211,8 +263,7 @@ def _linked_folder(root: Path, found: Listing, paths: Sequence[Path]) -> Path:
     base = found.base or ""
     chosen = found.objects[: len(paths)]
     links = {each.name.removeprefix(base): path for each, path in zip(chosen, paths, strict=True)}
-    versions = "\n".join(f"{each.url}#{each.generation}" for each in chosen)
-    home = root / _FOLDERS / cache.key(f"{base}\n{versions}")
+    home = root / _FOLDERS / _key(Listing(base=base, objects=chosen))
     tree = home / (base.rstrip("/").rpartition("/")[2] or chosen[0].bucket)
     if not _has_all(tree, links):
         _make_links(home, tree.name, links)

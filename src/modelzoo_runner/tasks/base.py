@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from modelzoo_runner.backends.base import Step, TensorSpec, find_module
-from modelzoo_runner.data import paths
+from modelzoo_runner.data import manifest, paths
 from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import RequestError
@@ -178,6 +178,19 @@ def dataset(plan: Plan) -> DatasetInfo:
     return find(plan.task).dataset(plan, plan.data_location or "")
 
 
+def record_files(plan: Plan, folder: ReadablePath) -> Sequence[ReadablePath] | None:
+    """The record files in a folder that the plan's examples are read from.
+
+    None of them is opened; for some of the examples (`Plan.examples`), the numbers of records have
+    to be known. `None`: the examples are in other files, or the task can't tell.
+
+    Raises:
+        DataError: the data isn't there or isn't what it should be.
+    """
+    own = getattr(find(plan.task), "record_files", None)
+    return cast("Sequence[ReadablePath] | None", own(plan, folder)) if own else None
+
+
 def describe(plan: Plan, available: int, files: Iterable[ReadablePath]) -> DatasetInfo:
     """The data that the plan asks for of so many examples in these files."""
     return DatasetInfo(
@@ -203,7 +216,9 @@ def part_of(plan: Plan, found: DatasetInfo) -> DatasetInfo:
 
 
 def at(location: str, plan: Plan) -> ReadablePath | str:
-    """The files to read: on the disk, or in the store where they are."""
+    """The files to read: on the disk, by a list of them, or in the store where they are."""
+    if location.endswith(manifest.SUFFIX):
+        return manifest.read(Path(location))
     return streaming.path(location) if plan.stream and "://" in location else location
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data import imagenet, labels
+from modelzoo_runner.data.paths import ReadablePath
+from modelzoo_runner.data.shards import Shards
 from modelzoo_runner.errors import DataError, GraphError, RequestError
 from modelzoo_runner.metrics import topk
 from modelzoo_runner.results.parts import DatasetInfo
@@ -55,13 +57,14 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
             f"data_location={location!r}: how images become this graph's input isn't known; give "
             "a preset with [preprocess] and the graph as weights="
         )
-    shards = imagenet.find(base.at(location, plan), allow_partial=plan.allow_partial)
+    options = base.read_options(plan)
+    shards = imagenet.find(
+        base.at(location, plan), allow_partial=plan.allow_partial, first=options.first
+    )
     # To count them, all of the files have to be read.
     examples = None if plan.stream else imagenet.count_examples(shards)
     is_all = plan.examples is None or examples is None
-    with contextlib.closing(
-        imagenet.batches(shards, preprocess, base.read_options(plan))
-    ) as batches:
+    with contextlib.closing(imagenet.batches(shards, preprocess, options)) as batches:
         yield Source(
             batches=batches,
             examples=examples,
@@ -72,11 +75,19 @@ def open_source(plan: Plan, location: str, prepare: Step | None) -> Iterator[Sou
 
 def dataset(plan: Plan, location: str) -> DatasetInfo:
     """What the plan's data is."""
-    return _describe(plan, imagenet.find_files(location, allow_partial=plan.allow_partial))
+    shards = imagenet.find_files(base.at(location, plan), allow_partial=plan.allow_partial)
+    return _describe(plan, shards)
 
 
-def _describe(plan: Plan, shards: Any) -> DatasetInfo:
-    files = imagenet.files_of(shards, plan.limit)
+def record_files(plan: Plan, folder: ReadablePath) -> Sequence[ReadablePath]:
+    """The record files that the plan's examples are read from."""
+    options = base.read_options(plan)
+    shards = imagenet.find_files(folder, allow_partial=plan.allow_partial)
+    return imagenet.files_of(shards, options.first, options.limit)
+
+
+def _describe(plan: Plan, shards: Shards) -> DatasetInfo:
+    files = imagenet.files_of(shards, limit=plan.limit)
     return base.describe(plan, imagenet.count_examples(shards), files)
 
 

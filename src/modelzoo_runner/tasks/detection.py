@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from modelzoo_runner.backends.base import Step
 from modelzoo_runner.data import coco
 from modelzoo_runner.data.coco_annotations import Annotations
+from modelzoo_runner.data.coco_find import CocoSource
+from modelzoo_runner.data.paths import ReadablePath
 from modelzoo_runner.errors import DataError
 from modelzoo_runner.metrics import coco as metric
 from modelzoo_runner.metrics.coco_boxes import TENSORFLOW
@@ -85,11 +87,20 @@ def examine(plan: Plan, location: str, step: Step, prepare: Step | None) -> Exam
 
 def dataset(plan: Plan, location: str) -> DatasetInfo:
     """What the plan's data is."""
-    images = coco.find(location, plan.annotations, allow_partial=plan.allow_partial)
+    images = coco.find(base.at(location, plan), plan.annotations, allow_partial=plan.allow_partial)
     return _describe(plan, images)
 
 
-def _describe(plan: Plan, images: Any) -> DatasetInfo:
+def record_files(plan: Plan, folder: ReadablePath) -> Sequence[ReadablePath] | None:
+    """The record files that the plan's examples are read from; `None` of a folder of images."""
+    images = coco.find(folder, plan.annotations, allow_partial=plan.allow_partial)
+    if images.kind == "images":
+        return None
+    start, stop = plan.examples or (0, None)
+    return coco.record_files(images, start, stop)
+
+
+def _describe(plan: Plan, images: CocoSource) -> DatasetInfo:
     return base.describe(plan, coco.count(images), coco.files_of(images, plan.limit))
 
 

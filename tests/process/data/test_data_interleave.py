@@ -223,9 +223,29 @@ def test_what_is_left_comes_in_the_order_of_the_whole(
     counts: list[int], data: st.DataObject, cycle: int
 ) -> None:
     first = data.draw(st.integers(0, sum(counts)))
+    limit = data.draw(st.integers(1, sum(counts) + 1))
     whole = by_tf_data(counts, [(file, 0) for file in range(len(counts))], cycle)
     left = interleave.resume(counts, first, cycle=cycle)
     assert (by_tf_data(counts, left, cycle) if left else []) == whole[first:]
+    needed = interleave.resume(counts, first, cycle=cycle, limit=limit)
+    found = by_tf_data(counts, needed, cycle) if needed else []
+    assert found[:limit] == whole[first : first + limit]
+    assert {file for file, _ in whole[first : first + limit]} <= {file for file, _ in needed}
+
+
+def test_files_of_other_records_are_left_out() -> None:
+    counts = [10] * 12
+    assert interleave.resume(counts, 0, cycle=4, limit=40) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert interleave.resume(counts, 41, cycle=4, limit=2) == [(5, 0), (6, 0)]
+    assert [file for file, _ in interleave.resume(counts, 30, cycle=4, limit=20)] == [
+        *(2, 3, 0, 1),
+        *(4, 5, 6, 7),
+    ]
+
+
+def test_to_find_a_place_among_millions_takes_no_time() -> None:
+    counts = [10**9, 10**9 + 1, 3, 10**9, 10**9]
+    assert interleave.resume(counts, 4 * 10**9 - 4, cycle=3)[0] == (4, 10**9 - 8)
 
 
 @pytest.mark.parametrize("first", [4, 5, 100])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from coco_made import annotation, encoded, instances, old_example, write_images, write_json
 
+from modelzoo_runner.data import coco, manifest
 from modelzoo_runner.data.batches import ReadOptions
 from modelzoo_runner.data.coco import CocoSource, Images, batches, count, find, ground_truth
 from modelzoo_runner.data.convert import convert_coco
 from modelzoo_runner.data.images import Encoded, decode
+from modelzoo_runner.data.manifest import ListedFile
 from modelzoo_runner.data.records import index, writing
 from modelzoo_runner.errors import DataError, RequestError
 
@@ -96,6 +98,30 @@ def test_a_range_is_what_comes_in_that_place(source: CocoSource, first: int) -> 
     truth = ground_truth(source, first=first, limit=3)
     assert [image["id"] for image in truth["images"]] == found
     assert {each["image_id"] for each in truth["annotations"]} == {1, 2, 7} & set(found)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 2), (2, 3), (1, 5), (4, None), (0, None)])
+def test_a_part_needs_its_record_files_alone(
+    converted: Path, tmp_path: Path, start: int, stop: int | None
+) -> None:
+    whole = find(converted)
+    assert len(whole.files) > 2
+    needed = coco.record_files(whole, start, stop)
+    files = {
+        f"a/{path.name}": ListedFile(
+            path=str(path) if path in needed else str(tmp_path / "absent"),
+            size=path.stat().st_size,
+            records=len(index(path)),
+        )
+        for path in whole.files
+    }
+    listed = find(manifest.folder("a", files))
+    options = ReadOptions(first=start, limit=None if stop is None else stop - start)
+    for each in (whole, listed):
+        names = [batch.names for batch in batches(each, options)]
+        assert names == [batch.names for batch in batches(whole)][start:stop]
+        truth = ground_truth(each, first=start, limit=options.limit)
+        assert truth == ground_truth(whole, first=start, limit=options.limit)
 
 
 def test_what_is_passed_over_is_not_read(converted: Path) -> None:

@@ -46,9 +46,14 @@ class Played:
         return sorted(number for _, part in self.parts for number in range(*part))
 
 
-def play(workers: Mapping[str, Worker], missing: list[Range], batch_size: int = 4) -> Played:
+def play(
+    workers: Mapping[str, Worker],
+    missing: list[Range],
+    batch_size: int = 4,
+    homes: Mapping[str, int] | None = None,
+) -> Played:
     """Hand out all that is missing, in simulated time; workers are looked at every half second."""
-    handing, found = Handing(missing, batch_size=batch_size), Played()
+    handing, found = Handing(missing, batch_size=batch_size, homes=homes), Played()
     answers: list[tuple[float, str, Range]] = []
     here: list[str] = []
     gone: set[str] = set()
@@ -104,7 +109,9 @@ def test_every_example_counts_once_whatever_becomes_of_the_workers(
         )
         for number, speed in enumerate(speeds)
     }
-    found = play(workers, [(0, examples)], batch_size)
+    starts = data.draw(st.none() | st.lists(st.integers(0, examples), max_size=len(speeds)))
+    homes = starts and dict(zip(workers, [0, *starts], strict=False))
+    found = play(workers, [(0, examples)], batch_size, homes)
     assert found.counted() == list(range(examples))
     assert all(start % batch_size == 0 for _, (start, _) in found.given)
 
@@ -160,6 +167,20 @@ def test_a_late_worker_gets_its_share() -> None:
     found = play(workers, [(0, 2400)])
     assert 800 < sum(stop - start for name, (start, stop) in found.parts if name == "b") < 1000
     assert found.end < 80
+
+
+def test_a_worker_does_what_it_has_and_then_helps_where_most_is_left() -> None:
+    workers = {name: Worker(20) for name in "abc"} | {"late": Worker(20, comes=10)}
+    found = play(workers, [(0, 900), (1000, 3000)], homes={"b": 1001, "a": 0, "c": 1500})
+    assert found.counted() == [*range(900), *range(1000, 3000)]
+    of = {name: [part for each, part in found.given if each == name] for name in workers}
+    assert [part[0] for part in of["a"][:2]] == [0, of["a"][0][1]]
+    assert of["b"][0][0] == 1000 and of["c"][0][0] == 1500
+    assert of["late"][0][0] > 1500
+    # "b" has least, and then helps.
+    own = [part for part in of["b"] if 1000 <= part[0] < 1500]
+    assert of["b"][: len(own)] == own and own[-1][1] == 1500 and len(of["b"]) > len(own)
+    assert found.end < ideal(workers, 2900) + 10 * 20 / 80 + 12 * COST + 3
 
 
 def test_a_part_that_ends_every_worker_is_counted() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from modelzoo_runner import BindingError
 from modelzoo_runner.scale import cluster, cluster_worker, cores
-from modelzoo_runner.scale.cluster_worker import WorkerGroup, WorkerInfo
+from modelzoo_runner.scale.cluster_worker import WorkerGroup
+from modelzoo_runner.scale.member import WorkerInfo
 
 
 def test_versions_that_the_client_lacks_are_those_of_the_first_worker() -> None:
