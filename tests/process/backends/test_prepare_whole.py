@@ -10,6 +10,7 @@ from pathlib import Path
 import graphs_made
 import numpy as np
 import pytest
+import tensorflow as tf
 from graphs_made import (
     batch_of,
     furthest,
@@ -49,6 +50,49 @@ def test_resnet_50_is_prepared_whole() -> None:
         batch = batch_of(size, 64, 64, 3)
         pair = [run(each, batch, "predict:0") for each in (graph_def, result.graph_def)]
         assert furthest(*pair) < TOLERANCE
+
+
+@pytest.mark.skipif(not onednn.enabled(), reason="oneDNN is off: it computes bfloat16")
+def test_in_bfloat16_tensorflow_fuses_all_additions_of_resnet_50(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph_def, batch = resnet_v1_50(), batch_of(2, 64, 64, 3)
+    expected = run(graph_def, batch, "predict:0")
+    left = []
+    for is_stated in (True, False):
+        if not is_stated:
+            monkeypatch.setattr(
+                "modelzoo_runner.backends.tensorflow.prepare.state_shape", lambda *_: 0
+            )
+        result = prepare(graph_def, input="input:0", outputs=["predict:0"], bfloat16=True)
+        assert result.changes["fused_residual_adds"] == 0
+        assert result.changes["stated_shapes"] == is_stated
+        given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
+        with open_step(result.graph_def, auto_mixed_precision_bfloat16=True, **given) as step:
+            assert furthest(expected, step(batch)) < 0.02
+            metadata = tf.compat.v1.RunMetadata()
+            traced = tf.compat.v1.RunOptions(output_partition_graphs=True)
+            step._session.run("predict:0", {"input:0": batch}, traced, metadata)
+        run_by = [node.op for graph in metadata.partition_graphs for node in graph.node]
+        left.append(sum(op.startswith(("Add", "_MklAdd")) for op in run_by))
+    # Without the shape TensorFlow can't tell for those whose shortcut is a pooling.
+    assert left == [0, 3]
+
+
+@pytest.mark.parametrize(("size", "count"), [(64, 1), (-1, 0)])
+def test_a_shape_is_stated_only_where_it_is_known(size: int, count: int) -> None:
+    graph_def = resnet_v1_50()
+    (fed,) = (node for node in graph_def.node if node.op == "Placeholder")
+    fed.attr["shape"].shape.dim[2].size = size
+    result = prepare(graph_def, input="input:0", outputs=["predict:0"], bfloat16=True)
+    assert result.changes["stated_shapes"] == count
+    assert ops(result.graph_def).count("EnsureShape") == count
+    image = batch_of(1, 64, 64, 3)
+    pair = [run(each, image, "predict:0") for each in (graph_def, result.graph_def)]
+    assert furthest(*pair) < TOLERANCE
+    inside = next(node.name for node in graph_def.node if node.op == "Relu")
+    result = prepare(graph_def, input=f"{inside}:0", outputs=["predict:0"], bfloat16=True)
+    assert result.changes["stated_shapes"] == 0
 
 
 def test_preparing_twice_changes_nothing_more() -> None:

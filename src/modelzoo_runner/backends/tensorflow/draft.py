@@ -79,12 +79,17 @@ class Draft:
 
     def add_constant(self, name: str, value: Array) -> str:
         """A new constant with a free name near this one; returns the name."""
+        free = self.free(name)
+        self.set_constant(free, value)
+        return free
+
+    def free(self, name: str) -> str:
+        """A name near this one that no node has."""
         free = name
         number = 1
         while free in self.nodes:
             free = f"{name}_{number}"
             number += 1
-        self.set_constant(free, value)
         return free
 
     def set_constant(self, name: str, value: Array) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
+from modelzoo_runner.backends.tensorflow.opdef import stated
 from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW, predecessors, source
 from modelzoo_runner.machine import onednn
 
@@ -30,7 +31,7 @@ class Prepared:
 
     `changes` counts what was done: `removed_nodes`, `folded_constants`, and layers with
     `folded_batch_norms`, `folded_factors` (as residual branches are scaled by), `merged_biases`,
-    `fused_residual_adds`.
+    `fused_residual_adds`; in bfloat16 `stated_shapes` of inputs.
     """
 
     graph_def: GraphDef
@@ -45,11 +46,14 @@ def prepare(
     The original isn't changed. Outputs are equal up to the rounding of folded weights: within 1e-5
     of their range on every graph tested, and bit for bit where no batch norm or factor was folded.
     Residual additions are fused only where oneDNN is on, which alone has that kernel; and not for
-    `bfloat16`, because TensorFlow's conversion to it leaves fused convolutions in float32.
+    `bfloat16`, because TensorFlow's conversion to it leaves fused convolutions in float32: there
+    TensorFlow fuses them itself, as it is told the shape of the input.
     """
     draft, changes = fold(graph_def, input=input, outputs=outputs)
     fuse = onednn.enabled() and not bfloat16
     changes["fused_residual_adds"] = fuse_residual_adds(draft) if fuse else 0
+    if bfloat16:
+        changes["stated_shapes"] = state_shape(draft, source(input))
     prune(draft)
     return Prepared(draft.graph_def(), changes)
 
@@ -157,6 +161,27 @@ def remove_pass_through(draft: Draft) -> int:
         for name in instead:
             del draft.nodes[name]
     return len(instead)
+
+
+def state_shape(draft: Draft, placeholder: str) -> int:
+    """State the shape that a placeholder has for all that take it; returns how often, once or not.
+
+    TensorFlow's own optimization expects any shape of what is fed, and fuses an addition only where
+    it can tell that both summands have one shape.
+    """
+    fed = draft.nodes[placeholder]
+    shape = stated(fed, "shape").shape
+    is_known = len(shape.dim) > 1 and all(dim.size > 0 for dim in shape.dim[1:])
+    if fed.op != "Placeholder" or not is_known:
+        return 0
+    name = draft.free(f"{placeholder}/shape")
+    ensured = draft.new("EnsureShape", name, placeholder)
+    ensured.attr["shape"].shape.CopyFrom(shape)
+    ensured.attr["T"].CopyFrom(fed.attr["dtype"])
+    for node in draft.nodes.values():
+        _reconnect(node, {placeholder: name})
+    draft.nodes[name] = ensured
+    return 1
 
 
 def clear_devices(draft: Draft) -> None:
