@@ -112,13 +112,17 @@ def same(found: AccuracyResult, alone: AccuracyResult) -> None:
     assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 500
 
 
-def test_dasks_profiler_rests_while_workers_are_measured(client: Client) -> None:
+def test_dasks_profiler_rests_while_workers_are_measured(two: Client, tmp_path: Path) -> None:
     def runs(dask_worker: Any) -> bool:
-        return bool(dask_worker.periodic_callbacks["profile"].is_running())
+        profiler = dask_worker.periodic_callbacks.get("profile")
+        return profiler is not None and bool(profiler.is_running())
 
-    with cluster.joined(client):
-        assert set(client.run(runs).values()) == {False}
-    assert set(client.run(runs).values()) == {True}
+    assert list(two.run(runs).values()) == [True, True]
+    with cluster.joined(two):
+        assert list(two.run(runs).values()) == [False, False]
+        with worker(two, tmp_path):  # one that comes later
+            assert list(two.run(runs).values()) == [False, False, False]
+    assert list(two.run(runs).values()) == [True, True]
 
 
 def test_counts_are_those_of_one_process(

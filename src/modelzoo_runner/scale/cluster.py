@@ -151,8 +151,8 @@ def _plugin(group: WorkerGroup) -> Any:
         async def setup(self, worker: Any) -> None:
             cluster_worker.join(group)
             # It looks at all threads a hundred times a second: 2 % of the core that is measured.
-            profiler = worker.periodic_callbacks.get("profile")
-            self.profiler = profiler if profiler and profiler.is_running() else None
+            # Taken out, it isn't started either on a worker that comes later.
+            self.profiler = worker.periodic_callbacks.pop("profile", None)
             if self.profiler:
                 self.profiler.stop()
             await worker.set_resources(**{RESOURCE: 1})
@@ -160,6 +160,7 @@ def _plugin(group: WorkerGroup) -> Any:
         def teardown(self, worker: Any) -> None:
             cluster_worker.leave(group.name)
             if self.profiler:
+                worker.periodic_callbacks["profile"] = self.profiler
                 self.profiler.start()
 
     return Member()
