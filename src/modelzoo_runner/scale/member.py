@@ -9,10 +9,12 @@ import contextlib
 import dataclasses
 import os
 import select
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from modelzoo_runner.errors import BindingError
@@ -101,6 +103,7 @@ class Member:
         self.shares = shares
         self._job: Job | None = None
         self._location: str | None = None
+        self._lists = tempfile.TemporaryDirectory(prefix="modelzoo_runner-")
         self._plans: dict[Cpus, Plan] = {}
         self._children = _Children()
         self._kept = contextlib.ExitStack()
@@ -148,7 +151,7 @@ class Member:
         """End what the job waits for; called from another thread."""
         self._children.end()
         if not self._busy:
-            self._drop()
+            self._leave()
 
     @contextlib.contextmanager
     def _at_work(self, sets: Sequence[Cpus]) -> Iterator[Cpus]:
@@ -161,7 +164,7 @@ class Member:
             finally:
                 self._busy = False
                 if self._children.ended:
-                    self._drop()
+                    self._leave()
 
     def _shares(self) -> list[Cpus]:
         """The sets of CPUs to choose from, that of the open graph first."""
@@ -175,7 +178,8 @@ class Member:
             self._job, self._plans = job, {}
             self._location = None
             if job.files is not None:
-                self._location = str(record_files.written(job.files, job.context))
+                folder = Path(self._lists.name)
+                self._location = str(record_files.write(job.files, folder, job.context))
         if cpus not in self._plans:
             request = dataclasses.replace(job.request, cpus=cpus, isolation="child")
             if self._location is not None:
@@ -233,6 +237,10 @@ class Member:
         self._drop()
         with _without_variables_of_dask(), launch.noting(self._children):
             return self._kept.enter_context(launch.started(plan, protocol.KEPT))
+
+    def _leave(self) -> None:
+        self._drop()
+        self._lists.cleanup()
 
     def _drop(self) -> None:
         """End the child that has the graph open, if there is one."""

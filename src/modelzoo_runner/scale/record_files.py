@@ -91,13 +91,9 @@ def fetch(files: RecordFiles, plan: Plan, context: Context) -> None:
     listed.fetch(files.found, {*files.others, *needed}, context=context)
 
 
-def written(files: RecordFiles, context: Context) -> Path:
-    """The list of the files, as a location of data.
-
-    Raises:
-        FetchError: the cache can't be written.
-    """
-    path = listed.list_path(files.found, manifest.SUFFIX, context=context)
+def write(files: RecordFiles, folder: Path, context: Context) -> Path:
+    """The list of the files in a folder, as a location of data; written once they are counted."""
+    path = folder / f"data{manifest.SUFFIX}"
     if files.counts:
         manifest.write(path, _folder(files, context))
     return path

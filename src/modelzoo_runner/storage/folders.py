@@ -1,7 +1,6 @@
 """Fetch a location in a store: a file, or a folder with the tree that is there.
 
     <cache>/listings/<key>.json            the objects of a location, when it was last listed
-    <cache>/listings/<key>.files.json      where they are, or will be (see `listed`)
     <cache>/folders/<key>/<name>/...       links into <cache>/files
 
 Each object is in the cache once, under its own location; a folder holds links to them. It is made
@@ -116,18 +115,6 @@ def tidy(root: Path, *, listings: bool) -> None:
 def file_name(stored: StoredObject) -> str:
     """The name of an object's file."""
     return stored.name.rpartition("/")[2]
-
-
-def list_path(root: Path, found: Listing, suffix: str) -> Path:
-    """Where a list of these objects at these versions is written, for those who read the data."""
-    sizes = "\n".join(str(each.size) for each in found.objects)  # not all stores have versions
-    return root / _LISTINGS / f"{cache.key(_key(found) + sizes)}{suffix}"
-
-
-def _key(found: Listing) -> str:
-    """The name of what is made of these objects at these versions."""
-    versions = "\n".join(f"{each.url}#{each.generation}" for each in found.objects)
-    return cache.key(f"{found.base or ''}\n{versions}")
 
 
 def _object(stored: StoredObject, expected: Expected, settings: Settings, store: Store) -> Path:
@@ -263,7 +250,8 @@ def _linked_folder(root: Path, found: Listing, paths: Sequence[Path]) -> Path:
     base = found.base or ""
     chosen = found.objects[: len(paths)]
     links = {each.name.removeprefix(base): path for each, path in zip(chosen, paths, strict=True)}
-    home = root / _FOLDERS / _key(Listing(base=base, objects=chosen))
+    versions = "\n".join(f"{each.url}#{each.generation}" for each in chosen)
+    home = root / _FOLDERS / cache.key(f"{base}\n{versions}")
     tree = home / (base.rstrip("/").rpartition("/")[2] or chosen[0].bucket)
     if not _has_all(tree, links):
         _make_links(home, tree.name, links)

@@ -63,8 +63,3 @@ def paths(found: ListedFolder, **options: Unpack[Options]) -> Mapping[str, Path]
         each.name: cache.path_of(root, each.url, folders.file_name(each))
         for each in found.listing.objects
     }
-
-
-def list_path(found: ListedFolder, suffix: str, **options: Unpack[Options]) -> Path:
-    """Where in the cache a list of these objects, at these versions, is written."""
-    return folders.list_path(resolve_settings(**options).cache, found.listing, suffix)

@@ -55,7 +55,7 @@ def request(**asked: Any) -> Request:
 
 def plan(tmp_path: Path, files: RecordFiles, model: str = "resnet50", **asked: Any) -> Plan:
     """The plan of a worker that has this list of files."""
-    location = str(record_files.written(files, QUIET))
+    location = str(record_files.write(files, tmp_path, QUIET))
     graph = tmp_path / "graph.pb"
     preset = presets.find(model)
     if model == "resnet50":
