@@ -291,9 +291,7 @@ def test_each_worker_fetches_what_it_needs_of_a_bucket(
         found = accuracy(**given, client=two, predictions=tmp_path / "2.csv")
         of_workers = fetched(caches)
         asked = server.requests("GET /download/")
-        again = accuracy(**given, client=two)
-        assert len(server.requests("GET /download/")) >= len(asked)
-    assert found.counts == again.counts == here.counts and found.examples == 96
+    assert found.counts == here.counts and found.examples == 96
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     assert found.plan.data_location == "gs://images/some"
     # All shards are in one of them at least, and none was fetched by one of them twice.

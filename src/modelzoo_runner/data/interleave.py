@@ -47,8 +47,8 @@ def resume(
 
     >>> resume([2, 2, 2], 3, cycle=2)
     [(1, 1), (0, 2), (2, 0)]
-    >>> resume([2, 2, 2], 3, cycle=2, limit=1)
-    [(1, 1)]
+    >>> resume([2, 2, 2], 2, cycle=2, limit=1)
+    [(0, 1)]
     """
     if limit is not None:
         # Of what isn't needed as much is read afterwards as before.

@@ -19,7 +19,7 @@ from modelzoo_runner.scale.calls import Calls, SchedulerLost
 from modelzoo_runner.scale.cluster import Cluster, joined
 from modelzoo_runner.scale.cluster_worker import Answer
 from modelzoo_runner.scale.handing import Handing
-from modelzoo_runner.scale.member import Job
+from modelzoo_runner.scale.member import Job, packed
 from modelzoo_runner.scale.parts import Range
 from modelzoo_runner.scale.record_files import RecordFiles
 from modelzoo_runner.values.context import Context
@@ -55,11 +55,11 @@ def opened(
             preset=preset, request=request, context=dataclasses.replace(context, progress=None)
         )
         job, homes = _with_files(cluster, job)
-        found = _on_each(cluster, cluster_worker.prepare, job)
+        found = _on_each(cluster, cluster_worker.prepare, job, tuple(cluster.infos))
         worker, first = next(iter(found.items()))
         executor = ClusterExecutor(
             cluster=cluster,
-            job=job,
+            job=packed(job),
             homes=homes,
             first=worker,
             plan=first.plan,
@@ -76,14 +76,15 @@ def _with_files(cluster: Cluster, job: Job) -> tuple[Job, Mapping[str, int]]:
 
     Each is fetched and counted by one worker, which has a share of them in the order of the data.
     """
-    looked = _on_each(cluster, cluster_worker.look, job)
-    files: RecordFiles | None = next(iter(looked.values()))
+    workers = tuple(cluster.infos)
+    files: RecordFiles | None
+    (files,) = _on_each(cluster, cluster_worker.look, job, workers[:1]).values()
     if files is None:
         return job, {}
     job = dataclasses.replace(job, files=files)
-    edges = [number * len(files.names) // len(looked) for number in range(len(looked) + 1)]
+    edges = [number * len(files.names) // len(workers) for number in range(len(workers) + 1)]
     shares = [files.names[start:stop] for start, stop in itertools.pairwise(edges)]
-    calls = {worker: (job, names) for worker, names in zip(looked, shares, strict=True) if names}
+    calls = {worker: (job, names) for worker, names in zip(workers, shares, strict=True) if names}
     counted_by: dict[str, Sequence[str]] = {}
     counts: dict[str, int] = {}
     own = {worker: worker for worker in calls}
@@ -95,9 +96,11 @@ def _with_files(cluster: Cluster, job: Job) -> tuple[Job, Mapping[str, int]]:
     return dataclasses.replace(job, files=files), record_files.homes(files, counted_by)
 
 
-def _on_each(cluster: Cluster, function: Callable[..., Answer], job: Job) -> dict[str, Any]:
-    """What each worker answers, in the order of the answers."""
-    calls = dict.fromkeys(cluster.infos, (job,))
+def _on_each(
+    cluster: Cluster, function: Callable[..., Answer], job: Job, workers: Sequence[str]
+) -> dict[str, Any]:
+    """What each of these workers answers, in the order of the answers."""
+    calls = dict.fromkeys(workers, (job,))
     own = {address: address for address in calls}
     with cluster.doing(function, calls, on=own) as answers:
         return {answer.worker: _value(answer) for _, answer in answers}
@@ -105,14 +108,14 @@ def _on_each(cluster: Cluster, function: Callable[..., Answer], job: Job) -> dic
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterExecutor:
-    """Runs the parts on workers; `plan` and `dataset` are those of the worker `first`.
+    """Runs the parts of a packed job on workers; `plan` and `dataset` are those of worker `first`.
 
     `homes` say where the files that a worker has already begin (see `Handing`). `problems` says
     which workers couldn't be used, and whether the scheduler was lost meanwhile.
     """
 
     cluster: Cluster
-    job: Job
+    job: bytes
     homes: Mapping[str, int]
     first: str
     plan: Plan

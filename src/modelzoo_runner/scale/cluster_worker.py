@@ -76,15 +76,15 @@ def divide(group: str, shares: Mapping[str, int]) -> None:
 
 
 def look(group: str, job: Job) -> Answer:
-    """The record files of a job that workers fetch as they need them (`RecordFiles`), or `None`.
-
-    This worker's child begins to open the graph meanwhile.
-    """
+    """The record files of a job that workers fetch as they need them (`RecordFiles`), or `None`."""
     return _answer(group, lambda member: member.look(job))
 
 
 def count(group: str, job: Job, names: Sequence[str]) -> Answer:
-    """The numbers of records in some of these files, by name; this worker fetches them."""
+    """The numbers of records in some of these files, by name; this worker fetches them.
+
+    Its child begins to open the graph meanwhile.
+    """
     return _answer(group, lambda member: member.count(job, names))
 
 
@@ -96,9 +96,9 @@ def prepare(group: str, job: Job) -> Answer:
     return _answer(group, lambda member: member.prepare(job))
 
 
-def part(group: str, job: Job, examples: Range) -> Answer:
-    """The result of one part of the data, run on a share of this node's cores."""
-    return _answer(group, lambda member: member.part(job, examples))
+def part(group: str, packed: bytes, examples: Range) -> Answer:
+    """The result of one part of a packed job's data, run on a share of this node's cores."""
+    return _answer(group, lambda member: member.part(packed, examples))
 
 
 def alone(group: str, do: Callable[[], Any]) -> Answer:

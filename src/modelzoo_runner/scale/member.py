@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+import pickle
 import select
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +67,18 @@ class Job:
     files: RecordFiles | None = None
 
 
+def packed(job: Job) -> bytes:
+    """A job as it is sent with each part: its files may be thousands."""
+    return zlib.compress(pickle.dumps(job))
+
+
+@functools.lru_cache(maxsize=1)
+def unpacked(packed: bytes) -> Job:
+    """The job that was packed; the same one for the parts that follow."""
+    job: Job = pickle.loads(zlib.decompress(packed))
+    return job
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """What a worker finds when it prepares a job: its plan and the data set."""
@@ -114,18 +129,20 @@ class Member:
         files = record_files.look(job.request, job.context)
         if files is None:
             return None
-        plan = self._opened_ahead(dataclasses.replace(job, files=files))
+        plan = self._plan(dataclasses.replace(job, files=files), self._shares()[0])
         return record_files.with_names(files, plan, job.context)
 
     def count(self, job: Job, names: Sequence[str]) -> dict[str, int]:
         assert job.files is not None
+        self._opened_ahead(job)
         return record_files.count(job.files, names, job.context)
 
     def prepare(self, job: Job) -> Prepared:
         plan = self._opened_ahead(job)
         return Prepared(plan=plan, dataset=tasks.dataset(plan))
 
-    def part(self, job: Job, examples: Range) -> PartResult:
+    def part(self, packed: bytes, examples: Range) -> PartResult:
+        job = unpacked(packed)
         with self._at_work(self._shares()) as cpus:
             plan = dataclasses.replace(self._plan(job, cpus), examples=examples)
             if job.files is not None:

@@ -76,7 +76,7 @@ def count(files: RecordFiles, names: Iterable[str], context: Context) -> dict[st
         DataError: one is broken.
     """
     names = tuple(names)
-    listed.fetch(files.found, names, context=context)
+    listed.fetch(files.found, {*files.others, *names}, context=context)
     places = listed.paths(files.found, context=context)
     return {name: records.count(places[name]) for name in names}
 
