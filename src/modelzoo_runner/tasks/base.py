@@ -100,7 +100,8 @@ class Task(Protocol):
     `IMAGE` is the usual height and width of a synthetic example where the graph leaves them open
     (`None`: the caller has to say), `HAS_ANNOTATIONS` whether the ground truth is in a file beside
     the data. `DATA_FORM` says in words what data the task is scored on, `PUBLISHED_ON` which data
-    set published scores are of, and its number of examples.
+    set published scores are of, and its number of examples. A module may also have
+    `record_files` (see below), so that workers of a cluster fetch only what they need.
     """
 
     IMAGE: tuple[int, int] | None
