@@ -24,7 +24,7 @@ from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import open_step
 from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
-from modelzoo_runner.machine import onednn
+from modelzoo_runner.machine import onednn, processor
 
 TOLERANCE = 1e-5
 
@@ -77,6 +77,30 @@ def test_in_bfloat16_tensorflow_fuses_all_additions_of_resnet_50(
         left.append(sum(op.startswith(("Add", "_MklAdd")) for op in run_by))
     # Without the shape TensorFlow can't tell for those whose shortcut is a pooling.
     assert left == [0, 3]
+
+
+@pytest.mark.skipif(
+    onednn.enabled() is False or "avx512f" not in processor.flags(),
+    reason="TensorFlow converts to bfloat16 only with oneDNN and AVX-512",
+)
+def test_an_attribute_of_another_version_does_not_keep_it_from_bfloat16() -> None:
+    graph_def = resnet_v1_50()
+    addition = next(node for node in graph_def.node if node.op == "AddV2")
+    addition.attr["of_another_version"].i = 1
+    result = prepare(graph_def, input="input:0", outputs=["predict:0"], bfloat16=True)
+    found = []
+    for graph in (graph_def, result.graph_def):
+        given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
+        with open_step(graph, auto_mixed_precision_bfloat16=True, **given) as step:
+            metadata = tf.compat.v1.RunMetadata()
+            traced = tf.compat.v1.RunOptions(output_partition_graphs=True)
+            batch = batch_of(1, 64, 64, 3)
+            step._session.run("predict:0", {"input:0": batch}, traced, metadata)
+        nodes = [node for graph in metadata.partition_graphs for node in graph.node]
+        convolutions = [node for node in nodes if "Conv2D" in node.op]
+        found.append({node.attr["T"].type for node in convolutions})
+    # As it is, TensorFlow gives up.
+    assert found == [{tf.float32.as_datatype_enum}, {tf.bfloat16.as_datatype_enum}]
 
 
 @pytest.mark.parametrize(("size", "count"), [(64, 1), (-1, 0)])
@@ -154,7 +178,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from graphs_made import batch_of, furthest, int8_residual, resnet_v1_50, run
 from modelzoo_runner.errors import GraphError
-from modelzoo_runner.machine import onednn
+from modelzoo_runner.machine import onednn, processor
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.prepare import prepare
 from modelzoo_runner.backends.tensorflow.session import open_step

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo_runner.backends.tensorflow.draft import Draft
 from modelzoo_runner.backends.tensorflow.fold_batch_norm import fold_batch_norms
 from modelzoo_runner.backends.tensorflow.fuse_residual import fuse_residual_adds
-from modelzoo_runner.backends.tensorflow.opdef import stated
+from modelzoo_runner.backends.tensorflow.opdef import find, stated
 from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW, predecessors, source
 from modelzoo_runner.machine import onednn
 
@@ -53,6 +53,7 @@ def prepare(
     fuse = onednn.enabled() and not bfloat16
     changes["fused_residual_adds"] = fuse_residual_adds(draft) if fuse else 0
     if bfloat16:
+        clear_unknown_attributes(draft)
         changes["stated_shapes"] = state_shape(draft, source(input))
     prune(draft)
     return Prepared(draft.graph_def(), changes)
@@ -182,6 +183,21 @@ def state_shape(draft: Draft, placeholder: str) -> int:
         _reconnect(node, {placeholder: name})
     draft.nodes[name] = ensured
     return 1
+
+
+def clear_unknown_attributes(draft: Draft) -> None:
+    """Remove attributes that operations don't have, as other versions of TensorFlow leave them.
+
+    TensorFlow ignores them, but its conversion to bfloat16 gives up, without a word to the caller.
+    """
+    for node in draft.nodes.values():
+        definition = find(node.op)
+        known = (
+            {each.name for each in definition.attr} if definition is not None else set(node.attr)
+        )
+        for name in set(node.attr) - known:
+            if not name.startswith("_"):
+                del node.attr[name]
 
 
 def clear_devices(draft: Draft) -> None:
