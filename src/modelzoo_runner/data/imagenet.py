@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Generator
 from contextlib import closing
@@ -17,7 +16,7 @@ from modelzoo_runner.data.examples import Features, text
 from modelzoo_runner.data.imagenet_records import KEYS, check, filler, parser
 from modelzoo_runner.data.labels import LabelError, Variant
 from modelzoo_runner.data.paths import ReadablePath
-from modelzoo_runner.data.pipeline import array_batches, where_to_start
+from modelzoo_runner.data.pipeline import array_batches, tensorflow_opens, where_to_start
 from modelzoo_runner.data.preprocess import image_function
 from modelzoo_runner.data.records import count, place, read_records
 from modelzoo_runner.data.shards import Shards
@@ -69,8 +68,10 @@ def find(
             that isn't one of ImageNet's.
     """
     found = find_files(location, allow_partial=allow_partial)
-    file, *_ = (first and files_of(found, first, 1)) or found.files
-    return ImageNetShards(found.files, found.missing, variant=_variant(file))
+    read = files_of(found, first, 1) if first else found.files
+    # Beyond the end there is none, which `tasks.base.part_of` says.
+    variant = _variant((read or found.files)[0])
+    return ImageNetShards(found.files, found.missing, variant=variant)
 
 
 def find_files(location: ReadablePath | str, *, allow_partial: bool = False) -> Shards:
@@ -162,7 +163,7 @@ def _is_long(imagenet: ImageNetShards, options: ReadOptions) -> bool:
     if options.limit is not None and options.limit < WORTH_COMPILING:
         return False
     # To count the records of a file that TensorFlow can't open, all of it is read.
-    known = [count(path) for path in imagenet.files if isinstance(path, os.PathLike)]
+    known = [count(path) for path in filter(tensorflow_opens, imagenet.files)]
     return len(known) < len(imagenet.files) or sum(known) - options.first >= WORTH_COMPILING
 
 

@@ -94,7 +94,7 @@ def array_batches(
 def where_to_start(files: Sequence[ReadablePath], options: ReadOptions) -> list[tuple[int, int]]:
     """The files to read, by position, and how many records of each to leave out."""
     # To count the records of a file that TensorFlow can't open, all of it is read.
-    is_part = options.limit is not None and all(map(_tensorflow_opens, files))
+    is_part = options.limit is not None and all(map(tensorflow_opens, files))
     if not options.first and not is_part:
         return [(file, 0) for file in range(len(files))]
     counts = [count(path) for path in files]
@@ -113,7 +113,7 @@ def _records(
     """
     import tensorflow as tf
 
-    if not all(map(_tensorflow_opens, files)):
+    if not all(map(tensorflow_opens, files)):
         return interleave.dataset(files, starts, INTERLEAVED_FILES, options, failures)
 
     def of_file(
@@ -168,7 +168,8 @@ def _batched(source: tf.data.Dataset, parse: Parse, given: ReadOptions) -> tf.da
     return examples.batch(given.batch_size).prefetch(READY_BATCHES).with_options(options)
 
 
-def _tensorflow_opens(path: ReadablePath) -> bool:
+def tensorflow_opens(path: ReadablePath) -> bool:
+    """Whether TensorFlow can open a file itself: it has a name on this machine."""
     return isinstance(path, os.PathLike)
 
 
@@ -196,7 +197,7 @@ def _located(
             for file, number, record in waiting.as_numpy_iterator():
                 check(record, partial(place, files[file], int(number)))
         for path in (files[file] for file, _ in starts):
-            if _tensorflow_opens(path):
+            if tensorflow_opens(path):
                 scan(path)
     except DataError as found:
         return found

@@ -48,7 +48,7 @@ class Cluster:
         function: Callable[..., Answer],
         calls: Mapping[str, tuple[Any, ...]],
         *,
-        on: Mapping[str, str] | None = None,
+        by_worker: bool = False,
     ) -> Iterator[Iterator[tuple[str, Answer]]]:
         """The answers of a function of `cluster_worker` to each of the named arguments, as they
         come.
@@ -60,7 +60,7 @@ class Cluster:
         Args:
             function: takes the group's name, and then the arguments.
             calls: arguments by name; an answer comes with that name.
-            on: the address of the worker to prefer, by name.
+            by_worker: the names are the addresses of the workers to prefer.
         """
         from distributed import as_completed
 
@@ -73,8 +73,8 @@ class Cluster:
                 resources={RESOURCE: 1},
                 pure=False,
                 priority=-number,
-                workers=None if on is None else [on[name]],
-                allow_other_workers=on is not None,
+                workers=[name] if by_worker else None,
+                allow_other_workers=by_worker,
             ): name
             for number, (name, arguments) in enumerate(calls.items())
         }

@@ -81,17 +81,16 @@ def _with_files(cluster: Cluster, job: Job) -> tuple[Job, Mapping[str, int]]:
     (files,) = _on_each(cluster, cluster_worker.look, job, workers[:1]).values()
     if files is None:
         return job, {}
-    job = dataclasses.replace(job, files=files)
     edges = [number * len(files.names) // len(workers) for number in range(len(workers) + 1)]
     shares = [files.names[start:stop] for start, stop in itertools.pairwise(edges)]
-    calls = {worker: (job, names) for worker, names in zip(workers, shares, strict=True) if names}
+    of_workers = {worker: names for worker, names in zip(workers, shares, strict=True) if names}
+    calls = {worker: (job, files, names) for worker, names in of_workers.items()}
     counted_by: dict[str, Sequence[str]] = {}
     counts: dict[str, int] = {}
-    own = {worker: worker for worker in calls}
-    with cluster.doing(cluster_worker.count, calls, on=own) as answers:
+    with cluster.doing(cluster_worker.count, calls, by_worker=True) as answers:
         for worker, answer in answers:
             counts |= _value(answer)
-            counted_by.setdefault(answer.worker, calls[worker][1])
+            counted_by.setdefault(answer.worker, of_workers[worker])
     files = dataclasses.replace(files, counts=counts)
     return dataclasses.replace(job, files=files), record_files.homes(files, counted_by)
 
@@ -101,8 +100,7 @@ def _on_each(
 ) -> dict[str, Any]:
     """What each of these workers answers, in the order of the answers."""
     calls = dict.fromkeys(workers, (job,))
-    own = {address: address for address in calls}
-    with cluster.doing(function, calls, on=own) as answers:
+    with cluster.doing(function, calls, by_worker=True) as answers:
         return {answer.worker: _value(answer) for _, answer in answers}
 
 

@@ -14,6 +14,7 @@ from modelzoo_runner.errors import BindingError, RunnerError
 from modelzoo_runner.machine import facts
 from modelzoo_runner.scale.member import Job, Member, WorkerInfo, worker_info
 from modelzoo_runner.scale.parts import Range
+from modelzoo_runner.scale.record_files import RecordFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,12 @@ def look(group: str, job: Job) -> Answer:
     return _answer(group, lambda member: member.look(job))
 
 
-def count(group: str, job: Job, names: Sequence[str]) -> Answer:
-    """The numbers of records in some of these files, by name; this worker fetches them.
+def count(group: str, job: Job, files: RecordFiles, names: Sequence[str]) -> Answer:
+    """The numbers of records in some of a job's files, by name; this worker fetches them.
 
     Its child begins to open the graph meanwhile.
     """
-    return _answer(group, lambda member: member.count(job, names))
+    return _answer(group, lambda member: member.count(job, files, names))
 
 
 def prepare(group: str, job: Job) -> Answer:

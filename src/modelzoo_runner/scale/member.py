@@ -132,10 +132,9 @@ class Member:
         plan = self._plan(dataclasses.replace(job, files=files), self._shares()[0])
         return record_files.with_names(files, plan, job.context)
 
-    def count(self, job: Job, names: Sequence[str]) -> dict[str, int]:
-        assert job.files is not None
-        self._opened_ahead(job)
-        return record_files.count(job.files, names, job.context)
+    def count(self, job: Job, files: RecordFiles, names: Sequence[str]) -> dict[str, int]:
+        self._opened_ahead(dataclasses.replace(job, files=files))
+        return record_files.count(files, names, job.context)
 
     def prepare(self, job: Job) -> Prepared:
         plan = self._opened_ahead(job)
