@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import graphs_made
 import numpy as np
@@ -22,7 +23,7 @@ from graphs_made import (
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
-from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.session import Step, open_step
 from modelzoo_runner.backends.tensorflow.tensors import guess_tensors
 from modelzoo_runner.machine import onednn, processor
 
@@ -52,6 +53,14 @@ def test_resnet_50_is_prepared_whole() -> None:
         assert furthest(*pair) < TOLERANCE
 
 
+def run_by(step: Step, batch: Any) -> list[Any]:
+    """The nodes that a step runs, after TensorFlow's own optimization."""
+    metadata = tf.compat.v1.RunMetadata()
+    traced = tf.compat.v1.RunOptions(output_partition_graphs=True)
+    step._session.run("predict:0", {"input:0": batch}, traced, metadata)
+    return [node for graph in metadata.partition_graphs for node in graph.node]
+
+
 @pytest.mark.skipif(not onednn.enabled(), reason="oneDNN is off: it computes bfloat16")
 def test_in_bfloat16_tensorflow_fuses_all_additions_of_resnet_50(
     monkeypatch: pytest.MonkeyPatch,
@@ -70,11 +79,8 @@ def test_in_bfloat16_tensorflow_fuses_all_additions_of_resnet_50(
         given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
         with open_step(result.graph_def, auto_mixed_precision_bfloat16=True, **given) as step:
             assert furthest(expected, step(batch)) < 0.02
-            metadata = tf.compat.v1.RunMetadata()
-            traced = tf.compat.v1.RunOptions(output_partition_graphs=True)
-            step._session.run("predict:0", {"input:0": batch}, traced, metadata)
-        run_by = [node.op for graph in metadata.partition_graphs for node in graph.node]
-        left.append(sum(op.startswith(("Add", "_MklAdd")) for op in run_by))
+            nodes = run_by(step, batch)
+        left.append(sum(node.op.startswith(("Add", "_MklAdd")) for node in nodes))
     # Without the shape TensorFlow can't tell for those whose shortcut is a pooling.
     assert left == [0, 3]
 
@@ -92,11 +98,7 @@ def test_an_attribute_of_another_version_does_not_keep_it_from_bfloat16() -> Non
     for graph in (graph_def, result.graph_def):
         given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
         with open_step(graph, auto_mixed_precision_bfloat16=True, **given) as step:
-            metadata = tf.compat.v1.RunMetadata()
-            traced = tf.compat.v1.RunOptions(output_partition_graphs=True)
-            batch = batch_of(1, 64, 64, 3)
-            step._session.run("predict:0", {"input:0": batch}, traced, metadata)
-        nodes = [node for graph in metadata.partition_graphs for node in graph.node]
+            nodes = run_by(step, batch_of(1, 64, 64, 3))
         convolutions = [node for node in nodes if "Conv2D" in node.op]
         found.append({node.attr["T"].type for node in convolutions})
     # As it is, TensorFlow gives up.
@@ -181,7 +183,7 @@ from modelzoo_runner.errors import GraphError
 from modelzoo_runner.machine import onednn, processor
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.prepare import prepare
-from modelzoo_runner.backends.tensorflow.session import open_step
+from modelzoo_runner.backends.tensorflow.session import Step, open_step
 
 assert not onednn.enabled()
 try:

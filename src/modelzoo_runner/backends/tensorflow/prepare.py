@@ -192,10 +192,9 @@ def clear_unknown_attributes(draft: Draft) -> None:
     """
     for node in draft.nodes.values():
         definition = find(node.op)
-        known = (
-            {each.name for each in definition.attr} if definition is not None else set(node.attr)
-        )
-        for name in set(node.attr) - known:
+        if definition is None:
+            continue  # a function of the graph
+        for name in set(node.attr).difference(each.name for each in definition.attr):
             if not name.startswith("_"):
                 del node.attr[name]
 
