@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,8 @@ def compile(
     with timed("session"), own_files.failures(f"{model.path}: OpenVINO can't run it"):
         native = core.compile_model(model.native, "CPU", asked)
     _cpus = _cpus or frozenset(os.sched_getaffinity(0))
-    int8_layers = _int8_layers(native)
+    layers = _precisions(native)
+    int8_layers = layers["i8"] + layers["u8"]
     if precision == "int8" and not int8_layers:
         raise RequestError(
             f'precision="int8": {model.path} has no int8 layers; give the frozen float32 graph, '
@@ -139,17 +141,19 @@ def compile(
     if not optimize:
         notes.append("optimize=False: has no effect, OpenVINO optimizes every model")
     card = {"int8_layers": int8_layers}
+    if precision == "bfloat16":
+        card |= {"bfloat16_layers": layers["bf16"], "layers": layers.total()}
     step = own_files.Step(model.input_spec(input), run, "OpenVINO")
     return own_files.compiled(model, step, card, notes)
 
 
-def _int8_layers(native: Any) -> int:
-    """How many layers the plugin computes in int8, as it says of the compiled model."""
-    infos = (each.get_rt_info() for each in native.get_runtime_model().get_ops())
-    return sum(
-        str(info["layerType"].astype(str)) in LAYERS
-        and str(info["runtimePrecision"].astype(str)) in ("i8", "u8")
+def _precisions(native: Any) -> Counter[str]:
+    """How many layers the plugin computes in which precision, as it says of the compiled model."""
+    infos = [each.get_rt_info() for each in native.get_runtime_model().get_ops()]
+    return Counter(
+        str(info["runtimePrecision"].astype(str))
         for info in infos
+        if str(info["layerType"].astype(str)) in LAYERS
     )
 
 

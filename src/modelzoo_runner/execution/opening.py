@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,14 +37,16 @@ class Start:
 class Opened:
     """A graph that is ready to run, in a process that is bound.
 
-    `plan` has the graph's tensors; `card` is what was done to the graph, `threads` the runtime's
-    thread counts, `warnings` those of binding.
+    `plan` has the graph's tensors; `card` is what was done to the graph, and `card_later` the rest
+    of it, after a step (see `base.Compiled`); `threads` are the runtime's thread counts, `warnings`
+    those of binding.
     """
 
     plan: Plan
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
+    card_later: Callable[[], Mapping[str, Any]]
     threads: Mapping[str, Any]
     warnings: tuple[str, ...]
     start: Start
@@ -63,6 +65,7 @@ class _Ready:
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
+    card_later: Callable[[], Mapping[str, Any]]
     steps: contextlib.ExitStack
 
 
@@ -133,6 +136,7 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
             step=ready.step,
             prepare=ready.prepare,
             card=ready.card,
+            card_later=ready.card_later,
             threads=threads,
             warnings=bound.warnings,
             start=start,
@@ -233,6 +237,7 @@ def _open(asked: Plan, start: Start) -> _Ready:
             step=step,
             prepare=prepare,
             card=compiled.card,
+            card_later=compiled.card_later,
             steps=steps.pop_all(),
         )
 

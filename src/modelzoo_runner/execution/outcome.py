@@ -28,7 +28,7 @@ def observed_of(opened: Opened, found: ReadBack) -> Observed:
     runtime = backends.find(opened.plan.runtime).facts()
     machine["software"] = {**machine["software"], "runtime": runtime}
     return Observed(
-        graph=opened.card,
+        graph={**opened.card, **opened.card_later()},
         threads=codec.to_dict({**opened.threads, "found": found.summary()}),
         machine=codec.to_dict(machine),
         setup_seconds=dict(opened.start.context.seconds),
@@ -76,7 +76,7 @@ def result_of(
         "interrupted": timings.interrupted,
     }
     of_plan = checks.of_plan(plan)
-    of_precision = checks.of_precision(plan, observed.machine, observed.graph["int8_layers"])
+    of_precision = tuple(checks.of_precision(plan, observed.machine, observed.graph))
     if scorer is not None and source.dataset is not None:
         # The other warnings are about the whole run.
         warned = (*of_plan, *of_precision)

@@ -83,11 +83,13 @@ def of_machine(machine: Mapping[str, Any], cpus_usable: int) -> Iterator[str]:
         )
 
 
-def of_precision(plan: Plan, machine: Mapping[str, Any], int8_layers: int) -> Iterator[str]:
+def of_precision(plan: Plan, machine: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterator[str]:
     """Where the graph or the processor computes otherwise than the plan's precision says.
 
-    `int8_layers` are the graph's convolutions and matrix products that compute in int8.
+    Of `graph`, `int8_layers` are the convolutions and matrix products that compute in int8; in
+    bfloat16, `bfloat16_layers` of `layers` do in that.
     """
+    int8_layers = graph["int8_layers"]
     instruction_set = machine["software"]["onednn"]["instruction_set"]
     if plan.precision == "int8" and int8_layers == 0:
         yield (
@@ -98,6 +100,13 @@ def of_precision(plan: Plan, machine: Mapping[str, Any], int8_layers: int) -> It
         yield (
             f'precision="{plan.precision}": {int8_layers} layers of this graph compute in int8, so '
             'these numbers are of int8; ask for precision="int8"'
+        )
+    in_bfloat16, layers = graph.get("bfloat16_layers", 0), graph.get("layers", 0)
+    if in_bfloat16 < layers:
+        yield (
+            f'precision="bfloat16": {layers - in_bfloat16} of the {layers} convolutions and matrix '
+            "products compute in float32, because the runtime did not convert them; the messages "
+            "of the run may say why"
         )
     if int8_layers > 0 and instruction_set in WITHOUT_VNNI:
         yield (

@@ -64,6 +64,8 @@ def test_a_frozen_graph_runs_and_agrees_with_tensorflow(
     assert result.observed.threads["intra_found"] == 1
     card = result.observed.graph
     assert (card["int8_layers"] > 0) == (precision == "int8")
+    assert card.get("bfloat16_layers", 0) == card.get("layers", 0)
+    assert ("layers" in card) == (precision == "bfloat16")
     scores = card["agreement"]["outputs"]["scores"]
     allowed = 1e-5 if precision == "fp32" else 0.1
     assert 0 <= scores["largest_difference"] <= allowed * scores["largest_value"]

@@ -29,6 +29,7 @@ from modelzoo_runner import (
     load,
     machine,
 )
+from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.errors import BindingError, RequestError
 from modelzoo_runner.machine import allocator, memory, processor
 
@@ -230,6 +231,21 @@ def test_bfloat16_runs_or_says_what_the_processor_lacks(graph: Path) -> None:
     result = benchmark(graph, precision="bfloat16", steps=3)
     said = processor.bfloat16_warnings(flags)
     assert len(result.step_seconds) == 3 and set(said) <= set(result.warnings)
+    card = result.observed.graph
+    assert card["bfloat16_layers"] == card["layers"] > 0
+
+
+@pytest.mark.skipif(
+    processor.bfloat16(processor.flags()) == "unsupported", reason="no bfloat16 here"
+)
+def test_float32_is_not_called_bfloat16(graph: Path) -> None:
+    graph_def = read_graph(str(graph), allow_unsafe_ops=False)
+    graph_def.node[-1].attr["of_another_version"].i = 1  # TensorFlow gives up for that
+    other = graph.with_name("other.pb")
+    other.write_bytes(graph_def.SerializeToString())
+    result = benchmark(other, precision="bfloat16", steps=3, optimize=False)
+    assert result.observed.graph["bfloat16_layers"] == 0
+    assert any("compute in float32" in said for said in result.warnings)
 
 
 LIMITED = """

@@ -213,7 +213,7 @@ class TestChecks:
     @pytest.mark.parametrize("name", ["avx2", "avx512_core", "avx512_core_vnni"])
     def test_int8_without_vnni(self, name: str) -> None:
         machine = {"software": {"onednn": {"instruction_set": name}}}
-        said = list(checks.of_precision(PLAN, machine, int8_layers=5))
+        said = list(checks.of_precision(PLAN, machine, {"int8_layers": 5}))
         assert bool(said) is not name.endswith("vnni")
         assert all(
             f"int8 without VNNI ({name}): sums of two products saturate" in each for each in said
@@ -222,15 +222,23 @@ class TestChecks:
     def test_a_graph_of_another_precision(self) -> None:
         machine = {"software": {"onednn": {"instruction_set": "avx512_core_vnni"}}}
         fp32 = dataclasses.replace(PLAN, precision="fp32")
-        assert list(checks.of_precision(fp32, machine, int8_layers=0)) == []
-        assert list(checks.of_precision(fp32, machine, int8_layers=5)) == [
+        assert list(checks.of_precision(fp32, machine, {"int8_layers": 0})) == []
+        assert list(checks.of_precision(fp32, machine, {"int8_layers": 5})) == [
             'precision="fp32": 5 layers of this graph compute in int8, so these numbers are of '
             'int8; ask for precision="int8"'
         ]
-        assert list(checks.of_precision(PLAN, machine, int8_layers=0)) == [
+        assert list(checks.of_precision(PLAN, machine, {"int8_layers": 0})) == [
             'precision="int8": nothing in this graph computes in int8, so these numbers are of '
             "float32; see what it holds with `inspect`"
         ]
+
+    def test_layers_that_were_not_converted(self) -> None:
+        machine = {"software": {"onednn": {"instruction_set": "avx512_core_bf16"}}}
+        plan = dataclasses.replace(PLAN, precision="bfloat16")
+        counts = {"int8_layers": 0, "bfloat16_layers": 54, "layers": 54}
+        assert list(checks.of_precision(plan, machine, counts)) == []
+        (said,) = checks.of_precision(plan, machine, {**counts, "bfloat16_layers": 0})
+        assert "54 of the 54 convolutions and matrix products compute in float32" in said
 
     def test_partial_data(self) -> None:
         (said,) = checks.of_steps(PLAN, 2, exhausted=True, interrupted=False)

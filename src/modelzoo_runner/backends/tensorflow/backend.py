@@ -162,7 +162,14 @@ def compile(
             auto_mixed_precision_bfloat16=is_bfloat16,
             prepared=optimize and not is_bfloat16,
         )
-    return Compiled(step=step, card=card)
+
+    def card_later() -> dict[str, int]:
+        if step.bfloat16_layers is None:
+            return {}
+        in_bfloat16, all_layers = step.bfloat16_layers
+        return {"bfloat16_layers": in_bfloat16, "layers": all_layers}
+
+    return Compiled(step=step, card=card, card_later=card_later)
 
 
 def hold(

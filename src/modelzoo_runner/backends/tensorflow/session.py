@@ -10,11 +10,12 @@ optimization of the graph: its time is in `open_step`, not in the first step.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import thread_pools
+from modelzoo_runner.backends.tensorflow import kernels, thread_pools
 from modelzoo_runner.backends.tensorflow.failures import explain_error, first_line
 from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW, source
 from modelzoo_runner.errors import GraphError, RequestError
@@ -63,10 +64,20 @@ class Step:
         input_dtype: the name of the numpy type that a batch has to have, as `float32`.
         input_shape: the shape that it has to have, `None` for a size that is free; `None` for all
             of it where the graph leaves even the rank open.
+        bfloat16_layers: how many convolutions and matrix products compute in bfloat16 and how many
+            there are, as the first call found; `None` before it, and where nobody asked for that.
     """
 
-    def __init__(self, graph: tf.Graph, config: ConfigProto, input: str, outputs: Sequence[str]):
-        """See `open_step`."""
+    def __init__(
+        self,
+        graph: tf.Graph,
+        config: ConfigProto,
+        input: str,
+        outputs: Sequence[str],
+        *,
+        show_first_run: bool = False,
+    ) -> None:
+        """See `open_step`; `show_first_run` finds `bfloat16_layers`."""
         import tensorflow as tf
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
@@ -80,13 +91,17 @@ class Step:
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         self._failures: type[tf.errors.OpError] = tf.errors.OpError
         self._fed_and_fetched = input, list(outputs)
-        options = CallableOptions(feed=[input], fetch=list(outputs))
         self._run: Callable[[Array], list[Array]] | None = None
+        self.bfloat16_layers: tuple[int, int] | None = None
+        options = CallableOptions(feed=[input], fetch=list(outputs))
+        options.run_options.output_partition_graphs = show_first_run
         try:
             self._run = self._session._make_callable_from_options(options)
         except self._failures as error:
             self.close()
             raise explain_error(error) from None
+        if show_first_run:
+            self._run = functools.partial(self._first_run, self._run)
 
     def __call__(self, batch: Array) -> list[Array]:
         """The outputs for this batch, in the order they were asked for.
@@ -103,6 +118,18 @@ class Step:
             return run(batch.reshape(()) if self._takes_one else batch)
         except self._failures as error:
             raise explain_error(self._with_its_node(error, batch), batch.shape) from None
+
+    def _first_run(self, run: Callable[..., list[Array]], batch: Array) -> list[Array]:
+        """One run that also shows the graph as TensorFlow runs it, which takes a copy of it."""
+        import tensorflow as tf
+
+        found = tf.compat.v1.RunMetadata()
+        outputs = run(batch, run_metadata=found)
+        counts = zip(*map(kernels.count_bfloat16, found.partition_graphs), strict=True)
+        in_bfloat16, all_layers = map(sum, counts)
+        self.bfloat16_layers = in_bfloat16, all_layers
+        self._run = run
+        return outputs
 
     def close(self) -> None:
         """Free the session's memory. A closed step can't be called."""
@@ -214,11 +241,18 @@ def open_step(
     try:
         built = graph if isinstance(graph, tf.Graph) else imported(graph)
         built.finalize()
-        return Step(built, config, input, outputs)
+        # TensorFlow converts by itself, and only logs where it gives that up.
+        shown = auto_mixed_precision_bfloat16 and _fits_a_message(graph)
+        return Step(built, config, input, outputs, show_first_run=shown)
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, RequestError):
             raise
         raise GraphError(f"TensorFlow doesn't take the graph: {first_line(error)}") from None
+
+
+def _fits_a_message(graph: GraphDef | tf.Graph) -> bool:
+    """Whether the graph as TensorFlow runs it surely takes less than protobuf's 2 GiB."""
+    return hasattr(graph, "ByteSize") and graph.ByteSize() < 2**30
 
 
 def _can_be_in_order(graph_def: GraphDef) -> bool:
