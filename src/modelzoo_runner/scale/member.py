@@ -142,8 +142,9 @@ class Member:
 
     def part(self, packed: bytes, examples: Range) -> PartResult:
         job = unpacked(packed)
-        with self._at_work(self._shares()) as cpus:
-            plan = dataclasses.replace(self._plan(job, cpus), examples=examples)
+        plans = self._plans_by_cpus(job)
+        with self._at_work(list(plans)) as cpus:
+            plan = dataclasses.replace(plans[cpus], examples=examples)
             if job.files is not None:
                 record_files.fetch(job.files, plan, job.context)
             with contextlib.ExitStack() as after_an_error:
@@ -182,12 +183,19 @@ class Member:
                 if self._children.ended:
                     self._leave()
 
-    def _shares(self) -> list[Cpus]:
-        """The sets of CPUs to choose from, that of the open graph first."""
+    def _shares(self) -> tuple[Cpus, ...]:
         machine = topology.read()
-        shares = splitting.split(machine, machine.usable, self.shares.get(worker_info().key, 1))
+        return splitting.split(machine, machine.usable, self.shares.get(worker_info().key, 1))
+
+    def _plans_by_cpus(self, job: Job) -> dict[Cpus, Plan]:
+        """A plan for each share of the node, by the CPUs it uses there; the open one's first.
+
+        They may be fewer than the share (`num_cores=`): others can have the rest.
+        """
+        plans = [self._plan(job, share) for share in self._shares()]
         own = [child.plan.placement.cpus for child in self._children]
-        return sorted(shares, key=lambda share: not any(set(cpus) <= set(share) for cpus in own))
+        plans.sort(key=lambda plan: plan.placement.cpus not in own)
+        return {plan.placement.cpus: plan for plan in plans}
 
     def _plan(self, job: Job, cpus: Cpus) -> Plan:
         if job != self._job:
@@ -206,13 +214,12 @@ class Member:
 
     def _opened_ahead(self, job: Job) -> Plan:
         """The plan of a job, whose graph a child begins to open before there is a part for it."""
-        shares = self._shares()
-        plan = self._plan(job, shares[0])  # which may take long: files are fetched
-        with cores.claimed_now(shares) as cpus:
-            if cpus is not None:
-                plan = self._plan(job, cpus)
-                self._open(plan)
-        return plan
+        plans = self._plans_by_cpus(job)  # which may take long: files are fetched
+        with cores.claimed_now(list(plans)) as cpus:
+            if cpus is None:
+                return next(iter(plans.values()))
+            self._open(plans[cpus])
+            return plans[cpus]
 
     def _open(self, plan: Plan) -> None:
         plan = dataclasses.replace(plan, examples=None)
