@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelzoo_runner import DataRequired, RequestError, tune
-from modelzoo_runner.api.tune import _refused, _unknown
+from modelzoo_runner.api.tune_steps import refused, unknown
 from modelzoo_runner.results.runtimes import Way
 from modelzoo_runner.results.tune import Heat, Tried
 
@@ -58,12 +58,12 @@ def test_what_is_less_accurate_than_allowed_is_left_out_with_its_score() -> None
     good = Way(runtime="tensorflow", precision="fp32", scores={"top1": 0.75, "top5": 0.9})
     poor = Way(runtime="tensorflow", precision="int8", scores={"top1": 0.5, "top5": 0.9})
     unknown = Way(runtime="openvino", precision="int8", problem="not installed")
-    found = dict(_refused((good, poor, unknown), 0.7))
+    found = dict(refused((good, poor, unknown), 0.7))
     assert set(found) == {("tensorflow", "int8"), ("openvino", "int8")}
     assert found["tensorflow", "int8"].dropped == "min_accuracy=0.7: top1 is 0.5"
     assert found["openvino", "int8"].dropped == "min_accuracy=0.7: not installed"
     with pytest.raises(RequestError, match=r"nothing is as accurate.*int8.*0.5"):
-        dict(_refused((poor, unknown), 0.7))
+        dict(refused((poor, unknown), 0.7))
 
 
 def test_a_precision_that_was_not_scored_is_never_silent() -> None:
@@ -74,6 +74,6 @@ def test_a_precision_that_was_not_scored_is_never_silent() -> None:
 
     measured = [tried("fp32"), tried("int8"), tried("bfloat16"), tried("int4", ())]
     scored = Way(runtime="openvino", precision="int8", scores={"top1": 0.7})
-    (said,) = _unknown(measured, [scored])
+    (said,) = unknown(measured, [scored])
     assert "openvino bfloat16" in said and "isn't known" in said
-    assert len(list(_unknown(measured, []))) == 2
+    assert len(list(unknown(measured, []))) == 2
