@@ -17,6 +17,10 @@ RENAMED = {"trust": "allow_unsafe_ops"}
 """The former name of each argument that has a new one."""
 
 
+_functions: dict[str, Mapping[str, inspect.Parameter]] = {}
+"""The parameters of each function that `accepts_former_names`."""
+
+
 def with_new_names(given: Mapping[str, Any], *, stacklevel: int = 2) -> dict[str, Any]:
     """The arguments under their new names, with a `DeprecationWarning` for each former one.
 
@@ -41,18 +45,22 @@ def with_new_names(given: Mapping[str, Any], *, stacklevel: int = 2) -> dict[str
 def accepts_former_names(function: Callable[P, R]) -> Callable[P, R]:
     """The function, which takes arguments under their former names too (see `RENAMED`).
 
-    A name that it doesn't have is a `RequestError` with the near ones.
+    A name that it doesn't have is a `RequestError` with the functions that have it, or near names.
     """
     parameters = inspect.signature(function).parameters
+    _functions[function.__name__] = parameters
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         given = with_new_names(kwargs, stacklevel=2)
         for name in given:
             if name not in parameters:
+                hint = did_you_mean(name, parameters, otherwise="Its arguments")
+                others = [f"{each}()" for each, its in _functions.items() if name in its]
+                if others:
+                    hint = f"It belongs to {' and '.join(others)}"
                 raise RequestError(
-                    f"{name}={given[name]!r}: {function.__name__}() has no such argument. "
-                    + did_you_mean(name, parameters, otherwise="Its arguments")
+                    f"{name}={given[name]!r}: {function.__name__}() has no such argument. {hint}"
                 )
         return function(*args, **given)
 

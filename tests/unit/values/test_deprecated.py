@@ -24,6 +24,15 @@ def test_the_former_name_does_the_same_and_warns_where_it_is_used() -> None:
     assert function("m", allow_unsafe_ops=True) == ("m", True)
 
 
+def test_an_argument_of_another_function_says_whose_it_is() -> None:
+    with pytest.raises(RequestError, match=r"checkpoint='c'.*belongs to accuracy\(\)$"):
+        modelzoo_runner.benchmark("m", checkpoint="c")  # type: ignore[call-arg]
+    with pytest.raises(RequestError, match=r"modle='m'.*Did you mean 'model'"):
+        function(modle="m")  # type: ignore[call-arg]
+    with pytest.raises(RequestError, match=r"zz=1.*Its arguments: model, allow_unsafe_ops$"):
+        function("m", zz=1)  # type: ignore[call-arg]
+
+
 def test_both_names_at_once_are_refused() -> None:
     with pytest.raises(RequestError, match=r"trust=True.*allow_unsafe_ops"):
         function("m", trust=True, allow_unsafe_ops=False)  # type: ignore[call-arg]
