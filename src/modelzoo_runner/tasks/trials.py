@@ -119,15 +119,17 @@ class Bench:
         return self._pixels[crop]
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
-        """The graph's scores of these inputs; a last short step is filled up."""
+        """The graph's scores of these inputs, the last filled up where it takes one batch size."""
         import numpy as np
 
         place = list(self._plan.graph.outputs).index("scores")
-        size = (self._step.input_shape or (None,))[0] or min(STEP, len(inputs))
+        only = (self._step.input_shape or (None,))[0]
+        size = only or STEP
         found = []
         for start in range(0, len(inputs), size):
             part = inputs[start : start + size]
-            filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            missing = 0 if only is None else only - len(part)
+            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
             scores = self._step(filled.astype(self._step.input_dtype))[place]
             if scores.ndim != 2:
                 raise GraphError(
