@@ -108,12 +108,23 @@ def of_precision(plan: Plan, machine: Mapping[str, Any], graph: Mapping[str, Any
             "products compute in float32, because the runtime did not convert them; the messages "
             "of the run may say why"
         )
+    env = machine["process"]["env"]
+    for name in FEWER_BITS if plan.precision == "fp32" else ():
+        if env.get(name, "strict").lower() != "strict":
+            yield (
+                f'precision="fp32": {name}={env[name]} lets oneDNN multiply float32 in fewer bits '
+                "where the processor can, as with AMX, so these numbers may not be of float32; "
+                "unset it"
+            )
     if int8_layers > 0 and instruction_set in WITHOUT_VNNI:
         yield (
             f"int8 without VNNI ({instruction_set}): sums of two products saturate at 16 bits "
             "here, so scores can be points lower than on a processor with VNNI, and it is slower"
         )
 
+
+FEWER_BITS = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
+"""See "Floating-point Math Mode" in oneDNN's developer guide."""
 
 WITHOUT_VNNI = ("sse41", "avx", "avx2", "avx512_core")
 """oneDNN's instruction sets that multiply u8 by s8 with `vpmaddubsw`, which saturates: see "Nuances

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,12 @@ def test_saving_where_it_cannot_be_says_why_and_harms_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def of_process(instruction_set: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The facts of a machine, and of a process with these variables."""
+    onednn = {"instruction_set": instruction_set}
+    return {"software": {"onednn": onednn}, "process": {"env": env or {}}}
+
+
 class TestChecks:
     def test_few(self) -> None:
         assert "only 3 steps were measured" in next(checks.of_timing([0.1] * 3))
@@ -212,7 +219,7 @@ class TestChecks:
 
     @pytest.mark.parametrize("name", ["avx2", "avx512_core", "avx512_core_vnni"])
     def test_int8_without_vnni(self, name: str) -> None:
-        machine = {"software": {"onednn": {"instruction_set": name}}}
+        machine = of_process(name)
         said = list(checks.of_precision(PLAN, machine, {"int8_layers": 5}))
         assert bool(said) is not name.endswith("vnni")
         assert all(
@@ -220,7 +227,7 @@ class TestChecks:
         )
 
     def test_a_graph_of_another_precision(self) -> None:
-        machine = {"software": {"onednn": {"instruction_set": "avx512_core_vnni"}}}
+        machine = of_process("avx512_core_vnni")
         fp32 = dataclasses.replace(PLAN, precision="fp32")
         assert list(checks.of_precision(fp32, machine, {"int8_layers": 0})) == []
         assert list(checks.of_precision(fp32, machine, {"int8_layers": 5})) == [
@@ -232,8 +239,17 @@ class TestChecks:
             "float32; see what it holds with `inspect`"
         ]
 
+    @pytest.mark.parametrize("value", ["BF16", "any", "strict", None])
+    def test_float32_in_fewer_bits(self, value: str | None) -> None:
+        env = {} if value is None else {"ONEDNN_DEFAULT_FPMATH_MODE": value}
+        machine = of_process("avx512_core_amx", env)
+        plan = dataclasses.replace(PLAN, precision="fp32")
+        said = list(checks.of_precision(plan, machine, {"int8_layers": 0}))
+        assert bool(said) == (value in ("BF16", "any"))
+        assert all(f"ONEDNN_DEFAULT_FPMATH_MODE={value}" in each for each in said)
+
     def test_layers_that_were_not_converted(self) -> None:
-        machine = {"software": {"onednn": {"instruction_set": "avx512_core_bf16"}}}
+        machine = of_process("avx512_core_bf16")
         plan = dataclasses.replace(PLAN, precision="bfloat16")
         counts = {"int8_layers": 0, "bfloat16_layers": 54, "layers": 54}
         assert list(checks.of_precision(plan, machine, counts)) == []
