@@ -118,15 +118,13 @@ class Model(Protocol):
 class Compiled:
     """A step, and what became of the model on the way.
 
-    `card` has `int8_layers`; TensorFlow's also has `nodes`, `nodes_run` and `changes`. Its `notes`,
-    if any, become warnings of the result. `card_later` is the rest of it, which is only known when
-    a step has run: in bfloat16 `layers`, the convolutions and matrix products, and how many of them
-    are `bfloat16_layers`.
+    `card` has `int8_layers`, and in bfloat16 `bfloat16_layers` of `layers`: how many convolutions
+    and matrix products compute in it. TensorFlow's also has `nodes`, `nodes_run` and `changes`. Its
+    `notes`, if any, become warnings of the result.
     """
 
     step: Step
     card: Mapping[str, Any]
-    card_later: Callable[[], Mapping[str, Any]] = dict
 
 
 class Backend(Protocol):

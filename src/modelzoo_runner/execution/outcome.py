@@ -28,7 +28,7 @@ def observed_of(opened: Opened, found: ReadBack) -> Observed:
     runtime = backends.find(opened.plan.runtime).facts()
     machine["software"] = {**machine["software"], "runtime": runtime}
     return Observed(
-        graph={**opened.card, **opened.card_later()},
+        graph=opened.card,
         threads=codec.to_dict({**opened.threads, "found": found.summary()}),
         machine=codec.to_dict(machine),
         setup_seconds=dict(opened.start.context.seconds),

@@ -20,6 +20,7 @@ from graphs_made import (
     run,
 )
 
+from modelzoo_runner.backends.tensorflow import bfloat16
 from modelzoo_runner.backends.tensorflow.kernels import check_kernels
 from modelzoo_runner.backends.tensorflow.load import read_graph
 from modelzoo_runner.backends.tensorflow.prepare import prepare
@@ -77,7 +78,8 @@ def test_in_bfloat16_tensorflow_fuses_all_additions_of_resnet_50(
         assert result.changes["fused_residual_adds"] == 0
         assert result.changes["stated_shapes"] == is_stated
         given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
-        with open_step(result.graph_def, auto_mixed_precision_bfloat16=True, **given) as step:
+        converted = bfloat16.convert(result.graph_def, input="input:0", outputs=["predict:0"])
+        with open_step(converted, prepared=True, **given) as step:
             assert furthest(expected, step(batch)) < 0.02
             nodes = run_by(step, batch)
         left.append(sum(node.op.startswith(("Add", "_MklAdd")) for node in nodes))
@@ -96,11 +98,14 @@ def test_an_attribute_of_another_version_does_not_keep_it_from_bfloat16() -> Non
     result = prepare(graph_def, input="input:0", outputs=["predict:0"], bfloat16=True)
     found = []
     for graph in (graph_def, result.graph_def):
-        given = {"input": "input:0", "outputs": ["predict:0"], "inter_threads": 1}
-        with open_step(graph, auto_mixed_precision_bfloat16=True, **given) as step:
+        given = {"input": "input:0", "outputs": ["predict:0"]}
+        converted = bfloat16.convert(graph, **given)
+        with open_step(converted, prepared=True, inter_threads=1, **given) as step:
             nodes = run_by(step, batch_of(1, 64, 64, 3))
         convolutions = [node for node in nodes if "Conv2D" in node.op]
-        found.append({node.attr["T"].type for node in convolutions})
+        types = {node.attr["T"].type for node in convolutions}
+        assert bfloat16.count(converted) == (54 * (types == {tf.bfloat16.as_datatype_enum}), 54)
+        found.append(types)
     # As it is, TensorFlow gives up.
     assert found == [{tf.float32.as_datatype_enum}, {tf.bfloat16.as_datatype_enum}]
 

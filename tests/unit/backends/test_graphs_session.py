@@ -18,7 +18,6 @@ from graphs_made import (
 from modelzoo_runner.backends.base import TensorSpec, show_shape
 from modelzoo_runner.backends.tensorflow.session import Step, input_spec, open_step
 from modelzoo_runner.errors import GraphError, RequestError
-from modelzoo_runner.machine import onednn
 
 
 def opened(graph_def: object = None, output: str = "scores:0", **options: object) -> Step:
@@ -241,23 +240,12 @@ def test_keyboard_interrupt_passes() -> None:
             step(batch_of(1, 8, 8, 3))
 
 
-def test_threads_and_bfloat16_reach_the_session() -> None:
-    with opened(inter_threads=2, intra_threads=1, auto_mixed_precision_bfloat16=True) as step:
+def test_threads_reach_the_session() -> None:
+    with opened(inter_threads=2, intra_threads=1) as step:
         config = step._session._config
         assert config.inter_op_parallelism_threads == 2
         assert config.intra_op_parallelism_threads == 1
-        rewriting = config.graph_options.rewrite_options
-        assert rewriting.auto_mixed_precision_onednn_bfloat16 == 1  # RewriterConfig.ON
         assert step(batch_of(1, 8, 8, 3))[0].sum() == pytest.approx(1.0, abs=0.02)
-    with opened() as step:
-        rewriting = step._session._config.graph_options.rewrite_options
-        assert rewriting.auto_mixed_precision_onednn_bfloat16 == 0
-
-
-def test_bfloat16_is_refused_where_onednn_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "enabled", lambda: False)
-    with pytest.raises(RequestError, match="auto_mixed_precision_bfloat16=True: needs oneDNN"):
-        opened(auto_mixed_precision_bfloat16=True)
 
 
 def test_an_image_of_bytes_is_taken() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo_runner.backends.base import Compiled, TensorSpec, Timed
 from modelzoo_runner.backends.tensorflow import (
+    bfloat16,
     feeding,
     geometry,
     kernels,
@@ -149,6 +150,10 @@ def compile(
         "int8_layers": kernels.count_int8(graph),
         "changes": dict(ready.changes),
     }
+    if is_bfloat16:
+        with timed("prepare"):
+            graph = bfloat16.convert(graph, input=input, outputs=outputs)
+        card["bfloat16_layers"], card["layers"] = bfloat16.count(graph)
     notes = list(feeding.notes(model.graph_def))
     if notes:
         card["notes"] = notes
@@ -159,17 +164,9 @@ def compile(
             outputs=outputs,
             inter_threads=placement.inter_threads,
             intra_threads=placement.intra_threads,
-            auto_mixed_precision_bfloat16=is_bfloat16,
-            prepared=optimize and not is_bfloat16,
+            prepared=optimize,
         )
-
-    def card_later() -> dict[str, int]:
-        if step.bfloat16_layers is None:
-            return {}
-        in_bfloat16, all_layers = step.bfloat16_layers
-        return {"bfloat16_layers": in_bfloat16, "layers": all_layers}
-
-    return Compiled(step=step, card=card, card_later=card_later)
+    return Compiled(step=step, card=card)
 
 
 def hold(

@@ -49,21 +49,6 @@ def count_int8(graph_def: GraphDef) -> int:
     )
 
 
-def count_bfloat16(run: GraphDef) -> tuple[int, int]:
-    """How many convolutions and matrix products compute in bfloat16, and how many there are.
-
-    `run` is the graph as TensorFlow runs it, with operations that it has put in.
-    """
-    from tensorflow.core.framework.types_pb2 import DT_BFLOAT16
-
-    types = [
-        node.attr["T"].type
-        for node in run.node
-        if ("Conv" in node.op or "MatMul" in node.op) and "T" in node.attr
-    ]
-    return types.count(DT_BFLOAT16), len(types)
-
-
 def _check_version(graph_def: GraphDef) -> None:
     import tensorflow as tf
 

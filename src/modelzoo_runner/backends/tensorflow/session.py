@@ -10,16 +10,14 @@ optimization of the graph: its time is in `open_step`, not in the first step.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelzoo_runner.backends.base import ENCODED, Shape, TensorSpec, show_shape
-from modelzoo_runner.backends.tensorflow import kernels, thread_pools
+from modelzoo_runner.backends.tensorflow import thread_pools
 from modelzoo_runner.backends.tensorflow.failures import explain_error, first_line
 from modelzoo_runner.backends.tensorflow.structure import CONTROL_FLOW, source
 from modelzoo_runner.errors import GraphError, RequestError
-from modelzoo_runner.machine import onednn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +44,7 @@ DONE_BEFORE = (
 )
 """TensorFlow's optimizers that find nothing to do in a prepared graph, and take most of the time in
 which a session is opened: the steps of all nine models take as long without them, and the outputs
-are the same. In bfloat16 they are needed: constant folding converts the weights once."""
+are the same."""
 
 IN_ORDER = "SINGLE_THREADED_EXECUTOR"
 """TensorFlow's executor that has no queue of operations that are ready, and fetches constants once:
@@ -64,20 +62,10 @@ class Step:
         input_dtype: the name of the numpy type that a batch has to have, as `float32`.
         input_shape: the shape that it has to have, `None` for a size that is free; `None` for all
             of it where the graph leaves even the rank open.
-        bfloat16_layers: how many convolutions and matrix products compute in bfloat16 and how many
-            there are, as the first call found; `None` before it, and where nobody asked for that.
     """
 
-    def __init__(
-        self,
-        graph: tf.Graph,
-        config: ConfigProto,
-        input: str,
-        outputs: Sequence[str],
-        *,
-        show_first_run: bool = False,
-    ) -> None:
-        """See `open_step`; `show_first_run` finds `bfloat16_layers`."""
+    def __init__(self, graph: tf.Graph, config: ConfigProto, input: str, outputs: Sequence[str]):
+        """See `open_step`."""
         import tensorflow as tf
         from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
@@ -91,17 +79,13 @@ class Step:
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         self._failures: type[tf.errors.OpError] = tf.errors.OpError
         self._fed_and_fetched = input, list(outputs)
-        self._run: Callable[[Array], list[Array]] | None = None
-        self.bfloat16_layers: tuple[int, int] | None = None
         options = CallableOptions(feed=[input], fetch=list(outputs))
-        options.run_options.output_partition_graphs = show_first_run
+        self._run: Callable[[Array], list[Array]] | None = None
         try:
             self._run = self._session._make_callable_from_options(options)
         except self._failures as error:
             self.close()
             raise explain_error(error) from None
-        if show_first_run:
-            self._run = functools.partial(self._first_run, self._run)
 
     def __call__(self, batch: Array) -> list[Array]:
         """The outputs for this batch, in the order they were asked for.
@@ -118,18 +102,6 @@ class Step:
             return run(batch.reshape(()) if self._takes_one else batch)
         except self._failures as error:
             raise explain_error(self._with_its_node(error, batch), batch.shape) from None
-
-    def _first_run(self, run: Callable[..., list[Array]], batch: Array) -> list[Array]:
-        """One run that also shows the graph as TensorFlow runs it, which takes a copy of it."""
-        import tensorflow as tf
-
-        found = tf.compat.v1.RunMetadata()
-        outputs = run(batch, run_metadata=found)
-        counts = zip(*map(kernels.count_bfloat16, found.partition_graphs), strict=True)
-        in_bfloat16, all_layers = map(sum, counts)
-        self.bfloat16_layers = in_bfloat16, all_layers
-        self._run = run
-        return outputs
 
     def close(self) -> None:
         """Free the session's memory. A closed step can't be called."""
@@ -188,7 +160,6 @@ def open_step(
     outputs: Sequence[str],
     inter_threads: int = 0,
     intra_threads: int = 0,
-    auto_mixed_precision_bfloat16: bool = False,
     rewrite: bool = True,
     prepared: bool = False,
 ) -> Step:
@@ -197,7 +168,6 @@ def open_step(
     Tensors are named `node:number`. Threads are TensorFlow's inter-op and intra-op pools, 0 leaving
     the choice to it; the first session of a process decides the intra-op pool for all later ones.
     With one inter-op thread, operations run in an order that is fixed beforehand.
-    `auto_mixed_precision_bfloat16` lets TensorFlow compute in bfloat16 where it thinks it safe.
     Without `rewrite`, TensorFlow runs the graph as it is: it opens sooner, in half the memory. Of a
     graph that `prepare` made, TensorFlow only fuses what its kernels do in one.
 
@@ -223,13 +193,6 @@ def open_step(
         allow_soft_placement=True,
     )
     rewriting = config.graph_options.rewrite_options
-    if auto_mixed_precision_bfloat16:
-        if not onednn.enabled():
-            raise RequestError(
-                "auto_mixed_precision_bfloat16=True: needs oneDNN, which is off in this process. "
-                "Set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported"
-            )
-        rewriting.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     if prepared:
         for each in DONE_BEFORE:
             setattr(rewriting, each, RewriterConfig.OFF)
@@ -241,18 +204,11 @@ def open_step(
     try:
         built = graph if isinstance(graph, tf.Graph) else imported(graph)
         built.finalize()
-        # TensorFlow converts by itself, and only logs where it gives that up.
-        shown = auto_mixed_precision_bfloat16 and _fits_a_message(graph)
-        return Step(built, config, input, outputs, show_first_run=shown)
+        return Step(built, config, input, outputs)
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, RequestError):
             raise
         raise GraphError(f"TensorFlow doesn't take the graph: {first_line(error)}") from None
-
-
-def _fits_a_message(graph: GraphDef | tf.Graph) -> bool:
-    """Whether the graph as TensorFlow runs it surely takes less than protobuf's 2 GiB."""
-    return hasattr(graph, "ByteSize") and graph.ByteSize() < 2**30
 
 
 def _can_be_in_order(graph_def: GraphDef) -> bool:
