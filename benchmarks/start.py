@@ -29,7 +29,8 @@ calls = {
     "repeat": {},
     "repeat, batch 4": {"batch_size": 4},
     "first child": {"isolation": "child", "num_intra_threads": 1},
-    "further child, other threads": {"isolation": "child", "num_intra_threads": 2},
+    "second child, other threads": {"isolation": "child", "num_intra_threads": 2},
+    "third child": {"isolation": "child", "num_intra_threads": 1},
 }
 for name, given in calls.items():
     began = time.perf_counter()

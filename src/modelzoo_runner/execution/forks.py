@@ -92,6 +92,7 @@ class Forked:
     _loading: float = 0.0
     peak_kib: int | None = None
     _pid: int | None = None
+    _owner: int = field(default_factory=os.getpid)
     _rest: bytes = b""
     _hearing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -137,6 +138,8 @@ class Forked:
 
     def _hear(self, seconds: float | None) -> None:
         """Take what the server reports within so many seconds, or once it does."""
+        if os.getpid() != self._owner:  # a fork of that process has no children
+            self.returncode = 0
         while self.returncode is None and select.select([self.report], [], [], seconds)[0]:
             with self._hearing:
                 # Another thread may have taken it.
@@ -196,7 +199,7 @@ def _asked(
 
     What a new one says on standard error, which it does if it can't start, goes to `said`.
     """
-    key = (tuple(sorted(variables.items())), *_inherited())
+    key = (tuple(sorted(variables.items())), *inherited())
     with _CHANGING:
         for _ in range(2):
             _bury()
@@ -255,7 +258,7 @@ def _started(variables: Mapping[str, str], said: IO[bytes]) -> _Server:
     return _Server(process, here)
 
 
-def _inherited() -> tuple[Any, ...]:
+def inherited() -> tuple[Any, ...]:
     """What else a new process would have of this thread, and a fork of another process hasn't.
 
     The thread itself is among it: a server that hasn't forked yet is ended by who waits for it.

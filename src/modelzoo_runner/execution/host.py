@@ -92,7 +92,9 @@ def _runs(
     else:
         from modelzoo_runner.execution import launch
 
-        yield from launch.runs(plans, context)
+        # A run that will never be able to be here may be asked for again.
+        lasts = plan.isolation == "auto" and _obstacle(plan) is not None
+        yield from launch.runs(plans, context, keep=lasts)
 
 
 def why_not_here(plan: Plan) -> str | None:

@@ -27,15 +27,26 @@ from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
 
 
-def runs(plans: Iterator[Plan], context: Context) -> Generator[Result, None, None]:
+def runs(
+    plans: Iterator[Plan], context: Context, *, keep: bool = False
+) -> Generator[Result, None, None]:
     """The results of plans that differ only in their `examples`, run in one child process.
 
-    Each plan is taken when the result before has been. The child is ended with the generator.
+    Each plan is taken when the result before has been. The child is ended with the generator; with
+    `keep`, that of a plan of all examples is left for the next such run (see `kept`).
 
     Raises:
         Interrupted, WorkerError, RunnerError: as `listen.to`.
     """
-    with started(next(plans), protocol.RUN) as child:
+    from modelzoo_runner.execution import kept
+
+    plan = next(plans)
+    if keep and plan.examples is None and not _anew.get() and _noted.get() is None:
+        with kept.child(plan) as child:
+            result = listen.to(child, context)
+        yield result
+        return
+    with started(plan, protocol.RUN) as child:
         yield listen.to(child, context)
         for plan in plans:
             tell_plan(child, plan)
@@ -99,11 +110,7 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
         RequestError: there is no such interpreter.
     """
     prefix = binding.numactl_prefix(plan.placement) if plan.placement.binding == "numactl" else []
-    variables = {
-        **environment.passed_on(os.environ),
-        **plan.placement.env,
-        **allocator.preload(plan.placement.allocator),
-    }
+    variables = variables_of(plan)
     if python is None:
         # A child finds its modules where this process finds them; another interpreter has its own.
         variables["PYTHONPATH"] = os.pathsep.join(_module_path())
@@ -138,6 +145,15 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
             child.due = time.monotonic() + listen.OPENING_SECONDS + megabytes
         with attended(child):
             yield child
+
+
+def variables_of(plan: Plan) -> dict[str, str]:
+    """The environment of a child that runs the plan, without where it finds its modules."""
+    return {
+        **environment.passed_on(os.environ),
+        **plan.placement.env,
+        **allocator.preload(plan.placement.allocator),
+    }
 
 
 def _module_path() -> list[str]:

@@ -55,7 +55,8 @@ class Child:
 
     `name` is what an error calls it, `due` the time (monotonic) by which the next sign of progress
     has to come, if the graph isn't known, `works` whether it does something else than run it, and
-    `measured` whether it has measured a step; `start_seconds` is how long it took to say something.
+    `measured` whether it has measured a step; `start_seconds` is how long it took to say something,
+    and `is_new` whether it was started for this run.
     """
 
     plan: Plan
@@ -70,6 +71,12 @@ class Child:
     extended: int = 0
     began: float = field(default_factory=time.perf_counter)
     start_seconds: float | None = None
+    is_new: bool = True
+
+    def begin(self, plan: Plan) -> None:
+        """Be ready for another run, of which nothing is known yet."""
+        self.plan, self.is_new = plan, False
+        self.due, self.works, self.measured, self.extended = None, False, False, 0
 
     def read(self) -> list[Message] | None:
         """The next messages, once there are any; `None` when there will be no more."""
@@ -197,7 +204,7 @@ def result_of(child: Child, message: Message) -> Result:
     """The result in a message; how long the child took to start is a part of its first setup."""
     result = results.from_dict(message["result"])
     observed = result.observed
-    if not observed.setup_seconds or child.start_seconds is None:
+    if not observed.setup_seconds or child.start_seconds is None or not child.is_new:
         return result
     setup = {"start": child.start_seconds, **observed.setup_seconds}
     if isinstance(child.process, Forked):  # what it waited for is in its start, too

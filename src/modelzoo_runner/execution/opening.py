@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,16 +37,14 @@ class Start:
 class Opened:
     """A graph that is ready to run, in a process that is bound.
 
-    `plan` has the graph's tensors; `card` is what was done to the graph, and `card_later` the rest
-    of it, after a step (see `base.Compiled`); `threads` are the runtime's thread counts, `warnings`
-    those of binding.
+    `plan` has the graph's tensors; `card` is what was done to the graph, `threads` the runtime's
+    thread counts, `warnings` those of binding.
     """
 
     plan: Plan
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
-    card_later: Callable[[], Mapping[str, Any]]
     threads: Mapping[str, Any]
     warnings: tuple[str, ...]
     start: Start
@@ -65,7 +63,6 @@ class _Ready:
     step: Step
     prepare: Step | None
     card: Mapping[str, Any]
-    card_later: Callable[[], Mapping[str, Any]]
     steps: contextlib.ExitStack
 
 
@@ -84,6 +81,9 @@ def release() -> None:
         >>> from modelzoo_runner import release
         >>> release()
     """
+    from modelzoo_runner.execution import kept
+
+    kept.release()
     forks.release()
     _free()
 
@@ -136,7 +136,6 @@ def opened(plan: Plan, context: Context = QUIET, *, keep: bool = False) -> Itera
             step=ready.step,
             prepare=ready.prepare,
             card=ready.card,
-            card_later=ready.card_later,
             threads=threads,
             warnings=bound.warnings,
             start=start,
@@ -153,10 +152,10 @@ def _keep(ready: _Ready) -> None:
 
 def _taken(plan: Plan) -> _Ready | None:
     """What was kept, if it is the plan's graph, opened as the plan needs it."""
-    return _kept.pop() if _kept and _how(_kept[-1].asked) == _how(plan) else None
+    return _kept.pop() if _kept and how(_kept[-1].asked) == how(plan) else None
 
 
-def _how(plan: Plan) -> tuple[Any, ...]:
+def how(plan: Plan) -> tuple[Any, ...]:
     """What a plan says that decides how its graph is compiled."""
     placement = replace(plan.placement, why={}, warnings=())
     graphs = (plan.graph, plan.preprocess_graph, plan.feeds, plan.task)
@@ -237,7 +236,6 @@ def _open(asked: Plan, start: Start) -> _Ready:
             step=step,
             prepare=prepare,
             card=compiled.card,
-            card_later=compiled.card_later,
             steps=steps.pop_all(),
         )
 

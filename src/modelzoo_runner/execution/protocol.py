@@ -36,6 +36,9 @@ KEPT = "kept"
 """The same, and end after `IDLE_SECONDS` without a plan: nobody looks after it meanwhile. For a
 first plan without `examples` the graph is opened, and that is all."""
 
+SESSION = "session"
+"""Run plans of any kind that open their graph alike, one after the other, and end as `KEPT`."""
+
 INSTANCE = "instance"
 """Be one of several: say `ready` when warm, and begin at the time (monotonic) on the next line."""
 
@@ -63,7 +66,7 @@ VERSION = 1
 IDLE_SECONDS = 60.0
 """How long a kept worker waits for another plan, and its kind for another one to fork."""
 
-OPENS_GRAPH = (RUN, KEPT, INSTANCE, SERVE)
+OPENS_GRAPH = (RUN, SESSION, KEPT, INSTANCE, SERVE)
 """The subcommands that open a plan's graph as it is."""
 
 Message = dict[str, Any]

@@ -90,6 +90,15 @@ def _run(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
         gc.freeze()
 
 
+def _session(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
+    from modelzoo_runner.execution import job
+
+    for plan in _plans(protocol.IDLE_SECONDS):
+        with contextlib.closing(job.runs(iter((plan,)), context, keep=True)) as results:
+            result = next(results)
+        send(answers, result=result.to_dict())
+
+
 def _instance(asked: argparse.Namespace, answers: IO[str], context: Context) -> None:
     from modelzoo_runner.execution import job
 
@@ -189,6 +198,7 @@ def _serve(asked: argparse.Namespace, answers: IO[str], context: Context) -> Non
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     protocol.RUN: _run,
+    protocol.SESSION: _session,
     protocol.KEPT: _run,
     protocol.INSTANCE: _instance,
     protocol.CONTAINED: _contained,
