@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelzoo_runner.execution import forks, launch, opening, protocol
@@ -15,11 +16,12 @@ from modelzoo_runner.values.plan import Plan
 
 @dataclass(frozen=True)
 class _Kept:
-    """A child without work, what decides whether a plan can use it, and what ends it."""
+    """A child without work since then, what decides whether a plan can use it, and what ends it."""
 
     child: Child
     how: tuple[Any, ...]
     stack: contextlib.ExitStack
+    since: float = field(default_factory=time.monotonic)
 
 
 _kept: list[_Kept] = []
@@ -27,7 +29,7 @@ _kept: list[_Kept] = []
 
 
 @contextlib.contextmanager
-def child(plan: Plan) -> Iterator[Child]:
+def child_for(plan: Plan) -> Iterator[Child]:
     """A child that was sent the plan: that of the last run, if it needs the same, or a new one.
 
     It is kept for the next run if the block ends well. Raises as `launch.started`.
@@ -36,7 +38,6 @@ def child(plan: Plan) -> Iterator[Child]:
     found = _taken(how)
     with contextlib.ExitStack() as stack:
         if found is None:
-            release()
             child = stack.enter_context(launch.started(plan, protocol.SESSION))
         else:
             stack.push(found.stack)
@@ -51,14 +52,19 @@ def child(plan: Plan) -> Iterator[Child]:
 
 
 def _taken(how: tuple[Any, ...]) -> _Kept | None:
-    """What was kept, if it is still there and as it is needed."""
-    with contextlib.suppress(IndexError):  # another thread may have taken it
-        if _kept[-1].how == how and _kept[-1].child.process.poll() is None:
-            return _kept.pop()
+    """What was kept, if it is as needed and won't end by itself just now; else that is ended."""
+    try:
+        last = _kept.pop()
+    except IndexError:
+        return None
+    is_fresh = time.monotonic() - last.since < protocol.IDLE_SECONDS / 2
+    if last.how == how and is_fresh and last.child.process.poll() is None:
+        return last
+    last.stack.close()
     return None
 
 
 def release() -> None:
     """End the child that is kept."""
-    with contextlib.suppress(IndexError):
+    with contextlib.suppress(IndexError):  # there is none, or another thread has it
         _kept.pop().stack.close()

@@ -42,7 +42,7 @@ def runs(
 
     plan = next(plans)
     if keep and plan.examples is None and not _anew.get() and _noted.get() is None:
-        with kept.child(plan) as child:
+        with kept.child_for(plan) as child:
             result = listen.to(child, context)
         yield result
         return

@@ -34,7 +34,12 @@ def convert(graph_def: GraphDef, *, input: str, outputs: Sequence[str]) -> Graph
     # What the weights are doesn't matter for that, and each copy of them takes time.
     outline, weights = _without_weights(graph_def)
     converted = _with_casts(outline, [input, *outputs])
-    return subgraph(_with_weights(converted, weights), [input, *outputs])
+    _cast_weights(converted, weights)
+    needed = subgraph(converted, [input, *outputs])
+    for node in needed.node:
+        if node.name in weights:
+            node.attr["value"].tensor.CopyFrom(weights[node.name])
+    return needed
 
 
 def count(graph_def: GraphDef) -> tuple[int, int]:
@@ -98,25 +103,23 @@ def _with_casts(graph_def: GraphDef, kept: Sequence[str]) -> GraphDef:
     return converted
 
 
-def _with_weights(graph_def: GraphDef, weights: Weights) -> GraphDef:
-    """The graph with its weights, those that are cast in bfloat16."""
+def _cast_weights(graph_def: GraphDef, weights: Weights) -> None:
+    """Make each cast of a weight a constant in bfloat16."""
     import tensorflow as tf
     from tensorflow.core.framework.types_pb2 import DT_BFLOAT16
 
     for node in graph_def.node:
-        if node.name in weights:
-            node.attr["value"].tensor.CopyFrom(weights[node.name])
-        elif node.op == "Cast" and node.attr["DstT"].type == DT_BFLOAT16:
-            tensor = weights.get(node.input[0])
-            if tensor is None:
-                continue
-            values = tf.make_ndarray(tensor).astype(tf.bfloat16.as_numpy_dtype)
-            node.op = "Const"
-            del node.input[:]
-            node.attr.clear()
-            node.attr["dtype"].type = DT_BFLOAT16
-            cast = node.attr["value"].tensor
-            cast.dtype = DT_BFLOAT16
-            cast.tensor_shape.CopyFrom(tensor.tensor_shape)
-            cast.tensor_content = values.tobytes()
-    return graph_def
+        if node.op != "Cast" or node.attr["DstT"].type != DT_BFLOAT16:
+            continue
+        tensor = weights.get(node.input[0])
+        if tensor is None:
+            continue
+        values = tf.make_ndarray(tensor).astype(tf.bfloat16.as_numpy_dtype)
+        node.op = "Const"
+        del node.input[:]
+        node.attr.clear()
+        node.attr["dtype"].type = DT_BFLOAT16
+        cast = node.attr["value"].tensor
+        cast.dtype = DT_BFLOAT16
+        cast.tensor_shape.CopyFrom(tensor.tensor_shape)
+        cast.tensor_content = values.tobytes()
