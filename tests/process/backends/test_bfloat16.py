@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from graphs_made import batch_of, furthest, resnet_v1_50, run
@@ -31,15 +32,20 @@ def test_weights_are_half_as_large_and_outputs_nearly_the_same() -> None:
     assert 0 < furthest(*pair) < 0.02
 
 
-def test_it_decides_on_no_thread_pool() -> None:
+def test_it_decides_on_no_thread_pool(tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(resnet_v1_50().SerializeToString())
     code = """
-from graphs_made import resnet_v1_50
+import sys
 from modelzoo_runner.backends.tensorflow import bfloat16, thread_pools
+from modelzoo_runner.backends.tensorflow.load import read_graph
 
-bfloat16.convert(resnet_v1_50(), input="input:0", outputs=["predict:0"])
+graph_def = read_graph(sys.argv[1], allow_unsafe_ops=False)
+bfloat16.convert(graph_def, input="input:0", outputs=["predict:0"])
 print(thread_pools.initialized())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, str(graph)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
 
 
