@@ -21,7 +21,7 @@ from typing import IO, Any, TypeVar
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.execution import forks, listen, memory, protocol, trust
 from modelzoo_runner.execution.listen import Child
-from modelzoo_runner.machine import allocator, binding, environment
+from modelzoo_runner.machine import allocator, binding, environment, runtime_log
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.values.context import QUIET, Context
 from modelzoo_runner.values.plan import Plan
@@ -149,8 +149,12 @@ def started(plan: Plan, *words: str, python: str | Path | None = None) -> Iterat
 
 def variables_of(plan: Plan) -> dict[str, str]:
     """The environment of a child that runs the plan, without where it finds its modules."""
+    passed_on = environment.passed_on(os.environ)
+    # A child is as quiet by itself, and this process may be so only until TensorFlow is loaded.
+    if passed_on.get(runtime_log.LEVEL) == runtime_log.QUIET:
+        del passed_on[runtime_log.LEVEL]
     return {
-        **environment.passed_on(os.environ),
+        **passed_on,
         **plan.placement.env,
         **allocator.preload(plan.placement.allocator),
     }

@@ -79,6 +79,17 @@ def test_what_the_child_was_given_has_to_be_the_same(
     assert not is_new(run(fake))
 
 
+def test_whether_this_process_has_loaded_tensorflow_makes_no_difference(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")  # as it is until then
+    run(fake)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    assert not is_new(run(fake))
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    assert is_new(run(fake))
+
+
 def test_a_child_that_has_to_be_new_is_not_kept(fake: Path) -> None:
     assert is_new(run(fake, isolation="child"))
     assert not kept._kept
