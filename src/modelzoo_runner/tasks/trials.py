@@ -128,7 +128,7 @@ class Bench:
         found = []
         for start in range(0, len(inputs), size):
             part = inputs[start : start + size]
-            missing = 0 if only is None else only - len(part)
+            missing = (only or len(part)) - len(part)
             filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
             scores = self._step(filled.astype(self._step.input_dtype))[place]
             if scores.ndim != 2:

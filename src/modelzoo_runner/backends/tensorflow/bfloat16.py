@@ -58,6 +58,7 @@ def count(graph_def: GraphDef) -> tuple[int, int]:
 def _without_weights(graph_def: GraphDef) -> tuple[GraphDef, Weights]:
     """The graph with zeros for its float32 constants, and what these are."""
     from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
     from tensorflow.core.framework.types_pb2 import DT_FLOAT
 
     outline = GraphDef(versions=graph_def.versions, library=graph_def.library)
@@ -70,10 +71,8 @@ def _without_weights(graph_def: GraphDef) -> tuple[GraphDef, Weights]:
         weights[node.name] = tensor
         own = outline.node.add(name=node.name, op=node.op, device=node.device, input=node.input)
         own.attr["dtype"].type = DT_FLOAT
-        zeros = own.attr["value"].tensor
-        zeros.dtype = DT_FLOAT
-        zeros.tensor_shape.CopyFrom(tensor.tensor_shape)
-        zeros.float_val.append(0.0)
+        zeros = TensorProto(dtype=DT_FLOAT, tensor_shape=tensor.tensor_shape, float_val=[0.0])
+        own.attr["value"].tensor.CopyFrom(zeros)
     return outline, weights
 
 
@@ -106,6 +105,7 @@ def _with_casts(graph_def: GraphDef, kept: Sequence[str]) -> GraphDef:
 def _cast_weights(graph_def: GraphDef, weights: Weights) -> None:
     """Make each cast of a weight a constant in bfloat16."""
     import tensorflow as tf
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
     from tensorflow.core.framework.types_pb2 import DT_BFLOAT16
 
     for node in graph_def.node:
@@ -119,7 +119,7 @@ def _cast_weights(graph_def: GraphDef, weights: Weights) -> None:
         del node.input[:]
         node.attr.clear()
         node.attr["dtype"].type = DT_BFLOAT16
-        cast = node.attr["value"].tensor
-        cast.dtype = DT_BFLOAT16
-        cast.tensor_shape.CopyFrom(tensor.tensor_shape)
-        cast.tensor_content = values.tobytes()
+        cast = TensorProto(
+            dtype=DT_BFLOAT16, tensor_shape=tensor.tensor_shape, tensor_content=values.tobytes()
+        )
+        node.attr["value"].tensor.CopyFrom(cast)
