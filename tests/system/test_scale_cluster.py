@@ -112,17 +112,19 @@ def same(found: AccuracyResult, alone: AccuracyResult) -> None:
     assert [each.examples[0] for each in found.parts] == edges[:-1] and edges[-1] == 500
 
 
-def test_dasks_profiler_rests_while_workers_are_measured(two: Client, tmp_path: Path) -> None:
-    def runs(dask_worker: Any) -> bool:
-        profiler = dask_worker.periodic_callbacks.get("profile")
-        return profiler is not None and bool(profiler.is_running())
+def test_what_dask_does_often_on_a_worker_is_rare_while_it_is_measured(
+    two: Client, tmp_path: Path
+) -> None:
+    def done_each(dask_worker: Any) -> set[float]:
+        names = ("profile", "tick")
+        return {dask_worker.periodic_callbacks[name].callback_time for name in names}
 
-    assert list(two.run(runs).values()) == [True, True]
+    assert list(two.run(done_each).values()) == 2 * [{10, 20}]
     with cluster.joined(two):
-        assert list(two.run(runs).values()) == [False, False]
+        assert list(two.run(done_each).values()) == 2 * [{1000}]
         with worker(two, tmp_path):  # one that comes later
-            assert list(two.run(runs).values()) == [False, False, False]
-    assert list(two.run(runs).values()) == [True, True]
+            assert list(two.run(done_each).values()) == 3 * [{1000}]
+    assert list(two.run(done_each).values()) == 2 * [{10, 20}]
 
 
 def test_counts_are_those_of_one_process(

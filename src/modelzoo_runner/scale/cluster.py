@@ -29,6 +29,11 @@ SECONDS_TO_ANSWER = 10
 SECONDS_FOR_WORKERS = 30
 """How long a scheduler may take to answer, and a cluster without workers to get the first."""
 
+FREQUENT = ("profile", "tick")
+INTERVAL = 1000
+"""Dask looks at a worker's threads each 10 ms, and at its event loop each 20 ms: 2 % and more of
+the core that is measured. Meanwhile it does so once in so many milliseconds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -150,18 +155,19 @@ def _plugin(group: WorkerGroup) -> Any:
     class Member(distributed.WorkerPlugin):  # type: ignore[misc]
         async def setup(self, worker: Any) -> None:
             cluster_worker.join(group)
-            # It looks at all threads a hundred times a second: 2 % of the core that is measured.
-            # Taken out, it isn't started either on a worker that comes later.
-            self.profiler = worker.periodic_callbacks.pop("profile", None)
-            if self.profiler:
-                self.profiler.stop()
+            self.intervals = {
+                each: each.callback_time
+                for name, each in worker.periodic_callbacks.items()
+                if name in FREQUENT
+            }
+            for each in self.intervals:
+                each.callback_time = INTERVAL
             await worker.set_resources(**{RESOURCE: 1})
 
         def teardown(self, worker: Any) -> None:
             cluster_worker.leave(group.name)
-            if self.profiler:
-                worker.periodic_callbacks["profile"] = self.profiler
-                self.profiler.start()
+            for each, interval in self.intervals.items():
+                each.callback_time = interval
 
     return Member()
 
