@@ -43,12 +43,15 @@ def register() -> None:
     base.TASKS["mean"] = "fake_task"  # type: ignore[index]
 
 
-def arguments(folder: Path, *, examples: int, seconds: float = 0.001) -> dict[str, Any]:
-    """A model and the numbers 0, 1, ... as data: the arguments of an accuracy run of this task."""
+def arguments(folder: Path, *, examples: int, **said: Any) -> dict[str, Any]:
+    """A model and the numbers 0, 1, ... as data: the arguments of an accuracy run of this task.
+
+    `said` is what the model says (see `fake_backend`).
+    """
     (folder / "numbers").mkdir(parents=True)
     for number in range(examples):
         (folder / "numbers" / f"{number:03}.txt").write_text(str(number))
-    model = fake_backend.write(folder / "model.fake", outputs=["mean"], seconds=seconds)
+    model = fake_backend.write(folder / "model.fake", outputs=["mean"], **said)
     return {"model": PRESET, "weights": str(model), "data_location": str(folder / "numbers")}
 
 

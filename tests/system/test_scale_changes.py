@@ -74,10 +74,16 @@ def test_a_worker_that_becomes_slow_gets_less_to_do(numbers: dict[str, Any]) -> 
     assert 1.5 * sum(less) < sum(more) and less[-1] < less[0]
 
 
-def test_a_worker_that_comes_late_gets_its_share_of_the_cores(numbers: dict[str, Any]) -> None:
+def test_a_worker_that_comes_late_gets_its_share_of_the_cores(tmp_path: Path) -> None:
+    numbers = fake_task.arguments(tmp_path / "given", examples=EXAMPLES, seconds=0.02, meet=2)
     with dask_clusters.running(1) as client:
         local = client.cluster
-        found = accuracy(**numbers, client=client, progress=once(60, lambda: local.scale(2)))
+
+        def another() -> None:
+            local.scale(2)
+            client.wait_for_workers(2, timeout=300)  # nothing is handed out meanwhile
+
+        found = accuracy(**numbers, batch_size=2, client=client, progress=once(60, another))
     whole(found)
     cores = {each.cpus for each in found.parts if len(each.cpus) == 1}
     assert len(cores) == 2 and len(found.parts[0].cpus) == len(topology.read().cores())
