@@ -10,6 +10,7 @@ a `Literal`, or one of these `| None`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -97,10 +98,11 @@ def _read(value: Any, kind: Any, path: str, tell: Tell) -> Any:
             return _read_dataclass(value, kind, path, tell)
         return {key: _read(each, args[1], _join(path, key), tell) for key, each in value.items()}
     if kind is float and type(value) is int:
-        try:
-            return float(value)
-        except OverflowError:
-            return expected("a number that a float can hold")
+        # From 2**53 on not every whole number is one; one that is too large raises.
+        with contextlib.suppress(OverflowError):
+            if float(value) == value:
+                return float(value)
+        return expected("a number that a float can hold")
     # Not isinstance: True is an int to Python, and never to a reader of a preset.
     return value if type(value) is kind else expected(_NAMES[kind])
 

@@ -111,6 +111,7 @@ def test_defaults_stand_for_what_is_not_said() -> None:
         ({"pair": [1, 2.0]}, "pair[1]: 2.0 should be a whole number"),
         ({"one": {"colour": "red", "count": True}}, "one.count: True should be a whole number"),
         ({"share": None}, "share: None should be a number"),
+        ({"share": 2**53 + 1}, f"share: {2**53 + 1} should be a number that a float can hold"),
         # One of a few.
         ({"colour": "blue"}, "colour: 'blue' should be one of red, green"),
         ({"colour": ["red"]}, "colour: ['red'] should be one of red, green"),
