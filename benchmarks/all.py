@@ -3,12 +3,14 @@
     python benchmarks/all.py [--minutes 20] [--out all.json] [--against last.json]
         [--only NAME ...] [--min-effect 0.05]
 
-Each is measured in a process of its own for its share of the time, in at least three rounds; the
-first round isn't counted. Above 1, ours is ahead, but for the first row: what the harness leaves of
-a bare loop's speed. Intervals are of 95 %, over the rounds' logarithms. Against another file each
-ratio is `faster`, `slower`, `same` within `--min-effect`, or `inconclusive`, by the interval of the
-difference, and all of those hold together with 95 %: the rules of `ab_test`. The file has every
-round, and the machine. Needs the extra `benchmarks`, and those of the runtimes.
+Each is measured in at least three fresh processes for its share of the time. Each process gives one
+number, the geometric mean of its rounds, of which the first isn't counted: rounds of one process
+agree with each other more than with those of the next. Above 1, ours is ahead, but for the first
+row: what the harness leaves of a bare loop's speed. Intervals are of 95 %, over the processes'
+logarithms. Against another file each ratio is `faster`, `slower`, `same` within `--min-effect`, or
+`inconclusive`, by the interval of the difference, and all of those hold together with 95 %: the
+rules of `ab_test`. The file has every round of every process, and the machine. Needs the extra
+`benchmarks`, and those of the runtimes.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ from modelzoo_runner.results import stats
 from modelzoo_runner.results.ratio import Ratio, split_confidence
 from modelzoo_runner.values import atomic
 
-LEAST_ROUNDS = 3
+LEAST_PROCESSES = 3
+SHARE = 1 / 6
+"""Of a ratio's time; a process measures for so long, after it has made ready."""
+
+Rounds = list[list[float]]
+"""The ratios of each round, by processes."""
 
 
 def harness() -> Iterator[float]:
@@ -129,7 +136,7 @@ def workers() -> Iterator[float]:
     import scale_out
 
     with tempfile.TemporaryDirectory() as folder:
-        shards = tiny.shards(Path(folder) / "shards", images=600, files=8)
+        shards = tiny.shards(Path(folder) / "shards", images=400, files=8)
         asked = {"model": "resnet50", "weights": "random", "batch_size": 16, "label_offset": 0}
         for one, two, _ in scale_out.seconds({**asked, "data_location": shards}):
             yield one / two
@@ -164,61 +171,86 @@ def main() -> None:
     if asked.one is not None:
         print(json.dumps(rounds(MEASURED[asked.one], 60 * asked.minutes)))
         return
-    before = {} if asked.against is None else json.loads(asked.against.read_text())["ratios"]
-    found: dict[str, list[float]] = {}
-    print(f"{'':<28}{'ratio':>8}  95 % interval      rounds  since the other run")
+    machine = facts.collect()
+    before = {} if asked.against is None else recorded(asked.against, machine["id"])
+    found: dict[str, Rounds] = {}
+    print(f"{'':<28}{'ratio':>8}  95 % interval   processes  since the other run")
     for name in asked.only:
         found[name] = measured(name, seconds)
         print(line(name, found[name], before, asked.min_effect), flush=True)
-        record = {"machine": facts.collect(), "ratios": found}
+        record = {"machine": machine, "ratios": found}
         atomic.write_text(asked.out, json.dumps(record, indent=1) + "\n")
 
 
+def recorded(path: Path, machine: str) -> dict[str, Rounds]:
+    """The ratios in the file of another run; says so if it was on another machine."""
+    try:
+        record = json.loads(path.read_text())
+        found: dict[str, Rounds] = record["ratios"]
+        for each in found.values():
+            means(each)
+        there = str(record["machine"]["id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"--against {path}: not the file of such a run: {error}") from None
+    if there != machine:
+        print(f"{path} is of another machine ({there}, here {machine}): so are the differences")
+    return found
+
+
 def rounds(ratios: Callable[[], Iterator[float]], seconds: float) -> list[float]:
-    """The ratios of as many rounds as fit in the time, after one that isn't counted."""
-    until = time.monotonic() + seconds
+    """The ratios of as many rounds as fit in the time, and of one at least, after the first."""
     source = ratios()
     next(source)
-    found = []
-    while len(found) < LEAST_ROUNDS or time.monotonic() < until:
+    until = time.monotonic() + seconds
+    found = [next(source)]
+    while time.monotonic() < until:
         found.append(next(source))
     return found
 
 
-def measured(name: str, seconds: float) -> list[float]:
-    """The same in a fresh process; none if it failed, which is printed."""
-    command = [sys.executable, __file__, "--one", name, "--minutes", str(seconds / 60)]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    if ran.returncode:
-        print(f"{name}: {ran.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
-        return []
-    return list(json.loads(ran.stdout.splitlines()[-1]))
+def measured(name: str, seconds: float) -> Rounds:
+    """The same of as many fresh processes as fit in the time; none if one fails, which is said."""
+    until = time.monotonic() + seconds
+    minutes = str(SHARE * seconds / 60)
+    found: Rounds = []
+    while len(found) < LEAST_PROCESSES or time.monotonic() < until:
+        command = [sys.executable, __file__, "--one", name, "--minutes", minutes]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            print(f"{name}: {ran.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+            return []
+        found.append(json.loads(ran.stdout.splitlines()[-1]))
+    return found
 
 
-def line(
-    name: str, ratios: list[float], before: Mapping[str, list[float]], min_effect: float
-) -> str:
+def means(found: Rounds) -> list[float]:
+    """The number of each process."""
+    return [*map(geometric_mean, found)]
+
+
+def line(name: str, found: Rounds, before: Mapping[str, Rounds], min_effect: float) -> str:
     """A row of the table."""
-    if not ratios:
+    if not found:
         return f"{name:<28}{'failed':>8}"
+    ratios = means(found)
     low, high = stats.geometric_interval(ratios) or (math.nan, math.nan)
-    since = changed(ratios, before[name], len(before), min_effect) if before.get(name) else ""
+    since = ""
+    if before.get(name):
+        since = str(changed(ratios, means(before[name]), len(before), min_effect))
     mean = geometric_mean(ratios)
     return f"{name:<28}{mean:>8.3f}  {low:.3f} to {high:<9.3f}{len(ratios):>5}  {since}"
 
 
-def changed(now: list[float], then: list[float], count: int, min_effect: float) -> str:
-    """The verdict on one of `count` ratios since another run."""
+def changed(now: list[float], then: list[float], count: int, min_effect: float) -> Ratio:
+    """One of `count` ratios beside that of another run."""
     first, second = (list(map(math.log, each)) for each in (then, now))
     confidence = split_confidence(1, count)
     interval = stats.difference_interval(first, second, confidence)
-    return str(
-        Ratio(
-            value=geometric_mean(now) / geometric_mean(then),
-            interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
-            min_effect=min_effect,
-            confidence=confidence,
-        )
+    return Ratio(
+        value=geometric_mean(now) / geometric_mean(then),
+        interval=None if interval is None else (math.exp(interval[0]), math.exp(interval[1])),
+        min_effect=min_effect,
+        confidence=confidence,
     )
 
 
