@@ -12,7 +12,7 @@ from modelzoo_runner.metrics import coco
 from modelzoo_runner.metrics.coco import CocoScores, IouType
 from modelzoo_runner.metrics.coco_candidates import LabelOptions
 from modelzoo_runner.metrics.coco_detections import Detections
-from modelzoo_runner.planning import request
+from modelzoo_runner.planning import validation
 from modelzoo_runner.values.arguments import documented
 from modelzoo_runner.values.options import BoxFormat, LabelMap
 
@@ -64,8 +64,8 @@ def score_detections(
     """
     labels = LabelOptions(
         label_map=label_maps.read(label_map),
-        label_offset=request.label_offset(label_offset),
-        category_names=request.category_names(category_names),
+        label_offset=validation.label_offset(label_offset),
+        category_names=validation.category_names(category_names),
     )
     if isinstance(annotations, (str, Path)):
         path = Path(annotations).expanduser()
@@ -76,5 +76,5 @@ def score_detections(
         legacy=legacy,
         iou_type=iou_type,
         labels=labels,
-        box_format=request.box_format(box_format),
+        box_format=validation.box_format(box_format),
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from modelzoo_runner.backends import base
 from modelzoo_runner.errors import BindingError, RequestError
-from modelzoo_runner.planning.request import DETECTORS_ONLY, Request, check, graph_precision
+from modelzoo_runner.planning.request import Request, graph_precision
 from modelzoo_runner.planning.resolve import resolve
+from modelzoo_runner.planning.validation import DETECTORS_ONLY, check
 from modelzoo_runner.values import presets
 from modelzoo_runner.values.context import Context
 from modelzoo_runner.values.plan import Placement, Plan

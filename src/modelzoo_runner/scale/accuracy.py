@@ -18,7 +18,8 @@ from modelzoo_runner.errors import Interrupted, RequestError, ResultError
 from modelzoo_runner.execution import host
 from modelzoo_runner.machine import facts
 from modelzoo_runner.planning import planner
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.results.difference import NO_MATTER
 from modelzoo_runner.results.parts import DatasetInfo
 from modelzoo_runner.results.result import AccuracyResult, PartResult, Result, from_dict

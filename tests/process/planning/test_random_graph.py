@@ -18,7 +18,8 @@ from modelzoo_runner.backends.tensorflow.topologies import catalog
 from modelzoo_runner.errors import RequestError, WorkerError
 from modelzoo_runner.execution import launch, protocol
 from modelzoo_runner.planning import random_graph, resolve
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 from modelzoo_runner.values.preset import Preset

@@ -16,8 +16,9 @@ from modelzoo_runner.errors import RequestError, UnknownModel
 from modelzoo_runner.legacy import options
 from modelzoo_runner.legacy.launch_command import from_launch_command
 from modelzoo_runner.legacy.pipeline import Call
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
 from modelzoo_runner.planning.resolve import resolve
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 

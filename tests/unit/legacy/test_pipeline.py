@@ -17,7 +17,8 @@ from modelzoo_runner.legacy import model_args, pipeline
 from modelzoo_runner.legacy.pipeline import DEFAULTS, run
 from modelzoo_runner.planning import resolve
 from modelzoo_runner.planning.recommended import best_known
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.values import presets
 from modelzoo_runner.values.plan import Placement, Plan
 

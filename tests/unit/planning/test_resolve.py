@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelzoo_runner.errors import RequestError
 from modelzoo_runner.planning import resolve
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.values import codec, preset, presets
 from modelzoo_runner.values.plan import GraphFile, Image, Placement, Plan
 

@@ -11,7 +11,8 @@ import pytest
 from modelzoo_runner import accuracy, benchmark
 from modelzoo_runner.errors import DataRequired, RequestError
 from modelzoo_runner.planning import planner
-from modelzoo_runner.planning.request import Request, check
+from modelzoo_runner.planning.request import Request
+from modelzoo_runner.planning.validation import check
 from modelzoo_runner.values import presets
 
 
