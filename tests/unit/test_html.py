@@ -17,10 +17,12 @@ from modelzoo_runner.backends.tensorflow.inspect import GraphCard, LayerCount, T
 from modelzoo_runner.int8.compare import Compared
 from modelzoo_runner.int8.layers import Layer
 from modelzoo_runner.machine import topology
+from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.diagnosis import Candidate, Finding
 from modelzoo_runner.results.paired import PairedScore
 from modelzoo_runner.results.runtimes import RuntimesResult, Way
 from modelzoo_runner.results.sweep import Failure
+from modelzoo_runner.results.trend import Trend
 from modelzoo_runner.values import markup
 from modelzoo_runner.values.plan import GraphFile, Placement
 from modelzoo_runner.values.preset import Graph, Preset, Run
@@ -50,6 +52,21 @@ VALUES: dict[str, Any] = {
     "sweep comparison": compare(SweepResult((RESULT,)), SweepResult((RESULT,))),
     "sweep": SweepResult(
         (RESULT, Failure(asked={"model": BAD}, error="DataError", message=BAD)), warnings=(BAD,)
+    ),
+    "failure": Failure(asked={"verb": "benchmark", "model": BAD}, error=BAD, message=BAD),
+    "trend": Trend(
+        series=BAD,
+        points=(Point(throughput=1.0, started=BAD), Point(throughput=2.0, started=BAD, label=BAD)),
+        changes=(
+            Change(
+                series=BAD,
+                first=Point(throughput=2.0, started=BAD, label=BAD),
+                position=1,
+                before=1.0,
+                after=2.0,
+                p_value=0.001,
+            ),
+        ),
     ),
     "A/B test": ab_result([1.0, 2.0], 4, warnings=(BAD,)),
     "runtimes": RuntimesResult(

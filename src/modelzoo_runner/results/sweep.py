@@ -16,7 +16,7 @@ from modelzoo_runner.results import saved
 from modelzoo_runner.results.export import Listed, Saved
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.saved import SCHEMA
-from modelzoo_runner.values import codec
+from modelzoo_runner.values import codec, markup
 from modelzoo_runner.values.words import counted
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ class Failure:
         asked = self.asked
         what = f"{asked.get('verb')} {asked.get('model')}"
         return visible(f"{what}: {self.error}: {self.message}")
+
+    def _repr_html_(self) -> str:
+        asked = [(name, [markup.shown(value)]) for name, value in self.asked.items()]
+        what = f"{self.asked.get('verb')} {self.asked.get('model')}"
+        return markup.card(
+            markup.title(what, "failed"),
+            markup.notes([f"{self.error}: {self.message}"]),
+            markup.facts(asked),
+        )
 
 
 Outcome = Result | Failure

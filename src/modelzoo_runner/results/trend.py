@@ -9,6 +9,7 @@ from modelzoo_runner.errors import visible
 from modelzoo_runner.results.changes import Change, Point
 from modelzoo_runner.results.result import Result
 from modelzoo_runner.results.shown import columns
+from modelzoo_runner.values import markup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,23 @@ class Trend:
     changes: tuple[Change, ...]
 
     def __str__(self) -> str:
+        return "\n".join((visible(self.series), *columns(self._rows())))
+
+    def _repr_html_(self) -> str:
+        return markup.card(
+            markup.title(self.series),
+            markup.notes(str(each).removeprefix(f"{self.series}: ") for each in self.changes),
+            markup.table(("started", "label", "throughput", "verdict", "change"), self._rows()),
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
         changed = {each.position: each for each in self.changes}
         rows = []
         for number, each in enumerate(self.points):
             said = f"changed: {changed[number].ratio:.3f}x" if number in changed else ""
             speed = f"{each.throughput:.4g} examples/s"
             rows.append((each.started, each.label, speed, each.verdict or "", said))
-        return "\n".join((visible(self.series), *columns(rows)))
+        return rows
 
 
 def series_of(result: Result) -> str:
