@@ -4,11 +4,11 @@
         [--batch-size 16] [--limit N] [--rounds 3] [--cold] [--no-changes]
 
 In turn in one run, over local Dask clusters that are up before the clock starts: the seconds that
-one worker takes for the call divided by those that two take, its median over the rounds. A call of
-two batches comes before each, after which workers have TensorFlow loaded; with --cold they load it
-while the clock runs. The graph is opened in any case, once on each worker: the more examples, the
-less that counts. Without data it makes 2400 small images. Dask looks at its event loops once a
-second, as docs/scaling.md advises where all cores are measured.
+one worker takes for the call divided by those that two take, its median over the rounds. Short
+calls come before each until every worker has done a part, and so has TensorFlow loaded; with --cold
+they load it while the clock runs. The graph is opened in any case, once on each worker: the more
+examples, the less that counts. Without data it makes 2400 small images. Dask looks at its event
+loops once a second, as docs/scaling.md advises where all cores are measured.
 
 Then what changes in the middle: a worker is killed, comes late, or becomes four times as slow. The
 counts have to be the same, and printed is what is lost of the time that two workers take.
@@ -129,10 +129,18 @@ def timed(
     if is_cold:
         client.run(_release)
     else:
-        accuracy(**{**own, "limit": 2 * asked["batch_size"]}, progress=False)
+        warm_up(own, client)
     start = time.perf_counter()
     result = accuracy(**own, progress=progress or False)
     return time.perf_counter() - start, result
+
+
+def warm_up(own: Mapping[str, Any], client: Client) -> None:
+    """Have each worker do a part: one that is late leaves its own to others, and loads anew."""
+    workers = len(client.nthreads())
+    short = {**own, "limit": 4 * workers * own["batch_size"]}
+    while len({each.cpus for each in accuracy(**short, progress=False).parts}) < workers:
+        pass
 
 
 def _release() -> None:
