@@ -42,7 +42,7 @@ class Trend:
 
     def _rows(self) -> list[tuple[str, ...]]:
         changed = {each.position: each for each in self.changes}
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for number, each in enumerate(self.points):
             said = f"changed: {changed[number].ratio:.3f}x" if number in changed else ""
             speed = f"{each.throughput:.4g} examples/s"
