@@ -125,6 +125,9 @@ def test_what_dask_does_often_on_a_worker_is_rare_while_it_is_measured(
         with worker(two, tmp_path):  # one that comes later
             assert list(two.run(done_each).values()) == 3 * [{1000}]
     assert list(two.run(done_each).values()) == 2 * [{10, 20}]
+    with contextlib.ExitStack() as second, cluster.joined(two):
+        second.enter_context(cluster.joined(two))
+    assert list(two.run(done_each).values()) == 2 * [{10, 20}]
 
 
 def test_counts_are_those_of_one_process(

@@ -155,10 +155,11 @@ def _plugin(group: WorkerGroup) -> Any:
     class Member(distributed.WorkerPlugin):  # type: ignore[misc]
         async def setup(self, worker: Any) -> None:
             cluster_worker.join(group)
+            # What is rarer is the user's choice, or another group's, which will undo it.
             self.intervals = {
                 each: each.callback_time
                 for name, each in worker.periodic_callbacks.items()
-                if name in FREQUENT
+                if name in FREQUENT and each.callback_time < INTERVAL
             }
             for each in self.intervals:
                 each.callback_time = INTERVAL
