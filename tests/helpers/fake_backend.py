@@ -135,13 +135,13 @@ class Step:
     def close(self) -> None: ...
 
 
-def _meet(folder: Path, others: int) -> None:
+def _meet(folder: Path, count: int) -> None:
     cpus = os.sched_getaffinity(0)
     if len(cpus) > 1:
         return
     (folder / f"cpu{cpus.pop()}").touch()
     deadline = time.monotonic() + 60
-    while len([*folder.glob("cpu*")]) < others and time.monotonic() < deadline:
+    while len([*folder.glob("cpu*")]) < count and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

@@ -143,7 +143,7 @@ class History(Exportable):
             verdict = ("slower" if found[-1].ratio < 1 else "faster") if found else None
             parts += [
                 markup.title(series, verdict),
-                markup.notes(str(each).removeprefix(f"{series}: ") for each in found),
+                markup.notes(each.said for each in found),
                 markup.table(HEADER, rows),
             ]
         return markup.card(markup.title(f"History {self.path.name}"), *parts)

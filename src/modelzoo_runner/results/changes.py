@@ -57,9 +57,14 @@ class Change:
         return self.after / self.before
 
     def __str__(self) -> str:
+        return visible(f"{self.series}: {self.said}")
+
+    @property
+    def said(self) -> str:
+        """The change in words, without the name of the series."""
         label = f" ({self.first.label})" if self.first.label else ""
-        return visible(
-            f"{self.series}: {in_words(self.ratio)} since {self.first.started}{label}: "
+        return (
+            f"{in_words(self.ratio)} since {self.first.started}{label}: "
             f"{self.before:.4g} -> {self.after:.4g} examples/s, p = {self.p_value:.1g}"
         )
 

@@ -43,18 +43,19 @@ class Failure:
         return errors.from_dict({"class": self.error, "message": self.message})
 
     def __str__(self) -> str:
-        asked = self.asked
-        what = f"{asked.get('verb')} {asked.get('model')}"
-        return visible(f"{what}: {self.error}: {self.message}")
+        return visible(f"{self._what}: {self.error}: {self.message}")
 
     def _repr_html_(self) -> str:
         asked = [(name, [markup.shown(value)]) for name, value in self.asked.items()]
-        what = f"{self.asked.get('verb')} {self.asked.get('model')}"
         return markup.card(
-            markup.title(what, "failed"),
+            markup.title(self._what, "failed"),
             markup.notes([f"{self.error}: {self.message}"]),
             markup.facts(asked),
         )
+
+    @property
+    def _what(self) -> str:
+        return f"{self.asked.get('verb')} {self.asked.get('model')}"
 
 
 Outcome = Result | Failure

@@ -36,7 +36,7 @@ class Trend:
     def _repr_html_(self) -> str:
         return markup.card(
             markup.title(self.series),
-            markup.notes(str(each).removeprefix(f"{self.series}: ") for each in self.changes),
+            markup.notes(each.said for each in self.changes),
             markup.table(("started", "label", "throughput", "verdict", "change"), self._rows()),
         )
 

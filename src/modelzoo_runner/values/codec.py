@@ -100,8 +100,8 @@ def _read(value: Any, kind: Any, path: str, tell: Tell) -> Any:
     if kind is float and type(value) is int:
         # From 2**53 on not every whole number is one; one that is too large raises.
         with contextlib.suppress(OverflowError):
-            if float(value) == value:
-                return float(value)
+            if (number := float(value)) == value:
+                return number
         return expected("a number that a float can hold")
     # Not isinstance: True is an int to Python, and never to a reader of a preset.
     return value if type(value) is kind else expected(_NAMES[kind])
