@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,8 +101,10 @@ def make_image(graph: Path, folder: Path) -> None:
     left_out = [f"{stdlib}/{each}" for each in ("site-packages", "dist-packages", "test")]
     command += [f"--exclude={each}" for each in ("tensorflow/include", *left_out)]
     command += ["-T", str(folder / "files")]
-    packages = sysconfig.get_path("platlib")
-    changes = ["ENV PATH=/opt/bin", f"ENV PYTHONPATH=/opt/src:{packages}"]
+    # Where they are here may be below /tmp, which is another one in a container.
+    packages = re.escape(sysconfig.get_path("platlib").lstrip("/"))
+    command.insert(1, f"--transform=s|^{packages}|opt/packages|S")
+    changes = ["ENV PATH=/opt/bin", "ENV PYTHONPATH=/opt/src:/opt/packages"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as archive:
         docker(
             "import", *(f"--change={each}" for each in changes), "-", IMAGE, stdin=archive.stdout
